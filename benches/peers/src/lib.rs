@@ -1,0 +1,28 @@
+//! What the two programs of this crate share: the contenders, and the work that they all do.
+//!
+//! One program times (`main.rs`), the other counts allocations (`bin/allocations.rs`): a counting
+//! allocator costs those most who allocate most, so it has no place in a program that times.
+
+pub mod contender;
+#[path = "../../floor.rs"]
+mod floor;
+pub mod rivals;
+pub mod work;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// Requests in a turn are a multiple of this: whole cycles of every resource.
+pub const CYCLES: usize = 2_000;
+
+/// The runtime that all contenders run on, in turn, on the calling thread.
+///
+/// # Panics
+///
+/// When the system refuses what a runtime needs.
+#[must_use]
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime on this thread needs little that could be missing")
+}

@@ -1,0 +1,193 @@
+//! A request's way to the cache: checked, put into one canonical form, freed of per-hop fields.
+//!
+//! Everything the cache keys on is settled here, before the layer sees the request. Whatever only
+//! a forwarded request needs (`Via`, `X-Forwarded-*`) is added behind it, so a hit pays nothing.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    header::{CONNECTION, COOKIE, MAX_FORWARDS, UPGRADE},
+};
+
+use crate::{
+    hop::{self, Asked},
+    identity::Identity,
+    target,
+};
+
+/// Fields and their bytes that a request may have at most: no more than usual origins take, so
+/// that nobody can make one answer with an error that is then kept (RFC 6585 section 5).
+const MAX_FIELDS: usize = 64;
+const MAX_FIELD_BYTES: usize = 16 * 1024;
+
+/// Says where a request was sent first; the origin hears it from us alone.
+const FORWARDED: [HeaderName; 8] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-host"),
+];
+
+/// Where an admitted request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// To the cache. Upgrades too: it passes them through.
+    Cache,
+    /// To the origin directly: the client's `Connection` took away a field that the response may
+    /// depend on, so what comes back is for this client alone.
+    Origin,
+}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 400
+    Invalid(&'static str),
+    /// 431
+    HeadTooLarge,
+    /// 501: a reverse proxy opens no connections for its clients (RFC 9110 section 9.3.6).
+    Connect,
+    /// 508
+    Loop,
+    /// `Max-Forwards` has run out: answered here, by the last recipient it allows.
+    LastHop,
+}
+
+/// What one walk over the fields saw.
+#[derive(Default)]
+struct Seen {
+    bytes: usize,
+    hosts: usize,
+    cookies: usize,
+    hop_by_hop: bool,
+    forwarded: bool,
+    signatures: bool,
+}
+
+impl Seen {
+    fn in_fields(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            seen.bytes += name.len() + value.len() + 4;
+            match name {
+                "host" => seen.hosts += 1,
+                "cookie" => seen.cookies += 1,
+                "via" | "cdn-loop" => seen.signatures = true,
+                "forwarded" | "x-host" => seen.forwarded = true,
+                name if name.starts_with("x-forwarded-") => seen.forwarded = true,
+                name if hop::is_hop_by_hop(name) => seen.hop_by_hop = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
+/// Checks a request and makes it canonical: origin-form target, exactly one `Host`, no hop-by-hop
+/// and no forwarded-host fields. `default_host` stands in for the `Host` that HTTP/1.0 may omit.
+pub(crate) fn admit<B>(
+    request: &mut Request<B>,
+    me: &Identity,
+    default_host: &HeaderValue,
+) -> Result<Road, Refusal> {
+    let seen = Seen::in_fields(request.headers());
+    if request.headers().len() > MAX_FIELDS || seen.bytes > MAX_FIELD_BYTES {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    target::settle(request, seen.hosts, default_host)?;
+    // Before the cache: a request that came round again would wait there for itself.
+    if seen.signatures && me.signed(request.headers()) {
+        return Err(Refusal::Loop);
+    }
+    count_down(request)?;
+    if seen.forwarded {
+        for name in &FORWARDED {
+            request.headers_mut().remove(name);
+        }
+    }
+    if seen.cookies > 1 && request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
+    if !seen.hop_by_hop {
+        return Ok(Road::Cache);
+    }
+    Ok(strip(request))
+}
+
+/// `Max-Forwards` bounds OPTIONS and TRACE (RFC 9110 section 7.6.2).
+fn count_down<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    if !matches!(*request.method(), Method::OPTIONS | Method::TRACE) {
+        return Ok(());
+    }
+    let field = request.headers().get(MAX_FORWARDS);
+    let left = field.and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    match left {
+        Some(0) => Err(Refusal::LastHop),
+        Some(left) => {
+            request
+                .headers_mut()
+                .insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// HTTP/2 may send cookies in several lines; everybody else expects one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Removes hop-by-hop fields; an upgrade that can be tunnelled keeps the two that ask for it.
+fn strip<B>(request: &mut Request<B>) -> Road {
+    let version = request.version();
+    // GET and HEAD alone are answered from the cache; others pass it so that it sees writes.
+    let cacheable = matches!(*request.method(), Method::GET | Method::HEAD);
+    let headers = request.headers_mut();
+    match hop::strip(headers) {
+        Asked::Upgrade if version == Version::HTTP_11 && can_tunnel(headers) => {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            Road::Cache
+        }
+        Asked::Nothing | Asked::Upgrade => {
+            headers.remove(UPGRADE);
+            Road::Cache
+        }
+        Asked::Tampering => {
+            headers.remove(UPGRADE);
+            if cacheable { Road::Origin } else { Road::Cache }
+        }
+    }
+}
+
+/// Any protocol but HTTP itself: a tunnelled h2c would carry requests past the cache and its
+/// checks, and HTTP/2 no longer starts that way (RFC 9113 section 3.1).
+fn can_tunnel(headers: &HeaderMap) -> bool {
+    let is_http = |protocol: &[u8]| {
+        let name = protocol
+            .split(|&byte| byte == b'/')
+            .next()
+            .unwrap_or(protocol);
+        [&b"h2c"[..], b"h2", b"http", b"tls"]
+            .iter()
+            .any(|taken| name.eq_ignore_ascii_case(taken))
+    };
+    headers.contains_key(UPGRADE) && !hop::options(headers, &UPGRADE).any(is_http)
+}
+
+#[cfg(test)]
+mod tests;

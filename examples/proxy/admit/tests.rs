@@ -1,0 +1,221 @@
+//! What a request looks like once it is admitted, and which ones are not.
+
+use http::header::HOST;
+
+use super::*;
+
+fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
+    let mut builder = Request::builder().method(method).uri(target);
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(()).unwrap()
+}
+
+fn admitted(request: &mut Request<()>) -> Result<Road, Refusal> {
+    let default_host = HeaderValue::from_static("origin:9000");
+    admit(request, &Identity::random(), &default_host)
+}
+
+fn invalid(request: &mut Request<()>) -> bool {
+    matches!(admitted(request), Err(Refusal::Invalid(_)))
+}
+
+#[test]
+fn the_target_of_an_absolute_form_overrides_host() {
+    let mut get = request("GET", "http://a.example:81/x?y", &[("host", "b.example")]);
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(get.uri(), "/x?y");
+    assert_eq!(get.headers()[HOST], "a.example:81");
+}
+
+#[test]
+fn http_2_puts_its_authority_into_host() {
+    let mut get = request("GET", "http://a.example/x", &[]);
+    *get.version_mut() = Version::HTTP_2;
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(get.uri(), "/x");
+    assert_eq!(get.headers()[HOST], "a.example");
+}
+
+#[test]
+fn http_2_may_not_name_two_hosts() {
+    for (host, sound) in [("A.example:80", true), ("b.example", false)] {
+        let mut get = request("GET", "http://a.example/x", &[("host", host)]);
+        *get.version_mut() = Version::HTTP_2;
+        assert_eq!(invalid(&mut get), !sound, "{host}");
+    }
+}
+
+#[test]
+fn one_sound_host_is_required() {
+    for good in ["a.example", "a.example:8080", "[::1]:80", "127.0.0.1", "a:"] {
+        assert_eq!(
+            admitted(&mut request("GET", "/", &[("host", good)])),
+            Ok(Road::Cache)
+        );
+    }
+    for bad in [
+        "",
+        "u@a.example",
+        "a b",
+        "a/b",
+        "a:b",
+        "[::1",
+        "[::1]x",
+        ":80",
+        "a:123456",
+    ] {
+        assert!(invalid(&mut request("GET", "/", &[("host", bad)])), "{bad}");
+    }
+    assert!(invalid(&mut request("GET", "/", &[])));
+    assert!(invalid(&mut request(
+        "GET",
+        "/",
+        &[("host", "a"), ("host", "a")]
+    )));
+}
+
+#[test]
+fn http_1_0_may_omit_host() {
+    let mut get = request("GET", "/", &[]);
+    *get.version_mut() = Version::HTTP_10;
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(get.headers()[HOST], "origin:9000");
+}
+
+#[test]
+fn the_asterisk_is_for_options() {
+    assert_eq!(
+        admitted(&mut request("OPTIONS", "*", &[("host", "a")])),
+        Ok(Road::Cache)
+    );
+    assert!(invalid(&mut request("GET", "*", &[("host", "a")])));
+    assert!(invalid(&mut request(
+        "GET",
+        "a.example:80",
+        &[("host", "a")]
+    )));
+    assert!(invalid(&mut request(
+        "GET",
+        "ftp://a.example/",
+        &[("host", "a")]
+    )));
+}
+
+#[test]
+fn connect_is_refused() {
+    let mut connect = request("CONNECT", "a.example:80", &[("host", "a.example:80")]);
+    assert_eq!(admitted(&mut connect), Err(Refusal::Connect));
+}
+
+#[test]
+fn a_large_head_is_refused() {
+    let mut many = request("GET", "/", &[("host", "a")]);
+    for _ in 0..MAX_FIELDS {
+        many.headers_mut()
+            .append("x", HeaderValue::from_static("1"));
+    }
+    assert_eq!(admitted(&mut many), Err(Refusal::HeadTooLarge));
+    let long = "x".repeat(MAX_FIELD_BYTES);
+    let mut long = request("GET", "/", &[("host", "a"), ("x", &long)]);
+    assert_eq!(admitted(&mut long), Err(Refusal::HeadTooLarge));
+}
+
+#[test]
+fn our_own_signature_is_a_loop() {
+    let me = Identity::random();
+    let mut get = request("GET", "/", &[("host", "a")]);
+    me.sign(get.headers_mut(), Version::HTTP_11);
+    let verdict = admit(&mut get, &me, &HeaderValue::from_static("a"));
+    assert_eq!(verdict, Err(Refusal::Loop));
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+}
+
+#[test]
+fn max_forwards_counts_down_for_options_and_trace() {
+    for method in ["OPTIONS", "TRACE"] {
+        let fields = |left| [("host", "a"), ("max-forwards", left)];
+        let mut two = request(method, "/", &fields("2"));
+        assert_eq!(admitted(&mut two), Ok(Road::Cache));
+        assert_eq!(two.headers()[MAX_FORWARDS], "1");
+        let mut none = request(method, "/", &fields("0"));
+        assert_eq!(admitted(&mut none), Err(Refusal::LastHop));
+    }
+    let mut get = request("GET", "/", &[("host", "a"), ("max-forwards", "0")]);
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+}
+
+#[test]
+fn the_client_does_not_say_where_it_was_forwarded_from() {
+    let mut get = request(
+        "GET",
+        "/",
+        &[("host", "a"), ("x-forwarded-for", "192.0.2.1")],
+    );
+    for name in FORWARDED {
+        get.headers_mut()
+            .insert(name, HeaderValue::from_static("evil"));
+    }
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(get.headers().len(), 2);
+    assert_eq!(get.headers()["x-forwarded-for"], "192.0.2.1");
+}
+
+#[test]
+fn cookies_of_http_2_become_one_line() {
+    let mut get = request("GET", "http://a/", &[("cookie", "a=1"), ("cookie", "b=2")]);
+    *get.version_mut() = Version::HTTP_2;
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    let lines: Vec<_> = get.headers().get_all(COOKIE).iter().collect();
+    assert_eq!(lines, ["a=1; b=2"]);
+}
+
+#[test]
+fn an_upgrade_keeps_the_fields_that_ask_for_it() {
+    let fields = [
+        ("host", "a"),
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+    ];
+    let mut get = request("GET", "/", &fields);
+    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(get.headers()[CONNECTION], "upgrade");
+    assert_eq!(get.headers()[UPGRADE], "websocket");
+}
+
+#[test]
+fn what_is_no_upgrade_loses_the_field() {
+    for (connection, upgrade) in [
+        ("upgrade, http2-settings", "h2c"),
+        ("upgrade", "websocket, h2c"),
+        ("upgrade", "HTTP/2.0"),
+        ("close", "websocket"),
+    ] {
+        let fields = [
+            ("host", "a"),
+            ("connection", connection),
+            ("upgrade", upgrade),
+        ];
+        let mut get = request("GET", "/", &fields);
+        assert_eq!(admitted(&mut get), Ok(Road::Cache));
+        assert_eq!(get.headers().len(), 1, "{connection}: {upgrade}");
+    }
+}
+
+#[test]
+fn tampering_with_a_needed_field_goes_around_the_cache() {
+    let fields = [
+        ("host", "a"),
+        ("connection", "accept-language"),
+        ("accept-language", "de"),
+    ];
+    let mut get = request("GET", "/", &fields);
+    assert_eq!(admitted(&mut get), Ok(Road::Origin));
+    assert_eq!(get.headers().len(), 1);
+    // The cache has to see writes, whatever else they carry.
+    assert_eq!(
+        admitted(&mut request("POST", "/", &fields)),
+        Ok(Road::Cache)
+    );
+}

@@ -1,0 +1,151 @@
+//! The request body: nothing, or the client's, watched on its way to the origin.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+
+/// How long an origin may stay silent about `Expect: 100-continue` (RFC 9110 section 10.1.1: nobody
+/// waits for that answer for ever).
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// Has a default, which the cache sends when it asks the origin on its own account.
+#[derive(Default)]
+pub(crate) enum RequestBody {
+    #[default]
+    Empty,
+    Client(Incoming),
+    Watched(Watched),
+}
+
+/// A body that reports its progress and may have to wait for the origin's 100 (Continue).
+pub(crate) struct Watched {
+    body: Incoming,
+    moved: Arc<Notify>,
+    hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// The other end of a watched body.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    moved: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl RequestBody {
+    pub(crate) fn from_client(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            Self::Empty
+        } else {
+            Self::Client(body)
+        }
+    }
+
+    /// Puts a watch on a client's body; an empty one needs none. With `hold` no byte is asked of
+    /// the client before [`Watch::go_on`]: it is hyper's server that sends the client its 100
+    /// (Continue), and it does so when the body is first asked for.
+    pub(crate) fn watch(&mut self, hold: Hold) -> Option<Watch> {
+        match std::mem::take(self) {
+            Self::Client(body) => {
+                let watch = Watch {
+                    moved: Arc::default(),
+                    go_on: Arc::default(),
+                };
+                *self = Self::Watched(Watched {
+                    body,
+                    moved: Arc::clone(&watch.moved),
+                    hold: match hold {
+                        Hold::UntilContinue => Some(watch.held()),
+                        Hold::Nothing => None,
+                    },
+                });
+                Some(watch)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// There is nothing to wait for.
+    pub(crate) fn release(&mut self) {
+        if let Self::Watched(watched) = self {
+            watched.hold = None;
+        }
+    }
+}
+
+/// Whether a body waits before its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Nothing,
+    UntilContinue,
+}
+
+impl Watch {
+    /// Completes once more of the body has gone to the origin since the last time.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// The origin wants the body.
+    pub(crate) fn go_on(&self) {
+        self.go_on.notify_one();
+    }
+
+    fn held(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let go_on = Arc::clone(&self.go_on);
+        Box::pin(async move {
+            // Either way it is time to send.
+            let _ = tokio::time::timeout(CONTINUE_WAIT, go_on.notified()).await;
+        })
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Watched(watched) => {
+                if let Some(hold) = &mut watched.hold {
+                    ready!(hold.as_mut().poll(cx));
+                    watched.hold = None;
+                }
+                let frame = ready!(Pin::new(&mut watched.body).poll_frame(cx));
+                watched.moved.notify_one();
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => body.is_end_stream(),
+            Self::Watched(watched) => watched.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body) => body.size_hint(),
+            Self::Watched(watched) => watched.body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What one client connection sees: admission, the cache, and a response to everything.
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use cachewarp::{CacheBody, CacheLayer};
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tower::Service;
+use tower_layer::Layer;
+use tracing::Level;
+
+use crate::{
+    admit::{self, Road},
+    answer,
+    body::RequestBody,
+    failure::Failure,
+    origin::Origin,
+    upstream::{Policy, Upstream},
+};
+
+/// From the cache, from the origin past the cache, or our own.
+pub(crate) type EdgeBody = Either<CacheBody<Incoming>, Either<Incoming, Full<Bytes>>>;
+
+/// Serves one client connection; all of them share the cache.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    cached: <CacheLayer as Layer<Upstream>>::Service,
+    upstream: Upstream,
+}
+
+impl Edge {
+    pub(crate) fn new(
+        cache: &CacheLayer,
+        origin: Arc<Origin>,
+        policy: Arc<Policy>,
+        client: IpAddr,
+    ) -> Self {
+        let upstream = Upstream {
+            origin,
+            policy,
+            client,
+        };
+        Self {
+            cached: cache.layer(upstream.clone()),
+            upstream,
+        }
+    }
+
+    /// Answers a request, whatever becomes of it.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<EdgeBody>, Infallible> {
+        // Queries may hold secrets, so logs get the path alone.
+        let logged = tracing::enabled!(Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let response = self.respond(request.map(RequestBody::from_client)).await;
+        if let Some((method, path)) = logged {
+            let status = response.status().as_u16();
+            tracing::debug!(%method, path, status, "answered");
+        }
+        Ok(response)
+    }
+
+    async fn respond(&self, mut request: Request<RequestBody>) -> Response<EdgeBody> {
+        let me = &self.upstream.policy.identity;
+        let road = match admit::admit(&mut request, me, self.upstream.origin.host()) {
+            Ok(road) => road,
+            Err(refusal) => return own(answer::refused(&request, refusal)),
+        };
+        let response: Result<_, Failure> = match road {
+            // The cache is always ready, and so is the service behind it.
+            Road::Cache => self
+                .cached
+                .clone()
+                .call(request)
+                .await
+                .map(|r| r.map(Either::Left)),
+            Road::Origin => {
+                let response = self.upstream.clone().call(request).await;
+                response.map(|response| response.map(|body| Either::Right(Either::Left(body))))
+            }
+        };
+        response.unwrap_or_else(|failure| own(answer::failed(&failure)))
+    }
+}
+
+fn own(response: Response<Full<Bytes>>) -> Response<EdgeBody> {
+    response.map(|body| Either::Right(Either::Right(body)))
+}

@@ -1,0 +1,133 @@
+//! Why the origin gave no usable response, and which status says so.
+
+use std::{error::Error, fmt, io};
+
+use http::{HeaderValue, StatusCode};
+use hyper_util::client::legacy;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A forwarded request that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No connection: refused, unreachable, no such name, no trust.
+    Unreachable,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No response headers in time.
+    ResponseTimeout,
+    /// The connection ended before a response did.
+    Broken,
+    /// A response whose end cannot be told for sure, or that breaks HTTP otherwise.
+    Malformed,
+}
+
+impl Kind {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Unreachable | Self::Broken | Self::Malformed => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The `Proxy-Status` line (RFC 9209 section 2.3) that tells an operator what went wrong.
+    pub(crate) fn proxy_status(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Unreachable => "cachewarp; error=destination_unavailable",
+            Self::ConnectTimeout => "cachewarp; error=connection_timeout",
+            Self::ResponseTimeout => "cachewarp; error=http_response_timeout",
+            Self::Broken => "cachewarp; error=connection_terminated",
+            Self::Malformed => "cachewarp; error=http_protocol_error",
+        })
+    }
+}
+
+impl Failure {
+    pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    /// Whether the same request may do better on a new connection.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.kind == Kind::Broken
+    }
+
+    /// A connection that could not be made.
+    pub(crate) fn connect(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let timed_out = causes(&*error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|error| error.kind() == io::ErrorKind::TimedOut);
+        let kind = if timed_out {
+            Kind::ConnectTimeout
+        } else {
+            Kind::Unreachable
+        };
+        Self::because(kind, error)
+    }
+
+    /// An exchange that broke down on a connection.
+    pub(crate) fn exchange(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let malformed = causes(&*error)
+            .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+            .any(hyper::Error::is_parse);
+        Self::because(
+            if malformed {
+                Kind::Malformed
+            } else {
+                Kind::Broken
+            },
+            error,
+        )
+    }
+}
+
+impl From<Kind> for Failure {
+    fn from(kind: Kind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<legacy::Error> for Failure {
+    fn from(error: legacy::Error) -> Self {
+        if error.is_connect() {
+            Self::connect(error)
+        } else {
+            Self::exchange(error)
+        }
+    }
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Unreachable => "the origin cannot be reached",
+            Kind::ConnectTimeout => "the origin took too long to connect",
+            Kind::ResponseTimeout => "the origin took too long to answer",
+            Kind::Broken => "the origin's connection broke",
+            Kind::Malformed => "the origin's response is not sound HTTP",
+        })?;
+        // The whole chain in one line: the outer errors say little.
+        let source = self.source.as_deref();
+        for cause in source.into_iter().flat_map(|source| causes(source)) {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Failure {}

@@ -1,0 +1,157 @@
+//! The one multiplexed connection to an origin that speaks HTTP/2.
+//!
+//! Not hyper-util's pool: that one keeps a connection for every `:authority`, and here every
+//! `Host` of every client goes to the same place.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use http::{
+    Request, Response, Version,
+    header::{CONNECTION, EXPECT, HOST},
+    uri::PathAndQuery,
+};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::{
+    client::legacy::connect::Connection,
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::{sync::Mutex, time::Instant};
+use tower::{Service, ServiceExt};
+
+use crate::{
+    body::RequestBody,
+    connect::{self, Attempt, Connector, Endpoint, KEEPALIVE, Offer},
+    failure::Failure,
+};
+
+pub(crate) struct Http2 {
+    agreed: Agreed,
+    connector: Connector,
+    /// Held while connecting: everybody else waits for that one connection.
+    current: Mutex<Option<Open>>,
+    /// The origin would rather speak HTTP/1.1.
+    refused: AtomicBool,
+}
+
+/// How both ends know that they speak HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreed {
+    /// RFC 9113 section 3.3
+    Beforehand,
+    /// RFC 9113 section 3.2
+    InTls,
+}
+
+type Sender = http2::SendRequest<RequestBody>;
+
+struct Open {
+    sender: Sender,
+    since: Instant,
+}
+
+impl Open {
+    fn serves(&self, attempt: Attempt) -> bool {
+        let recent = match attempt {
+            Attempt::Any => true,
+            Attempt::Fresh { since } => self.since >= since,
+        };
+        recent && !self.sender.is_closed()
+    }
+}
+
+impl Http2 {
+    pub(crate) fn new(agreed: Agreed, limit: Duration) -> Self {
+        Self {
+            agreed,
+            connector: connect::connector(Offer::All, limit),
+            current: Mutex::new(None),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// The connection to use; `None` if the origin would rather speak HTTP/1.1.
+    pub(crate) async fn sender(
+        &self,
+        endpoint: &Endpoint,
+        attempt: Attempt,
+    ) -> Result<Option<Sender>, Failure> {
+        if self.refused.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut current = self.current.lock().await;
+        if let Some(open) = current.as_ref().filter(|open| open.serves(attempt)) {
+            return Ok(Some(open.sender.clone()));
+        }
+        *current = None;
+        // Again: whoever held the lock may have found out.
+        if self.refused.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let since = Instant::now();
+        let sender = self.connect(endpoint).await?;
+        match &sender {
+            Some(sender) => {
+                let sender = sender.clone();
+                *current = Some(Open { sender, since });
+            }
+            // The connection was opened to find out; from now on the pool is asked.
+            None => self.refused.store(true, Ordering::Relaxed),
+        }
+        Ok(sender)
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Option<Sender>, Failure> {
+        let uri = endpoint.uri(Some(PathAndQuery::from_static("/")))?;
+        let mut connector = self.connector.clone();
+        let connector = connector.ready().await.map_err(Failure::connect)?;
+        let stream = connector.call(uri).await.map_err(Failure::connect)?;
+        if self.agreed == Agreed::InTls && !stream.connected().is_negotiated_h2() {
+            return Ok(None);
+        }
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE)
+            .handshake(stream)
+            .await
+            .map_err(Failure::connect)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the origin ended");
+            }
+        });
+        Ok(Some(sender))
+    }
+}
+
+/// Sends a request with an origin-form target and a `Host`.
+pub(crate) async fn send(
+    mut sender: Sender,
+    endpoint: &Endpoint,
+    mut request: Request<RequestBody>,
+) -> Result<Response<Incoming>, Failure> {
+    // Host becomes :authority; both at once may be refused (RFC 9113 section 8.3.1).
+    let host = request.headers_mut().remove(HOST);
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = endpoint.uri_as(host.as_ref(), path)?;
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(CONNECTION);
+    // hyper does not tell of interim responses over HTTP/2: there is no 100 to wait for.
+    request.headers_mut().remove(EXPECT);
+    request.body_mut().release();
+    sender.ready().await.map_err(Failure::exchange)?;
+    let response = sender.send_request(request).await;
+    response.map_err(Failure::exchange)
+}
+
+impl fmt::Debug for Http2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agreed = &self.agreed;
+        f.debug_struct("Http2")
+            .field("agreed", agreed)
+            .finish_non_exhaustive()
+    }
+}

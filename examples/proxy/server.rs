@@ -1,0 +1,181 @@
+//! Listening: one current-thread runtime per core, each with its own listener and origin client.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use cachewarp::CacheLayer;
+use futures_util::FutureExt;
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
+
+use crate::{edge::Edge, origin::Origin, upstream::Policy};
+
+const BACKLOG: i32 = 4096;
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Between accepts that fail, which they do when there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take over a request head, and stay silent between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_HTTP2_HEAD: u32 = 16 * 1024;
+const MAX_HTTP2_STREAMS: u32 = 256;
+
+/// How far along the program is; workers follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections; those that are open come to their end.
+    Finishing,
+    /// The cache is drained as well: runtimes may go.
+    Over,
+}
+
+/// What a worker needs, apart from its listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    pub(crate) cache: CacheLayer,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) grace: Duration,
+    /// Dropped by every worker once its connections are done.
+    pub(crate) serving: mpsc::Sender<()>,
+}
+
+/// Opens `count` listeners on one address.
+///
+/// On Linux each has a queue of its own, and the kernel spreads connections over them. Elsewhere
+/// they are one listener, and whoever comes first accepts.
+pub(crate) fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // SO_REUSEPORT would share the port even with another program of this user, so the first
+    // socket finds out whether it is free. Only then is the port bound to be shared.
+    let first = bind(address, Sharing::Alone)?;
+    let Some(address) = first.local_addr()?.as_socket() else {
+        return Err(io::Error::other("a TCP socket has an IP address"));
+    };
+    if cfg!(target_os = "linux") {
+        drop(first);
+        let shared = (0..count).map(|_| {
+            let socket = bind(address, Sharing::Port)?;
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        });
+        return shared.collect();
+    }
+    first.listen(BACKLOG)?;
+    (0..count).map(|_| Ok(first.try_clone()?.into())).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    Port,
+}
+
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // On Unix this only skips the wait after an earlier run; on Windows it would steal the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuse_port(sharing == Sharing::Port)?;
+    let _ = sharing;
+    socket.set_nonblocking(true)?;
+    // Inherited by accepted connections on Linux, so that one call serves them all.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+impl Worker {
+    /// Serves until the program is over. Runs on the runtime that owns `origin`'s connections.
+    pub(crate) async fn run(
+        mut self,
+        listener: std::net::TcpListener,
+        origin: Arc<Origin>,
+    ) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let connections = GracefulShutdown::new();
+        let server = Arc::new(builder());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.serve(stream, peer, &server, &origin, &connections),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        // Those already queued would be reset with the listener.
+        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+            self.serve(stream, peer, &server, &origin, &connections);
+        }
+        drop(listener);
+        if tokio::time::timeout(self.grace, connections.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests under way were cut off");
+        }
+        drop(self.serving);
+        // The cache may still fill from connections of this runtime. An error means that the
+        // sender is gone, and with it the program.
+        let _ = self.phase.wait_for(|phase| *phase == Phase::Over).await;
+        Ok(())
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        server: &Arc<auto::Builder<TokioExecutor>>,
+        origin: &Arc<Origin>,
+        connections: &GracefulShutdown,
+    ) {
+        if !cfg!(target_os = "linux") {
+            // A connection that is already gone says so when it is read.
+            let _ = stream.set_nodelay(true);
+        }
+        let (origin, policy) = (Arc::clone(origin), Arc::clone(&self.policy));
+        let edge = Arc::new(Edge::new(&self.cache, origin, policy, peer.ip()));
+        let service = service_fn(move |request| Arc::clone(&edge).serve(request));
+        let connection = server
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, error, "connection ended");
+            }
+        });
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .max_header_list_size(MAX_HTTP2_HEAD)
+        .max_concurrent_streams(MAX_HTTP2_STREAMS);
+    server
+}

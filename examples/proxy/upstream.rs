@@ -1,0 +1,232 @@
+//! The service behind the cache: one request to the origin and what becomes of it.
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT, HOST, UPGRADE},
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use tokio::time::{Instant, sleep, timeout};
+use tower::Service;
+
+use crate::{
+    body::{Hold, RequestBody, Watch},
+    connect::Attempt,
+    failure::{Failure, Kind},
+    identity::Identity,
+    origin::{Needs, Origin},
+    response, tunnel,
+};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What every request to the origin is sent with.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) identity: Identity,
+    pub(crate) host: HostPolicy,
+    pub(crate) origin_timeout: Duration,
+}
+
+/// Which name the origin is asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostPolicy {
+    /// The one the client used.
+    Keep,
+    /// The origin's own.
+    Rewrite,
+}
+
+/// Forwards requests of one client connection to the origin. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) client: IpAddr,
+}
+
+impl Service<Request<RequestBody>> for Upstream {
+    type Response = Response<Incoming>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        Box::pin(self.clone().forward(request))
+    }
+}
+
+impl Upstream {
+    async fn forward(
+        self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let path = request.uri().path().to_owned();
+        let client = self.take_upgrade(&mut request);
+        // The server's extensions mean nothing to the client's side of hyper.
+        *request.extensions_mut() = Extensions::new();
+        self.sign(&mut request);
+
+        let needs = match client {
+            Some(_) => Needs::Upgrade,
+            None => Needs::Nothing,
+        };
+        let response = self.send(request, needs).await;
+        let mut response = response.inspect_err(|failure| {
+            tracing::warn!(path, %failure, "no response from the origin");
+        })?;
+        response::strip(&mut response);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Only now do bytes flow past HTTP: the origin has agreed, and hyper hands the client's
+            // side over once this 101 has been written to it.
+            let Some(client) = client else {
+                return Err(Failure::because(Kind::Malformed, "a 101 nobody asked for"));
+            };
+            tunnel::open(client, &mut response);
+        }
+        Ok(response)
+    }
+
+    /// The client's side of a tunnel, if the request asks for one that the origin can grant.
+    fn take_upgrade(&self, request: &mut Request<RequestBody>) -> Option<OnUpgrade> {
+        if !request.headers().contains_key(UPGRADE) {
+            return None;
+        }
+        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        if on_upgrade.is_none() || !self.origin.can_upgrade() {
+            request.headers_mut().remove(UPGRADE);
+            request.headers_mut().remove(CONNECTION);
+            return None;
+        }
+        on_upgrade
+    }
+
+    /// Adds what an origin has to know about the road so far.
+    fn sign(&self, request: &mut Request<RequestBody>) {
+        let received = request.version();
+        let headers = request.headers_mut();
+        if let Some(host) = headers.get(HOST).cloned() {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        append_client(headers, self.client);
+        if self.policy.host == HostPolicy::Rewrite {
+            headers.insert(HOST, self.origin.host().clone());
+        }
+        self.policy.identity.sign(headers, received);
+    }
+
+    /// Sends a request and waits for the head of its response, but not for ever.
+    async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        needs: Needs,
+    ) -> Result<Response<Incoming>, Failure> {
+        let limit = self.policy.origin_timeout;
+        let slow = || Failure::from(Kind::ResponseTimeout);
+        let Some(watch) = watch_body(&mut request) else {
+            let response = timeout(limit, self.send_without_content(request, needs)).await;
+            return response.unwrap_or_else(|_| Err(slow()));
+        };
+        // A long upload is no slow origin: the clock starts again with every piece of it.
+        let response = self.origin.send(request, Attempt::Any, needs);
+        let deadline = sleep(limit);
+        tokio::pin!(response, deadline);
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut response => return response,
+                () = watch.moved() => deadline.as_mut().reset(Instant::now() + limit),
+                () = &mut deadline => return Err(slow()),
+            }
+        }
+    }
+
+    /// Sends a request, and a safe one again if its connection broke: no other may be repeated
+    /// (RFC 9110 section 9.2.2).
+    async fn send_without_content(
+        &self,
+        request: Request<RequestBody>,
+        needs: Needs,
+    ) -> Result<Response<Incoming>, Failure> {
+        let repeatable = request.method().is_safe() && needs == Needs::Nothing;
+        let again = repeatable.then(|| copy(&request));
+        match (self.origin.send(request, Attempt::Any, needs).await, again) {
+            (Err(failure), Some(again)) if failure.may_pass() => {
+                tracing::debug!(%failure, "once more on a new connection");
+                let since = Instant::now();
+                self.origin
+                    .send(again, Attempt::Fresh { since }, needs)
+                    .await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+}
+
+/// Watches the body, and holds it back while the client waits for a 100 (Continue) that is the
+/// origin's to give (RFC 9110 section 10.1.1).
+///
+/// That 100 is the only interim response that reaches the client. hyper's server has no way to
+/// send others, such as 103 (Early Hints), so those end here.
+fn watch_body(request: &mut Request<RequestBody>) -> Option<Watch> {
+    let expects = request
+        .headers()
+        .get(EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let hold = if expects && request.version() == Version::HTTP_11 {
+        Hold::UntilContinue
+    } else {
+        Hold::Nothing
+    };
+    let watch = request.body_mut().watch(hold);
+    match &watch {
+        Some(watch) if hold == Hold::UntilContinue => {
+            let watch = watch.clone();
+            hyper::ext::on_informational(request, move |interim| {
+                if interim.status() == StatusCode::CONTINUE {
+                    watch.go_on();
+                }
+            });
+        }
+        _ => {
+            request.headers_mut().remove(EXPECT);
+        }
+    }
+    watch
+}
+
+/// Adds the client's address behind those of the proxies it came through.
+fn append_client(headers: &mut HeaderMap, client: IpAddr) {
+    let mut addresses = Vec::new();
+    for line in headers.get_all(X_FORWARDED_FOR) {
+        addresses.extend_from_slice(line.as_bytes());
+        addresses.extend_from_slice(b", ");
+    }
+    addresses.extend_from_slice(client.to_canonical().to_string().as_bytes());
+    let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(addresses))
+        .expect("field values joined by commas are a field value");
+    headers.insert(X_FORWARDED_FOR, value);
+}
+
+/// A request without content, once more.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

@@ -1,0 +1,114 @@
+//! Where time comes from: the only caller of `SystemTime::now` and `Instant::now`.
+
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A source of wall time, for dates, and of monotonic time, for ages.
+///
+/// Ages come from the monotonic clock, so a wall clock that steps back never makes a stored
+/// response fresh again (RFC 9111 §4.2.3).
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// Seconds since the Unix epoch.
+    fn wall(&self) -> i64;
+
+    /// Time since an arbitrary fixed point; it never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The clock of the machine. The default.
+///
+/// Its monotonic time is tokio's, so a test that pauses tokio's time pauses this clock with it.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            start: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> i64 {
+        #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+        let now = SystemTime::now();
+        match now.duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// A clock that moves only when told to, for tests.
+///
+/// Copies share the same time.
+///
+/// ```
+/// use cachewarp::clock::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::at(1_700_000_000);
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.wall(), 1_700_000_060);
+/// assert_eq!(clock.monotonic(), Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    wall: Arc<AtomicI64>,
+    monotonic_ms: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    /// A clock that stands at `wall`, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn at(wall: i64) -> Self {
+        Self {
+            wall: Arc::new(AtomicI64::new(wall)),
+            monotonic_ms: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Moves both times forward. The wall clock counts whole seconds.
+    pub fn advance(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.wall.fetch_add(seconds, Ordering::SeqCst);
+        self.monotonic_ms.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Moves the wall clock alone, forward or back, as an administrator might.
+    pub fn step_wall(&self, seconds: i64) {
+        self.wall.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> i64 {
+        self.wall.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.monotonic_ms.load(Ordering::SeqCst))
+    }
+}

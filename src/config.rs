@@ -1,0 +1,68 @@
+//! The settings of a layer, frozen: what [`CacheBuilder`](crate::CacheBuilder) checked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use crate::{
+    fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields, tasks::Executor,
+    ttl::TtlPolicy,
+};
+
+/// The settings that routes sharing one cache may have each for themselves.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) conditional_miss: ConditionalMiss,
+    pub(crate) default_authority: Box<str>,
+    pub(crate) default_scheme: Box<str>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) fill: fill::Limits,
+    pub(crate) keep_stale: Duration,
+    pub(crate) key: Option<Arc<dyn KeyPolicy>>,
+    pub(crate) key_headers: Vec<HeaderName>,
+    pub(crate) max_stale: Duration,
+    pub(crate) max_variants: usize,
+    pub(crate) namespace: Box<str>,
+    pub(crate) origin_timeout: Duration,
+    pub(crate) range_miss: RangeMiss,
+    pub(crate) refresh_pause: Duration,
+    /// Names that a hit adds, with room for their values.
+    pub(crate) reserved: SmallVec<[(HeaderName, HeaderValue); 3]>,
+    pub(crate) rules: Rules,
+    pub(crate) status: StatusFields,
+    pub(crate) ttl: Arc<dyn TtlPolicy>,
+    pub(crate) uncacheable_for: Duration,
+    pub(crate) wait_timeout: Duration,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("namespace", &self.namespace)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a conditional request asks of the origin when nothing is stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConditionalMiss {
+    /// What the client asked: a 304 goes through and is not stored. The default.
+    #[default]
+    Forward,
+    /// A full response, which is stored and then compared with the client's conditions.
+    Fill,
+}
+
+/// What a range request asks of the origin when nothing is stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RangeMiss {
+    /// What the client asked: a 206 goes through and is not stored. The default.
+    #[default]
+    Forward,
+    /// A full response, which is stored and then cut.
+    Fill,
+}

@@ -1,0 +1,106 @@
+//! Errors: of configuration, of a store, and of a body.
+
+use std::{error::Error, fmt};
+
+/// A boxed error, as the bodies of this crate report it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A setting that [`CacheBuilder::build`](crate::CacheBuilder::build) refuses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The setting belongs to the cache itself: layers that share one cannot change it.
+    Fixed {
+        /// The builder method that was called.
+        setting: &'static str,
+    },
+    /// The text is not a valid authority, token or field name.
+    Malformed {
+        /// The builder method that set it.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// The number or duration lies outside what the setting allows.
+    OutOfRange {
+        /// The builder method that set it.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed { setting } => {
+                write!(
+                    f,
+                    "`{setting}` cannot change for a layer that shares its cache"
+                )
+            }
+            Self::Malformed { setting, value } => {
+                write!(f, "`{setting}` does not take the value {value:?}")
+            }
+            Self::OutOfRange {
+                setting,
+                value,
+                allowed,
+            } => write!(f, "`{setting}` is {value}, but must be {allowed}"),
+        }
+    }
+}
+
+impl Error for ConfigError {}
+
+/// A store that could not answer. To the road it means that nothing is stored.
+#[derive(Debug)]
+pub(crate) struct StoreError(BoxError);
+
+impl StoreError {
+    #[cfg(test)]
+    pub(crate) fn new(cause: impl Into<BoxError>) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store did not answer: {}", self.0)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// Why a body that was being shared with its cache ended early.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FillError {
+    /// The origin's body failed, or its call ended before the body did.
+    Origin,
+    /// The body's length was not its Content-Length (RFC 9112 §8).
+    Length,
+    /// The fill took longer than its timeout.
+    Timeout,
+    /// This reader held the others back for longer than `reader_stall`.
+    TooSlow,
+}
+
+impl fmt::Display for FillError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Origin => "the origin's body ended with an error",
+            Self::Length => "the origin's body does not match its Content-Length",
+            Self::Timeout => "the origin's body took too long",
+            Self::TooSlow => "this reader held back the readers beside it for too long",
+        })
+    }
+}
+
+impl Error for FillError {}

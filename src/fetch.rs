@@ -1,0 +1,413 @@
+//! One exchange with the origin, from the request to what is stored of the answer.
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode, header::SET_COOKIE, response};
+use http_body::Body;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::{
+    asked::Asked,
+    assess::{self, Assessment, Moments, Verdict},
+    body::CacheBody,
+    config::{ConditionalMiss, RangeMiss},
+    entry::Entry,
+    fill::Fill,
+    flown::{Arriving, Failure, Flown},
+    layer::Cache,
+    respond::{self, Label, Live, Shaping},
+    semantics::{
+        decide::{Candidate, OnError, Outcome, on_error},
+        freshness::{Reuse, Times},
+        rules::SetCookiePolicy,
+        storable::{self, NotStored, Predecessor, Side},
+        validate::{self, Validator},
+    },
+    service::Inner,
+    status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
+    store::Resource,
+};
+
+/// A request on its way to the origin, and what the store held for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Errand {
+    pub(crate) asked: Asked,
+    pub(crate) stored: Option<Resource>,
+    /// The stored response that the request selects.
+    pub(crate) selected: Option<Arc<Entry>>,
+    pub(crate) forward: Forward,
+}
+
+/// How the client's own conditions and range are treated on the way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Prepared {
+    /// They go to the origin as they are.
+    AsReceived,
+    /// They stay here: the origin is asked for a full response.
+    Stripped,
+    /// Those of the stored response go in their place.
+    Validating,
+}
+
+impl Prepared {
+    fn shaping(self) -> Shaping {
+        match self {
+            Self::AsReceived => Shaping::Leave,
+            Self::Stripped | Self::Validating => Shaping::Evaluate,
+        }
+    }
+}
+
+/// How an exchange ended: the client's answer, what others may have of it, and a body that is to
+/// be recorded.
+pub(crate) struct Fetched<B, E> {
+    pub(crate) answer: Result<Response<CacheBody<B>>, E>,
+    pub(crate) flown: Flown,
+    pub(crate) recording: Option<Recording<B>>,
+}
+
+/// A body to be driven to its end and stored.
+pub(crate) struct Recording<B> {
+    pub(crate) arriving: Arc<Arriving>,
+    pub(crate) body: B,
+}
+
+/// A call of the inner service that brought no response.
+pub(crate) enum NoResponse<E> {
+    Error(E),
+    Timeout,
+}
+
+impl Cache {
+    /// Asks the origin for what `errand` needs, and stores what may be stored of the answer but
+    /// for its body, which is left to [`record`](Self::record).
+    pub(crate) async fn fetch<S, Q>(
+        &self,
+        inner: S,
+        errand: &Errand,
+        body: Q,
+    ) -> Fetched<S::Body, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let mut request = Request::from_parts(errand.asked.parts.clone(), body);
+        let prepared = self.prepare(errand, &mut request);
+        let (response, moments) = match self.exchange(inner.clone(), request).await {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(errand, failure),
+        };
+        if prepared != Prepared::Validating || response.status() != StatusCode::NOT_MODIFIED {
+            return self.arrived(errand, response, moments, prepared).await;
+        }
+        let (not_modified, _) = response.into_parts();
+        if let Some(fetched) = self.refreshed(errand, &not_modified, moments).await {
+            return fetched;
+        }
+        // The 304 is about another representation than the stored one, which is thereby known to
+        // be gone: ask once more, without conditions (RFC 9111 §4.3.3).
+        self.replace_selected(errand, None).await;
+        let mut request = Request::from_parts(errand.asked.parts.clone(), Q::default());
+        validate::strip(request.headers_mut());
+        match self.exchange(inner, request).await {
+            Ok((response, moments)) => {
+                self.arrived(errand, response, moments, Prepared::Stripped)
+                    .await
+            }
+            Err(failure) => self.failed(errand, failure),
+        }
+    }
+
+    /// Puts the conditions on a request that its purpose needs.
+    fn prepare<Q>(&self, errand: &Errand, request: &mut Request<Q>) -> Prepared {
+        let config = &self.config;
+        let facts = &errand.asked.facts;
+        if let Some(entry) = &errand.selected {
+            let now = self.shared.clock.wall();
+            let stored = entry.unpack().headers;
+            return match validate::conditional_request(request.headers_mut(), &stored, now) {
+                Validator::Sent => Prepared::Validating,
+                Validator::None => Prepared::Stripped,
+            };
+        }
+        let conditional = facts.conditional() && config.conditional_miss == ConditionalMiss::Fill;
+        let range = facts.range() && config.range_miss == RangeMiss::Fill;
+        if conditional || range {
+            validate::strip(request.headers_mut());
+            return Prepared::Stripped;
+        }
+        Prepared::AsReceived
+    }
+
+    /// Calls this instance of the inner service once it is ready.
+    pub(crate) async fn exchange<S, Q>(
+        &self,
+        inner: S,
+        request: Request<Q>,
+    ) -> Result<(Response<S::Body>, Moments), NoResponse<S::Error>>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let shared = &self.shared;
+        shared.metrics().origin_calls.increment(1);
+        let forwarded = shared.clock.wall();
+        let call = inner.oneshot(request);
+        let answer = timeout(self.config.origin_timeout, call).await;
+        let moments = Moments {
+            times: Times {
+                request: forwarded,
+                response: shared.clock.wall(),
+            },
+            arrived: shared.clock.monotonic(),
+        };
+        match answer {
+            Ok(Ok(mut response)) => {
+                assess::ensure_date(response.headers_mut(), moments.times.response);
+                Ok((response, moments))
+            }
+            Ok(Err(error)) => Err(NoResponse::Error(error)),
+            Err(_) => Err(NoResponse::Timeout),
+        }
+    }
+
+    /// Without a response: stale if that is allowed, else the error.
+    pub(crate) fn failed<B, E>(&self, errand: &Errand, failure: NoResponse<E>) -> Fetched<B, E> {
+        let failed = match &failure {
+            NoResponse::Error(_) => Failure::Error,
+            NoResponse::Timeout => Failure::Timeout,
+        };
+        self.shared.metrics().origin_failures.increment(1);
+        let answer = match (self.stale(errand, failed), failure) {
+            (Some(stale), _) => Ok(stale),
+            (None, NoResponse::Error(error)) => Err(error),
+            (None, NoResponse::Timeout) => Ok(respond::generated(self, Generated::OriginTimeout)),
+        };
+        Fetched {
+            answer,
+            flown: Flown::Failed(failed),
+            recording: None,
+        }
+    }
+
+    /// The stored response in place of an error, if that is allowed (RFC 5861 §4).
+    pub(crate) fn stale<B>(
+        &self,
+        errand: &Errand,
+        failure: Failure,
+    ) -> Option<Response<CacheBody<B>>> {
+        let entry = errand.selected.as_ref()?;
+        let now = self.shared.clock.monotonic();
+        let age = entry.age(now);
+        let candidate = Candidate {
+            freshness: entry.freshness(),
+            age,
+            standing: errand.asked.standing(entry),
+        };
+        match on_error(&candidate, &errand.asked.directives) {
+            OnError::PassOn => None,
+            OnError::ServeStale => {
+                let outcome = CacheOutcome::Stale {
+                    reason: StaleReason::IfError(failure.status()),
+                    ttl: entry.freshness().ttl(age),
+                };
+                Some(respond::from_entry(
+                    self,
+                    &errand.asked,
+                    entry,
+                    now,
+                    outcome.into(),
+                ))
+            }
+        }
+    }
+
+    /// A full response, or one that goes to the client as it is.
+    async fn arrived<B: Body, E>(
+        &self,
+        errand: &Errand,
+        response: Response<B>,
+        moments: Moments,
+        prepared: Prepared,
+    ) -> Fetched<B, E> {
+        let status = response.status();
+        let failed = Outcome::of(status) == Outcome::Error;
+        if failed && errand.selected.is_some() {
+            return self.error_status(errand, response);
+        }
+        let (parts, body) = response.into_parts();
+        let assessment =
+            assess::assess(self, &errand.asked, &parts, moments, errand.stored.as_ref());
+        match assessment.verdict {
+            Verdict::Store => self.arriving(errand, assessment, parts, body, prepared),
+            Verdict::Refuse(_) if failed => {
+                self.error_status(errand, Response::from_parts(parts, body))
+            }
+            Verdict::Refuse(reason) => {
+                self.not_stored(errand, reason, Response::from_parts(parts, body))
+                    .await
+            }
+        }
+    }
+
+    /// 500, 502, 503 or 504: stale if that is allowed, else passed on.
+    pub(crate) fn error_status<B, E>(
+        &self,
+        errand: &Errand,
+        response: Response<B>,
+    ) -> Fetched<B, E> {
+        let failed = Failure::Status(response.status());
+        self.shared.metrics().origin_failures.increment(1);
+        let answer = self
+            .stale(errand, failed)
+            .unwrap_or_else(|| self.pass_on(errand, Storing::Failure, response));
+        Fetched {
+            answer: Ok(answer),
+            flown: Flown::Failed(failed),
+            recording: None,
+        }
+    }
+
+    async fn not_stored<B, E>(
+        &self,
+        errand: &Errand,
+        reason: NotStored,
+        response: Response<B>,
+    ) -> Fetched<B, E> {
+        if storable::predecessor(response.status(), reason) == Predecessor::Drop {
+            self.replace_selected(errand, None).await;
+        }
+        if reason.side() == Side::Response {
+            self.remember_uncacheable(errand);
+        }
+        tracing::debug!(key = ?errand.asked.key, reason = reason.as_str(), "not stored");
+        Fetched {
+            answer: Ok(self.pass_on(errand, Storing::Refused(reason), response)),
+            flown: Flown::Private,
+            recording: None,
+        }
+    }
+
+    pub(crate) fn pass_on<B>(
+        &self,
+        errand: &Errand,
+        storing: Storing,
+        response: Response<B>,
+    ) -> Response<CacheBody<B>> {
+        let label = Label {
+            received: Some(response.status()),
+            outcome: CacheOutcome::Fetched {
+                forward: errand.forward,
+                storing,
+            },
+        };
+        respond::from_origin(self, &errand.asked.parts.method, response, label)
+    }
+
+    /// A response that may be stored: others can read it from here on.
+    fn arriving<B: Body, E>(
+        &self,
+        errand: &Errand,
+        assessment: Assessment,
+        parts: response::Parts,
+        body: B,
+        prepared: Prepared,
+    ) -> Fetched<B, E> {
+        let shared = &self.shared;
+        let head = assessment.head;
+        let age = head.freshness.initial_age;
+        let ttl = head.freshness.ttl(age);
+        if ttl <= 0 || head.freshness.reuse == Reuse::Validate {
+            // Of use after validation only, so those who ask meanwhile have nothing to share.
+            self.remember_uncacheable(errand);
+        } else {
+            shared.uncacheable.clear(errand.asked.key.hash());
+        }
+        let declared = assess::declared_length(parts.status, &parts.headers);
+        let fill = Fill::new(declared, Arc::clone(&shared.budget));
+        let label = Label {
+            received: Some(parts.status),
+            outcome: CacheOutcome::Fetched {
+                forward: errand.forward,
+                storing: Storing::Begun { ttl },
+            },
+        };
+        let live = Live {
+            parts,
+            arrived: head.arrival.wall,
+            shaping: prepared.shaping(),
+        };
+        let answer = respond::from_live(self, &errand.asked, live, &fill, label);
+        let arriving = Arc::new(Arriving { head, fill });
+        Fetched {
+            // A fill that has not begun can be read from its beginning.
+            answer: Ok(answer.unwrap_or_else(|| {
+                let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
+                respond::generated(self, failed)
+            })),
+            flown: Flown::Arriving(Arc::clone(&arriving)),
+            recording: Some(Recording { arriving, body }),
+        }
+    }
+
+    /// A 304 that confirms the stored response (RFC 9111 §4.3.4); `None` if it is about another.
+    async fn refreshed<B, E>(
+        &self,
+        errand: &Errand,
+        not_modified: &response::Parts,
+        moments: Moments,
+    ) -> Option<Fetched<B, E>> {
+        let Cache { shared, config } = self;
+        let entry = errand.selected.as_ref()?;
+        let mut merged = Response::new(()).into_parts().0;
+        merged.status = entry.status();
+        merged.headers = entry.unpack().headers;
+        let now = moments.times.response;
+        match validate::accepts(&merged.headers, &not_modified.headers, now) {
+            validate::Verdict::Accept => {}
+            validate::Verdict::Reject => return None,
+        }
+        validate::merge(
+            &mut merged.headers,
+            &not_modified.headers,
+            now,
+            &config.rules,
+        );
+        let stored = errand.stored.as_ref();
+        let assessment = assess::assess(self, &errand.asked, &merged, moments, stored);
+        let fresh = Arc::new(entry.with_head(&assessment.head, &shared.shapes));
+        let flown = match assessment.verdict {
+            Verdict::Store => {
+                self.replace_selected(errand, Some(Arc::clone(&fresh)))
+                    .await;
+                Flown::Entry(Arc::clone(&fresh))
+            }
+            // For this client alone: others would not have been given it.
+            Verdict::Refuse(reason) if reason.side() == Side::Request => Flown::Private,
+            Verdict::Refuse(_) => {
+                self.replace_selected(errand, None).await;
+                Flown::Private
+            }
+        };
+        let label = Label {
+            received: Some(StatusCode::NOT_MODIFIED),
+            outcome: CacheOutcome::Revalidated {
+                forward: errand.forward,
+                ttl: fresh.freshness().ttl(fresh.age(moments.arrived)),
+            },
+        };
+        let asked = &errand.asked;
+        let mut answer = respond::from_entry(self, asked, &fresh, moments.arrived, label);
+        if config.rules.set_cookie != SetCookiePolicy::Store {
+            for cookie in not_modified.headers.get_all(SET_COOKIE) {
+                answer.headers_mut().append(SET_COOKIE, cookie.clone());
+            }
+        }
+        Some(Fetched {
+            answer: Ok(answer),
+            flown,
+            recording: None,
+        })
+    }
+}

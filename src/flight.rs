@@ -1,0 +1,369 @@
+//! Single-flight: one leader per key does the work, waiters share how it ended.
+//!
+//! A flight knows nothing of what it carries. It has one leader, who lands it with an outcome, and
+//! waiters, who are released the moment it lands. A leader that goes away without landing (its
+//! task panicked or was dropped) lands the flight as abandoned: nobody waits for nobody.
+//!
+//! After a failure a group may try once more: the first waiter to ask becomes the leader of the
+//! one successor, and all others wait for that. A flight that is itself a successor has none, so a
+//! group of any size makes at most two attempts.
+//!
+//! A landed flight stays joinable until its leader lets go of it, so that a response that is still
+//! arriving is shared with those who come late.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+const SHARDS: usize = 64;
+
+/// The flights in progress.
+#[derive(Debug)]
+pub(crate) struct Flights<K, T> {
+    shards: Box<[Shard<K, T>]>,
+    hasher: RandomState,
+    max_waiters: usize,
+}
+
+type Shard<K, T> = Mutex<HashMap<K, Arc<Flight<T>>>>;
+
+#[derive(Debug)]
+struct Flight<T> {
+    landing: watch::Sender<Option<Landing<T>>>,
+    round: Round,
+    successor: OnceLock<Arc<Flight<T>>>,
+    waiters: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Round {
+    First,
+    Second,
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Landing<T> {
+    /// Its leader went away.
+    Abandoned,
+    Landed(T),
+}
+
+/// The place that a request gets in a flight.
+#[derive(Debug)]
+pub(crate) enum Joined<K: Eq + Hash, T> {
+    Leader(Leader<K, T>),
+    Waiter(Waiter<T>),
+    /// The flight has all the waiters it may have.
+    Crowded,
+}
+
+/// What a waiter gets that asks for another attempt.
+#[derive(Debug)]
+pub(crate) enum Succession<K: Eq + Hash, T> {
+    Leader(Leader<K, T>),
+    Waiter(Waiter<T>),
+    /// The group has used its two attempts, or the successor is crowded.
+    Over,
+}
+
+impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
+    pub(crate) fn new(max_waiters: usize) -> Arc<Self> {
+        Arc::new(Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            max_waiters,
+        })
+    }
+
+    /// Joins the flight of `key`, or begins it.
+    pub(crate) fn join(self: &Arc<Self>, key: K) -> Joined<K, T> {
+        let mut flights = self.shard(&key);
+        if let Some(flight) = flights.get(&key) {
+            return match Waiter::board(flight, self.max_waiters) {
+                Some(waiter) => Joined::Waiter(waiter),
+                None => Joined::Crowded,
+            };
+        }
+        let flight = Flight::new(Round::First);
+        flights.insert(key.clone(), Arc::clone(&flight));
+        drop(flights);
+        Joined::Leader(self.leader(key, flight))
+    }
+
+    /// Begins the flight of `key` unless there is one.
+    pub(crate) fn lead(self: &Arc<Self>, key: K) -> Option<Leader<K, T>> {
+        let mut flights = self.shard(&key);
+        if flights.contains_key(&key) {
+            return None;
+        }
+        let flight = Flight::new(Round::First);
+        flights.insert(key.clone(), Arc::clone(&flight));
+        drop(flights);
+        Some(self.leader(key, flight))
+    }
+
+    /// How the flight of `key` landed, if it has and can still be joined.
+    pub(crate) fn landed(&self, key: &K) -> Option<T> {
+        let flight = self.shard(key).get(key).map(Arc::clone)?;
+        match &*flight.landing.borrow() {
+            Some(Landing::Landed(outcome)) => Some(outcome.clone()),
+            Some(Landing::Abandoned) | None => None,
+        }
+    }
+
+    /// Boards the one successor of the waiter's flight, as its leader if nobody else is.
+    pub(crate) fn succeed(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Succession<K, T> {
+        if waiter.flight.round == Round::Second {
+            return Succession::Over;
+        }
+        let mut flights = self.shard(&key);
+        let mut made = None;
+        let successor = waiter.flight.successor.get_or_init(|| {
+            let flight = Flight::new(Round::Second);
+            made = Some(Arc::clone(&flight));
+            flight
+        });
+        if let Some(flight) = made {
+            // Those who come new join the successor. The flight it succeeds may still be in the
+            // table; its leader removes only itself.
+            flights.insert(key.clone(), Arc::clone(&flight));
+            drop(flights);
+            return Succession::Leader(self.leader(key, flight));
+        }
+        match Waiter::board(successor, self.max_waiters) {
+            Some(waiter) => Succession::Waiter(waiter),
+            None => Succession::Over,
+        }
+    }
+
+    fn leader(self: &Arc<Self>, key: K, flight: Arc<Flight<T>>) -> Leader<K, T> {
+        Leader {
+            flights: Arc::clone(self),
+            key,
+            flight,
+        }
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<T>>>> {
+        // The remainder is below the number of shards.
+        let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash, T> Flights<K, T> {
+    /// The number of flights in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
+    }
+
+    fn remove(&self, key: &K, flight: &Arc<Flight<T>>) {
+        let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
+        let mut flights = self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if flights.get(key).is_some_and(|it| Arc::ptr_eq(it, flight)) {
+            flights.remove(key);
+        }
+    }
+}
+
+impl<T> Flight<T> {
+    fn new(round: Round) -> Arc<Self> {
+        Arc::new(Self {
+            landing: watch::Sender::new(None),
+            round,
+            successor: OnceLock::new(),
+            waiters: AtomicUsize::new(0),
+        })
+    }
+}
+
+// === impl Leader ===
+
+/// The one that does a flight's work. Dropping it ends the flight.
+#[derive(Debug)]
+pub(crate) struct Leader<K: Eq + Hash, T> {
+    flights: Arc<Flights<K, T>>,
+    key: K,
+    flight: Arc<Flight<T>>,
+}
+
+impl<K: Eq + Hash, T> Leader<K, T> {
+    /// Releases the waiters with `outcome`. The flight can be joined until the leader is dropped.
+    pub(crate) fn land(&self, outcome: T) {
+        self.flight
+            .landing
+            .send_replace(Some(Landing::Landed(outcome)));
+    }
+}
+
+impl<K: Eq + Hash, T> Drop for Leader<K, T> {
+    fn drop(&mut self) {
+        self.flights.remove(&self.key, &self.flight);
+        self.flight.landing.send_if_modified(|landing| {
+            let abandoned = landing.is_none();
+            if abandoned {
+                *landing = Some(Landing::Abandoned);
+            }
+            abandoned
+        });
+    }
+}
+
+// === impl Waiter ===
+
+/// One that shares how a flight ends.
+#[derive(Debug)]
+pub(crate) struct Waiter<T> {
+    flight: Arc<Flight<T>>,
+    landing: watch::Receiver<Option<Landing<T>>>,
+}
+
+impl<T: Clone> Waiter<T> {
+    fn board(flight: &Arc<Flight<T>>, max_waiters: usize) -> Option<Self> {
+        let waiter = Self {
+            flight: Arc::clone(flight),
+            landing: flight.landing.subscribe(),
+        };
+        let before = flight.waiters.fetch_add(1, Ordering::Relaxed);
+        // Dropping the waiter gives its place back.
+        (before < max_waiters).then_some(waiter)
+    }
+
+    /// Waits for the flight to land.
+    pub(crate) async fn landed(&mut self) -> Landing<T> {
+        match self.landing.wait_for(Option::is_some).await {
+            Ok(landing) => landing.clone().unwrap_or(Landing::Abandoned),
+            // The sender lives in the flight, which this waiter holds.
+            Err(_) => Landing::Abandoned,
+        }
+    }
+}
+
+impl<T> Drop for Waiter<T> {
+    fn drop(&mut self) {
+        self.flight.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Table = Flights<&'static str, u32>;
+
+    fn lead(flights: &Arc<Table>) -> Leader<&'static str, u32> {
+        match flights.join("key") {
+            Joined::Leader(leader) => leader,
+            other => panic!("expected to lead, got {other:?}"),
+        }
+    }
+
+    fn wait(flights: &Arc<Table>) -> Waiter<u32> {
+        match flights.join("key") {
+            Joined::Waiter(waiter) => waiter,
+            other => panic!("expected to wait, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn waiters_share_what_the_leader_lands() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        let (mut one, mut other) = (wait(&flights), wait(&flights));
+        leader.land(7);
+        assert_eq!(one.landed().await, Landing::Landed(7));
+        assert_eq!(other.landed().await, Landing::Landed(7));
+    }
+
+    #[tokio::test]
+    async fn a_landed_flight_can_be_joined_until_its_leader_lets_go() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        assert_eq!(flights.landed(&"key"), None);
+        leader.land(7);
+        assert_eq!(wait(&flights).landed().await, Landing::Landed(7));
+        assert_eq!(flights.landed(&"key"), Some(7));
+        drop(leader);
+        assert_eq!(flights.landed(&"key"), None);
+        assert_eq!(flights.len(), 0);
+        lead(&flights);
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_goes_away_releases_its_waiters() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        let mut waiter = wait(&flights);
+        drop(leader);
+        assert_eq!(waiter.landed().await, Landing::Abandoned);
+    }
+
+    #[tokio::test]
+    async fn a_group_makes_one_more_attempt_and_no_third() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        let (one, other) = (wait(&flights), wait(&flights));
+        drop(leader);
+        let Succession::Leader(second) = flights.succeed(&one, "key") else {
+            panic!("the first to ask leads");
+        };
+        let Succession::Waiter(mut waiter) = flights.succeed(&other, "key") else {
+            panic!("the next one waits");
+        };
+        drop(second);
+        assert_eq!(waiter.landed().await, Landing::Abandoned);
+        assert!(matches!(flights.succeed(&waiter, "key"), Succession::Over));
+        // One that asks late is shown the same attempt, not a new one.
+        assert!(matches!(
+            flights.succeed(&one, "key"),
+            Succession::Waiter(_)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_leader_removes_its_own_flight_only() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        let waiter = wait(&flights);
+        let Succession::Leader(second) = flights.succeed(&waiter, "key") else {
+            panic!("the first to ask leads");
+        };
+        drop(leader);
+        assert_eq!(flights.len(), 1);
+        second.land(9);
+        assert_eq!(wait(&flights).landed().await, Landing::Landed(9));
+    }
+
+    #[test]
+    fn a_flight_takes_so_many_waiters_and_their_places_come_back() {
+        let flights = Table::new(2);
+        let _leader = lead(&flights);
+        let (one, _other) = (wait(&flights), wait(&flights));
+        assert!(matches!(flights.join("key"), Joined::Crowded));
+        drop(one);
+        wait(&flights);
+    }
+
+    #[test]
+    fn a_background_refresh_leads_or_stays_away() {
+        let flights = Table::new(2);
+        let leader = flights.lead("key");
+        assert!(leader.is_some());
+        assert!(flights.lead("key").is_none());
+    }
+}

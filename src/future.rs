@@ -1,0 +1,116 @@
+//! The future of a response: there already, forwarded as it is, or on the road.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower::util::Oneshot;
+
+use crate::{body::CacheBody, invalidate::Forwarding, service::Inner};
+
+/// An answer that takes a fetch, a wait or a slow store.
+type Travelling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
+
+pin_project! {
+    /// Response future of [`CacheService`](crate::CacheService).
+    pub struct ResponseFuture<S, Q>
+    where
+        S: Inner<Q>,
+        Q: Body,
+        Q: Default,
+    {
+        #[pin]
+        state: State<S, Q>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, Q>
+    where
+        S: Inner<Q>,
+        Q: Body,
+        Q: Default,
+    {
+        Ready { response: Option<Response<CacheBody<S::Body>>> },
+        Forward { #[pin] call: Oneshot<S, Request<Q>>, forwarding: Option<Forwarding> },
+        Travel { future: Travelling<S::Body, S::Error> },
+    }
+}
+
+impl<S, Q> ResponseFuture<S, Q>
+where
+    S: Inner<Q>,
+    Q: Body + Default,
+{
+    pub(crate) fn ready(response: Response<CacheBody<S::Body>>) -> Self {
+        Self::from(State::Ready {
+            response: Some(response),
+        })
+    }
+
+    pub(crate) fn forward(inner: S, request: Request<Q>, forwarding: Forwarding) -> Self {
+        Self::from(State::Forward {
+            call: Oneshot::new(inner, request),
+            forwarding: Some(forwarding),
+        })
+    }
+
+    pub(crate) fn travel(future: Travelling<S::Body, S::Error>) -> Self {
+        Self::from(State::Travel { future })
+    }
+
+    fn from(state: State<S, Q>) -> Self {
+        Self { state }
+    }
+}
+
+impl<S, Q> Future for ResponseFuture<S, Q>
+where
+    S: Inner<Q>,
+    Q: Body + Default,
+{
+    type Output = Result<Response<CacheBody<S::Body>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Ready { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                // Polled after it was done, which a future may answer as it likes.
+                None => Poll::Pending,
+            },
+            StateProj::Forward { call, forwarding } => {
+                let outcome = ready!(call.poll(cx));
+                match (outcome, forwarding.take()) {
+                    (Ok(response), Some(forwarding)) => {
+                        Poll::Ready(Ok(forwarding.arrive(response)))
+                    }
+                    (Ok(_), None) => Poll::Pending,
+                    // An unsafe request that failed goes with its forwarding, which sees to it.
+                    (Err(error), _) => Poll::Ready(Err(error)),
+                }
+            }
+            StateProj::Travel { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<S, Q> fmt::Debug for ResponseFuture<S, Q>
+where
+    S: Inner<Q>,
+    Q: Body + Default,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.state {
+            State::Ready { .. } => "ResponseFuture::Ready",
+            State::Forward { .. } => "ResponseFuture::Forward",
+            State::Travel { .. } => "ResponseFuture::Travel",
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! A HEAD that was forwarded, and what its answer says of the stored response to GET
+//! (RFC 9111 §4.3.5).
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, response};
+use http_body::Body;
+
+use crate::{
+    assess::{self, Moments, Verdict},
+    body::CacheBody,
+    entry::Entry,
+    fetch::Errand,
+    layer::Cache,
+    semantics::{
+        decide::{Outcome, Standing},
+        storable::NotStored,
+        validate::{self, HeadUpdate},
+    },
+    service::Inner,
+    status::Storing,
+};
+
+impl Cache {
+    /// Forwards a HEAD as it is. It is never turned into a GET, and its answer never stored.
+    pub(crate) async fn fetch_head<S, Q>(
+        &self,
+        inner: S,
+        errand: &Errand,
+        body: Q,
+    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let request = Request::from_parts(errand.asked.parts.clone(), body);
+        let (response, moments) = match self.exchange(inner, request).await {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(errand, failure).answer,
+        };
+        if Outcome::of(response.status()) == Outcome::Error {
+            return self.error_status(errand, response).answer;
+        }
+        let (parts, body) = response.into_parts();
+        if let Some(stored) = &errand.stored {
+            for entry in stored.variants() {
+                self.compare(errand, entry, &parts, moments).await;
+            }
+        }
+        let storing = Storing::Refused(NotStored::Method);
+        Ok(self.pass_on(errand, storing, Response::from_parts(parts, body)))
+    }
+
+    /// Updates or invalidates one stored response by the answer to a HEAD that selects it.
+    async fn compare(
+        &self,
+        errand: &Errand,
+        entry: &Arc<Entry>,
+        head: &response::Parts,
+        at: Moments,
+    ) {
+        let Cache { shared, config } = self;
+        let rules = &config.rules;
+        let request = &errand.asked.parts.headers;
+        if !entry
+            .selecting()
+            .matches(request, shared.seed(), rules.language_order)
+        {
+            return;
+        }
+        let mut stored = entry.unpack();
+        match validate::head_update(
+            &stored.headers,
+            entry.body_len(),
+            head.status,
+            &head.headers,
+            rules.head_updates,
+        ) {
+            HeadUpdate::Keep => {}
+            HeadUpdate::Invalidate => {
+                stored.standing = Standing::Invalidated;
+                self.swap(errand, entry, entry.with_head(&stored, &shared.shapes))
+                    .await;
+            }
+            HeadUpdate::Update => {
+                let mut merged = Response::new(()).into_parts().0;
+                merged.status = entry.status();
+                merged.headers = stored.headers;
+                validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
+                // What is stored answers GET: the merged head is judged as one.
+                let mut asked = errand.asked.clone();
+                asked.parts.method = Method::GET;
+                let siblings = errand.stored.as_ref();
+                let assessment = assess::assess(self, &asked, &merged, at, siblings);
+                if assessment.verdict == Verdict::Store {
+                    let updated = entry.with_head(&assessment.head, &shared.shapes);
+                    self.swap(errand, entry, updated).await;
+                }
+            }
+        }
+    }
+}

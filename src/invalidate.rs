@@ -1,0 +1,191 @@
+//! Invalidation: what a write does to what is stored (RFC 9111 §4.4).
+
+use std::sync::Arc;
+
+use http::{Method, Response, Uri, request::Parts, uri};
+
+use crate::{
+    asked::{resource_key, target_uri},
+    body::CacheBody,
+    entry::Entry,
+    key::{KeyBuf, RequestKey, Target},
+    layer::{Cache, Shared},
+    respond,
+    semantics::{
+        classify::{self, Bypass, Safety},
+        decide::Standing,
+        invalidation::{self, Invalidation},
+        validate,
+    },
+    status::CacheOutcome,
+    store::{Resource, StoreFuture, Update},
+};
+
+/// A request that went to the origin without a lookup, and what its response will do.
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    cache: Cache,
+    method: Method,
+    outcome: CacheOutcome,
+    write: Option<Write>,
+}
+
+impl Forwarding {
+    /// Becomes a tunnel, or is refused: nothing is changed, nothing stored.
+    pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
+        Self::new(cache, parts, CacheOutcome::Tunnelled)
+    }
+
+    pub(crate) fn bypass(cache: &Cache, parts: &Parts, reason: Bypass) -> Self {
+        Self::new(cache, parts, CacheOutcome::Bypassed(reason))
+    }
+
+    pub(crate) fn method(cache: &Cache, parts: &Parts, safety: Safety) -> Self {
+        Self {
+            write: match safety {
+                Safety::Safe => None,
+                Safety::Unsafe => Write::new(cache, parts),
+            },
+            ..Self::new(cache, parts, CacheOutcome::Forwarded)
+        }
+    }
+
+    fn new(cache: &Cache, parts: &Parts, outcome: CacheOutcome) -> Self {
+        Self {
+            cache: cache.clone(),
+            method: parts.method.clone(),
+            outcome,
+            write: None,
+        }
+    }
+
+    /// Labels the response, after it did what it does to the store.
+    pub(crate) fn arrive<B>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
+        if let Some(write) = self.write.take() {
+            let status = response.status();
+            match invalidation::invalidates(&self.method, status) {
+                Invalidation::Target => write.succeed(&response),
+                Invalidation::Nothing => write.fail(),
+            }
+        }
+        respond::from_origin(&self.cache, &self.method, response, self.outcome.into())
+    }
+}
+
+/// An unsafe request under way. Dropped without a response, because its client went away or the
+/// service failed, it may have changed the resource all the same: then the resource is invalidated
+/// too.
+#[derive(Debug)]
+struct Write {
+    cache: Cache,
+    key: RequestKey,
+    /// The target in absolute form, if it can be put so.
+    target: Option<Uri>,
+    under_way: UnderWay,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum UnderWay {
+    Yes,
+    Over,
+}
+
+impl Write {
+    fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
+        let key = resource_key(cache, parts).ok()?.finish(cache.shared.seed);
+        Some(Self {
+            cache: cache.clone(),
+            key,
+            target: absolute(cache, parts),
+            under_way: UnderWay::Yes,
+        })
+    }
+
+    /// The target, and what the response says it created or changed beside it.
+    fn succeed<B>(mut self, response: &Response<B>) {
+        self.under_way = UnderWay::Over;
+        invalidate(&self.cache, &self.key);
+        let Some(target) = &self.target else {
+            return;
+        };
+        for related in invalidation::related(target, response.headers()) {
+            let authority = related.authority().map_or("", uri::Authority::as_str);
+            let key = KeyBuf::new(Target::new(
+                &self.cache.config.namespace,
+                &related,
+                &self.cache.config.default_scheme,
+                authority.as_bytes(),
+            ));
+            invalidate(&self.cache, &key.finish(self.cache.shared.seed));
+        }
+    }
+
+    fn fail(mut self) {
+        self.under_way = UnderWay::Over;
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if self.under_way == UnderWay::Yes {
+            invalidate(&self.cache, &self.key);
+        }
+    }
+}
+
+/// Makes sure that nothing stored for the resource is used again without validation, and that
+/// nothing fetched before this moment is stored after it.
+fn invalidate(cache: &Cache, key: &RequestKey) {
+    // The fence first: a fill that stores before the update below is flagged by it, and one that
+    // comes after it sees the new generation.
+    let shared = &cache.shared;
+    shared.generations.advance(key.resource_hash());
+    shared.metrics().invalidations.increment(1);
+    let flagging = Arc::clone(shared);
+    let now = shared.clock.wall();
+    let max_variants = cache.config.max_variants;
+    let update = shared.store.update(
+        key.to_key(),
+        Box::new(move |stored| {
+            let Some(stored) = stored else {
+                return Update::Keep;
+            };
+            let flagged = stored
+                .variants()
+                .iter()
+                .filter_map(|entry| flag(&flagging, entry, now))
+                .collect();
+            Resource::new(flagged, max_variants).map_or(Update::Remove, Update::Replace)
+        }),
+    );
+    if let StoreFuture::Pending(update) = update {
+        let metrics = Arc::clone(shared);
+        shared.tasks.spawn(&*cache.config.executor, async move {
+            if update.await.is_err() {
+                metrics.metrics().store_errors.increment(1);
+            }
+        });
+    }
+}
+
+/// The entry, to be validated before its next use; nothing if it cannot be.
+fn flag(shared: &Shared, entry: &Entry, now: i64) -> Option<Arc<Entry>> {
+    let mut head = entry.unpack();
+    validate::has_validator(&head.headers, now).then(|| {
+        head.standing = Standing::Invalidated;
+        Arc::new(entry.with_head(&head, &shared.shapes))
+    })
+}
+
+fn absolute(cache: &Cache, parts: &Parts) -> Option<Uri> {
+    let target = target_uri(parts);
+    let authority = classify::authority(target, &parts.headers)
+        .ok()?
+        .unwrap_or(cache.config.default_authority.as_bytes());
+    let mut absolute = target.clone().into_parts();
+    absolute.authority = Some(uri::Authority::try_from(authority).ok()?);
+    if absolute.scheme.is_none() {
+        absolute.scheme = Some(cache.config.default_scheme.parse().ok()?);
+    }
+    Uri::from_parts(absolute).ok()
+}

@@ -1,0 +1,140 @@
+//! What an exchange leaves in the store: the only place that writes entries there.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
+use http_body::Body;
+
+use crate::{
+    entry::{Entry, Segments},
+    error::BoxError,
+    fetch::{Errand, Recording},
+    fill::Recorded,
+    flown::Arriving,
+    layer::Cache,
+    semantics::select,
+    store::{Change, Resource, Update},
+};
+
+impl Cache {
+    /// Drives a body to its end, for its readers and for the store.
+    pub(crate) async fn record<B>(&self, errand: &Errand, recording: Recording<B>)
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let Recording { arriving, body } = recording;
+        let Arriving { head, fill } = &*arriving;
+        match fill.record(body, &self.config.fill).await {
+            Recorded::Whole(segments) => {
+                let mut head = head.clone();
+                complete(&mut head.headers, head.status, &segments);
+                let shared = &self.shared;
+                let entry = Entry::new(&head, &segments, &shared.shapes);
+                self.replace_selected(errand, Some(Arc::new(entry))).await;
+            }
+            Recorded::NotKept => self.remember_uncacheable(errand),
+            Recorded::Failed(error) => {
+                tracing::debug!(key = ?errand.asked.key, %error, "not stored");
+            }
+        }
+    }
+
+    /// Stores `entry` in place of every variant that the request selects, or only removes those.
+    ///
+    /// An entry is stored only if nothing invalidated the resource since its request came in:
+    /// checked inside the store's own update, so that no invalidation comes between.
+    pub(crate) async fn replace_selected(&self, errand: &Errand, entry: Option<Arc<Entry>>) {
+        let Cache { shared, config } = self.clone();
+        let metrics = Arc::clone(&shared);
+        let resource_hash = errand.asked.key.resource_hash();
+        let generation = errand.asked.generation;
+        let request = errand.asked.parts.headers.clone();
+        let change: Change = Box::new(move |stored| {
+            if entry.is_some() && shared.generations.current(resource_hash) != generation {
+                return Update::Keep;
+            }
+            let variants = stored.map_or(&[][..], Resource::variants);
+            let order = config.rules.language_order;
+            let mut kept: Vec<Arc<Entry>> =
+                select::survivors(variants, &request, shared.seed(), order)
+                    .cloned()
+                    .collect();
+            if entry.is_some() {
+                shared.metrics().stored.increment(1);
+            }
+            kept.extend(entry);
+            match Resource::new(kept, config.max_variants) {
+                Some(resource) => Update::Replace(resource),
+                None if stored.is_some() => Update::Remove,
+                None => Update::Keep,
+            }
+        });
+        let update = metrics.store.update(errand.asked.key.to_key(), change);
+        if update.await.is_err() {
+            metrics.metrics().store_errors.increment(1);
+        }
+        let memory = metrics.memory.weighed_size();
+        metrics.metrics().memory_bytes.set(memory as f64);
+        metrics
+            .metrics()
+            .fill_bytes
+            .set(metrics.budget.used() as f64);
+    }
+
+    /// Puts `new` in the place of the one variant `old`, if that is still stored.
+    pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Entry) {
+        let Cache { shared, config } = self.clone();
+        let resource_hash = errand.asked.key.resource_hash();
+        let generation = errand.asked.generation;
+        let (old, new) = (Arc::clone(old), Arc::new(new));
+        let fence = Arc::clone(&shared);
+        let change: Change = Box::new(move |stored| {
+            let Some(stored) = stored else {
+                return Update::Keep;
+            };
+            if fence.generations.current(resource_hash) != generation {
+                return Update::Keep;
+            }
+            let swapped = stored
+                .variants()
+                .iter()
+                .map(|entry| {
+                    Arc::clone(if Arc::ptr_eq(entry, &old) {
+                        &new
+                    } else {
+                        entry
+                    })
+                })
+                .collect();
+            Resource::new(swapped, config.max_variants).map_or(Update::Keep, Update::Replace)
+        });
+        if shared
+            .store
+            .update(errand.asked.key.to_key(), change)
+            .await
+            .is_err()
+        {
+            shared.metrics().store_errors.increment(1);
+        }
+    }
+
+    /// For a while, requests for this key do not wait for each other.
+    pub(crate) fn remember_uncacheable(&self, errand: &Errand) {
+        let Cache { shared, config } = self;
+        shared.uncacheable.set(
+            errand.asked.key.hash(),
+            shared.clock.monotonic(),
+            config.uncacheable_for,
+        );
+    }
+}
+
+/// Gives a stored head the length of its body, which it may have lacked (RFC 9110 §8.6).
+fn complete(headers: &mut http::HeaderMap, status: StatusCode, body: &Segments) {
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+}

@@ -1,0 +1,190 @@
+//! The layer: one cache, any number of services over it.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, OnceLock},
+};
+
+use tokio::sync::Semaphore;
+use tower_layer::Layer;
+
+use crate::{
+    builder::CacheBuilder,
+    clock::Clock,
+    config::Config,
+    entry::{HotHeads, Shapes},
+    error::ConfigError,
+    fill::Budget,
+    flight::Flights,
+    flown::{FlightKey, Flown},
+    generation::Generations,
+    handle::CacheHandle,
+    marks::Marks,
+    metrics::Metrics,
+    semantics::vary::Seed,
+    service::CacheService,
+    store::{Memory, Store},
+    tasks::Tasks,
+};
+
+/// A shared HTTP cache (RFC 9111) for any service of `http` requests.
+///
+/// All services made from one layer, and from its clones, share one cache, so it makes no
+/// difference how often a router applies it. See the [crate docs](crate) for examples.
+///
+/// # Bounds
+///
+/// The inner service must be `Clone + Send + 'static`, as must its parts: its future and error
+/// `Send + 'static`, and the bodies of its responses too. Request bodies need `Default` (an empty
+/// body), for the requests that the cache makes itself. Neither responses, errors nor bodies need
+/// be `Clone`.
+///
+/// # Errors
+///
+/// The service's error type stays as it is. The cache adds no error: what it has to answer itself
+/// is a response, which carries [`CacheOutcome::Generated`](crate::CacheOutcome::Generated).
+#[derive(Clone)]
+pub struct CacheLayer {
+    cache: Cache,
+}
+
+/// A cache and the settings of one layer over it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+}
+
+impl CacheLayer {
+    /// A cache in `memory` that obeys what responses say of themselves.
+    #[must_use]
+    pub fn new(memory: Memory) -> Self {
+        CacheBuilder::build_default(memory)
+    }
+
+    /// Starts from the defaults.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::new()
+    }
+
+    /// A layer with other settings over the same cache, as for one route among many.
+    ///
+    /// ```
+    /// use cachewarp::{CacheLayer, FixedTtl, Memory};
+    /// use std::time::Duration;
+    ///
+    /// let cache = CacheLayer::new(Memory::with_capacity(64 << 20));
+    /// let slow = cache.with(|c| c.ttl(FixedTtl::new(Duration::from_secs(3600))))?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`CacheBuilder::build`], and if a setting of the cache itself is changed: its memory,
+    /// clock, or bounds on waiters and refreshes.
+    pub fn with(
+        &self,
+        change: impl FnOnce(CacheBuilder) -> CacheBuilder,
+    ) -> Result<Self, ConfigError> {
+        change(CacheBuilder::from_layer(
+            Arc::clone(&self.cache.shared),
+            &self.cache.config,
+        ))
+        .build()
+    }
+
+    /// The same cache and settings under a namespace of its own: what is stored through this
+    /// layer is never served through another.
+    #[must_use]
+    pub fn scope(&self, namespace: &str) -> Self {
+        let mut config = (*self.cache.config).clone();
+        config.namespace = namespace.into();
+        Self::from_parts(Arc::clone(&self.cache.shared), Arc::new(config))
+    }
+
+    /// A handle on the cache itself.
+    #[must_use]
+    pub fn handle(&self) -> CacheHandle {
+        CacheHandle::new(Arc::clone(&self.cache.shared))
+    }
+
+    pub(crate) fn from_parts(shared: Arc<Shared>, config: Arc<Config>) -> Self {
+        Self {
+            cache: Cache { shared, config },
+        }
+    }
+}
+
+impl fmt::Debug for CacheLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheLayer")
+            .field("config", &self.cache.config)
+            .field("memory", &self.cache.shared.memory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = CacheService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CacheService::new(inner, self.cache.clone())
+    }
+}
+
+/// What all layers and services of one cache share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flights: Arc<Flights<FlightKey, Flown>>,
+    pub(crate) generations: Generations,
+    pub(crate) hot: Arc<HotHeads>,
+    pub(crate) memory: Memory,
+    metrics: OnceLock<Metrics>,
+    /// Keys whose refresh failed a moment ago.
+    pub(crate) paused: Marks,
+    pub(crate) refreshes: Arc<Semaphore>,
+    /// Keys everything about the store and the flights with a secret of this process.
+    pub(crate) seed: u64,
+    pub(crate) shapes: Shapes,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tasks: Tasks,
+    /// Keys whose response could not be shared a moment ago.
+    pub(crate) uncacheable: Marks,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        memory: Memory,
+        clock: Arc<dyn Clock>,
+        max_waiters: usize,
+        max_refreshes: usize,
+    ) -> Self {
+        Self {
+            budget: Budget::new(memory.capacity()),
+            clock,
+            flights: Flights::new(max_waiters),
+            generations: Generations::new(),
+            hot: memory.hot_heads(),
+            metrics: OnceLock::new(),
+            paused: Marks::new(),
+            refreshes: Arc::new(Semaphore::new(max_refreshes.min(Semaphore::MAX_PERMITS))),
+            seed: RandomState::new().hash_one("cachewarp"),
+            shapes: Shapes::default(),
+            store: Arc::new(memory.clone()),
+            memory,
+            tasks: Tasks::new(),
+            uncacheable: Marks::new(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        Seed(self.seed)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.metrics.get_or_init(Metrics::register)
+    }
+}

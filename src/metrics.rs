@@ -1,0 +1,97 @@
+//! Every metric of the crate, described once.
+//!
+//! Handles are made on the first request, so install a recorder before that: a handle made
+//! without one stays silent.
+
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+
+use crate::status::CacheOutcome;
+
+const REQUESTS: &str = "cachewarp_requests_total";
+const ORIGIN_CALLS: &str = "cachewarp_origin_calls_total";
+const ORIGIN_FAILURES: &str = "cachewarp_origin_failures_total";
+const STORED: &str = "cachewarp_stored_total";
+const STORE_ERRORS: &str = "cachewarp_store_errors_total";
+const INVALIDATIONS: &str = "cachewarp_invalidations_total";
+const FILL_BYTES: &str = "cachewarp_fill_bytes";
+const MEMORY_BYTES: &str = "cachewarp_memory_bytes";
+
+/// The handles.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    bypassed: Counter,
+    collapsed: Counter,
+    generated: Counter,
+    hits: Counter,
+    misses: Counter,
+    revalidated: Counter,
+    stale: Counter,
+    pub(crate) fill_bytes: Gauge,
+    pub(crate) invalidations: Counter,
+    pub(crate) memory_bytes: Gauge,
+    pub(crate) origin_calls: Counter,
+    pub(crate) origin_failures: Counter,
+    pub(crate) store_errors: Counter,
+    pub(crate) stored: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn register() -> Self {
+        describe_counter!(REQUESTS, Unit::Count, "Requests, by how they were answered");
+        describe_counter!(ORIGIN_CALLS, Unit::Count, "Calls of the inner service");
+        describe_counter!(
+            ORIGIN_FAILURES,
+            Unit::Count,
+            "Calls that ended in an error, a timeout, or 500, 502, 503 or 504"
+        );
+        describe_counter!(STORED, Unit::Count, "Responses stored or refreshed");
+        describe_counter!(STORE_ERRORS, Unit::Count, "Store operations that failed");
+        describe_counter!(
+            INVALIDATIONS,
+            Unit::Count,
+            "URIs invalidated by unsafe requests"
+        );
+        describe_gauge!(
+            FILL_BYTES,
+            Unit::Bytes,
+            "Bytes held by bodies that are being recorded"
+        );
+        describe_gauge!(
+            MEMORY_BYTES,
+            Unit::Bytes,
+            "Bytes held by the memory tier, as of its last maintenance"
+        );
+        let answered = |outcome: &'static str| counter!(REQUESTS, "outcome" => outcome);
+        Self {
+            bypassed: answered("bypassed"),
+            collapsed: answered("collapsed"),
+            generated: answered("generated"),
+            hits: answered("hit"),
+            misses: answered("miss"),
+            revalidated: answered("revalidated"),
+            stale: answered("stale"),
+            fill_bytes: gauge!(FILL_BYTES),
+            invalidations: counter!(INVALIDATIONS),
+            memory_bytes: gauge!(MEMORY_BYTES),
+            origin_calls: counter!(ORIGIN_CALLS),
+            origin_failures: counter!(ORIGIN_FAILURES),
+            store_errors: counter!(STORE_ERRORS),
+            stored: counter!(STORED),
+        }
+    }
+
+    pub(crate) fn answered(&self, outcome: CacheOutcome) {
+        match outcome {
+            CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded | CacheOutcome::Tunnelled => {
+                &self.bypassed
+            }
+            CacheOutcome::Collapsed { .. } => &self.collapsed,
+            CacheOutcome::Fetched { .. } => &self.misses,
+            CacheOutcome::Generated(_) => &self.generated,
+            CacheOutcome::Hit { .. } => &self.hits,
+            CacheOutcome::Revalidated { .. } => &self.revalidated,
+            CacheOutcome::Stale { .. } => &self.stale,
+        }
+        .increment(1);
+    }
+}

@@ -1,0 +1,125 @@
+//! The authority a request is for: host and port (RFC 9110 §4.2, §7.2).
+
+use http::{HeaderMap, Uri, header};
+
+use super::bypass::Bypass;
+use crate::semantics::list;
+
+/// A host and a port, as received.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Authority<'a> {
+    /// In any case, with the brackets of an IP literal.
+    pub(crate) host: &'a [u8],
+    /// `None` when it is absent or empty, which both mean the default of the scheme.
+    pub(crate) port: Option<u16>,
+}
+
+impl<'a> Authority<'a> {
+    /// Splits an authority. `None` if its host is empty, it has user information, or it is
+    /// anything but a host and a port (RFC 9110 §4.2.1, §4.2.4).
+    pub(crate) fn parse(authority: &'a [u8]) -> Option<Self> {
+        let end = match authority {
+            [b'[', literal @ ..] => literal.iter().position(|byte| *byte == b']')? + 2,
+            _ => authority
+                .iter()
+                .position(|byte| *byte == b':')
+                .unwrap_or(authority.len()),
+        };
+        let (host, port) = authority.split_at(end);
+        let port = match port {
+            [] | [b':'] => None,
+            [b':', digits @ ..] => Some(port_number(digits)?),
+            _ => return None,
+        };
+        is_host(host).then_some(Self { host, port })
+    }
+
+    /// Whether both name the same place under a scheme with this default port.
+    pub(crate) fn same(&self, other: &Self, default_port: Option<u16>) -> bool {
+        self.host.eq_ignore_ascii_case(other.host)
+            && self.port.or(default_port) == other.port.or(default_port)
+    }
+}
+
+/// The authority of a request, as received: of its target if that has one, else of `Host`
+/// (RFC 9112 §3.3, RFC 9113 §8.3.1). `None` if it has neither.
+///
+/// # Errors
+///
+/// The reason to bypass the cache if there are several, they disagree, or the one is malformed.
+pub(crate) fn authority<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+) -> Result<Option<&'a [u8]>, Bypass> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|host| list::trim_ows(host.as_bytes()));
+    if hosts.next().is_some() {
+        return Err(Bypass::RepeatedHost);
+    }
+    let target = uri.authority().map(|target| target.as_str().as_bytes());
+    let parse = |authority| Authority::parse(authority).ok_or(Bypass::InvalidAuthority);
+    match (target, host) {
+        (None, None) => Ok(None),
+        (Some(one), None) | (None, Some(one)) => parse(one).map(|_| Some(one)),
+        (Some(target), Some(host)) => {
+            if parse(target)?.same(&parse(host)?, default_port(uri.scheme_str())) {
+                Ok(Some(target))
+            } else {
+                Err(Bypass::AuthorityConflict)
+            }
+        }
+    }
+}
+
+/// The default port of a scheme (RFC 9110 §4.2.1, §4.2.2).
+pub(crate) fn default_port(scheme: Option<&str>) -> Option<u16> {
+    match scheme {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    }
+}
+
+fn port_number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |port, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        port.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Whether these bytes can be a host: an IP literal, an IPv4 address or a registered name
+/// (RFC 3986 §3.2.2).
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', literal @ .., b']'] => {
+            !literal.is_empty() && literal.iter().all(|byte| *byte == b':' || is_name(*byte))
+        }
+        name => name.iter().copied().all(is_name),
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'0'..=b'9'
+            | b'A'..=b'Z'
+            | b'a'..=b'z'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'%'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
+    )
+}

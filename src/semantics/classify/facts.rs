@@ -1,0 +1,193 @@
+//! What a request's header fields say about it, in one pass.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::semantics::list;
+use crate::semantics::rules::Rules;
+
+/// Fields from which applications take the scheme, host, port or prefix they are reached under,
+/// hardly ever saying so in `Vary`. [`Facts::forwarded`] tells whether any is present.
+pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-host"),
+];
+
+const CACHE_CONTROL: u32 = 1 << 0;
+const CONNECTION: u32 = 1 << 1;
+const CONTENT: u32 = 1 << 2;
+const COOKIE: u32 = 1 << 3;
+const CREDENTIALS: u32 = 1 << 4;
+const FORWARDED: u32 = 1 << 5;
+const IF_MODIFIED_SINCE: u32 = 1 << 6;
+const IF_NONE_MATCH: u32 = 1 << 7;
+const IF_RANGE: u32 = 1 << 8;
+const METHOD_OVERRIDE: u32 = 1 << 9;
+const ORIGIN: u32 = 1 << 10;
+const ORIGIN_PRECONDITION: u32 = 1 << 11;
+const PRAGMA: u32 = 1 << 12;
+const RANGE: u32 = 1 << 13;
+const TE_TRAILERS: u32 = 1 << 14;
+const UPGRADE: u32 = 1 << 15;
+const URL_OVERRIDE: u32 = 1 << 16;
+
+/// Which of the fields that matter to a cache a request has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Facts(u32);
+
+impl Facts {
+    /// Reads the fields of a request once.
+    pub(crate) fn scan(headers: &HeaderMap, rules: &Rules) -> Self {
+        let mut facts = 0;
+        for (name, value) in headers {
+            facts |= fact(name, value);
+            if rules.credential_headers.contains(name) {
+                facts |= CREDENTIALS;
+            }
+        }
+        Self(facts)
+    }
+
+    /// `Cache-Control`.
+    pub(crate) fn cache_control(self) -> bool {
+        self.has(CACHE_CONTROL)
+    }
+
+    /// `Cache-Control` or `Pragma`: there may be request directives to parse.
+    pub(crate) fn directives(self) -> bool {
+        self.has(CACHE_CONTROL | PRAGMA)
+    }
+
+    /// `Connection`.
+    pub(crate) fn connection(self) -> bool {
+        self.has(CONNECTION)
+    }
+
+    /// A `Content-Length` other than zero, or `Transfer-Encoding`.
+    pub(crate) fn content(self) -> bool {
+        self.has(CONTENT)
+    }
+
+    /// `Cookie`.
+    pub(crate) fn cookie(self) -> bool {
+        self.has(COOKIE)
+    }
+
+    /// `Authorization`, or a field configured to be treated like it.
+    pub(crate) fn credentials(self) -> bool {
+        self.has(CREDENTIALS)
+    }
+
+    /// One of the [`FORWARDED_FIELDS`].
+    pub(crate) fn forwarded(self) -> bool {
+        self.has(FORWARDED)
+    }
+
+    /// `If-None-Match` or `If-Modified-Since`.
+    pub(crate) fn conditional(self) -> bool {
+        self.has(IF_NONE_MATCH | IF_MODIFIED_SINCE)
+    }
+
+    /// `If-None-Match`.
+    pub(crate) fn if_none_match(self) -> bool {
+        self.has(IF_NONE_MATCH)
+    }
+
+    /// `If-Modified-Since`.
+    pub(crate) fn if_modified_since(self) -> bool {
+        self.has(IF_MODIFIED_SINCE)
+    }
+
+    /// `If-Range`.
+    pub(crate) fn if_range(self) -> bool {
+        self.has(IF_RANGE)
+    }
+
+    /// `If-Match` or `If-Unmodified-Since`.
+    pub(crate) fn origin_preconditions(self) -> bool {
+        self.has(ORIGIN_PRECONDITION)
+    }
+
+    /// A field that asks for another method than the request line.
+    pub(crate) fn method_override(self) -> bool {
+        self.has(METHOD_OVERRIDE)
+    }
+
+    /// A field that asks for another URL than the request line.
+    pub(crate) fn url_override(self) -> bool {
+        self.has(URL_OVERRIDE)
+    }
+
+    /// `Origin`.
+    pub(crate) fn origin(self) -> bool {
+        self.has(ORIGIN)
+    }
+
+    /// `Range`.
+    pub(crate) fn range(self) -> bool {
+        self.has(RANGE)
+    }
+
+    /// `TE: trailers`: the client takes trailers (RFC 9110 §6.5.1).
+    pub(crate) fn te_trailers(self) -> bool {
+        self.has(TE_TRAILERS)
+    }
+
+    /// `Upgrade`, or the connection option of that name (RFC 9110 §7.8).
+    pub(crate) fn upgrade(self) -> bool {
+        self.has(UPGRADE)
+    }
+
+    fn has(self, facts: u32) -> bool {
+        self.0 & facts != 0
+    }
+}
+
+/// What one line of a header says.
+fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
+    match *name {
+        header::AUTHORIZATION => CREDENTIALS,
+        header::CACHE_CONTROL => CACHE_CONTROL,
+        header::CONNECTION if lists(value, b"upgrade") => CONNECTION | UPGRADE,
+        header::CONNECTION => CONNECTION,
+        header::CONTENT_LENGTH if is_zero(value.as_bytes()) => 0,
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING => CONTENT,
+        header::COOKIE => COOKIE,
+        header::FORWARDED => FORWARDED,
+        header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,
+        header::IF_MODIFIED_SINCE => IF_MODIFIED_SINCE,
+        header::IF_NONE_MATCH => IF_NONE_MATCH,
+        header::IF_RANGE => IF_RANGE,
+        header::ORIGIN => ORIGIN,
+        header::PRAGMA => PRAGMA,
+        header::RANGE => RANGE,
+        header::TE if lists(value, b"trailers") => TE_TRAILERS,
+        header::UPGRADE => UPGRADE,
+        _ => match name.as_str() {
+            "x-http-method" | "x-http-method-override" | "x-method-override" => METHOD_OVERRIDE,
+            "x-original-url" | "x-rewrite-url" => URL_OVERRIDE,
+            "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-prefix"
+            | "x-forwarded-proto" | "x-forwarded-scheme" | "x-forwarded-server" | "x-host" => {
+                FORWARDED
+            }
+            _ => 0,
+        },
+    }
+}
+
+/// Whether a list has this member, in any case and with any parameters.
+fn lists(value: &HeaderValue, member: &[u8]) -> bool {
+    list::members([value]).any(|listed| {
+        let token = listed.split(|byte| *byte == b';').next().unwrap_or(listed);
+        list::trim_ows(token).eq_ignore_ascii_case(member)
+    })
+}
+
+fn is_zero(length: &[u8]) -> bool {
+    !length.is_empty() && length.iter().all(|byte| *byte == b'0')
+}

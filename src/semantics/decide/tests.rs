@@ -1,0 +1,511 @@
+//! What happens to a request, by what is stored and what it asks for.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
+use proptest::sample::select;
+
+use super::{
+    Candidate, Decision, Found, Missing, OnError, Outcome, Stale, Standing, Why, decide, on_error,
+};
+use crate::semantics::cache_control::{MaxStale, RequestDirectives};
+use crate::semantics::freshness::{Freshness, Origin, Reuse, Times};
+use crate::semantics::rules::{IgnoredRequest, Rules};
+use crate::semantics::targeted;
+
+const SERVE: Decision = Decision::Serve;
+const SERVE_STALE: Decision = Decision::ServeStale(Stale::Client);
+const WHILE_REVALIDATE: Decision = Decision::ServeStale(Stale::WhileRevalidate);
+const REVALIDATE: Decision = Decision::Revalidate(Why::Stale);
+const REQUESTED: Decision = Decision::Revalidate(Why::Request);
+
+fn cache_control(value: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))])
+}
+
+fn stored(directives: &'static str, rules: &Rules) -> Freshness {
+    let response = cache_control(directives);
+    let times = Times {
+        request: 0,
+        response: 0,
+    };
+    let effective = targeted::effective(&response, rules);
+    Freshness::of(StatusCode::OK, &response, &effective, times, rules)
+}
+
+fn request(directives: &'static str) -> RequestDirectives {
+    RequestDirectives::parse(&cache_control(directives), &IgnoredRequest::default())
+}
+
+/// What a request with these directives gets from a response with those at this age.
+fn decided(response: &'static str, standing: Standing, age: u32, ask: &'static str) -> Decision {
+    let freshness = &stored(response, &Rules::default());
+    let candidate = Candidate {
+        freshness,
+        age,
+        standing,
+    };
+    decide(Found::Selected(candidate), &request(ask))
+}
+
+type Case = (&'static str, u32, &'static str, Decision);
+
+#[track_caller]
+fn check(cases: &[Case]) {
+    for (response, age, ask, expected) in cases {
+        let decision = decided(response, Standing::Valid, *age, ask);
+        assert_eq!(
+            decision, *expected,
+            "{response} at age {age}, asked {ask:?}"
+        );
+    }
+}
+
+#[test]
+fn a_response_is_served_while_it_is_fresh() {
+    check(&[
+        ("max-age=60", 0, "", SERVE),
+        ("max-age=60", 59, "", SERVE),
+        ("max-age=60", 60, "", REVALIDATE),
+        ("max-age=0", 0, "", REVALIDATE),
+        ("public", 0, "", REVALIDATE),
+        // While fresh, these change nothing; once stale, `immutable` neither.
+        ("max-age=60, must-revalidate", 30, "", SERVE),
+        ("max-age=60, proxy-revalidate", 30, "", SERVE),
+        ("s-maxage=60", 30, "", SERVE),
+        ("max-age=60, immutable", 61, "", REVALIDATE),
+        // A request that must not be stored may still be answered from the store.
+        ("max-age=60", 1, "no-store", SERVE),
+        ("max-age=60", 1, "no-transform, max-age=600", SERVE),
+    ]);
+}
+
+#[test]
+fn no_cache_in_the_response_always_validates() {
+    check(&[
+        ("max-age=60, no-cache", 1, "", REVALIDATE),
+        ("max-age=60, no-cache", 1, "max-stale", REVALIDATE),
+        (
+            "max-age=60, no-cache, stale-while-revalidate=60",
+            61,
+            "",
+            REVALIDATE,
+        ),
+        ("max-age=60, no-cache=\"x-a\"", 1, "", SERVE),
+    ]);
+}
+
+#[test]
+fn an_invalidated_response_is_validated_before_any_use() {
+    for (age, ask) in [(1, ""), (1, "max-stale"), (61, "max-stale"), (61, "")] {
+        let response = "max-age=60, stale-while-revalidate=60, stale-if-error=60";
+        let decision = decided(response, Standing::Invalidated, age, ask);
+        assert_eq!(decision, REVALIDATE, "at age {age}, asked {ask:?}");
+    }
+}
+
+#[test]
+fn a_request_can_insist_on_validation() {
+    check(&[
+        ("max-age=60", 1, "no-cache", REQUESTED),
+        ("max-age=60", 0, "max-age=0", REQUESTED),
+        ("max-age=60, immutable", 0, "max-age=0", REQUESTED),
+        ("max-age=60", 70, "no-cache, max-stale", REQUESTED),
+    ]);
+}
+
+#[test]
+fn a_request_can_ask_for_a_younger_or_longer_lasting_response() {
+    check(&[
+        ("max-age=60", 10, "max-age=10", SERVE),
+        ("max-age=60", 11, "max-age=10", REQUESTED),
+        ("max-age=60", 30, "min-fresh=30", SERVE),
+        ("max-age=60", 31, "min-fresh=30", REQUESTED),
+        ("max-age=60", 60, "min-fresh=0", REVALIDATE),
+        ("max-age=60", 61, "min-fresh=0", REQUESTED),
+        ("max-age=60", 61, "max-age=100", REVALIDATE),
+        ("max-age=60", 5, "max-age=10, min-fresh=56", REQUESTED),
+    ]);
+}
+
+#[test]
+fn a_request_can_accept_a_stale_response() {
+    check(&[
+        ("max-age=60", 9999, "max-stale", SERVE_STALE),
+        ("max-age=60", 70, "max-stale=10", SERVE_STALE),
+        ("max-age=60", 71, "max-stale=10", REVALIDATE),
+        ("max-age=60", 60, "max-stale=0", SERVE_STALE),
+        ("max-age=60", 61, "max-stale=abc", REVALIDATE),
+        // Beside `max-age`, both limits hold.
+        ("max-age=60", 75, "max-age=100, max-stale=20", SERVE_STALE),
+        ("max-age=60", 85, "max-age=100, max-stale=20", REVALIDATE),
+        ("max-age=60", 105, "max-age=100, max-stale=200", REQUESTED),
+        // The response has the last word.
+        ("max-age=60, must-revalidate", 61, "max-stale", REVALIDATE),
+        ("max-age=60, proxy-revalidate", 61, "max-stale", REVALIDATE),
+        ("s-maxage=60", 61, "max-stale", REVALIDATE),
+        ("s-maxage=x, max-age=60", 61, "max-stale", REVALIDATE),
+    ]);
+}
+
+#[test]
+fn a_stale_response_is_served_while_it_is_validated_in_the_background() {
+    check(&[
+        (
+            "max-age=60, stale-while-revalidate=30",
+            60,
+            "",
+            WHILE_REVALIDATE,
+        ),
+        (
+            "max-age=60, stale-while-revalidate=30",
+            90,
+            "",
+            WHILE_REVALIDATE,
+        ),
+        ("max-age=60, stale-while-revalidate=30", 91, "", REVALIDATE),
+        (
+            "max-age=60, stale-while-revalidate=30",
+            61,
+            "max-stale",
+            SERVE_STALE,
+        ),
+        // A request that limits the age has not agreed to that.
+        (
+            "max-age=60, stale-while-revalidate=30",
+            61,
+            "max-age=1000",
+            REVALIDATE,
+        ),
+        // `s-maxage` is softened by the response itself alone.
+        (
+            "s-maxage=60, stale-while-revalidate=30",
+            61,
+            "",
+            WHILE_REVALIDATE,
+        ),
+        (
+            "s-maxage=60, stale-while-revalidate=30",
+            61,
+            "max-stale",
+            WHILE_REVALIDATE,
+        ),
+        (
+            "s-maxage=60, stale-while-revalidate=30",
+            95,
+            "max-stale",
+            REVALIDATE,
+        ),
+        ("s-maxage=60, stale-if-error=30", 61, "", REVALIDATE),
+        (
+            "max-age=60, must-revalidate, stale-while-revalidate=30",
+            61,
+            "",
+            REVALIDATE,
+        ),
+        ("stale-while-revalidate=60", 1, "", REVALIDATE),
+    ]);
+}
+
+#[test]
+fn only_if_cached_never_reaches_the_origin() {
+    let swr = "max-age=60, stale-while-revalidate=30";
+    check(&[
+        ("max-age=60", 1, "only-if-cached", SERVE),
+        ("max-age=60", 61, "only-if-cached", Decision::Refuse),
+        ("max-age=60", 61, "only-if-cached, max-stale", SERVE_STALE),
+        (
+            "max-age=60",
+            1,
+            "only-if-cached, no-cache",
+            Decision::Refuse,
+        ),
+        (swr, 61, "only-if-cached", WHILE_REVALIDATE),
+    ]);
+    for nothing in [Found::Nothing, Found::NoVariant] {
+        assert_eq!(
+            decide(nothing, &request("only-if-cached")),
+            Decision::Refuse
+        );
+    }
+}
+
+#[test]
+fn what_is_not_stored_is_fetched() {
+    let any = RequestDirectives::default();
+    assert_eq!(decide(Found::Nothing, &any), Decision::Fetch(Missing::Uri));
+    assert_eq!(
+        decide(Found::NoVariant, &any),
+        Decision::Fetch(Missing::Vary)
+    );
+}
+
+// === Errors ===
+
+#[test]
+fn four_statuses_are_errors() {
+    let errors: Vec<u16> = (100..1000)
+        .filter(|code| Outcome::of(StatusCode::from_u16(*code).unwrap()) == Outcome::Error)
+        .collect();
+    assert_eq!(errors, [500, 502, 503, 504]);
+}
+
+#[test]
+fn a_stale_response_stands_in_for_an_error_inside_its_window() {
+    let cases = [
+        // Response, age, request, what the client gets.
+        (
+            "max-age=60, stale-if-error=300",
+            100,
+            "",
+            OnError::ServeStale,
+        ),
+        (
+            "max-age=60, stale-if-error=300",
+            360,
+            "",
+            OnError::ServeStale,
+        ),
+        ("max-age=60, stale-if-error=300", 361, "", OnError::PassOn),
+        ("max-age=60", 61, "", OnError::PassOn),
+        ("max-age=60", 61, "max-stale", OnError::PassOn),
+        ("stale-if-error=300", 1, "", OnError::PassOn),
+        // The windows overlap: both begin where freshness ends.
+        (
+            "max-age=30, stale-while-revalidate=60, stale-if-error=600",
+            91,
+            "",
+            OnError::ServeStale,
+        ),
+        (
+            "max-age=30, stale-while-revalidate=60, stale-if-error=600",
+            630,
+            "",
+            OnError::ServeStale,
+        ),
+        (
+            "max-age=30, stale-while-revalidate=60, stale-if-error=600",
+            631,
+            "",
+            OnError::PassOn,
+        ),
+        // The request may open a window of its own.
+        ("max-age=60", 100, "stale-if-error=50", OnError::ServeStale),
+        ("max-age=60", 111, "stale-if-error=50", OnError::PassOn),
+        (
+            "max-age=60, stale-if-error=10",
+            100,
+            "stale-if-error=50",
+            OnError::ServeStale,
+        ),
+        // The response may forbid all of it.
+        (
+            "max-age=60, stale-if-error=300, must-revalidate",
+            61,
+            "",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60, must-revalidate",
+            61,
+            "stale-if-error=50",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60, proxy-revalidate",
+            61,
+            "stale-if-error=50",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60, stale-if-error=300, no-cache",
+            1,
+            "",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60, no-cache",
+            1,
+            "stale-if-error=50",
+            OnError::PassOn,
+        ),
+        // `s-maxage` is softened by the response itself alone.
+        (
+            "s-maxage=60, stale-if-error=300",
+            100,
+            "",
+            OnError::ServeStale,
+        ),
+        (
+            "s-maxage=x, max-age=600, stale-if-error=600",
+            1,
+            "",
+            OnError::ServeStale,
+        ),
+        ("s-maxage=60", 61, "stale-if-error=50", OnError::PassOn),
+        (
+            "s-maxage=60, stale-while-revalidate=1",
+            70,
+            "stale-if-error=50",
+            OnError::PassOn,
+        ),
+        // A fresh response that was too old for the request is not stale at all.
+        (
+            "max-age=60, stale-if-error=0",
+            30,
+            "max-age=10",
+            OnError::ServeStale,
+        ),
+        (
+            "max-age=60, stale-if-error=0",
+            30,
+            "min-fresh=40",
+            OnError::ServeStale,
+        ),
+        ("max-age=60", 30, "min-fresh=40", OnError::PassOn),
+        (
+            "max-age=60, must-revalidate",
+            30,
+            "max-age=10, stale-if-error=0",
+            OnError::ServeStale,
+        ),
+        // Whoever insists on validation gets the error, unless he says otherwise himself.
+        (
+            "max-age=60, stale-if-error=60",
+            70,
+            "no-cache",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60, stale-if-error=60",
+            1,
+            "max-age=0",
+            OnError::PassOn,
+        ),
+        (
+            "max-age=60",
+            70,
+            "no-cache, stale-if-error=10",
+            OnError::ServeStale,
+        ),
+        (
+            "max-age=60",
+            71,
+            "no-cache, stale-if-error=10",
+            OnError::PassOn,
+        ),
+    ];
+    for (response, age, ask, expected) in cases {
+        let freshness = &stored(response, &Rules::default());
+        let [valid, invalidated] = [Standing::Valid, Standing::Invalidated].map(|standing| {
+            let candidate = Candidate {
+                freshness,
+                age,
+                standing,
+            };
+            on_error(&candidate, &request(ask))
+        });
+        assert_eq!(valid, expected, "{response} at age {age}, asked {ask:?}");
+        assert_eq!(invalidated, OnError::PassOn, "{response} invalidated");
+    }
+}
+
+#[test]
+fn default_windows_open_for_responses_that_leave_them_open() {
+    let rules = Rules {
+        stale_while_revalidate: Some(30),
+        stale_if_error: Some(300),
+        ..Rules::default()
+    };
+    let cases = [
+        ("max-age=60", WHILE_REVALIDATE, OnError::ServeStale),
+        ("max-age=60, must-revalidate", REVALIDATE, OnError::PassOn),
+        ("s-maxage=60", REVALIDATE, OnError::PassOn),
+    ];
+    for (response, decision, error) in cases {
+        let candidate = Candidate {
+            freshness: &stored(response, &rules),
+            age: 61,
+            standing: Standing::Valid,
+        };
+        let any = RequestDirectives::default();
+        assert_eq!(
+            decide(Found::Selected(candidate), &any),
+            decision,
+            "{response}"
+        );
+        assert_eq!(on_error(&candidate, &any), error, "{response}");
+    }
+}
+
+// === Whatever comes ===
+
+fn any_freshness() -> impl Strategy<Value = Freshness> {
+    let reuse = select(vec![
+        Reuse::Validate,
+        Reuse::WhileFresh,
+        Reuse::WithinWindows,
+        Reuse::AsRequested,
+    ]);
+    let windows = (option::of(0_u32..20), option::of(0_u32..20));
+    (0_u32..20, windows, reuse).prop_map(|(lifetime, windows, reuse)| Freshness {
+        lifetime,
+        initial_age: 0,
+        stale_while_revalidate: windows.0,
+        stale_if_error: windows.1,
+        origin: Origin::MaxAge,
+        reuse,
+    })
+}
+
+fn any_request() -> impl Strategy<Value = RequestDirectives> {
+    let max_stale = prop_oneof![Just(MaxStale::Any), (0_u32..20).prop_map(MaxStale::Within)];
+    (
+        option::of(0_u32..20),
+        option::of(max_stale),
+        option::of(0_u32..20),
+        option::of(0_u32..20),
+        any::<[bool; 3]>(),
+    )
+        .prop_map(|(max_age, max_stale, min_fresh, stale_if_error, flags)| {
+            let [no_cache, no_store, only_if_cached] = flags;
+            RequestDirectives {
+                max_age,
+                max_stale,
+                min_fresh,
+                no_cache,
+                no_store,
+                only_if_cached,
+                stale_if_error,
+            }
+        })
+}
+
+proptest! {
+    #[test]
+    fn no_request_makes_a_response_be_served_against_its_will(
+        freshness in any_freshness(),
+        age in 0_u32..40,
+        invalidated in any::<bool>(),
+        request in any_request(),
+    ) {
+        let standing = if invalidated { Standing::Invalidated } else { Standing::Valid };
+        let candidate = Candidate { freshness: &freshness, age, standing };
+        let decision = decide(Found::Selected(candidate), &request);
+        let never = invalidated || freshness.reuse == Reuse::Validate;
+        let stale = age >= freshness.lifetime;
+        match decision {
+            Decision::Serve => prop_assert!(!never && !stale),
+            Decision::ServeStale(_) => {
+                prop_assert!(!never && stale);
+                prop_assert!(request.max_age.is_none_or(|most| age <= most));
+            }
+            Decision::Revalidate(_) | Decision::Fetch(_) => prop_assert!(!request.only_if_cached),
+            Decision::Refuse => prop_assert!(request.only_if_cached),
+        }
+        match on_error(&candidate, &request) {
+            OnError::ServeStale => prop_assert!(!never),
+            OnError::PassOn => {}
+        }
+    }
+}

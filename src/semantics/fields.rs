@@ -1,0 +1,101 @@
+//! Response fields that hold one date or one number: `Age`, `Date`, `Expires`, `Last-Modified`,
+//! `Content-Length`.
+
+use http::header::{AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::semantics::date;
+use crate::semantics::list::{delta_seconds, members, trim_ows};
+
+/// What `Content-Length` says about the length of the content (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Length {
+    Absent,
+    Exactly(u64),
+    /// Not a number, or several different ones: the framing cannot be trusted.
+    Invalid,
+}
+
+/// What `Expires` says about the freshness lifetime (RFC 9111 §5.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Expires {
+    Absent,
+    /// Fresh until then, in Unix seconds.
+    At(i64),
+    /// Not a date, or several different ones: already expired.
+    Past,
+}
+
+/// The value of a field that has exactly one line, trimmed. A field that is meant to have one
+/// value and has several lines is as good as absent.
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(value), None) => Some(trim_ows(value.as_bytes())),
+        _ => None,
+    }
+}
+
+/// `Age` in seconds (RFC 9111 §5.1): the first member of the list counts, 0 if it is no number.
+pub(crate) fn age(headers: &HeaderMap) -> u32 {
+    members(headers.get_all(AGE))
+        .next()
+        .and_then(delta_seconds)
+        .unwrap_or(0)
+}
+
+/// `Date` in Unix seconds (RFC 9110 §6.6.1).
+pub(crate) fn date(headers: &HeaderMap, now: i64) -> Option<i64> {
+    date::parse(only(headers, &DATE)?, now)
+}
+
+/// `Last-Modified` in Unix seconds (RFC 9110 §8.8.2).
+pub(crate) fn last_modified(headers: &HeaderMap, now: i64) -> Option<i64> {
+    date::parse(only(headers, &LAST_MODIFIED)?, now)
+}
+
+/// `If-Modified-Since` in Unix seconds (RFC 9110 §13.1.3).
+pub(crate) fn if_modified_since(headers: &HeaderMap, now: i64) -> Option<i64> {
+    date::parse(only(headers, &IF_MODIFIED_SINCE)?, now)
+}
+
+/// `Expires` (RFC 9111 §5.3). Lines that say the same count once.
+pub(crate) fn expires(headers: &HeaderMap, now: i64) -> Expires {
+    let mut lines = headers.get_all(EXPIRES).iter().map(HeaderValue::as_bytes);
+    let Some(value) = lines.next().map(trim_ows) else {
+        return Expires::Absent;
+    };
+    if lines.any(|line| trim_ows(line) != value) {
+        return Expires::Past;
+    }
+    date::parse(value, now).map_or(Expires::Past, Expires::At)
+}
+
+/// `Content-Length` (RFC 9110 §8.6). A number repeated, in one line or several, counts once.
+pub(crate) fn content_length(headers: &HeaderMap) -> Length {
+    let mut length = Length::Absent;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        for member in line.as_bytes().split(|byte| *byte == b',') {
+            length = match (length, decimal(trim_ows(member))) {
+                (Length::Absent, Some(number)) => Length::Exactly(number),
+                (Length::Exactly(first), Some(number)) if first == number => length,
+                _ => return Length::Invalid,
+            };
+        }
+    }
+    length
+}
+
+/// One or more digits that fit into 64 bits.
+fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests;

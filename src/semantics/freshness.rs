@@ -1,0 +1,270 @@
+//! For how long a response may be reused, and how old it was when it arrived (RFC 9111 §4.2).
+
+use http::{HeaderMap, StatusCode};
+
+use crate::semantics::cache_control::{ResponseDirectives, Scope};
+use crate::semantics::fields::{self, Expires};
+use crate::semantics::list::MAX_DELTA;
+use crate::semantics::rules::{AgePolicy, Heuristics, Rules, SMaxagePolicy};
+use crate::semantics::targeted::{Effective, Source};
+
+/// What a stored response's own words allow, worked out once and kept beside it.
+///
+/// Everything is in whole seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Freshness {
+    /// The freshness lifetime (RFC 9111 §4.2.1).
+    pub(crate) lifetime: u32,
+    /// The age on arrival: `corrected_initial_age` (RFC 9111 §4.2.3).
+    pub(crate) initial_age: u32,
+    /// For how long after it went stale the response may be answered while it is validated in the
+    /// background (RFC 5861 §3). `None` whenever `reuse` forbids it.
+    pub(crate) stale_while_revalidate: Option<u32>,
+    /// For how long after it went stale the response may stand in for an error (RFC 5861 §4).
+    /// `None` whenever `reuse` forbids it.
+    pub(crate) stale_if_error: Option<u32>,
+    /// Where the response has its lifetime from.
+    pub(crate) origin: Origin,
+    /// What the response lets a cache do without asking.
+    pub(crate) reuse: Reuse,
+}
+
+/// The two moments of an exchange that ages are counted from, in Unix seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Times {
+    /// Just before the request was forwarded.
+    pub(crate) request: i64,
+    /// When the head of the response was there.
+    pub(crate) response: i64,
+}
+
+/// Where a freshness lifetime comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// The `s-maxage` directive, usable or not.
+    SMaxage,
+    /// The `max-age` directive, usable or not.
+    MaxAge,
+    /// The `Expires` field, usable or not.
+    Expires,
+    /// A share of the time since the last modification.
+    Heuristic,
+    /// A policy of this cache's operator.
+    Policy,
+    /// Nowhere: the lifetime is zero.
+    None,
+}
+
+/// What a response lets a cache do without asking the origin, strictest first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reuse {
+    /// Nothing, not even while fresh: unqualified `no-cache` (RFC 9111 §5.2.2.4).
+    Validate,
+    /// Reuse while fresh: `must-revalidate`, `proxy-revalidate`, and `s-maxage` on its own
+    /// (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
+    WhileFresh,
+    /// Reuse while fresh and inside the stale windows the response itself opened beside its
+    /// `s-maxage`. A request cannot widen them.
+    WithinWindows,
+    /// Reuse while fresh, inside the stale windows, and beyond where a request allows it.
+    AsRequested,
+}
+
+impl Freshness {
+    /// The freshness of a response that arrived at `times` with these `effective` directives.
+    pub(crate) fn of(
+        status: StatusCode,
+        response: &HeaderMap,
+        effective: &Effective,
+        times: Times,
+        rules: &Rules,
+    ) -> Self {
+        let directives = &effective.directives;
+        let date = fields::date(response, times.response).unwrap_or(times.response);
+        let (lifetime, origin) = lifetime(status, response, effective, date, times, rules);
+        let unbounded = Self {
+            lifetime,
+            initial_age: initial_age(response, date, times, rules.age),
+            stale_while_revalidate: directives.stale_while_revalidate,
+            stale_if_error: directives.stale_if_error,
+            origin,
+            reuse: reuse(directives, rules.s_maxage),
+        };
+        unbounded.with_defaults(rules).bounded()
+    }
+
+    /// The same response with the lifetime and the stale windows that a policy gives it.
+    ///
+    /// The response keeps the last word on whether it may be reused unasked, or stale, at all. What
+    /// was explicit stays so: a lifetime that is adjusted is still a reason to store.
+    pub(crate) fn with_policy(
+        self,
+        lifetime: u32,
+        stale_while_revalidate: Option<u32>,
+        stale_if_error: Option<u32>,
+    ) -> Self {
+        let given = Self {
+            lifetime: lifetime.min(MAX_DELTA),
+            stale_while_revalidate,
+            stale_if_error,
+            origin: if self.is_explicit() {
+                self.origin
+            } else {
+                Origin::Policy
+            },
+            ..self
+        };
+        given.bounded()
+    }
+
+    /// Whether the response speaks of its lifetime itself, in a usable way or not.
+    pub(crate) fn is_explicit(&self) -> bool {
+        matches!(
+            self.origin,
+            Origin::SMaxage | Origin::MaxAge | Origin::Expires
+        )
+    }
+
+    /// The current age after `resident` seconds in this cache (RFC 9111 §4.2.3).
+    pub(crate) fn age(&self, resident: u32) -> u32 {
+        self.initial_age.saturating_add(resident).min(MAX_DELTA)
+    }
+
+    /// The seconds of freshness left at this age. The response is fresh while they are positive
+    /// (RFC 9111 §4.2); at zero and below it is stale by as many seconds.
+    pub(crate) fn ttl(&self, age: u32) -> i64 {
+        i64::from(self.lifetime) - i64::from(age)
+    }
+
+    /// Fills in the operator's stale windows where the response leaves them open. They never
+    /// soften `s-maxage`, and never let a response without any lifetime go unvalidated.
+    fn with_defaults(self, rules: &Rules) -> Self {
+        if self.reuse != Reuse::AsRequested {
+            return self;
+        }
+        let refreshable = rules.stale_while_revalidate.filter(|_| self.lifetime > 0);
+        Self {
+            stale_while_revalidate: self.stale_while_revalidate.or(refreshable),
+            stale_if_error: self.stale_if_error.or(rules.stale_if_error),
+            ..self
+        }
+    }
+
+    /// Closes the stale windows of a response that must not be reused stale (RFC 9111 §4.2.4), or
+    /// that nobody gave a lifetime for them to follow.
+    fn bounded(self) -> Self {
+        let stated = self.is_explicit() || self.origin == Origin::Policy;
+        match self.reuse {
+            Reuse::WithinWindows | Reuse::AsRequested if stated => self,
+            _ => Self {
+                stale_while_revalidate: None,
+                stale_if_error: None,
+                ..self
+            },
+        }
+    }
+}
+
+/// Whether a cache may guess a lifetime for a response with this status (RFC 9110 §15.1, and
+/// RFC 7725 for 451).
+pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501
+    )
+}
+
+/// The freshness lifetime: the first source that is present decides, even if its value is
+/// unusable and so means zero (RFC 9111 §4.2.1, §5.3).
+fn lifetime(
+    status: StatusCode,
+    response: &HeaderMap,
+    effective: &Effective,
+    date: i64,
+    times: Times,
+    rules: &Rules,
+) -> (u32, Origin) {
+    let directives = &effective.directives;
+    if let Some(s_maxage) = directives.s_maxage {
+        return (s_maxage.seconds(), Origin::SMaxage);
+    }
+    if let Some(max_age) = directives.max_age {
+        return (max_age.seconds(), Origin::MaxAge);
+    }
+    // A selected targeted field replaces `Expires` as well (RFC 9213 §2.2).
+    if effective.source == Source::CacheControl {
+        match fields::expires(response, times.response) {
+            Expires::At(at) => return (clamped(at.saturating_sub(date)), Origin::Expires),
+            Expires::Past => return (0, Origin::Expires),
+            Expires::Absent => {}
+        }
+    }
+    let guess = rules
+        .heuristics
+        .filter(|_| directives.public || is_heuristically_cacheable(status))
+        .map(|heuristics| {
+            let modified = fields::last_modified(response, times.response);
+            heuristic_lifetime(&heuristics, directives, modified, date)
+        });
+    match guess {
+        None | Some(0) => (0, Origin::None),
+        Some(lifetime) => (lifetime, Origin::Heuristic),
+    }
+}
+
+/// A guess at the lifetime of a response without explicit freshness (RFC 9111 §4.2.2).
+fn heuristic_lifetime(
+    heuristics: &Heuristics,
+    directives: &ResponseDirectives,
+    modified: Option<i64>,
+    date: i64,
+) -> u32 {
+    match modified {
+        Some(modified) => {
+            let unchanged = date.saturating_sub(modified).max(0);
+            let share = unchanged.saturating_mul(i64::from(heuristics.percent)) / 100;
+            clamped(share).min(heuristics.cap)
+        }
+        None if directives.public => heuristics.public,
+        None => 0,
+    }
+}
+
+/// `corrected_initial_age` (RFC 9111 §4.2.3).
+fn initial_age(response: &HeaderMap, date: i64, times: Times, policy: AgePolicy) -> u32 {
+    let delay = clamped(times.response.saturating_sub(times.request));
+    let corrected = fields::age(response).saturating_add(delay).min(MAX_DELTA);
+    match policy {
+        AgePolicy::Conservative => corrected.max(clamped(times.response.saturating_sub(date))),
+        AgePolicy::AgeFieldOnly => corrected,
+    }
+}
+
+fn reuse(directives: &ResponseDirectives, s_maxage: SMaxagePolicy) -> Reuse {
+    if matches!(directives.no_cache, Some(Scope::Whole)) {
+        return Reuse::Validate;
+    }
+    if directives.must_revalidate || directives.proxy_revalidate {
+        return Reuse::WhileFresh;
+    }
+    if directives.s_maxage.is_none() {
+        return Reuse::AsRequested;
+    }
+    // `s-maxage` implies `proxy-revalidate` (RFC 9111 §5.2.2.10). An origin that opens a stale
+    // window in the same breath has said otherwise for that window.
+    let window = directives
+        .stale_while_revalidate
+        .or(directives.stale_if_error);
+    match (s_maxage, window) {
+        (SMaxagePolicy::AllowExplicitStale, Some(_)) => Reuse::WithinWindows,
+        (SMaxagePolicy::AllowExplicitStale, None) | (SMaxagePolicy::Strict, _) => Reuse::WhileFresh,
+    }
+}
+
+/// A span of seconds as an unsigned number between zero and 2^31 (RFC 9111 §1.2.2).
+fn clamped(span: i64) -> u32 {
+    u32::try_from(span.max(0)).map_or(MAX_DELTA, |span| span.min(MAX_DELTA))
+}
+
+#[cfg(test)]
+mod tests;

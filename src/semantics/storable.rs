@@ -1,0 +1,304 @@
+//! Whether a response may be stored, and what of it (RFC 9111 §3).
+
+mod reason;
+mod status;
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use smallvec::SmallVec;
+
+pub use reason::NotStored;
+pub(crate) use reason::Side;
+use status::{StatusStanding, is_understood, standing};
+
+use crate::semantics::cache_control::{RequestDirectives, Scope};
+use crate::semantics::classify::Facts;
+use crate::semantics::fields::{self, Length};
+use crate::semantics::freshness::{Freshness, Reuse, is_heuristically_cacheable};
+use crate::semantics::hop::{self, ConnectionOptions};
+use crate::semantics::list;
+use crate::semantics::rules::{ErrorStatusPolicy, Rules, SetCookiePolicy, VaryCredentials};
+use crate::semantics::targeted::Effective;
+use crate::semantics::validate;
+use crate::semantics::vary::Vary;
+
+/// The largest head worth storing: the bytes of all names and values.
+const MAX_HEAD: usize = 64 << 10;
+
+/// A request that was forwarded, and the final response to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) method: &'a Method,
+    /// What the request's fields say, as received.
+    pub(crate) facts: &'a Facts,
+    pub(crate) request_directives: &'a RequestDirectives,
+    pub(crate) status: StatusCode,
+    /// The response's fields, as received.
+    pub(crate) response: &'a HeaderMap,
+    pub(crate) effective: &'a Effective,
+    pub(crate) freshness: &'a Freshness,
+    /// With what the response varies on without saying so.
+    pub(crate) vary: &'a Vary,
+    /// When the response arrived, in Unix seconds.
+    pub(crate) response_time: i64,
+}
+
+/// What to do with a response.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Storable {
+    /// Store it, without these fields, and without those that are hop-by-hop
+    /// ([`hop::strip`]).
+    Store(Omitted),
+    /// Deliver it and store nothing.
+    Refuse(NotStored),
+}
+
+/// Fields to leave out of the stored copy.
+pub(crate) type Omitted = SmallVec<[HeaderName; 2]>;
+
+/// Whether an operator's default lifetime may be given to a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DefaultLifetime {
+    Allowed,
+    Refused,
+}
+
+/// What becomes of the stored response in whose place another came and was not stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Predecessor {
+    /// It goes: the origin has superseded it.
+    Drop,
+    /// It stays: the answer says nothing about what others would get.
+    Keep,
+}
+
+/// Decides whether a response may be stored.
+///
+/// Reasons on the response's side come first, so that one on the request's side
+/// ([`NotStored::side`]) means that it is the only obstacle.
+pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
+    let omitted = omitted(exchange, rules);
+    let refusal = refused_by_status(exchange, rules)
+        .or_else(|| refused_by_directives(exchange))
+        .or_else(|| without_ground(exchange))
+        .or_else(|| refused_by_vary(exchange.vary, rules))
+        .or_else(|| refused_by_fields(exchange, &omitted, rules))
+        .or_else(|| useless(exchange))
+        .or_else(|| refused_by_request(exchange));
+    match refusal {
+        Some(reason) => Storable::Refuse(reason),
+        None => Storable::Store(omitted),
+    }
+}
+
+/// Decides whether a response may be given a lifetime that it does not state.
+///
+/// What a response says about itself always wins, and nothing that may be one user's own is made
+/// common by default: no cookies either way, no credentials unless it is marked `public`.
+pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
+    let directives = &exchange.effective.directives;
+    let facts = exchange.facts;
+    let stated = exchange.freshness.is_explicit()
+        || directives.no_store
+        || directives.no_cache.is_some()
+        || directives.private.is_some();
+    let personal = exchange.response.contains_key(header::SET_COOKIE)
+        || (!directives.public && (facts.cookie() || facts.credentials()));
+    let guessable = match standing(exchange.status) {
+        StatusStanding::Ordinary => {
+            directives.public || is_heuristically_cacheable(exchange.status)
+        }
+        StatusStanding::Error | StatusStanding::Never => false,
+    };
+    if guessable && !stated && !personal {
+        DefaultLifetime::Allowed
+    } else {
+        DefaultLifetime::Refused
+    }
+}
+
+/// Decides what a refused response to a GET does to the stored one it came in place of
+/// (RFC 9111 §4.3.3).
+///
+/// An error of the server's, and an answer to this one request only, leave it alone; 401 does not,
+/// for what used to be open to everyone no longer is.
+pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor {
+    let about_request = match standing(status) {
+        StatusStanding::Never => status != StatusCode::UNAUTHORIZED,
+        StatusStanding::Error | StatusStanding::Ordinary => status.as_u16() >= 500,
+    };
+    if about_request || reason.side() == Side::Request {
+        Predecessor::Keep
+    } else {
+        Predecessor::Drop
+    }
+}
+
+fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
+    if *exchange.method != Method::GET {
+        return Some(NotStored::Method);
+    }
+    match standing(exchange.status) {
+        StatusStanding::Never => Some(NotStored::Status),
+        StatusStanding::Error if rules.error_statuses == ErrorStatusPolicy::Refuse => {
+            Some(NotStored::ErrorStatus)
+        }
+        StatusStanding::Error | StatusStanding::Ordinary => None,
+    }
+}
+
+fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
+    let directives = &exchange.effective.directives;
+    // `must-understand` takes the place of `no-store` (RFC 9111 §5.2.2.3).
+    if directives.must_understand && !is_understood(exchange.status) {
+        return Some(NotStored::NotUnderstood);
+    }
+    if directives.no_store && !directives.must_understand {
+        return Some(NotStored::NoStore);
+    }
+    matches!(directives.private, Some(Scope::Whole)).then_some(NotStored::Private)
+}
+
+/// Whether nothing makes the response cacheable (RFC 9111 §3): neither its own word nor, unless it
+/// is an error, its status.
+fn without_ground(exchange: &Exchange<'_>) -> Option<NotStored> {
+    let stated = exchange.freshness.is_explicit();
+    match standing(exchange.status) {
+        StatusStanding::Error => {
+            (!stated || exchange.freshness.lifetime == 0).then_some(NotStored::ErrorStatus)
+        }
+        StatusStanding::Never | StatusStanding::Ordinary => {
+            let public = exchange.effective.directives.public;
+            let ground = stated || public || is_heuristically_cacheable(exchange.status);
+            (!ground).then_some(NotStored::NoGround)
+        }
+    }
+}
+
+fn refused_by_vary(vary: &Vary, rules: &Rules) -> Option<NotStored> {
+    let Some(names) = vary.names() else {
+        return Some(NotStored::VaryAny);
+    };
+    if names.len() > rules.max_vary_names {
+        return Some(NotStored::VaryTooLong);
+    }
+    let credentials = names
+        .iter()
+        .any(|name| matches!(*name, header::AUTHORIZATION | header::COOKIE));
+    (credentials && rules.vary_credentials == VaryCredentials::Refuse)
+        .then_some(NotStored::VaryCredentials)
+}
+
+fn refused_by_fields(
+    exchange: &Exchange<'_>,
+    omitted: &[HeaderName],
+    rules: &Rules,
+) -> Option<NotStored> {
+    let response = exchange.response;
+    if rules.set_cookie == SetCookiePolicy::Refuse
+        && cookie_fields().any(|name| response.contains_key(&name) && !omitted.contains(&name))
+    {
+        return Some(NotStored::SetCookie);
+    }
+    // What `Connection` names is not stored, and without these the copy would mean something else.
+    if hop::response_connection_options(response) == ConnectionOptions::Abusive {
+        return Some(NotStored::ConnectionOptions);
+    }
+    // It means something on 206 and 416 alone (RFC 9110 §14.4), and neither gets here.
+    if response.contains_key(header::CONTENT_RANGE) {
+        return Some(NotStored::ContentRange);
+    }
+    if response
+        .get_all(header::CONTENT_TYPE)
+        .iter()
+        .any(|value| is_stream(value.as_bytes()))
+    {
+        return Some(NotStored::Stream);
+    }
+    match fields::content_length(response) {
+        Length::Invalid => return Some(NotStored::Framing),
+        // A sign of smuggling (RFC 9112 §6.3).
+        Length::Exactly(_) if response.contains_key(header::TRANSFER_ENCODING) => {
+            return Some(NotStored::Framing);
+        }
+        Length::Exactly(length) if length > rules.max_body => return Some(NotStored::BodyTooLarge),
+        Length::Absent | Length::Exactly(_) => {}
+    }
+    (head_len(response) > MAX_HEAD).then_some(NotStored::HeadTooLarge)
+}
+
+/// Whether the response could never be used again: not without validation, and there is nothing
+/// to validate it with (RFC 9111 §3).
+fn useless(exchange: &Exchange<'_>) -> Option<NotStored> {
+    let freshness = exchange.freshness;
+    let fresh = freshness.reuse != Reuse::Validate && freshness.ttl(freshness.initial_age) > 0;
+    let usable = fresh
+        || freshness.stale_while_revalidate.is_some()
+        || freshness.stale_if_error.is_some()
+        || validate::has_validator(exchange.response, exchange.response_time);
+    (!usable).then_some(NotStored::Useless)
+}
+
+fn refused_by_request(exchange: &Exchange<'_>) -> Option<NotStored> {
+    let directives = &exchange.effective.directives;
+    if exchange.request_directives.no_store {
+        return Some(NotStored::RequestNoStore);
+    }
+    // One of these tells a shared cache that others may have it (RFC 9111 §3.5).
+    let shared = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
+    if exchange.facts.credentials() && !shared {
+        return Some(NotStored::Authorization);
+    }
+    // An origin that has said nothing may not have thought of the cookie it just read.
+    let silent = !exchange.freshness.is_explicit() && !directives.public;
+    (exchange.facts.cookie() && silent).then_some(NotStored::Cookie)
+}
+
+/// The fields that the stored copy goes without: those a qualified `no-cache` or `private` names
+/// (RFC 9111 §5.2.2.4, §5.2.2.7), and cookies where they are to be stripped.
+fn omitted(exchange: &Exchange<'_>, rules: &Rules) -> Omitted {
+    let directives = &exchange.effective.directives;
+    let mut omitted: Omitted = [&directives.no_cache, &directives.private]
+        .into_iter()
+        .filter_map(|scope| match scope {
+            Some(Scope::Fields(names)) => Some(names.iter().cloned()),
+            Some(Scope::Whole) | None => None,
+        })
+        .flatten()
+        .collect();
+    if rules.set_cookie == SetCookiePolicy::Strip {
+        omitted.extend(cookie_fields());
+    }
+    omitted.retain(|name| exchange.response.contains_key(&*name));
+    omitted
+}
+
+fn cookie_fields() -> impl Iterator<Item = HeaderName> {
+    [header::SET_COOKIE, HeaderName::from_static("set-cookie2")].into_iter()
+}
+
+/// Whether content of this type never ends, comes in parts as they happen, or ends in trailers
+/// that decide what it was worth.
+fn is_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next();
+    let essence = list::trim_ows(essence.unwrap_or_default());
+    let grpc = essence
+        .get(..b"application/grpc".len())
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"application/grpc"));
+    grpc || [
+        "multipart/mixed",
+        "multipart/x-mixed-replace",
+        "text/event-stream",
+    ]
+    .iter()
+    .any(|stream| essence.eq_ignore_ascii_case(stream.as_bytes()))
+}
+
+fn head_len(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The road of a request, from its key to its answer.
+//!
+//! 1. [`Destination`]: what kind of request is it, and what is its key?
+//! 2. look up: which stored response does it select?
+//! 3. [`decide()`]: serve, serve stale, revalidate, fetch or refuse?
+//! 4. [`fly`](crate::fly): ask the origin, or wait for one who does.
+//! 5. [`fetch`](crate::fetch): the exchange with the origin, and what it is worth.
+//! 6. [`keep`](crate::keep): what of it is stored.
+//! 7. [`respond`]: the answer, in the shape this client asked for.
+//!
+//! A hit in memory goes from 1 to 7 in [`Road::start`], without waiting for anything.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+
+use crate::{
+    asked::{Asked, Destination},
+    body::CacheBody,
+    entry::Entry,
+    fetch::Errand,
+    invalidate::Forwarding,
+    layer::Cache,
+    respond,
+    semantics::{
+        decide::{Candidate, Decision, Found, Stale, decide},
+        select,
+    },
+    service::Inner,
+    status::{CacheOutcome, Forward, Generated, StaleReason},
+    store::{Resource, StoreFuture},
+};
+
+/// A cache over one service, on behalf of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Road<S> {
+    pub(crate) cache: Cache,
+    pub(crate) inner: S,
+}
+
+/// The first step of a request.
+pub(crate) enum Start<Q, B> {
+    /// Answered from memory.
+    Answer(Response<CacheBody<B>>),
+    /// To the origin, without a lookup.
+    Forward(Forwarding, Request<Q>),
+    /// Further than memory.
+    Travel(Asked, Q, StoreFuture<Option<Resource>>),
+}
+
+impl<S> Road<S> {
+    pub(crate) fn new(cache: Cache, inner: S) -> Self {
+        Self { cache, inner }
+    }
+
+    /// Answers a request that needs neither the origin nor a slow store.
+    pub(crate) fn start<Q, B>(cache: &Cache, request: Request<Q>) -> Start<Q, B>
+    where
+        Q: Body,
+    {
+        let (parts, body) = request.into_parts();
+        let asked = match Destination::of(cache, parts, &body) {
+            Destination::Lookup(asked) => asked,
+            Destination::Tunnel(parts) => {
+                let forwarding = Forwarding::tunnel(cache, &parts);
+                return Start::Forward(forwarding, Request::from_parts(parts, body));
+            }
+            Destination::Forward(parts, safety) => {
+                let forwarding = Forwarding::method(cache, &parts, safety);
+                return Start::Forward(forwarding, Request::from_parts(parts, body));
+            }
+            Destination::Bypass(parts, reason) => {
+                let forwarding = Forwarding::bypass(cache, &parts, reason);
+                return Start::Forward(forwarding, Request::from_parts(parts, body));
+            }
+        };
+        let lookup = cache.shared.store.get(asked.key.as_ref());
+        let StoreFuture::Ready(Some(Ok(Some(resource)))) = lookup else {
+            return Start::Travel(asked, body, lookup);
+        };
+        let now = cache.shared.clock.monotonic();
+        match look(cache, &asked, Some(&resource), now) {
+            Next::Serve(entry, served) => Start::Answer(serve(cache, &asked, entry, now, served)),
+            Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => {
+                Start::Travel(asked, body, StoreFuture::ready(Some(resource)))
+            }
+        }
+    }
+
+    /// Answers a request that may need the origin, or a store that takes its time.
+    pub(crate) async fn travel<Q>(
+        self,
+        asked: Asked,
+        body: Q,
+        lookup: StoreFuture<Option<Resource>>,
+    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let shared = &self.cache.shared;
+        let stored = lookup.await.unwrap_or_else(|error| {
+            // A store that fails holds nothing.
+            tracing::debug!(%error, "lookup failed");
+            shared.metrics().store_errors.increment(1);
+            None
+        });
+        let now = shared.clock.monotonic();
+        let (selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
+            Next::Refuse => {
+                return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
+            }
+            Next::Serve(entry, served) => {
+                return Ok(serve(&self.cache, &asked, entry, now, served));
+            }
+            Next::Refresh(entry) => {
+                let served = Served::Stale(StaleReason::WhileRevalidate);
+                let answer = serve(&self.cache, &asked, entry, now, served);
+                let selected = Some(Arc::clone(entry));
+                self.refresh::<Q>(Errand {
+                    asked,
+                    stored,
+                    selected,
+                    forward: Forward::Stale,
+                });
+                return Ok(answer);
+            }
+            Next::Ask { selected, forward } => (selected.map(Arc::clone), forward),
+        };
+        let errand = Errand {
+            asked,
+            stored,
+            selected,
+            forward,
+        };
+        if errand.asked.is_head() {
+            return self.cache.fetch_head(self.inner, &errand, body).await;
+        }
+        self.fly(errand, body).await
+    }
+}
+
+/// What comes after the lookup.
+#[derive(Debug)]
+pub(crate) enum Next<'a> {
+    /// Ask the origin, about the selected response if there is one.
+    Ask {
+        selected: Option<&'a Arc<Entry>>,
+        forward: Forward,
+    },
+    /// Serve it, and have it refreshed in the background.
+    Refresh(&'a Arc<Entry>),
+    Refuse,
+    Serve(&'a Arc<Entry>, Served),
+}
+
+/// How a stored response is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Served {
+    Fresh,
+    Stale(StaleReason),
+}
+
+/// Selects among what is stored, and decides.
+pub(crate) fn look<'a>(
+    cache: &Cache,
+    asked: &Asked,
+    stored: Option<&'a Resource>,
+    now: Duration,
+) -> Next<'a> {
+    let seed = cache.shared.seed();
+    let order = cache.config.rules.language_order;
+    let request = &asked.parts.headers;
+    let selected =
+        stored.and_then(|resource| select::select(resource.variants(), request, seed, order));
+    let found = match selected {
+        Some(entry) => Found::Selected(Candidate {
+            freshness: entry.freshness(),
+            age: entry.age(now),
+            standing: asked.standing(entry),
+        }),
+        None if stored.is_some() => Found::NoVariant,
+        None => Found::Nothing,
+    };
+    let ask = |forward| Next::Ask { selected, forward };
+    match (decide(found, &asked.directives), selected) {
+        (Decision::Serve, Some(entry)) => Next::Serve(entry, Served::Fresh),
+        (Decision::ServeStale(Stale::Client), Some(entry)) => {
+            Next::Serve(entry, Served::Stale(StaleReason::Client))
+        }
+        (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => Next::Refresh(entry),
+        // Only what was selected is ever served.
+        (Decision::Serve | Decision::ServeStale(_), None) => ask(Forward::UriMiss),
+        (Decision::Revalidate(why), _) => ask(why.into()),
+        (Decision::Fetch(missing), _) => ask(missing.into()),
+        (Decision::Refuse, _) => Next::Refuse,
+    }
+}
+
+/// The answer from a stored response.
+pub(crate) fn serve<B>(
+    cache: &Cache,
+    asked: &Asked,
+    entry: &Entry,
+    now: Duration,
+    served: Served,
+) -> Response<CacheBody<B>> {
+    let ttl = entry.freshness().ttl(entry.age(now));
+    let outcome = match served {
+        Served::Fresh => CacheOutcome::Hit { ttl },
+        Served::Stale(reason) => CacheOutcome::Stale { reason, ttl },
+    };
+    respond::from_entry(cache, asked, entry, now, outcome.into())
+}

@@ -1,0 +1,111 @@
+//! The service: always ready, answers hits at once, and hands everything else to the road.
+
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use crate::{
+    body::CacheBody,
+    error::BoxError,
+    future::ResponseFuture,
+    layer::Cache,
+    serve::{Road, Start},
+};
+
+/// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
+/// `http` requests that meets the [bounds](crate::CacheLayer#bounds).
+pub trait Inner<Q>:
+    Service<
+        Request<Q>,
+        Response = Response<<Self as Inner<Q>>::Body>,
+        Future: Send + 'static,
+        Error: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of its responses.
+    type Body: Body<Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, Q, B> Inner<Q> for S
+where
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Body = B;
+}
+
+/// A service behind a cache, made by [`CacheLayer`](crate::CacheLayer).
+///
+/// It is always ready: a hit holds no permit of the inner service, and a fetch waits for the
+/// readiness of a clone of its own, which is the very one it then calls.
+#[derive(Clone)]
+pub struct CacheService<S> {
+    cache: Cache,
+    inner: S,
+}
+
+impl<S> CacheService<S> {
+    pub(crate) fn new(inner: S, cache: Cache) -> Self {
+        Self { cache, inner }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, mutably.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives up the cache for the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, Q> Service<Request<Q>> for CacheService<S>
+where
+    S: Inner<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    type Response = Response<CacheBody<S::Body>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Q>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        match Road::<S>::start(&self.cache, request) {
+            Start::Answer(response) => ResponseFuture::ready(response),
+            Start::Forward(forwarding, request) => {
+                ResponseFuture::forward(self.inner.clone(), request, forwarding)
+            }
+            Start::Travel(asked, body, found) => {
+                let road = Road::new(self.cache.clone(), self.inner.clone());
+                ResponseFuture::travel(Box::pin(road.travel(asked, body, found)))
+            }
+        }
+    }
+}

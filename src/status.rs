@@ -1,0 +1,371 @@
+//! How a request was answered: the typed outcome, `Cache-Status` (RFC 9211), `X-Cache` and `Age`.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{AGE, CACHE_STATUS},
+};
+use smallvec::SmallVec;
+
+use crate::semantics::{
+    classify::Bypass,
+    decide::{Missing, Why},
+    storable::NotStored,
+};
+
+/// `X-Cache`.
+pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// How the cache answered a request, and why so: an extension of every response.
+///
+/// ```
+/// # fn log(response: &http::Response<()>) {
+/// use cachewarp::CacheOutcome;
+///
+/// if let Some(outcome) = response.extensions().get::<CacheOutcome>() {
+///     println!("{outcome:?}");
+/// }
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CacheOutcome {
+    /// The request went around the cache.
+    Bypassed(Bypass),
+    /// The answer is another request's, which was under way.
+    Collapsed {
+        /// Why the request was not answered from the store.
+        forward: Forward,
+        /// The seconds of freshness left.
+        ttl: i64,
+    },
+    /// The answer came from the origin.
+    Fetched {
+        /// Why the request was not answered from the store.
+        forward: Forward,
+        /// What became of the response.
+        storing: Storing,
+    },
+    /// The method is not one that a cache answers: the request went to the origin.
+    Forwarded,
+    /// The cache made the answer itself.
+    Generated(Generated),
+    /// A fresh stored response.
+    Hit {
+        /// The seconds of freshness left.
+        ttl: i64,
+    },
+    /// A stored response that the origin just confirmed (RFC 9111 §4.3).
+    Revalidated {
+        /// Why the stored response did not do.
+        forward: Forward,
+        /// The seconds of freshness left.
+        ttl: i64,
+    },
+    /// A stored response that is stale.
+    Stale {
+        /// Who allows that.
+        reason: StaleReason,
+        /// The seconds of freshness left: zero or less, unless a fresh response stood in for an
+        /// error.
+        ttl: i64,
+    },
+    /// The request became a tunnel, or might have.
+    Tunnelled,
+}
+
+/// Why a request was not answered from the store alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Forward {
+    /// Directives of the request refused the stored response.
+    Request,
+    /// The stored response is stale, invalidated, or always to be validated.
+    Stale,
+    /// Nothing is stored for the URI.
+    UriMiss,
+    /// Nothing that is stored for the URI matches the selecting header fields.
+    VaryMiss,
+}
+
+impl From<Missing> for Forward {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Uri => Self::UriMiss,
+            Missing::Vary => Self::VaryMiss,
+        }
+    }
+}
+
+impl From<Why> for Forward {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Request => Self::Request,
+            Why::Stale => Self::Stale,
+        }
+    }
+}
+
+impl Forward {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+        }
+    }
+}
+
+/// What became of a response from the origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Storing {
+    /// It is being stored, and will be if its body ends as it should.
+    Begun {
+        /// The seconds of freshness left.
+        ttl: i64,
+    },
+    /// It was not stored: an error of the origin's.
+    Failure,
+    /// It was not stored.
+    Refused(NotStored),
+}
+
+/// Who allows a stale answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StaleReason {
+    /// The client, by `max-stale` (RFC 9111 §5.2.1.2).
+    Client,
+    /// `stale-if-error`: the origin answered with this status, or not at all (RFC 5861 §4).
+    IfError(Option<StatusCode>),
+    /// `stale-while-revalidate` (RFC 5861 §3).
+    WhileRevalidate,
+}
+
+/// Why the cache made an answer itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Generated {
+    /// 503: the flight for this resource has all the waiters it may have.
+    Crowded,
+    /// 502 or 503: the requests for this resource that were answered together all failed.
+    FlightFailed(StatusCode),
+    /// 504: `only-if-cached`, and nothing stored that may be used (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+    /// 504: the origin did not answer in time.
+    OriginTimeout,
+}
+
+impl Generated {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::FlightFailed(status) => status,
+            Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// The fields that tell clients how they were answered.
+#[derive(Clone, Debug)]
+pub(crate) struct StatusFields {
+    /// The name of this cache in `Cache-Status`, serialised as a token or string.
+    pub(crate) cache_status: Option<Box<str>>,
+    pub(crate) x_cache: XCache,
+}
+
+/// Whether responses carry `X-Cache`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum XCache {
+    Off,
+    On,
+}
+
+impl StatusFields {
+    /// The fields that every hit gets, without values yet.
+    pub(crate) fn reserved(&self) -> SmallVec<[(HeaderName, HeaderValue); 3]> {
+        let unset = || HeaderValue::from_static("");
+        let mut reserved = SmallVec::new();
+        reserved.push((AGE, unset()));
+        if self.x_cache == XCache::On {
+            reserved.push((X_CACHE, unset()));
+        }
+        if self.cache_status.is_some() {
+            reserved.push((CACHE_STATUS, unset()));
+        }
+        reserved
+    }
+
+    /// Adds the fields for `outcome`. `sent` is the status of the answer, `received` that of the
+    /// origin if it was asked.
+    pub(crate) fn stamp(
+        &self,
+        headers: &mut HeaderMap,
+        outcome: CacheOutcome,
+        sent: StatusCode,
+        received: Option<StatusCode>,
+    ) {
+        if self.x_cache == XCache::On
+            && let Some(value) = x_cache(outcome)
+        {
+            headers.insert(X_CACHE, HeaderValue::from_static(value));
+        }
+        if let Some(name) = &self.cache_status
+            && let Some(value) = cache_status(name, outcome, sent, received)
+        {
+            match headers.get_mut(CACHE_STATUS) {
+                Some(unset) if unset.is_empty() => *unset = value,
+                // Ours comes last: earlier members are of caches nearer to the origin.
+                Some(_) => {
+                    headers.append(CACHE_STATUS, value);
+                }
+                None => {
+                    headers.insert(CACHE_STATUS, value);
+                }
+            }
+        }
+    }
+}
+
+/// The value of `Age` (RFC 9111 §5.1).
+pub(crate) fn age_value(age: u32) -> HeaderValue {
+    let mut digits: SmallVec<[u8; 10]> = SmallVec::new();
+    push_number(&mut digits, i64::from(age));
+    value(&digits)
+}
+
+fn x_cache(outcome: CacheOutcome) -> Option<&'static str> {
+    match outcome {
+        CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded => Some("BYPASS"),
+        CacheOutcome::Collapsed { .. } | CacheOutcome::Fetched { .. } => Some("MISS"),
+        CacheOutcome::Hit { .. } => Some("HIT"),
+        CacheOutcome::Revalidated { .. } => Some("REVALIDATED"),
+        CacheOutcome::Stale { .. } => Some("STALE"),
+        CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => None,
+    }
+}
+
+/// Our member of `Cache-Status` (RFC 9211 §2).
+fn cache_status(
+    name: &str,
+    outcome: CacheOutcome,
+    sent: StatusCode,
+    received: Option<StatusCode>,
+) -> Option<HeaderValue> {
+    let mut member = Member::new(name);
+    match outcome {
+        CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => return None,
+        CacheOutcome::Hit { ttl } => {
+            member.flag("hit");
+            member.number("ttl", ttl);
+        }
+        CacheOutcome::Stale { reason, ttl } => match reason {
+            StaleReason::Client => {
+                member.flag("hit");
+                member.number("ttl", ttl);
+                member.token("detail", "max-stale");
+            }
+            StaleReason::WhileRevalidate => {
+                member.flag("hit");
+                member.number("ttl", ttl);
+                member.token("detail", "swr");
+            }
+            StaleReason::IfError(status) => {
+                member.token("fwd", "stale");
+                if let Some(status) = status {
+                    member.number("fwd-status", status.as_u16().into());
+                }
+                member.number("ttl", ttl);
+                member.token("detail", "stale-if-error");
+            }
+        },
+        CacheOutcome::Bypassed(reason) => {
+            member.token("fwd", "bypass");
+            member.token("detail", reason.as_str());
+        }
+        CacheOutcome::Forwarded => member.token("fwd", "method"),
+        CacheOutcome::Collapsed { forward, ttl } => {
+            member.token("fwd", forward.as_str());
+            member.flag("collapsed");
+            member.number("ttl", ttl);
+        }
+        CacheOutcome::Revalidated { forward, ttl } => {
+            member.token("fwd", forward.as_str());
+            member.fwd_status(sent, received);
+            member.number("ttl", ttl);
+        }
+        CacheOutcome::Fetched { forward, storing } => {
+            member.token("fwd", forward.as_str());
+            member.fwd_status(sent, received);
+            match storing {
+                Storing::Begun { ttl } => {
+                    member.flag("stored");
+                    member.number("ttl", ttl);
+                }
+                Storing::Failure => {}
+                Storing::Refused(reason) => member.token("detail", reason.as_str()),
+            }
+        }
+    }
+    Some(value(&member.0))
+}
+
+/// A list member and its parameters, serialised as they are added (RFC 9651 §4.1).
+struct Member(SmallVec<[u8; 96]>);
+
+impl Member {
+    fn new(name: &str) -> Self {
+        Self(SmallVec::from_slice(name.as_bytes()))
+    }
+
+    fn flag(&mut self, key: &str) {
+        self.0.extend_from_slice(b"; ");
+        self.0.extend_from_slice(key.as_bytes());
+    }
+
+    fn token(&mut self, key: &str, token: &str) {
+        self.flag(key);
+        self.0.push(b'=');
+        self.0.extend_from_slice(token.as_bytes());
+    }
+
+    fn number(&mut self, key: &str, number: i64) {
+        self.flag(key);
+        self.0.push(b'=');
+        push_number(&mut self.0, number);
+    }
+
+    /// The status received, where it is not the one sent.
+    fn fwd_status(&mut self, sent: StatusCode, received: Option<StatusCode>) {
+        if let Some(received) = received.filter(|received| *received != sent) {
+            self.number("fwd-status", received.as_u16().into());
+        }
+    }
+}
+
+fn push_number<A: smallvec::Array<Item = u8>>(to: &mut SmallVec<A>, number: i64) {
+    if number < 0 {
+        to.push(b'-');
+    }
+    let mut rest = number.unsigned_abs();
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        // A remainder below ten.
+        digits[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(&digits[first..]);
+}
+
+fn value(bytes: &[u8]) -> HeaderValue {
+    // Made of a checked name, tokens and digits.
+    HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,54 @@
+//! What is stored under one key: the variants of a resource.
+
+use std::{slice, sync::Arc, time::Duration};
+
+use crate::entry::Entry;
+
+/// The variants of a resource: at least one, usually exactly one.
+#[derive(Clone, Debug)]
+pub(crate) enum Resource {
+    One(Arc<Entry>),
+    Many(Arc<[Arc<Entry>]>),
+}
+
+impl Resource {
+    /// The resource with these variants, newest last, of which the last `max` are kept.
+    pub(crate) fn new(mut variants: Vec<Arc<Entry>>, max: usize) -> Option<Self> {
+        let excess = variants.len().saturating_sub(max);
+        variants.drain(..excess);
+        match variants.len() {
+            0 | 1 => variants.pop().map(Self::One),
+            _ => Some(Self::Many(variants.into())),
+        }
+    }
+
+    /// The variants, oldest first.
+    pub(crate) fn variants(&self) -> &[Arc<Entry>] {
+        match self {
+            Self::One(entry) => slice::from_ref(entry),
+            Self::Many(entries) => entries,
+        }
+    }
+
+    /// How long the resource is of use: as long as the variant kept longest.
+    pub(crate) fn keep(&self) -> Duration {
+        self.variants()
+            .iter()
+            .map(|entry| entry.keep())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The bytes that the variants hold on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let list = match self {
+            Self::One(_) => 0,
+            Self::Many(entries) => size_of_val::<[Arc<Entry>]>(entries) + 16,
+        };
+        list + self
+            .variants()
+            .iter()
+            .map(|entry| entry.heap_bytes())
+            .sum::<usize>()
+    }
+}

@@ -1,0 +1,98 @@
+//! Background work: how it is spawned, counted and waited for.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use tracing::Instrument;
+
+/// A boxed background task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs the work that outlives the request that caused it: fills, and refreshes in the background.
+///
+/// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime; the span
+/// that was current comes along, task-locals do not.
+pub trait Executor: Send + Sync + 'static {
+    /// Starts `task`.
+    fn execute(&self, task: Task);
+}
+
+impl<F: Fn(Task) + Send + Sync + 'static> Executor for F {
+    fn execute(&self, task: Task) {
+        self(task);
+    }
+}
+
+/// `tokio::spawn`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TokioExecutor;
+
+impl Executor for TokioExecutor {
+    fn execute(&self, task: Task) {
+        tokio::spawn(task);
+    }
+}
+
+/// The tasks under way.
+pub(crate) struct Tasks {
+    under_way: Arc<watch::Sender<usize>>,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            under_way: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    pub(crate) fn spawn(
+        &self,
+        executor: &dyn Executor,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let place = Place::take(&self.under_way);
+        executor.execute(Box::pin(
+            async move {
+                // Held by the task, so that one that is dropped or panics counts as ended.
+                let _place = place;
+                task.await;
+            }
+            .in_current_span(),
+        ));
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        *self.under_way.borrow()
+    }
+
+    /// Waits until no task is under way, for `deadline` at the most. Returns how many are left.
+    pub(crate) async fn drain(&self, deadline: Duration) -> usize {
+        let mut under_way = self.under_way.subscribe();
+        let idle = under_way.wait_for(|tasks| *tasks == 0);
+        match timeout(deadline, idle).await {
+            Ok(_) => 0,
+            Err(_) => self.under_way(),
+        }
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tasks({})", self.under_way())
+    }
+}
+
+struct Place(Arc<watch::Sender<usize>>);
+
+impl Place {
+    fn take(under_way: &Arc<watch::Sender<usize>>) -> Self {
+        under_way.send_modify(|tasks| *tasks += 1);
+        Self(Arc::clone(under_way))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_modify(|tasks| *tasks -= 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! An origin that is down, slow, or not to be understood.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::AsyncWriteExt;
+
+use super::support::{Act, Origin, Proxy, ok, read_head, soon};
+
+#[tokio::test]
+async fn an_origin_that_is_down_is_502() {
+    // Bound and dropped: nobody listens there.
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = unused.local_addr().unwrap();
+    drop(unused);
+    let proxy = Proxy::start(address, &[]).await;
+    let reply = proxy.get("/", "").await;
+    assert_eq!(reply.status(), 502);
+    assert_eq!(
+        reply.field("proxy-status"),
+        Some("cachewarp; error=destination_unavailable")
+    );
+}
+
+#[tokio::test]
+async fn an_origin_that_is_slow_is_504() {
+    let origin = Origin::start(|_| Act::Hang).await;
+    let proxy = Proxy::start(origin.address, &["--origin-timeout", "100ms"]).await;
+    assert_eq!(proxy.get("/", "").await.status(), 504);
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(proxy.ask(post).await.status(), 504);
+}
+
+#[tokio::test]
+async fn a_response_without_a_sure_end_is_502_and_its_connection_is_not_used_again() {
+    for framing in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "Content-Length: five\r\n\r\nhello",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let (origin, mut connections) = Origin::by_hand().await;
+        let proxy = Proxy::start(origin.address, &["--workers", "1"]).await;
+        let first = async {
+            let mut stream = soon(connections.recv()).await.unwrap();
+            read_head(&mut stream).await.unwrap();
+            let response = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n{framing}");
+            stream.write_all(response.as_bytes()).await.unwrap();
+            stream
+        };
+        let (reply, _first) = tokio::join!(proxy.get("/", ""), first);
+        assert_eq!(reply.status(), 502, "{framing:?}");
+        let second = async {
+            let mut stream = soon(connections.recv()).await.unwrap();
+            read_head(&mut stream).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .await
+                .unwrap();
+            stream
+        };
+        let (reply, _second) = tokio::join!(proxy.get("/", ""), second);
+        assert_eq!(
+            (reply.status(), reply.body.as_str()),
+            (200, "ok"),
+            "{framing:?}"
+        );
+    }
+}
+
+/// The first request on every connection is answered, the second one breaks it.
+async fn brittle() -> (Origin, Proxy) {
+    let (origin, mut connections) = Origin::by_hand().await;
+    tokio::spawn(async move {
+        while let Some(mut stream) = connections.recv().await {
+            tokio::spawn(async move {
+                read_head(&mut stream).await?;
+                let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                stream.write_all(ok).await.ok()?;
+                read_head(&mut stream).await
+            });
+        }
+    });
+    let proxy = Proxy::start(origin.address, &["--workers", "1"]).await;
+    assert_eq!(proxy.get("/", "").await.status(), 200);
+    (origin, proxy)
+}
+
+#[tokio::test]
+async fn a_safe_request_is_sent_once_more_on_a_new_connection() {
+    let (_origin, proxy) = brittle().await;
+    let reply = proxy.get("/", "").await;
+    assert_eq!((reply.status(), reply.body.as_str()), (200, "ok"));
+}
+
+#[tokio::test]
+async fn a_post_is_never_sent_twice() {
+    let (_origin, proxy) = brittle().await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let reply = proxy.ask(post).await;
+    assert_eq!(reply.status(), 502);
+    assert_eq!(
+        reply.field("proxy-status"),
+        Some("cachewarp; error=connection_terminated")
+    );
+}
+
+#[tokio::test]
+async fn a_request_is_sent_twice_at_most() {
+    let origin = Origin::start(|_| Act::SayAndClose(String::new())).await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    assert_eq!(proxy.get("/", "").await.status(), 502);
+    assert_eq!(origin.heads().len(), 2);
+}
+
+#[tokio::test]
+async fn a_response_that_ends_with_its_connection_is_passed_on_but_not_kept() {
+    let asked = AtomicUsize::new(0);
+    let origin = Origin::start(move |_| {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        Act::SayAndClose(format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n\r\n{number}"
+        ))
+    })
+    .await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    for number in ["0", "1"] {
+        let reply = proxy.get("/", "").await;
+        assert_eq!(reply.status(), 200);
+        assert!(reply.body.contains(number), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_or_odd_head_is_refused_before_the_origin_sees_it() {
+    let origin = Origin::start(|_| ok("", "")).await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    let many = "X: 1\r\n".repeat(65);
+    let more = "X: 1\r\n".repeat(200);
+    let long = format!("X: {}\r\n", "x".repeat(16 * 1024));
+    for fields in [many, more, long] {
+        assert_eq!(proxy.get("/", &fields).await.status(), 431);
+    }
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nx",
+    ] {
+        assert_eq!(proxy.ask(request).await.status(), 400, "{request:?}");
+    }
+    assert_eq!(
+        proxy
+            .ask("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n")
+            .await
+            .status(),
+        501
+    );
+    assert!(origin.heads().is_empty());
+}

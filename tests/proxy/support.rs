@@ -1,0 +1,244 @@
+//! A proxy in a child process, an origin that is told byte by byte what to say, and a raw client.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    sync::mpsc,
+    time::timeout,
+};
+
+/// Far more than any step takes; only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen.
+pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, event).await.expect("it never happened")
+}
+
+/// The example, which `cargo test` builds next to the tests, but `cargo test --test` does not.
+pub(crate) fn command() -> Command {
+    let mut path = std::env::current_exe().expect("a test has a path");
+    path.pop();
+    path.pop();
+    path.extend(["examples", "proxy"]);
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/proxy");
+    assert!(
+        built(&path) > newest(&sources),
+        "run `cargo build --example proxy` first: {} is missing or old",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.kill_on_drop(true).env("RUST_LOG", "error");
+    command
+}
+
+fn built(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|file| file.modified()).ok()
+}
+
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let files = folder.read_dir().expect("the sources are here");
+    files.filter_map(|file| built(&file.ok()?.path())).max()
+}
+
+/// A running proxy. Dropping it kills it.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) child: Child,
+}
+
+impl Proxy {
+    /// In front of `origin`, on a free port.
+    pub(crate) async fn start(origin: SocketAddr, flags: &[&str]) -> Self {
+        let origin = format!("http://{origin}");
+        let mut command = command();
+        command
+            .args(["--origin", &origin, "--port", "0"])
+            .args(flags);
+        Self::spawn(command).await
+    }
+
+    pub(crate) async fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the proxy starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(stdout);
+        let read = soon(stdout.read_line(&mut line)).await;
+        read.expect("stdout can be read");
+        let address = line
+            .strip_prefix("listening on http://")
+            .and_then(|rest| rest.split(',').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("not a line that tells the address: {line:?}"));
+        Self { address, child }
+    }
+
+    /// Sends a request and reads the response to the end of the connection.
+    pub(crate) async fn ask(&self, request: &str) -> Reply {
+        let mut stream = self.connect().await;
+        let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("the proxy listens");
+        read_to_end(&mut stream).await
+    }
+
+    /// GET of a path, with more header lines.
+    pub(crate) async fn get(&self, path: &str, fields: &str) -> Reply {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n"
+        ))
+        .await
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address)
+            .await
+            .expect("the proxy listens")
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("the proxy runs").to_string();
+        let sent = Command::new("kill").args([name, &id]).status().await;
+        assert!(sent.expect("there is a kill command").success());
+    }
+}
+
+/// A response as it came over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        let status = self
+            .head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("no status line: {:?}", self.head))
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+}
+
+/// The first line of a field, in a head as text.
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().skip(1).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    // A reset after the last byte loses nothing.
+    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    Reply {
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// Reads up to and including the empty line.
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// What an origin does about one request.
+pub(crate) enum Act {
+    /// These bytes, and the next request on the same connection.
+    Say(String),
+    /// These bytes, then the end.
+    SayAndClose(String),
+    /// Nothing, for as long as the connection lasts.
+    Hang,
+}
+
+/// An origin on a raw socket.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Origin {
+    /// Answers each request head (content is not read) with what `act` says.
+    pub(crate) async fn start(act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        let (origin, mut requests) = Self::by_hand().await;
+        let (act, heads) = (Arc::new(act), Arc::clone(&origin.heads));
+        tokio::spawn(async move {
+            while let Some(mut stream) = requests.recv().await {
+                let (act, heads) = (Arc::clone(&act), Arc::clone(&heads));
+                tokio::spawn(async move {
+                    while let Some(head) = read_head(&mut stream).await {
+                        let next = act(&head);
+                        heads.lock().expect("no test panics here").push(head);
+                        let (text, closes) = match next {
+                            Act::Say(text) => (text, false),
+                            Act::SayAndClose(text) => (text, true),
+                            Act::Hang => return std::future::pending().await,
+                        };
+                        let said = stream.write_all(text.as_bytes()).await;
+                        if closes || said.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        origin
+    }
+
+    /// Hands its connections to the test.
+    pub(crate) async fn by_hand() -> (Self, mpsc::UnboundedReceiver<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if sender.send(stream).is_err() {
+                    return;
+                }
+            }
+        });
+        let heads = Arc::default();
+        (Self { address, heads }, receiver)
+    }
+
+    /// The request heads so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().expect("no test panics here").clone()
+    }
+}
+
+/// A response with a body of known length and these header lines.
+pub(crate) fn ok(fields: &str, body: &str) -> Act {
+    let length = body.len();
+    Act::Say(format!(
+        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    ))
+}
