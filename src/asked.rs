@@ -24,63 +24,71 @@ pub(crate) struct Asked {
     pub(crate) facts: Facts,
     pub(crate) directives: RequestDirectives,
     pub(crate) key: RequestKey,
-    /// The generation of the resource when the request came in.
-    pub(crate) generation: Generation,
 }
 
 /// Where a request goes first.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    /// To the origin, untouched.
-    Tunnel(Parts),
-    /// To the origin, for its method.
-    Forward(Parts, Safety),
     /// To the origin, and nothing of it is stored.
-    Bypass(Parts, Bypass),
+    Bypass(Bypass),
+    /// To the origin, for its method.
+    Forward(Safety),
     /// To the store.
-    Lookup(Asked),
+    Lookup(Facts, RequestKey),
+    /// To the origin, untouched.
+    Tunnel,
 }
 
 impl Destination {
-    pub(crate) fn of(cache: &Cache, parts: Parts, body: &impl Body) -> Self {
-        let rules = &cache.config.rules;
-        let facts = Facts::scan(&parts.headers, rules);
+    pub(crate) fn of(cache: &Cache, parts: &Parts, body: &impl Body) -> Self {
+        let facts = Facts::scan(&parts.headers, &cache.config.rules);
         let content = if body.is_end_stream() || body.size_hint().exact() == Some(0) {
             Content::Absent
         } else {
             Content::Present
         };
-        let uri = target_uri(&parts);
+        let uri = target_uri(parts);
         match classify::classify(&parts.method, uri, &parts.headers, &facts, content) {
-            Road::Tunnel => Self::Tunnel(parts),
-            Road::Forward(safety) => Self::Forward(parts, safety),
-            Road::Bypass(reason) => Self::Bypass(parts, reason),
-            Road::Lookup => match request_key(cache, &parts, &facts) {
-                Err(reason) => Self::Bypass(parts, reason),
-                Ok(key) => Self::Lookup(Asked {
-                    directives: if facts.directives() {
-                        RequestDirectives::parse(&parts.headers, &rules.ignored_request)
-                    } else {
-                        RequestDirectives::default()
-                    },
-                    generation: cache.shared.generations.current(key.resource_hash()),
-                    facts,
-                    key,
-                    parts,
-                }),
+            Road::Tunnel => Self::Tunnel,
+            Road::Forward(safety) => Self::Forward(safety),
+            Road::Bypass(reason) => Self::Bypass(reason),
+            Road::Lookup(authority) => match request_key(cache, parts, &facts, authority) {
+                Ok(key) => Self::Lookup(facts, key),
+                Err(reason) => Self::Bypass(reason),
             },
         }
     }
 }
 
 impl Asked {
+    pub(crate) fn new(cache: &Cache, parts: Parts, facts: Facts, key: RequestKey) -> Self {
+        let directives = if facts.directives() {
+            RequestDirectives::parse(&parts.headers, &cache.config.rules.ignored_request)
+        } else {
+            RequestDirectives::default()
+        };
+        Self {
+            directives,
+            facts,
+            key,
+            parts,
+        }
+    }
+
+    /// The generation of the resource at this moment.
+    pub(crate) fn generation(&self, cache: &Cache) -> Generation {
+        cache.shared.generations.current(self.key.resource_hash())
+    }
+
     /// Whether `entry` still stands. Entries of plain keys are flagged in the store; those of
     /// extended ones, which an invalidation cannot enumerate, by their generation.
-    pub(crate) fn standing(&self, entry: &Entry) -> Standing {
-        if self.key.dimensions() == Dimensions::Extended && entry.generation() != self.generation {
-            return Standing::Invalidated;
+    pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
+        match self.key.dimensions() {
+            Dimensions::Extended if entry.generation() != self.generation(cache) => {
+                Standing::Invalidated
+            }
+            Dimensions::Extended | Dimensions::Plain => entry.standing(),
         }
-        entry.standing()
     }
 
     pub(crate) fn is_head(&self) -> bool {
@@ -97,24 +105,32 @@ pub(crate) fn target_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 
-/// The key of a resource, without the dimensions that settings add.
+/// The key of the resource that a request is for, without the dimensions that settings add.
 pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<KeyBuf, Bypass> {
-    let uri = target_uri(parts);
-    let authority = classify::authority(uri, &parts.headers)?
-        .unwrap_or(cache.config.default_authority.as_bytes());
-    Ok(KeyBuf::new(Target::new(
-        &cache.config.namespace,
-        uri,
-        &cache.config.default_scheme,
-        authority,
-    )))
+    let authority = classify::authority(target_uri(parts), &parts.headers)?;
+    Ok(KeyBuf::new(key_target(cache, parts, authority)))
+}
+
+fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
+    let config = &cache.config;
+    Target::new(
+        &config.namespace,
+        target_uri(parts),
+        &config.default_scheme,
+        authority.unwrap_or(config.default_authority.as_bytes()),
+    )
 }
 
 /// The key of a request, with a section for each kind of further dimension. A section announces
 /// itself and how many parts it has, so that none can pose as another.
-fn request_key(cache: &Cache, parts: &Parts, facts: &Facts) -> Result<RequestKey, Bypass> {
+fn request_key(
+    cache: &Cache,
+    parts: &Parts,
+    facts: &Facts,
+    authority: Option<&[u8]>,
+) -> Result<RequestKey, Bypass> {
     let config = &cache.config;
-    let mut key = resource_key(cache, parts)?;
+    let mut key = KeyBuf::new(key_target(cache, parts, authority));
     if facts.forwarded() && config.rules.forwarded == ForwardedPolicy::Key {
         for name in &FORWARDED_FIELDS {
             push_forwarded(&mut key, &parts.headers, name);

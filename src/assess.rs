@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::DATE, response};
+use http_body::Body;
 
 use crate::{
     asked::Asked,
     config::Config,
     entry::{Arrival, Entry, Head},
+    fetch::Errand,
     layer::Cache,
     semantics::{
         date,
@@ -54,21 +56,21 @@ pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
 
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
 ///
-/// `stored` is what the key holds already: a response without `Vary` inherits that of its
+/// What the key holds already counts too: a response without `Vary` inherits that of its
 /// siblings.
 pub(crate) fn assess(
     cache: &Cache,
-    asked: &Asked,
+    errand: &Errand,
     response: &response::Parts,
     moments: Moments,
-    stored: Option<&Resource>,
 ) -> Assessment {
     let Cache { shared, config } = cache;
+    let Errand { asked, stored, .. } = errand;
     let rules = &config.rules;
     let request = &asked.parts.headers;
     let received = &response.headers;
     let effective = targeted::effective(received, rules);
-    let siblings: &[Arc<Entry>] = stored.map_or(&[], Resource::variants);
+    let siblings: &[Arc<Entry>] = stored.as_ref().map_or(&[], Resource::variants);
     let varies = select::inherit(vary::effective(request, received), siblings);
     let own = Freshness::of(response.status, received, &effective, moments.times, rules);
     let exchange = |freshness| Exchange {
@@ -114,7 +116,7 @@ pub(crate) fn assess(
                     .unwrap_or(moments.times.response),
             },
             selecting,
-            generation: asked.generation,
+            generation: errand.generation,
             keep,
             standing: Standing::Valid,
         },
@@ -165,12 +167,13 @@ fn keep(config: &Config, freshness: Freshness, headers: &HeaderMap, moments: Mom
     Duration::from_secs(fresh.into()) + Duration::from_secs(stale.into()).max(beyond)
 }
 
-/// The length that a response declares for its body. A 204 has none, whatever it says
-/// (RFC 9110 §8.6).
-pub(crate) fn declared_length(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
-    match fields::content_length(headers) {
-        _ if status == StatusCode::NO_CONTENT => None,
+/// The length of a body, as its head declares it or the body itself knows it. A 204 has none,
+/// whatever it says (RFC 9110 §8.6).
+pub(crate) fn declared_length(parts: &response::Parts, body: &impl Body) -> Option<u64> {
+    match fields::content_length(&parts.headers) {
+        _ if parts.status == StatusCode::NO_CONTENT => None,
         Length::Exactly(length) => Some(length),
-        Length::Absent | Length::Invalid => None,
+        Length::Absent => body.size_hint().exact(),
+        Length::Invalid => None,
     }
 }

@@ -91,7 +91,6 @@ impl CacheBuilder {
                 origin_timeout: Duration::from_secs(60),
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),
-                reserved: status.reserved(),
                 rules: Rules::default(),
                 status,
                 ttl: Arc::new(OriginTtl),
@@ -486,7 +485,6 @@ impl CacheBuilder {
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
         check(&config, capacity)?;
-        config.reserved = config.status.reserved();
         let shared = match self.base {
             Base::New {
                 clock,

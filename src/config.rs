@@ -2,8 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
+use http::HeaderName;
 
 use crate::{
     fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields, tasks::Executor,
@@ -27,8 +26,6 @@ pub(crate) struct Config {
     pub(crate) origin_timeout: Duration,
     pub(crate) range_miss: RangeMiss,
     pub(crate) refresh_pause: Duration,
-    /// Names that a hit adds, with room for their values.
-    pub(crate) reserved: SmallVec<[(HeaderName, HeaderValue); 3]>,
     pub(crate) rules: Rules,
     pub(crate) status: StatusFields,
     pub(crate) ttl: Arc<dyn TtlPolicy>,

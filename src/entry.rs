@@ -2,19 +2,21 @@
 //!
 //! A ready `HeaderMap` of eight fields holds about 1.5 KB. An entry keeps its field values in one
 //! exact-size buffer instead, shares the list of names with every entry of the same shape, and
-//! keeps a small body in that same buffer. Rebuilding the map costs a hit some 200 ns, so entries
-//! that are hit again and again keep a ready map beside the buffer, within a fixed allowance.
+//! keeps a small body in that same buffer. Rebuilding the map is what makes a hit expensive, so an
+//! entry that is hit several times within a second keeps the finished head of that second, `Age`
+//! and all, for the hits that follow. All such heads together stay within a fixed allowance.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use xxhash_rust::xxh3::Xxh3;
@@ -30,8 +32,11 @@ const INLINE_BODY: usize = 4 * 1024;
 /// The largest stored head, in bytes of field names and values.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024 - 1;
 
-/// Hits after which an entry asks for a ready `HeaderMap`.
-const HOT_AFTER: u8 = 3;
+/// Hits within one second after which an entry keeps a finished head.
+const HOT_AFTER: u32 = 2;
+
+/// Fields that an answer may add to the stored ones: `Age`, `X-Cache` and `Cache-Status`.
+const ADDED_FIELDS: usize = 3;
 
 /// Shapes remembered at once; past it the table starts anew, and old shapes live on in entries.
 const MAX_SHAPES: usize = 1024;
@@ -110,7 +115,6 @@ impl FromIterator<Bytes> for Segments {
 pub(crate) struct Entry {
     status: StatusCode,
     standing: Standing,
-    hits: AtomicU8,
     names: Arc<[HeaderName]>,
     /// Two bytes of length for each value, the values, then the body if it is small.
     packed: Bytes,
@@ -122,7 +126,8 @@ pub(crate) struct Entry {
     keep: u32,
     generation: Generation,
     selecting: Selecting,
-    ready: OnceLock<Box<ReadyHead>>,
+    recent: Recent,
+    ready: ArcSwapOption<ReadyHead>,
 }
 
 impl Entry {
@@ -149,7 +154,6 @@ impl Entry {
         Self {
             status: head.status,
             standing: head.standing,
-            hits: AtomicU8::new(0),
             names: shapes.intern(&head.headers),
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
@@ -160,7 +164,8 @@ impl Entry {
             keep: u32::try_from(head.keep.as_secs()).unwrap_or(u32::MAX),
             generation: head.generation,
             selecting: head.selecting.clone(),
-            ready: OnceLock::new(),
+            recent: Recent::default(),
+            ready: ArcSwapOption::empty(),
         }
     }
 
@@ -173,7 +178,7 @@ impl Entry {
     pub(crate) fn unpack(&self) -> Head {
         Head {
             status: self.status,
-            headers: self.rebuild(0),
+            headers: self.headers(),
             freshness: self.freshness,
             arrival: self.arrival,
             selecting: self.selecting.clone(),
@@ -228,49 +233,9 @@ impl Entry {
         }
     }
 
-    /// The stored header fields, in a map with room for `extra` more.
-    ///
-    /// The returned map holds [`Reserved`] values under the names in `reserve` when it comes from
-    /// a ready map, so that what changes with every answer replaces a value in place.
-    pub(crate) fn headers(
-        &self,
-        hot: &Arc<HotHeads>,
-        reserve: &[(HeaderName, HeaderValue)],
-    ) -> HeaderMap {
-        if let Some(ready) = self.ready.get() {
-            return ready.headers.clone();
-        }
-        let headers = self.rebuild(reserve.len());
-        if self.hits.fetch_add(1, Ordering::Relaxed) == HOT_AFTER {
-            self.keep_ready(&headers, hot, reserve);
-        }
-        headers
-    }
-
-    fn keep_ready(
-        &self,
-        headers: &HeaderMap,
-        hot: &Arc<HotHeads>,
-        reserve: &[(HeaderName, HeaderValue)],
-    ) {
-        let Some(lease) = hot.lease(map_bytes(headers.len() + reserve.len())) else {
-            // The allowance is used up: count towards the next try.
-            self.hits.store(0, Ordering::Relaxed);
-            return;
-        };
-        let mut headers = headers.clone();
-        for (name, value) in reserve {
-            headers.entry(name).or_insert_with(|| value.clone());
-        }
-        // Losing the race to another hit drops this map and returns its lease.
-        let _ = self.ready.set(Box::new(ReadyHead {
-            headers,
-            _lease: lease,
-        }));
-    }
-
-    fn rebuild(&self, extra: usize) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.names.len() + extra);
+    /// The stored header fields, in a map with room for those that an answer adds.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.names.len() + ADDED_FIELDS);
         let mut start = self.names.len() * 2;
         for (name, len) in self.names.iter().zip(self.packed.chunks_exact(2)) {
             let end = start + usize::from(u16::from_le_bytes([len[0], len[1]]));
@@ -279,6 +244,46 @@ impl Entry {
                 headers.append(name.clone(), value);
             }
             start = end;
+        }
+        headers
+    }
+
+    /// The finished head of a fresh hit at `age`, which `finish` makes of the stored fields unless
+    /// it is there already. `maker` tells apart the layers that finish heads differently.
+    pub(crate) fn finished_headers(
+        &self,
+        hot: &Arc<HotHeads>,
+        age: u32,
+        maker: usize,
+        finish: impl FnOnce(&mut HeaderMap),
+    ) -> HeaderMap {
+        let ready = self.ready.load();
+        if let Some(ready) = &*ready
+            && ready.age == age
+            && ready.maker == maker
+        {
+            return ready.headers.clone();
+        }
+        let mut headers = self.headers();
+        finish(&mut headers);
+        let lease = match &*ready {
+            // Still asked for: the head of the next second takes the place of the last one's.
+            Some(ready) if age.abs_diff(ready.age) <= 1 => Some(Arc::clone(&ready.lease)),
+            Some(_) => {
+                self.ready.store(None);
+                None
+            }
+            None => (self.recent.hit(age) >= HOT_AFTER)
+                .then(|| hot.lease(map_bytes(headers.len())))
+                .flatten(),
+        };
+        if let Some(lease) = lease {
+            self.ready.store(Some(Arc::new(ReadyHead {
+                age,
+                maker,
+                headers: headers.clone(),
+                lease,
+            })));
         }
         headers
     }
@@ -323,9 +328,34 @@ impl Variant for Arc<Entry> {
     }
 }
 
+/// The head of every hit within one second.
 struct ReadyHead {
+    age: u32,
+    maker: usize,
     headers: HeaderMap,
-    _lease: Lease,
+    lease: Arc<Lease>,
+}
+
+/// How often an entry was hit within the last second that it was hit in.
+///
+/// The age of that second, in the upper bits, and the count in the lower eight.
+#[derive(Debug, Default)]
+struct Recent(AtomicU32);
+
+impl Recent {
+    /// Counts a hit; returns how many came before it in the same second.
+    fn hit(&self, age: u32) -> u32 {
+        let before = self.0.load(Ordering::Relaxed);
+        let count = if before >> 8 == age & 0x00ff_ffff {
+            before & 0xff
+        } else {
+            0
+        };
+        // Two hits at once may count as one.
+        self.0
+            .store(age << 8 | (count + 1).min(0xff), Ordering::Relaxed);
+        count
+    }
 }
 
 /// About what a `HeaderMap` of that many fields holds on the heap.
@@ -350,18 +380,18 @@ impl HotHeads {
         })
     }
 
-    fn lease(self: &Arc<Self>, bytes: usize) -> Option<Lease> {
+    fn lease(self: &Arc<Self>, bytes: usize) -> Option<Arc<Lease>> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let lease = Lease {
             hot: Arc::clone(self),
             bytes,
         };
         // Dropping the lease gives back what was taken.
-        (before + bytes <= self.allowance).then_some(lease)
+        (before + bytes <= self.allowance).then(|| Arc::new(lease))
     }
 }
 
-/// A share of the allowance, given back when its ready head goes.
+/// A share of the allowance, given back when the last ready head that holds it goes.
 struct Lease {
     hot: Arc<HotHeads>,
     bytes: usize,

@@ -15,6 +15,7 @@ use crate::{
     entry::Entry,
     fill::Fill,
     flown::{Arriving, Failure, Flown},
+    generation::Generation,
     layer::Cache,
     respond::{self, Label, Live, Shaping},
     semantics::{
@@ -33,6 +34,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Errand {
     pub(crate) asked: Asked,
+    /// The generation of the resource before anything was looked up for this errand.
+    pub(crate) generation: Generation,
     pub(crate) stored: Option<Resource>,
     /// The stored response that the request selects.
     pub(crate) selected: Option<Arc<Entry>>,
@@ -203,7 +206,7 @@ impl Cache {
         let candidate = Candidate {
             freshness: entry.freshness(),
             age,
-            standing: errand.asked.standing(entry),
+            standing: errand.asked.standing(self, entry),
         };
         match on_error(&candidate, &errand.asked.directives) {
             OnError::PassOn => None,
@@ -237,8 +240,7 @@ impl Cache {
             return self.error_status(errand, response);
         }
         let (parts, body) = response.into_parts();
-        let assessment =
-            assess::assess(self, &errand.asked, &parts, moments, errand.stored.as_ref());
+        let assessment = assess::assess(self, errand, &parts, moments);
         match assessment.verdict {
             Verdict::Store => self.arriving(errand, assessment, parts, body, prepared),
             Verdict::Refuse(_) if failed => {
@@ -324,7 +326,7 @@ impl Cache {
         } else {
             shared.uncacheable.clear(errand.asked.key.hash());
         }
-        let declared = assess::declared_length(parts.status, &parts.headers);
+        let declared = assess::declared_length(&parts, &body);
         let fill = Fill::new(declared, Arc::clone(&shared.budget));
         let label = Label {
             received: Some(parts.status),
@@ -374,8 +376,7 @@ impl Cache {
             now,
             &config.rules,
         );
-        let stored = errand.stored.as_ref();
-        let assessment = assess::assess(self, &errand.asked, &merged, moments, stored);
+        let assessment = assess::assess(self, errand, &merged, moments);
         let fresh = Arc::new(entry.with_head(&assessment.head, &shared.shapes));
         let flown = match assessment.verdict {
             Verdict::Store => {

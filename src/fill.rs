@@ -7,7 +7,8 @@
 //!
 //! While a body is kept whole, slow readers cost nothing, since the store wants the bytes anyway.
 //! One that outgrows what may be kept goes on through a window: then the slowest reader sets the
-//! pace, and one that stands still while it holds the others back is cut off.
+//! pace, and one that stands still while it holds others back is cut off. A reader that is alone
+//! may take all the time it likes, as it could without a cache.
 
 use std::{
     collections::VecDeque,
@@ -21,13 +22,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use slab::Slab;
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    task::consume_budget,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
@@ -47,7 +49,7 @@ pub(crate) struct Limits {
     pub(crate) window: u64,
     /// How long a reader may stand still while it holds the others back.
     pub(crate) reader_stall: Duration,
-    /// How long a body may take to arrive when nobody reads it.
+    /// How long a body may take to arrive once nobody reads it.
     pub(crate) timeout: Duration,
     pub(crate) on_abandoned: OnAbandoned,
 }
@@ -144,8 +146,24 @@ struct Segment {
 #[derive(Debug)]
 struct Place {
     position: u64,
+    /// Where it will stop, if that is before the body's end.
+    end: Option<u64>,
     cut_off: CutOff,
     waker: Option<Waker>,
+}
+
+impl Place {
+    /// Whether more bytes are of use to it.
+    fn is_reading(&self) -> bool {
+        self.cut_off == CutOff::No && self.end.is_none_or(|end| self.position < end)
+    }
+}
+
+/// The positions of the hindmost and the foremost reader.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    slowest: u64,
+    fastest: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -159,9 +177,11 @@ enum CutOff {
 pub(crate) enum Recorded {
     /// The body ended as it should and all of it was kept.
     Whole(Segments),
-    /// The body was not kept: too large, or nobody was left to read it.
-    NotKept,
+    /// Nobody was left to read the body, which could have been kept.
+    Abandoned,
     Failed(FillError),
+    /// The body was too large to be kept.
+    NotKept,
 }
 
 impl Fill {
@@ -188,15 +208,16 @@ impl Fill {
         self.declared
     }
 
-    /// A reader of the bytes from `first` on, up to `end` if given; `None` once the beginning may
-    /// be gone.
+    /// A reader of the bytes from `first` on, up to `end` if given; `None` if the body failed, or
+    /// once the window has moved past the first of them.
     pub(crate) fn read(self: &Arc<Self>, first: u64, end: Option<u64>) -> Option<FillReader> {
         let mut state = self.lock();
-        if state.keeping == Keeping::Window || matches!(state.ended, Some(Err(_))) {
+        if state.beginning() > first || matches!(state.ended, Some(Err(_))) {
             return None;
         }
         let slot = state.readers.insert(Place {
             position: first,
+            end,
             cut_off: CutOff::No,
             waker: None,
         });
@@ -209,27 +230,32 @@ impl Fill {
     }
 
     /// Drives `body` to its end, for the readers and, if it may be kept, for the store.
-    pub(crate) async fn record<B>(&self, body: B, limits: &Limits) -> Recorded
+    ///
+    /// The readers see the end once the [`Ending`] is dropped, so that who has read a body to its
+    /// end finds it stored.
+    pub(crate) async fn record<B>(&self, body: B, limits: &Limits) -> (Recorded, Ending<'_>)
     where
         B: Body,
         B::Error: Into<BoxError>,
     {
         // A recorder that is dropped midway fails its readers instead of leaving them waiting.
-        let mut outcome = Outcome {
+        let mut ending = Ending {
             fill: self,
             ended: Err(FillError::Origin),
         };
-        let recorded = self.pump(body, limits).await;
-        outcome.ended = match &recorded {
-            Ok((_, trailers)) => Ok(trailers.clone()),
-            Err(Stopped::Failed(error)) => Err(*error),
-            Err(Stopped::Abandoned) => Err(FillError::Origin),
-        };
-        match recorded {
-            Ok((segments, _)) => segments.map_or(Recorded::NotKept, Recorded::Whole),
-            Err(Stopped::Failed(error)) => Recorded::Failed(error),
+        let recorded = match self.pump(body, limits).await {
+            Ok((segments, trailers)) => {
+                ending.ended = Ok(trailers);
+                segments.map_or(Recorded::NotKept, Recorded::Whole)
+            }
+            Err(Stopped::Failed(error)) => {
+                ending.ended = Err(error);
+                Recorded::Failed(error)
+            }
+            Err(Stopped::Abandoned) if self.lock().keeping == Keeping::Whole => Recorded::Abandoned,
             Err(Stopped::Abandoned) => Recorded::NotKept,
-        }
+        };
+        (recorded, ending)
     }
 
     async fn pump<B>(
@@ -243,27 +269,24 @@ impl Fill {
     {
         let mut body = pin!(body);
         let mut trailers = None;
-        let mut deadline = Instant::now() + limits.timeout;
+        let mut alone_since = None;
         loop {
             self.make_room(limits).await?;
+            // A body that is always ready lets its readers have their turn.
+            consume_budget().await;
             let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
             let frame = tokio::select! {
                 biased;
-                frame = timeout_at(deadline, next) => frame,
-                () = self.abandoned(limits.on_abandoned) => return Err(Stopped::Abandoned),
+                frame = next => frame,
+                stopped = self.deserted(limits, &mut alone_since) => return Err(stopped),
             };
             let frame = match frame {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => {
+                None => break,
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
                     tracing::debug!(error = %error.into(), "the origin's body failed");
                     return Err(Stopped::Failed(FillError::Origin));
                 }
-                Err(_) if self.has_readers() => {
-                    deadline = Instant::now() + limits.timeout;
-                    continue;
-                }
-                Err(_) => return Err(Stopped::Failed(FillError::Timeout)),
             };
             match frame.into_data() {
                 Ok(data) => self.push(data, limits)?,
@@ -302,8 +325,9 @@ impl Fill {
             }
         }
         while data.has_remaining() {
-            let mut piece = vec![0; data.remaining().min(SEGMENT)];
-            data.copy_to_slice(&mut piece);
+            let length = data.remaining().min(SEGMENT);
+            let mut piece = Vec::with_capacity(length);
+            piece.put((&mut data).take(length));
             state.append(piece.into());
         }
         let wakers: Vec<Waker> = state.wakers().collect();
@@ -314,27 +338,38 @@ impl Fill {
 
     /// Waits until the window has room. Returns at once while the body is kept whole.
     async fn make_room(&self, limits: &Limits) -> Result<(), Stopped> {
+        // Where the slowest reader stands, and since when it holds others back.
+        let mut held: Option<(u64, Instant)> = None;
         loop {
-            let slowest = {
+            let pace = {
                 let mut state = self.lock();
                 if state.keeping == Keeping::Whole {
                     return Ok(());
                 }
-                let Some(slowest) = state.slowest() else {
+                let Some(pace) = state.pace() else {
                     return Err(Stopped::Abandoned);
                 };
                 self.budget.give_back(std::mem::take(&mut state.taken));
-                state.release(slowest);
-                if state.received - slowest < limits.window {
+                state.release(pace.slowest);
+                // A part may begin beyond what has arrived.
+                if state.received.saturating_sub(pace.slowest) < limits.window {
                     return Ok(());
                 }
-                slowest
+                pace
             };
-            if timeout(limits.reader_stall, self.moved.notified())
-                .await
-                .is_err()
-            {
-                self.cut_off(slowest);
+            if pace.fastest == pace.slowest {
+                held = None;
+                self.moved.notified().await;
+                continue;
+            }
+            let since = match held {
+                Some((position, since)) if position == pace.slowest => since,
+                _ => Instant::now(),
+            };
+            held = Some((pace.slowest, since));
+            let moved = timeout_at(since + limits.reader_stall, self.moved.notified());
+            if moved.await.is_err() {
+                self.cut_off(pace.slowest);
             }
         }
     }
@@ -343,7 +378,7 @@ impl Fill {
     fn cut_off(&self, position: u64) {
         let mut wakers = Vec::new();
         for (_, place) in &mut self.lock().readers {
-            if place.position == position {
+            if place.is_reading() && place.position == position {
                 place.cut_off = CutOff::Yes;
                 wakers.extend(place.waker.take());
             }
@@ -351,20 +386,28 @@ impl Fill {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Resolves once the body is of use to nobody.
-    async fn abandoned(&self, policy: OnAbandoned) {
+    /// Resolves once nobody reads the body and it will not be stored either, or has taken too long
+    /// since they left.
+    async fn deserted(&self, limits: &Limits, alone_since: &mut Option<Instant>) -> Stopped {
         loop {
-            let keeping = self.lock().keeping;
-            let stored_anyway = policy == OnAbandoned::Continue && keeping == Keeping::Whole;
-            if !stored_anyway && !self.has_readers() {
-                return;
+            let (keeping, pace) = {
+                let state = self.lock();
+                (state.keeping, state.pace())
+            };
+            let moved = self.moved.notified();
+            if pace.is_some() {
+                *alone_since = None;
+                moved.await;
+                continue;
             }
-            self.moved.notified().await;
+            if limits.on_abandoned == OnAbandoned::Discard || keeping == Keeping::Window {
+                return Stopped::Abandoned;
+            }
+            let since = *alone_since.get_or_insert_with(Instant::now);
+            if timeout_at(since + limits.timeout, moved).await.is_err() {
+                return Stopped::Failed(FillError::Timeout);
+            }
         }
-    }
-
-    fn has_readers(&self) -> bool {
-        !self.lock().readers.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -387,12 +430,13 @@ enum Stopped {
 }
 
 /// Tells the readers how the body ended, whatever ends the recorder.
-struct Outcome<'a> {
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
     fill: &'a Fill,
     ended: Result<Option<HeaderMap>, FillError>,
 }
 
-impl Drop for Outcome<'_> {
+impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut state = self.fill.lock();
         state.ended = Some(std::mem::replace(&mut self.ended, Ok(None)));
@@ -453,13 +497,27 @@ impl State {
         (offset < segment.bytes.len()).then(|| segment.bytes.slice(offset..))
     }
 
-    fn slowest(&self) -> Option<u64> {
-        self.readers
-            .iter()
-            .map(|(_, place)| place)
-            .filter(|place| place.cut_off == CutOff::No)
+    /// The first byte still held.
+    fn beginning(&self) -> u64 {
+        self.segments.front().map_or(self.received, |it| it.start)
+    }
+
+    /// Between which positions the readers stand, if there are any.
+    fn pace(&self) -> Option<Pace> {
+        let reading = self.readers.iter().map(|(_, place)| place);
+        reading
+            .filter(|place| place.is_reading())
             .map(|place| place.position)
-            .min()
+            .fold(None, |pace, position| {
+                let Pace { slowest, fastest } = pace.unwrap_or(Pace {
+                    slowest: position,
+                    fastest: position,
+                });
+                Some(Pace {
+                    slowest: slowest.min(position),
+                    fastest: fastest.max(position),
+                })
+            })
     }
 
     fn wakers(&mut self) -> impl Iterator<Item = Waker> {

@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 const SHARDS: usize = 64;
 
@@ -37,6 +37,8 @@ type Shard<K, T> = Mutex<HashMap<K, Arc<Flight<T>>>>;
 #[derive(Debug)]
 struct Flight<T> {
     landing: watch::Sender<Option<Landing<T>>>,
+    /// Wakes the leader when the last waiter got off.
+    emptied: Notify,
     round: Round,
     successor: OnceLock<Arc<Flight<T>>>,
     waiters: AtomicUsize,
@@ -185,6 +187,7 @@ impl<T> Flight<T> {
     fn new(round: Round) -> Arc<Self> {
         Arc::new(Self {
             landing: watch::Sender::new(None),
+            emptied: Notify::new(),
             round,
             successor: OnceLock::new(),
             waiters: AtomicUsize::new(0),
@@ -208,6 +211,13 @@ impl<K: Eq + Hash, T> Leader<K, T> {
         self.flight
             .landing
             .send_replace(Some(Landing::Landed(outcome)));
+    }
+
+    /// Resolves once those who waited have taken the outcome, and dropped their [`Waiter`].
+    pub(crate) async fn emptied(&self) {
+        while self.flight.waiters.load(Ordering::Acquire) > 0 {
+            self.flight.emptied.notified().await;
+        }
     }
 }
 
@@ -256,7 +266,9 @@ impl<T: Clone> Waiter<T> {
 
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        self.flight.waiters.fetch_sub(1, Ordering::Relaxed);
+        if self.flight.waiters.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.flight.emptied.notify_one();
+        }
     }
 }
 
@@ -357,6 +369,21 @@ mod tests {
         assert!(matches!(flights.join("key"), Joined::Crowded));
         drop(one);
         wait(&flights);
+    }
+
+    #[tokio::test]
+    async fn a_leader_sees_its_last_waiter_get_off() {
+        let flights = Table::new(8);
+        let leader = lead(&flights);
+        leader.emptied().await;
+        let (one, other) = (wait(&flights), wait(&flights));
+        let mut emptied = tokio_test::task::spawn(leader.emptied());
+        tokio_test::assert_pending!(emptied.poll());
+        drop(one);
+        tokio_test::assert_pending!(emptied.poll());
+        drop(other);
+        assert!(emptied.is_woken());
+        tokio_test::assert_ready!(emptied.poll());
     }
 
     #[test]

@@ -9,7 +9,13 @@
 //! The exchange runs in a task of its own. The client that caused it reads the answer like those
 //! who wait for it, so its going away hurts nobody.
 
-use std::{any::Any, panic::AssertUnwindSafe, panic::resume_unwind, sync::Arc};
+use std::{
+    any::Any,
+    future::pending,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
@@ -22,8 +28,9 @@ use tokio::{
 use crate::{
     body::CacheBody,
     config::{ConditionalMiss, RangeMiss},
-    entry::Entry,
+    entry::{Arrival, Entry},
     fetch::{Errand, Fetched},
+    fill::{Limits, OnAbandoned},
     flight::{Joined, Landing, Leader, Succession, Waiter},
     flown::{Arriving, Failure, FlightKey, Flown},
     layer::Cache,
@@ -52,12 +59,13 @@ enum Part {
 }
 
 /// What became of a wait.
-enum Waited {
-    Failed(Failure),
-    Landed(Flown),
+enum Waited<B> {
+    /// Stale, 502, 503 or 504: the group used its attempts, or its time.
+    Answer(Response<CacheBody<B>>),
+    /// The waiter stays on board until it has its share.
+    Landed(Flown, Waiter<Flown>),
     /// This request is the one to try next.
     Lead(Leader<FlightKey, Flown>),
-    TimedOut,
 }
 
 /// What a landed flight is to one that waited for it.
@@ -87,10 +95,11 @@ impl<S> Road<S> {
         Q: Body + Default + Send + 'static,
     {
         let shared = Arc::clone(&self.cache.shared);
+        let began = shared.clock.monotonic();
         let mut key = self.cache.flight_key(&errand);
         if self.cache.part(&errand) == Part::Late {
             if let Some(flown) = shared.flights.landed(&key)
-                && let Share::Answer(answer) = self.cache.share(&errand, flown)
+                && let Share::Answer(answer) = self.cache.share(&errand, flown, began)
             {
                 return Ok(answer);
             }
@@ -104,15 +113,15 @@ impl<S> Road<S> {
                 }
                 Joined::Waiter(waiter) => waiter,
             };
-            match self.cache.wait(waiter, &key).await {
+            let (flown, _waiter) = match self.cache.wait(waiter, &key, &errand).await {
+                Waited::Answer(answer) => return Ok(answer),
+                Waited::Landed(flown, waiter) => (flown, waiter),
                 Waited::Lead(leader) => return self.lead(leader, errand, body).await,
-                Waited::TimedOut => return Ok(self.cache.give_up(&errand, Failure::Timeout)),
-                Waited::Failed(failure) => return Ok(self.cache.give_up(&errand, failure)),
-                Waited::Landed(flown) => match self.cache.share(&errand, flown) {
-                    Share::Answer(answer) => return Ok(answer),
-                    Share::OtherVariant(variant) => key.variant = Some(variant),
-                    Share::Nothing => break,
-                },
+            };
+            match self.cache.share(&errand, flown, began) {
+                Share::Answer(answer) => return Ok(answer),
+                Share::OtherVariant(variant) => key.variant = Some(variant),
+                Share::Nothing => break,
             }
         }
         self.alone(errand, body).await
@@ -147,8 +156,14 @@ impl<S> Road<S> {
                 shared.paused.set(hash, now, config.refresh_pause);
             }
             leader.land(fetched.flown);
+            // Nobody reads this answer, which is fetched to be stored.
+            drop(fetched.answer);
             if let Some(recording) = fetched.recording {
-                self.cache.record(&errand, recording).await;
+                let limits = Limits {
+                    on_abandoned: OnAbandoned::Continue,
+                    ..self.cache.config.fill.clone()
+                };
+                self.cache.record(&errand, recording, &limits).await;
             }
             drop((leader, permit));
         });
@@ -171,7 +186,8 @@ impl<S> Road<S> {
             let shared = Arc::clone(&self.cache.shared);
             let executor = Arc::clone(&self.cache.config.executor);
             shared.tasks.spawn(&*executor, async move {
-                self.cache.record(&errand, recording).await;
+                let limits = &self.cache.config.fill;
+                self.cache.record(&errand, recording, limits).await;
             });
         }
         answer
@@ -209,7 +225,19 @@ impl<S> Road<S> {
             // A client that went away does not take the answer; the fill goes on without it.
             let _ = reply.send(Led::Answer(fetched.answer));
             if let Some(recording) = fetched.recording {
-                self.cache.record(&errand, recording).await;
+                // The window does not move on before those who waited have begun to read.
+                let beginning = recording.arriving.fill.read(0, None);
+                let boarding = async {
+                    leader.emptied().await;
+                    drop(beginning);
+                    pending().await
+                };
+                let limits = &self.cache.config.fill;
+                tokio::select! {
+                    biased;
+                    () = self.cache.record(&errand, recording, limits) => {}
+                    () = boarding => {}
+                }
             }
             drop(leader);
         };
@@ -244,9 +272,10 @@ impl Cache {
         }
     }
 
-    /// Waits for a flight. One that fails is tried once more for the whole group; one that takes
-    /// too long gets one more leader, while the rest wait for either.
-    async fn wait(&self, waiter: Waiter<Flown>, key: &FlightKey) -> Waited {
+    /// Waits for a flight. After one that fails, stale answers whom it may; for the rest of the
+    /// group it is tried once more. One that takes too long gets one more leader, while the rest
+    /// wait for either.
+    async fn wait<B>(&self, waiter: Waiter<Flown>, key: &FlightKey, errand: &Errand) -> Waited<B> {
         let flights = &self.shared.flights;
         let started = Instant::now();
         let deadline = started + self.config.origin_timeout.max(self.config.wait_timeout);
@@ -257,16 +286,17 @@ impl Cache {
             let landing = tokio::select! {
                 biased;
                 landing = current.landed() => landing,
-                landing = landed(&mut earlier) => match landing {
-                    Landing::Landed(Flown::Failed(_)) | Landing::Abandoned => {
-                        earlier = None;
+                landing = landed(&mut earlier) => match (landing, earlier.take()) {
+                    (Landing::Landed(Flown::Failed(_)) | Landing::Abandoned, _) | (_, None) => {
                         continue;
                     }
-                    landing => landing,
+                    (Landing::Landed(flown), Some(waiter)) => {
+                        return Waited::Landed(flown, waiter);
+                    }
                 },
-                () = sleep_until(patience.min(deadline)) => {
+                () = sleep_until(patience) => {
                     if Instant::now() >= deadline {
-                        return Waited::TimedOut;
+                        return Waited::Answer(self.give_up(errand, Failure::Timeout));
                     }
                     patience = deadline;
                     match flights.succeed(&current, key.clone()) {
@@ -281,33 +311,41 @@ impl Cache {
             };
             let failure = match landing {
                 Landing::Landed(Flown::Failed(failure)) => failure,
-                Landing::Landed(flown) => return Waited::Landed(flown),
+                Landing::Landed(flown) => return Waited::Landed(flown, current),
                 Landing::Abandoned => Failure::Error,
             };
+            if let Some(stale) = self.stale(errand, failure) {
+                return Waited::Answer(stale);
+            }
+            if let Some(earlier) = earlier.take() {
+                current = earlier;
+                continue;
+            }
             match flights.succeed(&current, key.clone()) {
                 Succession::Leader(leader) => return Waited::Lead(leader),
                 Succession::Waiter(next) => current = next,
-                Succession::Over => return Waited::Failed(failure),
+                Succession::Over => return Waited::Answer(self.give_up(errand, failure)),
             }
         }
     }
 
     /// What a landed flight is worth to a request: the response is judged like a stored one.
-    fn share<B>(&self, errand: &Errand, flown: Flown) -> Share<B> {
+    fn share<B>(&self, errand: &Errand, flown: Flown, began: Duration) -> Share<B> {
         match flown {
             Flown::Failed(_) | Flown::Private => Share::Nothing,
-            Flown::Entry(entry) => self.share_entry(errand, &entry),
-            Flown::Arriving(arriving) => self.share_arriving(errand, &arriving),
+            Flown::Entry(entry) => self.share_entry(errand, &entry, began),
+            Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
         }
     }
 
-    fn share_entry<B>(&self, errand: &Errand, entry: &Entry) -> Share<B> {
+    fn share_entry<B>(&self, errand: &Errand, entry: &Entry, began: Duration) -> Share<B> {
         if let Some(variant) = self.other_variant(errand, entry.selecting()) {
             return Share::OtherVariant(variant);
         }
         let now = self.shared.clock.monotonic();
         let age = entry.age(now);
-        match collapsed(errand, entry.freshness(), age) {
+        let came = Came::of(entry.arrival(), began);
+        match collapsed(errand, entry.freshness(), age, came) {
             None => Share::Nothing,
             Some(outcome) => Share::Answer(respond::from_entry(
                 self,
@@ -319,13 +357,14 @@ impl Cache {
         }
     }
 
-    fn share_arriving<B>(&self, errand: &Errand, arriving: &Arriving) -> Share<B> {
+    fn share_arriving<B>(&self, errand: &Errand, arriving: &Arriving, began: Duration) -> Share<B> {
         let Arriving { head, fill } = arriving;
         if let Some(variant) = self.other_variant(errand, &head.selecting) {
             return Share::OtherVariant(variant);
         }
         let now = self.shared.clock.monotonic();
-        let Some(outcome) = collapsed(errand, &head.freshness, head.age(now)) else {
+        let came = Came::of(head.arrival, began);
+        let Some(outcome) = collapsed(errand, &head.freshness, head.age(now), came) else {
             return Share::Nothing;
         };
         let asked = &errand.asked;
@@ -358,7 +397,7 @@ impl Cache {
         let request = &errand.asked.parts.headers;
         FlightKey {
             key: errand.asked.key.to_key(),
-            generation: errand.asked.generation,
+            generation: errand.generation,
             variant: newest.map(|entry| {
                 let names: Vec<_> = entry.selecting().names().cloned().collect();
                 Selecting::record(&names, request, seed, order).digest()
@@ -400,18 +439,41 @@ impl Cache {
 async fn landed(waiter: &mut Option<Waiter<Flown>>) -> Landing<Flown> {
     match waiter {
         Some(waiter) => waiter.landed().await,
-        None => std::future::pending().await,
+        None => pending().await,
+    }
+}
+
+/// When a response that another request fetched was there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Came {
+    /// Before this request asked.
+    Before,
+    /// While it waited.
+    Since,
+}
+
+impl Came {
+    fn of(arrival: Arrival, began: Duration) -> Self {
+        if arrival.monotonic < began {
+            Self::Before
+        } else {
+            Self::Since
+        }
     }
 }
 
 /// How a response that another request fetched answers this one, if it does.
 ///
-/// It came while this request waited, so one that asked for validation has it.
-fn collapsed(errand: &Errand, freshness: &Freshness, age: u32) -> Option<CacheOutcome> {
-    let directives = RequestDirectives {
-        max_age: errand.asked.directives.max_age.filter(|age| *age > 0),
-        no_cache: false,
-        ..errand.asked.directives
+/// If it came while this request waited, one that asked for validation has it.
+fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
+    let asked = &errand.asked.directives;
+    let directives = match came {
+        Came::Before => *asked,
+        Came::Since => RequestDirectives {
+            max_age: asked.max_age.filter(|age| *age > 0),
+            no_cache: false,
+            ..*asked
+        },
     };
     let candidate = Candidate {
         freshness,

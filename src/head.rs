@@ -88,10 +88,9 @@ impl Cache {
                 merged.headers = stored.headers;
                 validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
                 // What is stored answers GET: the merged head is judged as one.
-                let mut asked = errand.asked.clone();
-                asked.parts.method = Method::GET;
-                let siblings = errand.stored.as_ref();
-                let assessment = assess::assess(self, &asked, &merged, at, siblings);
+                let mut as_get = errand.clone();
+                as_get.asked.parts.method = Method::GET;
+                let assessment = assess::assess(self, &as_get, &merged, at);
                 if assessment.verdict == Verdict::Store {
                     let updated = entry.with_head(&assessment.head, &shared.shapes);
                     self.swap(errand, entry, updated).await;

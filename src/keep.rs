@@ -9,7 +9,7 @@ use crate::{
     entry::{Entry, Segments},
     error::BoxError,
     fetch::{Errand, Recording},
-    fill::Recorded,
+    fill::{Limits, Recorded},
     flown::Arriving,
     layer::Cache,
     semantics::select,
@@ -18,14 +18,16 @@ use crate::{
 
 impl Cache {
     /// Drives a body to its end, for its readers and for the store.
-    pub(crate) async fn record<B>(&self, errand: &Errand, recording: Recording<B>)
+    pub(crate) async fn record<B>(&self, errand: &Errand, recording: Recording<B>, limits: &Limits)
     where
         B: Body,
         B::Error: Into<BoxError>,
     {
         let Recording { arriving, body } = recording;
         let Arriving { head, fill } = &*arriving;
-        match fill.record(body, &self.config.fill).await {
+        // Its readers see the end of the body only after the store has it.
+        let (recorded, _ending) = fill.record(body, limits).await;
+        match recorded {
             Recorded::Whole(segments) => {
                 let mut head = head.clone();
                 complete(&mut head.headers, head.status, &segments);
@@ -33,10 +35,13 @@ impl Cache {
                 let entry = Entry::new(&head, &segments, &shared.shapes);
                 self.replace_selected(errand, Some(Arc::new(entry))).await;
             }
-            Recorded::NotKept => self.remember_uncacheable(errand),
+            Recorded::Abandoned => {
+                tracing::debug!(key = ?errand.asked.key, "abandoned");
+            }
             Recorded::Failed(error) => {
                 tracing::debug!(key = ?errand.asked.key, %error, "not stored");
             }
+            Recorded::NotKept => self.remember_uncacheable(errand),
         }
     }
 
@@ -48,7 +53,7 @@ impl Cache {
         let Cache { shared, config } = self.clone();
         let metrics = Arc::clone(&shared);
         let resource_hash = errand.asked.key.resource_hash();
-        let generation = errand.asked.generation;
+        let generation = errand.generation;
         let request = errand.asked.parts.headers.clone();
         let change: Change = Box::new(move |stored| {
             if entry.is_some() && shared.generations.current(resource_hash) != generation {
@@ -86,7 +91,7 @@ impl Cache {
     pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Entry) {
         let Cache { shared, config } = self.clone();
         let resource_hash = errand.asked.key.resource_hash();
-        let generation = errand.asked.generation;
+        let generation = errand.generation;
         let (old, new) = (Arc::clone(old), Arc::new(new));
         let fence = Arc::clone(&shared);
         let change: Change = Box::new(move |stored| {

@@ -1,9 +1,9 @@
 //! The key of a stored resource, and the policy that may add to it.
 //!
 //! A key is an injective encoding: every part is preceded by its length, so no two different
-//! requests share one. It holds, in this order, the namespace, the method class, the scheme, the
-//! host and port, the path, the query (absent or present), and then whatever further dimensions
-//! the settings and the [`KeyPolicy`] add. A policy can only add, never take away: a key without
+//! requests share one. It holds, in this order, the namespace, the scheme, the host and port, the
+//! path with the query if there is one, and then whatever further dimensions the settings and the
+//! [`KeyPolicy`] add. The method is not among them: what is stored answers GET and HEAD. A policy can only add, never take away: a key without
 //! its host is how caches have served one site's pages to another's readers.
 //!
 //! Path and query count byte for byte (RFC 9111 §4, RFC 9110 §4.2.3): no decoding, no sorting, no
@@ -15,7 +15,7 @@ use std::{
 };
 
 use equivalent::Equivalent;
-use http::{Uri, request::Parts};
+use http::{Uri, request::Parts, uri::PathAndQuery};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -78,10 +78,13 @@ impl KeyExtension<'_> {
     }
 }
 
+/// Room for the keys of all but unusually long requests.
+type KeyBytes = SmallVec<[u8; 160]>;
+
 /// A key under construction; it allocates only for unusually long requests.
 #[derive(Debug)]
 pub(crate) struct KeyBuf {
-    bytes: SmallVec<[u8; 256]>,
+    bytes: KeyBytes,
     resource_len: usize,
 }
 
@@ -91,8 +94,8 @@ pub(crate) struct Target<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) scheme: &'a str,
     pub(crate) authority: &'a [u8],
-    pub(crate) path: &'a str,
-    pub(crate) query: Option<&'a str>,
+    /// The path, with `?` and the query if there is a query, even an empty one.
+    pub(crate) path_and_query: &'a str,
 }
 
 impl<'a> Target<'a> {
@@ -107,8 +110,7 @@ impl<'a> Target<'a> {
             namespace,
             scheme: uri.scheme_str().unwrap_or(default_scheme),
             authority,
-            path: uri.path(),
-            query: uri.query(),
+            path_and_query: uri.path_and_query().map_or("/", PathAndQuery::as_str),
         }
     }
 }
@@ -121,21 +123,18 @@ impl KeyBuf {
             resource_len: 0,
         };
         buf.push(target.namespace.as_bytes());
-        buf.push(b"GET");
         buf.push_lowercase(target.scheme.as_bytes());
         buf.push_lowercase(without_default_port(target.authority, target.scheme));
-        buf.push(if target.path.is_empty() {
-            b"/"
+        // An empty path means the same as `/` (RFC 9110 §4.2.3).
+        let root = if target.path_and_query.starts_with('/') {
+            ""
         } else {
-            target.path.as_bytes()
-        });
-        match target.query {
-            Some(query) => {
-                buf.push(b"?");
-                buf.push(query.as_bytes());
-            }
-            None => buf.push(b""),
-        }
+            "/"
+        };
+        buf.push_len(root.len() + target.path_and_query.len());
+        buf.bytes.extend_from_slice(root.as_bytes());
+        buf.bytes
+            .extend_from_slice(target.path_and_query.as_bytes());
         buf.resource_len = buf.bytes.len();
         buf
     }
@@ -208,7 +207,7 @@ pub(crate) enum Dimensions {
 /// The key of one request, as long as the request is looked at.
 #[derive(Clone)]
 pub(crate) struct RequestKey {
-    bytes: SmallVec<[u8; 256]>,
+    bytes: KeyBytes,
     hash: u64,
     resource_hash: u64,
     dimensions: Dimensions,

@@ -188,3 +188,6 @@ impl Shared {
         self.metrics.get_or_init(Metrics::register)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,19 +72,27 @@ pub(crate) fn from_entry<B>(
     now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
-    let mut headers = entry.headers(&cache.shared.hot, &cache.config.reserved);
-    headers.insert(AGE, status::age_value(entry.age(now)));
+    let age = entry.age(now);
+    if let CacheOutcome::Hit { .. } = label.outcome
+        && !asked.facts.conditional()
+        && !asked.facts.range()
+    {
+        return hit(cache, asked, entry, age, label);
+    }
+    let mut headers = entry.headers();
+    headers.insert(AGE, status::age_value(age));
     let length = entry.body_len();
+    let arrived = entry.arrival().wall;
     let shape = shape(
         cache,
         asked,
         entry.status(),
         &headers,
-        entry.arrival().wall,
+        arrived,
         Some(length),
     );
     let body = match shape {
-        _ if asked.parts.method == Method::HEAD => CacheBody::empty(),
+        _ if asked.is_head() => CacheBody::empty(),
         Shape::Whole => CacheBody::stored(entry.body()),
         Shape::Part { first, last } => CacheBody::part(entry.body(), first, last),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
@@ -93,6 +101,33 @@ pub(crate) fn from_entry<B>(
     *response.status_mut() = fit(&shape, entry.status(), &mut headers, length);
     *response.headers_mut() = headers;
     finish(cache, response, label)
+}
+
+/// A fresh stored response, whole.
+fn hit<B>(
+    cache: &Cache,
+    asked: &Asked,
+    entry: &Entry,
+    age: u32,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    let Cache { shared, config } = cache;
+    let status = entry.status();
+    let maker = Arc::as_ptr(config).addr();
+    let headers = entry.finished_headers(&shared.hot, age, maker, |headers| {
+        headers.insert(AGE, status::age_value(age));
+        config.status.stamp(headers, label.outcome, status, None);
+    });
+    let mut response = Response::new(if asked.is_head() {
+        CacheBody::empty()
+    } else {
+        CacheBody::stored(entry.body())
+    });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(label.outcome);
+    shared.metrics().answered(label.outcome);
+    response
 }
 
 /// The answer to a request from a response that is still arriving; `None` if its beginning may be
@@ -136,7 +171,7 @@ pub(crate) fn from_live<B>(
         Shaping::Leave => Shape::Whole,
     };
     let body = match shape {
-        _ if asked.parts.method == Method::HEAD => CacheBody::empty(),
+        _ if asked.is_head() => CacheBody::empty(),
         Shape::Whole => CacheBody::fill(fill.read(0, None)?),
         Shape::Part { first, last } => CacheBody::fill(fill.read(first, Some(last + 1))?),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),

@@ -46,7 +46,7 @@ pub(crate) enum Start<Q, B> {
     /// To the origin, without a lookup.
     Forward(Forwarding, Request<Q>),
     /// Further than memory.
-    Travel(Asked, Q, StoreFuture<Option<Resource>>),
+    Travel(Asked, Q),
 }
 
 impl<S> Road<S> {
@@ -60,32 +60,30 @@ impl<S> Road<S> {
         Q: Body,
     {
         let (parts, body) = request.into_parts();
-        let asked = match Destination::of(cache, parts, &body) {
-            Destination::Lookup(asked) => asked,
-            Destination::Tunnel(parts) => {
+        let (facts, key) = match Destination::of(cache, &parts, &body) {
+            Destination::Lookup(facts, key) => (facts, key),
+            Destination::Tunnel => {
                 let forwarding = Forwarding::tunnel(cache, &parts);
                 return Start::Forward(forwarding, Request::from_parts(parts, body));
             }
-            Destination::Forward(parts, safety) => {
+            Destination::Forward(safety) => {
                 let forwarding = Forwarding::method(cache, &parts, safety);
                 return Start::Forward(forwarding, Request::from_parts(parts, body));
             }
-            Destination::Bypass(parts, reason) => {
+            Destination::Bypass(reason) => {
                 let forwarding = Forwarding::bypass(cache, &parts, reason);
                 return Start::Forward(forwarding, Request::from_parts(parts, body));
             }
         };
+        let asked = Asked::new(cache, parts, facts, key);
         let lookup = cache.shared.store.get(asked.key.as_ref());
-        let StoreFuture::Ready(Some(Ok(Some(resource)))) = lookup else {
-            return Start::Travel(asked, body, lookup);
-        };
-        let now = cache.shared.clock.monotonic();
-        match look(cache, &asked, Some(&resource), now) {
-            Next::Serve(entry, served) => Start::Answer(serve(cache, &asked, entry, now, served)),
-            Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => {
-                Start::Travel(asked, body, StoreFuture::ready(Some(resource)))
+        if let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup {
+            let now = cache.shared.clock.monotonic();
+            if let Next::Serve(entry, served) = look(cache, &asked, Some(resource), now) {
+                return Start::Answer(serve(cache, &asked, entry, now, served));
             }
         }
+        Start::Travel(asked, body)
     }
 
     /// Answers a request that may need the origin, or a store that takes its time.
@@ -93,13 +91,16 @@ impl<S> Road<S> {
         self,
         asked: Asked,
         body: Q,
-        lookup: StoreFuture<Option<Resource>>,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
         let shared = &self.cache.shared;
+        // Before the lookup: what is found now may be replaced by what is fetched now, unless the
+        // resource is invalidated from here on.
+        let generation = asked.generation(&self.cache);
+        let lookup = shared.store.get(asked.key.as_ref());
         let stored = lookup.await.unwrap_or_else(|error| {
             // A store that fails holds nothing.
             tracing::debug!(%error, "lookup failed");
@@ -120,6 +121,7 @@ impl<S> Road<S> {
                 let selected = Some(Arc::clone(entry));
                 self.refresh::<Q>(Errand {
                     asked,
+                    generation,
                     stored,
                     selected,
                     forward: Forward::Stale,
@@ -130,6 +132,7 @@ impl<S> Road<S> {
         };
         let errand = Errand {
             asked,
+            generation,
             stored,
             selected,
             forward,
@@ -178,7 +181,7 @@ pub(crate) fn look<'a>(
         Some(entry) => Found::Selected(Candidate {
             freshness: entry.freshness(),
             age: entry.age(now),
-            standing: asked.standing(entry),
+            standing: asked.standing(cache, entry),
         }),
         None if stored.is_some() => Found::NoVariant,
         None => Found::Nothing,

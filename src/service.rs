@@ -102,9 +102,9 @@ where
             Start::Forward(forwarding, request) => {
                 ResponseFuture::forward(self.inner.clone(), request, forwarding)
             }
-            Start::Travel(asked, body, found) => {
+            Start::Travel(asked, body) => {
                 let road = Road::new(self.cache.clone(), self.inner.clone());
-                ResponseFuture::travel(Box::pin(road.travel(asked, body, found)))
+                ResponseFuture::travel(Box::pin(road.travel(asked, body)))
             }
         }
     }

@@ -1,9 +1,6 @@
 //! How a request was answered: the typed outcome, `Cache-Status` (RFC 9211), `X-Cache` and `Age`.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AGE, CACHE_STATUS},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CACHE_STATUS};
 use smallvec::SmallVec;
 
 use crate::semantics::{
@@ -185,20 +182,6 @@ pub(crate) enum XCache {
 }
 
 impl StatusFields {
-    /// The fields that every hit gets, without values yet.
-    pub(crate) fn reserved(&self) -> SmallVec<[(HeaderName, HeaderValue); 3]> {
-        let unset = || HeaderValue::from_static("");
-        let mut reserved = SmallVec::new();
-        reserved.push((AGE, unset()));
-        if self.x_cache == XCache::On {
-            reserved.push((X_CACHE, unset()));
-        }
-        if self.cache_status.is_some() {
-            reserved.push((CACHE_STATUS, unset()));
-        }
-        reserved
-    }
-
     /// Adds the fields for `outcome`. `sent` is the status of the answer, `received` that of the
     /// origin if it was asked.
     pub(crate) fn stamp(
@@ -216,16 +199,8 @@ impl StatusFields {
         if let Some(name) = &self.cache_status
             && let Some(value) = cache_status(name, outcome, sent, received)
         {
-            match headers.get_mut(CACHE_STATUS) {
-                Some(unset) if unset.is_empty() => *unset = value,
-                // Ours comes last: earlier members are of caches nearer to the origin.
-                Some(_) => {
-                    headers.append(CACHE_STATUS, value);
-                }
-                None => {
-                    headers.insert(CACHE_STATUS, value);
-                }
-            }
+            // Ours comes last: earlier members are of caches nearer to the origin.
+            headers.append(CACHE_STATUS, value);
         }
     }
 }

@@ -54,6 +54,10 @@ pub(crate) struct Config {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = parse_timeout)]
     pub(crate) origin_timeout: Duration,
 
+    /// How long a client may take over a request's header, and be silent between requests
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = parse_timeout)]
+    pub(crate) client_timeout: Duration,
+
     /// How long requests under way may take to end after SIGTERM or SIGINT
     #[arg(long, value_name = "SECS", default_value = "25", value_parser = parse_duration)]
     pub(crate) shutdown_timeout: Duration,

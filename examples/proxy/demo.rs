@@ -114,7 +114,7 @@ fn greeting(headers: &HeaderMap) -> Response<Full<Bytes>> {
 /// Changes, and says with an ETag when it did not.
 fn news(headers: &HeaderMap, age: Duration) -> Response<Full<Bytes>> {
     let edition = age.as_secs() / NEWS_EVERY;
-    let policy = "max-age=3, stale-while-revalidate=30";
+    let policy = "max-age=5, stale-while-revalidate=30";
     let etag = http::HeaderValue::try_from(format!("\"{edition}\""))
         .expect("a quoted number is field text");
     let mut response = if headers.get(IF_NONE_MATCH) == Some(&etag) {
@@ -137,7 +137,7 @@ fn moody() -> Response<Full<Bytes>> {
         );
     }
     page(
-        "max-age=2, stale-if-error=60",
+        "max-age=5, stale-if-error=60",
         format!("Answer number {asked}.\n"),
     )
 }

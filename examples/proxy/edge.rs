@@ -1,6 +1,13 @@
 //! What one client connection sees: admission, the cache, and a response to everything.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use cachewarp::{CacheBody, CacheLayer};
@@ -28,6 +35,7 @@ pub(crate) type EdgeBody = Either<CacheBody<Incoming>, Either<Incoming, Full<Byt
 pub(crate) struct Edge {
     cached: <CacheLayer as Layer<Upstream>>::Service,
     upstream: Upstream,
+    served: AtomicBool,
 }
 
 impl Edge {
@@ -45,7 +53,13 @@ impl Edge {
         Self {
             cached: cache.layer(upstream.clone()),
             upstream,
+            served: AtomicBool::new(false),
         }
+    }
+
+    /// Whether any request has come yet.
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Answers a request, whatever becomes of it.
@@ -53,6 +67,7 @@ impl Edge {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<EdgeBody>, Infallible> {
+        self.served.store(true, Ordering::Relaxed);
         // Queries may hold secrets, so logs get the path alone.
         let logged = tracing::enabled!(Level::DEBUG)
             .then(|| (request.method().clone(), request.uri().path().to_owned()));

@@ -9,7 +9,7 @@
 //!
 //! | step | module |
 //! |-|-|
-//! | accept, on one runtime per core | `server` |
+//! | accept, on one runtime per core | `server`, `patience` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest |
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
@@ -34,6 +34,7 @@ mod hop;
 mod http2;
 mod identity;
 mod origin;
+mod patience;
 mod response;
 mod server;
 mod signals;
@@ -138,6 +139,7 @@ fn run(config: &Config, address: SocketAddr) -> Result<(), String> {
         policy: Arc::new(policy(config)),
         phase: phase_seen,
         grace: config.shutdown_timeout,
+        patience: config.client_timeout,
         serving,
     };
     let workers = listeners

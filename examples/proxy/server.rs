@@ -15,14 +15,17 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use crate::{edge::Edge, origin::Origin, upstream::Policy};
+use crate::{
+    edge::Edge,
+    origin::Origin,
+    patience::{self, Unhurried},
+    upstream::Policy,
+};
 
 const BACKLOG: i32 = 4096;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Between accepts that fail, which they do when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a client may take over a request head, and stay silent between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_HTTP2_HEAD: u32 = 16 * 1024;
 const MAX_HTTP2_STREAMS: u32 = 256;
 
@@ -43,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) policy: Arc<Policy>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) grace: Duration,
+    /// How long a client may be silent.
+    pub(crate) patience: Duration,
     /// Dropped by every worker once its connections are done.
     pub(crate) serving: mpsc::Sender<()>,
 }
@@ -106,7 +111,7 @@ impl Worker {
     ) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let connections = GracefulShutdown::new();
-        let server = Arc::new(builder());
+        let server = Arc::new(builder(self.patience));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -152,25 +157,29 @@ impl Worker {
         }
         let (origin, policy) = (Arc::clone(origin), Arc::clone(&self.policy));
         let edge = Arc::new(Edge::new(&self.cache, origin, policy, peer.ip()));
+        let client = Arc::clone(&edge);
         let service = service_fn(move |request| Arc::clone(&edge).serve(request));
         let connection = server
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
         let connection = connections.watch(connection);
+        let limit = self.patience;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, error, "connection ended");
+            match patience::watch(connection, limit, || client.has_served()).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::debug!(%peer, error, "connection ended"),
+                None => tracing::debug!(%peer, "connection ended: no request came"),
             }
         });
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .timer(Unhurried)
+        .header_read_timeout(patience);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -27,16 +27,22 @@ pub(crate) fn settle<B>(
         }
         Some(_) => {}
     }
+    // Required even where the target overrides it (RFC 9112 section 3.2).
+    match request.headers().get(HOST) {
+        Some(host) if !is_host(host.as_bytes()) => {
+            return Err(Refusal::Invalid("Host is no host name"));
+        }
+        None if version == Version::HTTP_11 => return Err(Refusal::Invalid("no Host")),
+        _ => {}
+    }
     let Some(authority) = uri.authority() else {
-        return match request.headers().get(HOST) {
-            Some(host) if is_host(host.as_bytes()) => Ok(()),
-            Some(_) => Err(Refusal::Invalid("Host is no host name")),
-            None if version == Version::HTTP_10 => {
-                request.headers_mut().insert(HOST, default_host.clone());
-                Ok(())
+        if hosts == 0 {
+            if version != Version::HTTP_10 {
+                return Err(Refusal::Invalid("no authority"));
             }
-            None => Err(Refusal::Invalid("no Host")),
-        };
+            request.headers_mut().insert(HOST, default_host.clone());
+        }
+        return Ok(());
     };
     if !is_host(authority.as_str().as_bytes()) {
         return Err(Refusal::Invalid("the authority is no host name"));

@@ -14,7 +14,7 @@ use crate::semantics::hop::{self, ConnectionOptions};
 
 /// The road of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Road {
+pub(crate) enum Road<'a> {
     /// It becomes something other than HTTP: hand it on untouched.
     Tunnel,
     /// Its method is not one that is answered from the store: hand it on, then see what the
@@ -22,8 +22,8 @@ pub(crate) enum Road {
     Forward(Safety),
     /// It could be answered from the store but for this: hand it on and store nothing.
     Bypass(Bypass),
-    /// Look for a stored response.
-    Lookup,
+    /// Look for a stored response, under this authority if the request names one.
+    Lookup(Option<&'a [u8]>),
 }
 
 /// Whether a method is defined as essentially read-only (RFC 9110 §9.2.1).
@@ -58,54 +58,57 @@ pub(crate) enum Content {
 
 /// Decides the road of a request. The order matters: a tunnel is one whatever else is wrong with
 /// it, and an unsafe request is to be forwarded and looked at afterwards, not bypassed.
-pub(crate) fn classify(
+pub(crate) fn classify<'a>(
     method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
     facts: &Facts,
     content: Content,
-) -> Road {
+) -> Road<'a> {
     if facts.upgrade() || *method == Method::CONNECT {
         return Road::Tunnel;
     }
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Road::Forward(Safety::of(method));
     }
-    match bypass(uri, headers, facts, content) {
-        Some(reason) => Road::Bypass(reason),
-        None => Road::Lookup,
+    match keyable(uri, headers, facts, content) {
+        Ok(authority) => Road::Lookup(authority),
+        Err(reason) => Road::Bypass(reason),
     }
 }
 
-/// What keeps a GET or HEAD from being answered from the store, if anything.
-fn bypass(uri: &Uri, headers: &HeaderMap, facts: &Facts, content: Content) -> Option<Bypass> {
+/// The authority to look a GET or HEAD up under, or what keeps it from being looked up.
+fn keyable<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    facts: &Facts,
+    content: Content,
+) -> Result<Option<&'a [u8]>, Bypass> {
     // The content of a GET or HEAD has no meaning that a key could hold (RFC 9110 §9.3.1), and
     // bytes left unread on the connection would be taken for the next request.
     if facts.content() || content == Content::Present {
-        return Some(Bypass::Content);
+        return Err(Bypass::Content);
     }
     if facts.method_override() {
-        return Some(Bypass::MethodOverride);
+        return Err(Bypass::MethodOverride);
     }
     if facts.url_override() {
-        return Some(Bypass::UrlOverride);
+        return Err(Bypass::UrlOverride);
     }
     // The next hop may act on `Connection` and so see other fields than those compared here
     // (RFC 9110 §7.6.1).
     if facts.connection() && hop::connection_options(headers) == ConnectionOptions::Abusive {
-        return Some(Bypass::ConnectionOptions);
+        return Err(Bypass::ConnectionOptions);
     }
     if !names_resource(uri) {
-        return Some(Bypass::Target);
+        return Err(Bypass::Target);
     }
-    if let Err(reason) = authority(uri, headers) {
-        return Some(reason);
-    }
+    let authority = authority(uri, headers)?;
     // Only the origin can evaluate these (RFC 9111 §4.3.2).
     if facts.origin_preconditions() {
-        return Some(Bypass::Preconditions);
+        return Err(Bypass::Preconditions);
     }
-    None
+    Ok(authority)
 }
 
 /// Whether a request target names a resource: the asterisk and the authority form do not

@@ -47,10 +47,15 @@ pub(crate) fn select<'a, V: Variant>(
     let mut presented = Presented::new(request, seed, order);
     match stored {
         [only] => presented.selects(only.selecting()).then_some(only),
-        several => several
-            .iter()
-            .filter(|variant| presented.selects(variant.selecting()))
-            .max_by_key(|variant| recency(*variant)),
+        several => {
+            for variant in several {
+                presented.recognise(variant.selecting());
+            }
+            several
+                .iter()
+                .filter(|variant| presented.selects(variant.selecting()))
+                .max_by_key(|variant| recency(*variant))
+        }
     }
 }
 

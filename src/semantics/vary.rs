@@ -232,25 +232,35 @@ impl<'a> Presented<'a> {
         variant.0.iter().all(|stored| self.agrees(stored))
     }
 
-    fn agrees(&mut self, stored: &'a Selector) -> bool {
-        let &mut Self {
-            request,
-            seed,
-            order,
-            ref mut fields,
-        } = self;
-        let index = fields
-            .iter()
-            .position(|field| *field.name == stored.name)
-            .unwrap_or_else(|| {
-                fields.push(PresentedField {
-                    name: &stored.name,
-                    raw: raw_hash(&stored.name, request, seed),
-                    normal: None,
-                });
-                fields.len() - 1
+    /// Takes note of the values that a variant was stored with to the byte: what they mean is
+    /// known then, and no value needs to be normalised to be told from those of other variants.
+    pub(crate) fn recognise(&mut self, variant: &'a Selecting) {
+        for stored in &variant.0 {
+            let field = self.field(&stored.name);
+            if let (Some(raw), Some(stored)) = (field.raw, stored.value)
+                && raw == stored.raw
+            {
+                field.normal = Some(stored.normal);
+            }
+        }
+    }
+
+    fn field(&mut self, name: &'a HeaderName) -> &mut PresentedField<'a> {
+        let known = self.fields.iter().position(|field| *field.name == *name);
+        let index = known.unwrap_or_else(|| {
+            self.fields.push(PresentedField {
+                name,
+                raw: raw_hash(name, self.request, self.seed),
+                normal: None,
             });
-        let field = &mut fields[index];
+            self.fields.len() - 1
+        });
+        &mut self.fields[index]
+    }
+
+    fn agrees(&mut self, stored: &'a Selector) -> bool {
+        let (request, seed, order) = (self.request, self.seed, self.order);
+        let field = self.field(&stored.name);
         match (field.raw, stored.value) {
             (None, None) => true,
             (Some(raw), Some(stored)) if raw == stored.raw => true,

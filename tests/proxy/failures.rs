@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
-use super::support::{Act, Origin, Proxy, ok, read_head, soon};
+use super::support::{Act, Origin, Proxy, ok, read_head, read_to_end, soon};
 
 #[tokio::test]
 async fn an_origin_that_is_down_is_502() {
@@ -159,4 +159,35 @@ async fn a_large_or_odd_head_is_refused_before_the_origin_sees_it() {
         501
     );
     assert!(origin.heads().is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_client_is_hung_up_on_but_not_a_waiting_one() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let proxy = Proxy::start(origin.address, &["--client-timeout", "200ms"]).await;
+    let mut waiting = proxy.connect().await;
+    waiting
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut stream = soon(connections.recv()).await.unwrap();
+    soon(read_head(&mut stream)).await.unwrap();
+
+    // No byte, half a head, and nothing after a first request.
+    let done = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
+    for sent in ["", "GET / HTTP/1.1\r\nHo", done] {
+        let mut client = proxy.connect().await;
+        client.write_all(sent.as_bytes()).await.unwrap();
+        read_to_end(&mut client).await;
+    }
+    stream
+        .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(
+        soon(read_head(&mut waiting))
+            .await
+            .unwrap()
+            .starts_with("HTTP/1.1 204 ")
+    );
 }

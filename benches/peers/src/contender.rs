@@ -170,3 +170,64 @@ impl Contender for RequestsOnly {
 
     fn assert_all_hits(&self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::ready};
+
+    use http_body_util::Full;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{
+        floor::{Floor, StringKey, VariedKey},
+        runtime,
+    };
+
+    #[test]
+    #[should_panic(expected = "the origin's calls")]
+    fn a_cache_that_stores_nothing_is_caught() {
+        let mut contender = Cached::<_, ()>::new("lazy", Resource::Plain, |origin| {
+            service_fn(move |request| {
+                ready(Ok::<_, Infallible>(origin.answer(&request).map(Full::new)))
+            })
+        });
+        contender.fill(&runtime());
+    }
+
+    #[test]
+    #[should_panic(expected = "the origin's calls")]
+    fn a_cache_that_takes_one_variant_for_another_is_caught() {
+        let mut contender = Cached::<_, ()>::new("blind", Resource::Varied, |origin| {
+            let floor =
+                Floor::<StringKey, _>::new(move |request: &Request<()>| origin.answer(request));
+            service_fn(move |request| ready(Ok::<_, Infallible>(floor.call(request))))
+        });
+        contender.fill(&runtime());
+    }
+
+    #[test]
+    #[should_panic(expected = "body of")]
+    fn a_cache_that_spoils_bodies_is_caught() {
+        let mut contender = Cached::<_, ()>::new("careless", Resource::Varied, |origin| {
+            let floor = Floor::<VariedKey, _>::new(move |request: &Request<()>| {
+                origin
+                    .answer(request)
+                    .map(|body| Bytes::from(vec![0; body.len()]))
+            });
+            service_fn(move |request| ready(Ok::<_, Infallible>(floor.call(request))))
+        });
+        contender.fill(&runtime());
+    }
+
+    #[test]
+    #[should_panic(expected = "no age")]
+    fn a_cache_that_does_not_say_what_it_promised_is_caught() {
+        let contender = Cached::<_, ()>::new("silent", Resource::Plain, |origin| {
+            let floor =
+                Floor::<StringKey, _>::new(move |request: &Request<()>| origin.answer(request));
+            service_fn(move |request| ready(Ok::<_, Infallible>(floor.call(request))))
+        });
+        contender.adding(&["age"]).fill(&runtime());
+    }
+}

@@ -14,6 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 /// Requests in a turn are a multiple of this: whole cycles of every resource.
 pub const CYCLES: usize = 2_000;
 
+/// Requests before anything is measured: a cache may treat what is often hit differently.
+pub const WARM_UP: usize = CYCLES * 20;
+
 /// The runtime that all contenders run on, in turn, on the calling thread.
 ///
 /// # Panics

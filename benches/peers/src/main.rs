@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cachewarp_peers::{CYCLES, contender::Contender, rivals, runtime};
+use cachewarp_peers::{CYCLES, WARM_UP, contender::Contender, rivals, runtime};
 use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 101;
@@ -95,7 +95,7 @@ fn measure(runtime: &Runtime, mut contenders: Vec<Box<dyn Contender>>, rounds: u
 
 /// Warms a contender up and says how many requests fill its turn.
 fn turn(runtime: &Runtime, contender: &mut dyn Contender) -> usize {
-    time(runtime, contender, CYCLES);
+    time(runtime, contender, WARM_UP);
     let cycles = time(runtime, contender, CYCLES) * CYCLES as f64;
     (TURN.as_nanos() as f64 / cycles).ceil() as usize * CYCLES
 }

@@ -69,6 +69,12 @@ fn one_sound_host_is_required() {
         assert!(invalid(&mut request("GET", "/", &[("host", bad)])), "{bad}");
     }
     assert!(invalid(&mut request("GET", "/", &[])));
+    assert!(invalid(&mut request("GET", "http://a/", &[])));
+    assert!(invalid(&mut request(
+        "GET",
+        "http://a/",
+        &[("host", "u@a")]
+    )));
     assert!(invalid(&mut request(
         "GET",
         "/",

@@ -61,6 +61,7 @@ pub(crate) fn authority<'a>(
     match (target, host) {
         (None, None) => Ok(None),
         (Some(one), None) | (None, Some(one)) => parse(one).map(|_| Some(one)),
+        (Some(target), Some(host)) if target == host => parse(target).map(|_| Some(target)),
         (Some(target), Some(host)) => {
             if parse(target)?.same(&parse(host)?, default_port(uri.scheme_str())) {
                 Ok(Some(target))
@@ -100,26 +101,22 @@ fn is_host(host: &[u8]) -> bool {
 }
 
 fn is_name(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'0'..=b'9'
-            | b'A'..=b'Z'
-            | b'a'..=b'z'
-            | b'-'
-            | b'.'
-            | b'_'
-            | b'~'
-            | b'%'
-            | b'!'
-            | b'$'
-            | b'&'
-            | b'\''
-            | b'('
-            | b')'
-            | b'*'
-            | b'+'
-            | b','
-            | b';'
-            | b'='
-    )
+    NAME_BYTES[usize::from(byte)]
 }
+
+/// The bytes of a registered name: unreserved characters, sub-delimiters and percent signs.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b"-._~%!$&'()*+,;=";
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};

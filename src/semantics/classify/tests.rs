@@ -5,8 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, proptest};
 
 use super::{
-    Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Protocol, Road, Safety, authority,
-    classify,
+    Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Road, Safety, authority, classify,
 };
 use crate::semantics::rules::Rules;
 
@@ -31,20 +30,22 @@ fn facts(lines: &[&str]) -> Facts {
     Facts::scan(&head(lines), &Rules::default())
 }
 
-fn road_with(name: &str, uri: &str, lines: &[&str], content: Content, protocol: Protocol) -> Road {
+/// The road of a request, without the authority that a lookup goes by.
+fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Road<'static> {
     let uri: Uri = uri.parse().unwrap();
-    classify(
-        &method(name),
-        &uri,
-        &head(lines),
-        &facts(lines),
-        content,
-        protocol,
-    )
+    let headers = head(lines);
+    match classify(&method(name), &uri, &headers, &facts(lines), content) {
+        Road::Tunnel => Road::Tunnel,
+        Road::Forward(safety) => Road::Forward(safety),
+        Road::Bypass(reason) => Road::Bypass(reason),
+        Road::Lookup(_) => LOOKUP,
+    }
 }
 
-fn road(name: &str, uri: &str, lines: &[&str]) -> Road {
-    road_with(name, uri, lines, Content::Absent, Protocol::Ordinary)
+const LOOKUP: Road<'static> = Road::Lookup(None);
+
+fn road(name: &str, uri: &str, lines: &[&str]) -> Road<'static> {
+    road_with(name, uri, lines, Content::Absent)
 }
 
 #[test]
@@ -65,12 +66,9 @@ fn get_and_head_are_looked_up() {
         "X-Forwarded-Host: b.test",
     ];
     for name in ["GET", "HEAD"] {
-        assert_eq!(road(name, "/", &[]), Road::Lookup);
-        assert_eq!(road(name, "/x?y", &ordinary), Road::Lookup);
-        assert_eq!(
-            road(name, "http://a.test/x", &["Host: a.test"]),
-            Road::Lookup
-        );
+        assert_eq!(road(name, "/", &[]), LOOKUP);
+        assert_eq!(road(name, "/x?y", &ordinary), LOOKUP);
+        assert_eq!(road(name, "http://a.test/x", &["Host: a.test"]), LOOKUP);
     }
 }
 
@@ -98,12 +96,9 @@ fn tunnels_are_left_alone() {
     for (name, uri, lines) in tunnels {
         assert_eq!(road(name, uri, lines), Road::Tunnel, "{name} {lines:?}");
     }
-    for name in ["CONNECT", "GET"] {
-        let uri = "https://a.test/chat";
-        let road = road_with(name, uri, &[], Content::Absent, Protocol::Extended);
-        assert_eq!(road, Road::Tunnel, "{name}");
-    }
-    assert_eq!(road("GET", "/", &["Connection: x-upgrade"]), Road::Lookup);
+    // Extended CONNECT has a whole URI (RFC 8441 §4).
+    assert_eq!(road("CONNECT", "https://a.test/chat", &[]), Road::Tunnel);
+    assert_eq!(road("GET", "/", &["Connection: x-upgrade"]), LOOKUP);
 }
 
 #[test]
@@ -181,7 +176,7 @@ fn requests_that_a_key_cannot_stand_for_bypass_the_cache() {
             );
         }
     }
-    let fat = road_with("GET", "/", &[], Content::Present, Protocol::Ordinary);
+    let fat = road_with("GET", "/", &[], Content::Present);
     assert_eq!(fat, Road::Bypass(Bypass::Content));
 }
 

@@ -5,7 +5,7 @@
 
 use std::alloc::System;
 
-use cachewarp_peers::{CYCLES, contender::Contender, rivals, runtime};
+use cachewarp_peers::{CYCLES, WARM_UP, contender::Contender, rivals, runtime};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,7 @@ fn main() {
 
 fn count(runtime: &Runtime, contender: &mut dyn Contender) {
     contender.fill(runtime);
-    contender.drive(runtime, CYCLES);
+    contender.drive(runtime, WARM_UP);
     let region = Region::new(ALLOCATOR);
     contender.drive(runtime, HITS);
     let counted = region.change();

@@ -1,0 +1,200 @@
+//! Writes beside fetches: who asks after a write succeeded never sees what was there before.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::task::yield_now;
+
+use crate::support::{
+    Answer, Asked, Broken, Cache, Count, Feed, Origin, board, chunk, fed, fetch, fresh, get,
+    request, send, soon, text, with_directives,
+};
+
+/// Numbers that look random and are the same in every run.
+#[derive(Clone)]
+struct Dice(Arc<AtomicU64>);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(seed)))
+    }
+
+    fn roll(&self, sides: u64) -> u64 {
+        let mut x = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % sides
+    }
+
+    async fn dawdle(&self) {
+        for _ in 0..self.roll(8) {
+            yield_now().await;
+        }
+    }
+}
+
+/// A resource with a version, which a POST moves on. A GET reads it, and takes its time before,
+/// between and after the parts of its answer.
+fn versioned(dice: &Dice) -> Origin {
+    let (dice, version) = (dice.clone(), Arc::new(AtomicU64::new(0)));
+    Origin::new(move |_, request: Asked| {
+        let (dice, version) = (dice.clone(), Arc::clone(&version));
+        async move {
+            dice.dawdle().await;
+            if request.method() == Method::POST {
+                let new = version.fetch_add(1, Ordering::SeqCst) + 1;
+                dice.dawdle().await;
+                return Ok(with_directives("no-store", new.to_string()));
+            }
+            let read = version.load(Ordering::SeqCst).to_string();
+            dice.dawdle().await;
+            Ok(trickling(&dice, read))
+        }
+    })
+}
+
+/// The text, one byte at a time.
+fn trickling(dice: &Dice, text: String) -> Answer {
+    let dice = dice.clone();
+    let frames = futures_util::stream::unfold((text.into_bytes().into_iter(), dice), |it| async {
+        let (mut bytes, dice) = it;
+        dice.dawdle().await;
+        let byte = bytes.next()?;
+        let frame = Frame::data(bytes::Bytes::from(vec![byte]));
+        Some((Ok::<_, Broken>(frame), (bytes, dice)))
+    });
+    fresh("").map(|_| StreamBody::new(frames).boxed_unsync())
+}
+
+async fn version(cache: &Cache) -> u64 {
+    let body = text(fetch(cache, get("/thing")).await).await;
+    std::str::from_utf8(&body).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_get_after_a_post_never_sees_what_was_there_before() {
+    const ROUNDS: u64 = 1_000;
+    let dice = Dice::new(20_240_607);
+    let origin = versioned(&dice);
+    let cache = origin.cached();
+    for round in 0..ROUNDS {
+        let readers: Vec<_> = (0..dice.roll(4))
+            .map(|_| {
+                let (cache, dice) = (cache.clone(), dice.clone());
+                tokio::spawn(async move {
+                    dice.dawdle().await;
+                    version(&cache).await
+                })
+            })
+            .collect();
+        dice.dawdle().await;
+        let posted = fetch(&cache, request(Method::POST, "/thing")).await;
+        let posted: u64 = std::str::from_utf8(&text(posted).await)
+            .unwrap()
+            .parse()
+            .unwrap();
+        for late in 0..3 {
+            let seen = version(&cache).await;
+            assert!(
+                seen >= posted,
+                "round {round}: GET {late} after POST {posted} saw {seen}"
+            );
+        }
+        for reader in readers {
+            soon(reader).await.unwrap();
+        }
+        let seen = version(&cache).await;
+        assert!(seen >= posted, "round {round}: {posted}, then {seen}");
+    }
+    // The rounds mean something only if the cache was at work between the writes.
+    let calls = origin.calls() as u64;
+    assert!(
+        calls < ROUNDS * 4,
+        "{calls} calls: nothing was served from the cache"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_ends_after_a_post_is_not_stored_and_not_joined() {
+    const ROUNDS: usize = 200;
+    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
+    let origin = Origin::new(move |call, request: Asked| {
+        let feeds = feeds.clone();
+        async move {
+            if request.method() == Method::POST {
+                return Ok(with_directives("no-store", ""));
+            }
+            if call % 3 != 1 {
+                return Ok(fresh("new"));
+            }
+            let (feed, answer) = fed();
+            feeds.send(feed)?;
+            Ok(answer)
+        }
+    });
+    let cache = origin.cached();
+    for round in 0..ROUNDS {
+        // Calls 1, 2 and 3 of a round: the old GET, the POST, the new GET.
+        let path = format!("/{round}");
+        let mut old = fetch(&cache, get(&path)).await.into_body();
+        let feed = soon(fed_bodies.recv()).await.unwrap();
+        feed.data("o").await;
+        assert_eq!(chunk(&mut old).await.unwrap().unwrap(), "o");
+        fetch(&cache, request(Method::POST, &path)).await;
+        let finish = async {
+            feed.data("ld").await;
+            drop(feed);
+        };
+        let ask = async {
+            for _ in 0..round % 4 {
+                yield_now().await;
+            }
+            text(fetch(&cache, get(&path)).await).await
+        };
+        let (body, ()) = tokio::join!(ask, finish);
+        assert_eq!(body, "new");
+        assert_eq!(chunk(&mut old).await.unwrap().unwrap(), "ld");
+        assert!(soon(old.frame()).await.is_none());
+        assert_eq!(text(fetch(&cache, get(&path)).await).await, "new");
+    }
+    assert_eq!(origin.calls(), ROUNDS * 3);
+}
+
+#[tokio::test]
+async fn a_head_that_comes_after_a_post_is_not_shared_with_those_who_asked_later() {
+    let (gate, aboard) = (Count::new(), Count::new());
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |call, request: Asked| {
+            let gate = gate.clone();
+            async move {
+                if request.method() == Method::POST {
+                    return Ok(with_directives("no-store", ""));
+                }
+                if call == 1 {
+                    gate.reach(1).await;
+                    return Ok(fresh("old"));
+                }
+                Ok(fresh("new"))
+            }
+        }
+    });
+    let cache = origin.cached();
+    let before: Vec<_> = (0..5).map(|_| board(&cache, get("/"), &aboard)).collect();
+    aboard.reach(5).await;
+    fetch(&cache, request(Method::POST, "/")).await;
+    let after = send(&cache, get("/"));
+    assert_eq!(text(soon(after).await.unwrap().unwrap()).await, "new");
+    gate.add();
+    for request in before {
+        let answer = soon(request).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "old");
+    }
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "new");
+    assert_eq!(origin.calls(), 3);
+}

@@ -1,0 +1,10 @@
+//! Requests for the same thing at once: who asks the origin, who waits, and what each gets.
+
+mod bodies;
+mod crowds;
+mod invalidation;
+mod leaders;
+mod readiness;
+mod refresh;
+mod support;
+mod waits;

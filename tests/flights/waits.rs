@@ -1,0 +1,326 @@
+//! How long a request waits for another's, how many may, and which never do.
+
+use std::time::Duration;
+
+use cachewarp::{CacheLayer, CacheOutcome, Generated, Memory};
+use http::StatusCode;
+use tokio::time::{Instant, advance, sleep};
+use tower::Layer;
+
+use crate::support::{
+    Asked, Cache, Count, Feed, Origin, board, chunk, fed, fetch, fresh, full, get, get_with,
+    outcome, send, settle, soon, status, text, with_directives,
+};
+
+const WAITERS: usize = 20;
+
+/// A cache whose requests wait for 5 seconds, and for 30 at the most.
+fn patient(origin: &Origin) -> Cache {
+    CacheLayer::builder()
+        .memory(Memory::with_capacity(1 << 20))
+        .wait_timeout(Duration::from_secs(5))
+        .origin_timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
+        .layer(origin.clone())
+}
+
+fn crowd(
+    cache: &Cache,
+    aboard: &Count,
+) -> Vec<tokio::task::JoinHandle<Result<crate::support::Cached, crate::support::BoxError>>> {
+    (0..=WAITERS)
+        .map(|_| board(cache, get("/"), aboard))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_takes_too_long_elects_one_more_leader_for_all() {
+    let origin = Origin::new(|call, _| async move {
+        if call == 1 {
+            sleep(Duration::from_secs(20)).await;
+        }
+        Ok(fresh(call.to_string()))
+    });
+    let cache = patient(&origin);
+    let aboard = Count::new();
+    let began = Instant::now();
+    let mut requests = crowd(&cache, &aboard).into_iter();
+    aboard.reach(WAITERS + 1).await;
+    let leader = requests.next().unwrap();
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(origin.calls(), 1);
+    for waiter in requests {
+        assert_eq!(text(soon(waiter).await.unwrap().unwrap()).await, "2");
+    }
+    assert_eq!(began.elapsed().as_secs(), 5);
+    assert_eq!(text(soon(leader).await.unwrap().unwrap()).await, "1");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_leader_may_still_be_the_one_that_answers() {
+    let origin = Origin::new(|call, _| async move {
+        let slow = if call == 1 { 8 } else { 20 };
+        sleep(Duration::from_secs(slow)).await;
+        Ok(fresh(call.to_string()))
+    });
+    let cache = patient(&origin);
+    let began = Instant::now();
+    let requests = crowd(&cache, &Count::new());
+    let mut answers = Vec::new();
+    for request in requests {
+        let body = text(soon(request).await.unwrap().unwrap()).await;
+        answers.push((body, began.elapsed().as_secs()));
+    }
+    let first = answers.iter().filter(|it| it.0 == "1").count();
+    assert_eq!(first, WAITERS, "all but the second leader: {answers:?}");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_leader_that_fails_leaves_the_hope_in_the_first() {
+    let origin = Origin::new(|call, _| async move {
+        if call > 1 {
+            return Ok(status(StatusCode::BAD_GATEWAY, ""));
+        }
+        sleep(Duration::from_secs(8)).await;
+        Ok(fresh("slow, but good"))
+    });
+    let cache = patient(&origin);
+    let mut good = 0;
+    for request in crowd(&cache, &Count::new()) {
+        let answer = soon(request).await.unwrap().unwrap();
+        good += usize::from(answer.status() == 200);
+    }
+    assert_eq!(good, WAITERS, "all but the second leader");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hard_timeout_ends_every_wait() {
+    let origin = Origin::new(|_, _| std::future::pending());
+    let cache = patient(&origin);
+    let began = Instant::now();
+    let mut statuses = Vec::new();
+    for request in crowd(&cache, &Count::new()) {
+        let answer = soon(request).await.unwrap().unwrap();
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses, [504; WAITERS + 1]);
+    assert_eq!(began.elapsed().as_secs(), 35, "the second leader's own");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test]
+async fn one_waiter_too_many_is_answered_at_once() {
+    let gate = Count::new();
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |_, _| {
+            let gate = gate.clone();
+            async move {
+                gate.reach(1).await;
+                Ok(fresh("for three"))
+            }
+        }
+    });
+    let cache = CacheLayer::builder()
+        .memory(Memory::with_capacity(1 << 20))
+        .max_waiters(2)
+        .build()
+        .unwrap()
+        .layer(origin.clone());
+    let aboard = Count::new();
+    let requests: Vec<_> = (0..3).map(|_| board(&cache, get("/"), &aboard)).collect();
+    aboard.reach(3).await;
+    let crowded = fetch(&cache, get("/")).await;
+    assert_eq!(crowded.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let reason = CacheOutcome::Generated(Generated::Crowded);
+    assert_eq!(outcome(&crowded), reason);
+    gate.add();
+    for request in requests {
+        let answer = soon(request).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "for three");
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_makes_room_for_another() {
+    let gate = Count::new();
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |_, _| {
+            let gate = gate.clone();
+            async move {
+                gate.reach(1).await;
+                Ok(fresh("for two"))
+            }
+        }
+    });
+    let cache = CacheLayer::builder()
+        .memory(Memory::with_capacity(1 << 20))
+        .max_waiters(1)
+        .build()
+        .unwrap()
+        .layer(origin.clone());
+    let leader = send(&cache, get("/"));
+    settle().await;
+    let leaving = send(&cache, get("/"));
+    settle().await;
+    leaving.abort();
+    settle().await;
+    let staying = send(&cache, get("/"));
+    settle().await;
+    gate.add();
+    for request in [leader, staying] {
+        let answer = soon(request).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "for two");
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+/// An origin whose answer to `first` is fed by hand, and which answers the rest at once.
+fn fed_first() -> (Origin, tokio::sync::mpsc::UnboundedReceiver<Feed>) {
+    let (feeds, fed_bodies) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Origin::new(move |call, request: Asked| {
+        let feeds = feeds.clone();
+        async move {
+            if call > 1 {
+                let who = request.headers().get("authorization");
+                let who = who.map_or("anonymous", |it| it.to_str().unwrap());
+                return Ok(with_directives("max-age=600", format!("for {who}")));
+            }
+            let (feed, answer) = fed();
+            feeds.send(feed)?;
+            Ok(answer)
+        }
+    });
+    (origin, fed_bodies)
+}
+
+#[tokio::test]
+async fn requests_with_credentials_or_no_store_never_wait() {
+    for (name, value, own) in [
+        ("authorization", "Basic YTpi", "Basic YTpi"),
+        ("cache-control", "no-store", "anonymous"),
+    ] {
+        let gate = Count::new();
+        let origin = Origin::new({
+            let gate = gate.clone();
+            move |call, request: Asked| {
+                let gate = gate.clone();
+                async move {
+                    if call == 1 {
+                        gate.reach(1).await;
+                        return Ok(fresh("for all"));
+                    }
+                    let who = request.headers().get("authorization");
+                    let who = who.map_or("anonymous", |it| it.to_str().unwrap());
+                    Ok(fresh(format!("for {who}")))
+                }
+            }
+        });
+        let cache = origin.cached();
+        let leader = send(&cache, get("/"));
+        settle().await;
+        let answer = fetch(&cache, get_with("/", name, value)).await;
+        assert_eq!(text(answer).await, format!("for {own}"));
+        gate.add();
+        let answer = soon(leader).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "for all");
+        assert_eq!(origin.calls(), 2);
+    }
+}
+
+#[tokio::test]
+async fn requests_with_credentials_or_no_store_share_what_has_landed_and_may_be_shared() {
+    for (name, value) in [
+        ("authorization", "Basic YTpi"),
+        ("cache-control", "no-store"),
+    ] {
+        let (origin, mut feeds) = fed_first();
+        let cache = origin.cached();
+        let mut leader = fetch(&cache, get("/")).await.into_body();
+        let feed = soon(feeds.recv()).await.unwrap();
+        feed.data("shared").await;
+        assert_eq!(chunk(&mut leader).await.unwrap().unwrap(), "shared");
+        let late = fetch(&cache, get_with("/", name, value)).await;
+        assert!(matches!(outcome(&late), CacheOutcome::Collapsed { .. }));
+        drop(feed);
+        assert_eq!(text(late).await, "shared");
+        assert_eq!(origin.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_request_with_credentials() {
+    let gate = Count::new();
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |call, _| {
+            let gate = gate.clone();
+            async move {
+                if call == 1 {
+                    gate.reach(1).await;
+                    return Ok(with_directives("max-age=600", "for one"));
+                }
+                Ok(fresh("for all"))
+            }
+        }
+    });
+    let cache = origin.cached();
+    let credentials = send(&cache, get_with("/", "authorization", "Basic YTpi"));
+    settle().await;
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "for all");
+    gate.add();
+    let answer = soon(credentials).await.unwrap().unwrap();
+    assert_eq!(text(answer).await, "for one");
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "for all");
+    assert_eq!(origin.calls(), 2);
+}
+
+/// What arrived before a request asked for validation is no validation.
+#[tokio::test(start_paused = true)]
+async fn a_request_for_validation_shares_what_comes_later_and_not_what_came_before() {
+    let (origin, mut feeds) = fed_first();
+    let cache = origin.cached();
+    let mut leader = fetch(&cache, get("/")).await.into_body();
+    let feed = soon(feeds.recv()).await.unwrap();
+    feed.data("old").await;
+    assert_eq!(chunk(&mut leader).await.unwrap().unwrap(), "old");
+    advance(Duration::from_secs(30)).await;
+    let reload = fetch(&cache, get_with("/", "cache-control", "no-cache")).await;
+    assert_eq!(text(reload).await, "for anonymous");
+    assert_eq!(origin.calls(), 2);
+
+    let gate = Count::new();
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |_, _| {
+            let gate = gate.clone();
+            async move {
+                gate.reach(1).await;
+                let mut answer = fresh("");
+                *answer.body_mut() = full("validated");
+                Ok(answer)
+            }
+        }
+    });
+    let cache = origin.cached();
+    let aboard = Count::new();
+    let reloads: Vec<_> = (0..10)
+        .map(|_| {
+            let request = get_with("/", "cache-control", "no-cache");
+            board(&cache, request, &aboard)
+        })
+        .collect();
+    aboard.reach(10).await;
+    gate.add();
+    for reload in reloads {
+        let answer = soon(reload).await.unwrap().unwrap();
+        assert_eq!(text(answer).await, "validated");
+    }
+    assert_eq!(origin.calls(), 1);
+}

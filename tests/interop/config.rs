@@ -1,0 +1,239 @@
+//! The settings: each refusal names its setting and the value, and layers over one cache may differ.
+
+use std::time::Duration;
+
+use cachewarp::{
+    AgePolicy, CacheBuilder, CacheLayer, ConditionalMiss, ConfigError, DuplicatePolicy,
+    ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics, KeyExtension, Keying,
+    LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective, SMaxagePolicy,
+    SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// One more than the longest span, in seconds.
+const TOO_LONG: Duration = Duration::from_secs((1 << 31) + 1);
+
+/// A setting, a value it refuses as the error shows it, and the call that sets it.
+type Refused = (&'static str, &'static str, fn(CacheBuilder) -> CacheBuilder);
+
+/// A setting, and a call that sets it to something unusual that it takes.
+type Taken = (&'static str, fn(CacheBuilder) -> CacheBuilder);
+
+const REFUSED: &[Refused] = &[
+    ("cache_status", "two words", |c| c.cache_status("two words")),
+    ("cache_status", "", |c| c.cache_status("")),
+    ("credential_headers", "x y", |c| {
+        c.credential_headers(["x-key", "x y"])
+    }),
+    ("default_authority", "a b", |c| c.default_authority("a b")),
+    ("default_authority", "", |c| c.default_authority("")),
+    ("default_scheme", "ht tp", |c| c.default_scheme("ht tp")),
+    ("default_scheme", "", |c| c.default_scheme("")),
+    ("fill_timeout", "0ns", |c| c.fill_timeout(Duration::ZERO)),
+    ("fill_timeout", "2147483649s", |c| c.fill_timeout(TOO_LONG)),
+    ("fill_window", "0", |c| c.fill_window(0)),
+    ("heuristics", "101", |c| {
+        c.heuristics(Heuristics {
+            percent: 101,
+            ..Heuristics::default()
+        })
+    }),
+    ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
+    ("key_headers", "", |c| c.key_headers([""])),
+    ("max_entry_bytes", "1048577", |c| c.max_entry_bytes(MIB + 1)),
+    ("max_stale", "2147483649s", |c| c.max_stale(TOO_LONG)),
+    ("max_variants", "0", |c| c.max_variants(0)),
+    ("max_variants", "1025", |c| c.max_variants(1025)),
+    ("max_vary_names", "257", |c| c.max_vary_names(257)),
+    ("max_waiters", "0", |c| c.max_waiters(0)),
+    ("memory", "0", |c| c.memory(Memory::with_capacity(0))),
+    ("origin_timeout", "0ns", |c| {
+        c.origin_timeout(Duration::ZERO)
+    }),
+    ("origin_timeout", "2147483649s", |c| {
+        c.origin_timeout(TOO_LONG)
+    }),
+    ("reader_stall", "0ns", |c| c.reader_stall(Duration::ZERO)),
+    ("reader_stall", "2147483649s", |c| c.reader_stall(TOO_LONG)),
+    ("refresh_pause", "2147483649s", |c| {
+        c.refresh_pause(TOO_LONG)
+    }),
+    ("targets", "CDN Cache-Control", |c| {
+        c.targets(["CDN Cache-Control"])
+    }),
+    ("uncacheable_for", "2147483649s", |c| {
+        c.uncacheable_for(TOO_LONG)
+    }),
+    ("wait_timeout", "0ns", |c| c.wait_timeout(Duration::ZERO)),
+    ("wait_timeout", "2147483649s", |c| c.wait_timeout(TOO_LONG)),
+];
+
+const TAKEN: &[Taken] = &[
+    ("age", |c| c.age(AgePolicy::AgeFieldOnly)),
+    ("cache_status", |c| c.cache_status("a.test:8080")),
+    ("clock", |c| c.clock(SystemClock::new())),
+    ("conditional_miss", |c| {
+        c.conditional_miss(ConditionalMiss::Fill)
+    }),
+    ("credential_headers", |c| {
+        c.credential_headers(["x-api-key"])
+    }),
+    ("default_authority", |c| c.default_authority("[::1]:80")),
+    ("default_scheme", |c| c.default_scheme("https")),
+    ("duplicates", |c| c.duplicates(DuplicatePolicy::First)),
+    ("error_statuses", |c| {
+        c.error_statuses(ErrorStatusPolicy::Refuse)
+    }),
+    ("executor", |c| c.executor(|task: Task| drop(task))),
+    ("fill_timeout", |c| c.fill_timeout(Duration::from_nanos(1))),
+    ("fill_window", |c| c.fill_window(u64::MAX)),
+    ("forwarded", |c| c.forwarded(ForwardedPolicy::Trusted)),
+    ("head_updates", |c| c.head_updates(HeadUpdates::Off)),
+    ("heuristics", |c| {
+        c.heuristics(Heuristics {
+            percent: 100,
+            cap: u32::MAX,
+            public: u32::MAX,
+        })
+    }),
+    ("ignore_request_directives", |c| {
+        c.ignore_request_directives([RequestDirective::NoCache, RequestDirective::NoStore])
+    }),
+    ("keep_stale", |c| c.keep_stale(Duration::ZERO)),
+    ("key", |c| {
+        c.key(|_: &http::request::Parts, _: &mut KeyExtension<'_>| Keying::Bypass)
+    }),
+    ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
+    ("language_order", |c| c.language_order(LanguageOrder::Sort)),
+    ("max_entry_bytes", |c| c.max_entry_bytes(0)),
+    ("max_refreshes", |c| c.max_refreshes(0)),
+    ("max_refreshes", |c| c.max_refreshes(usize::MAX)),
+    ("max_stale", |c| c.max_stale(Duration::ZERO)),
+    ("max_variants", |c| c.max_variants(1024)),
+    ("max_vary_names", |c| c.max_vary_names(0)),
+    ("max_waiters", |c| c.max_waiters(usize::MAX)),
+    ("memory", |c| c.memory(Memory::with_capacity(2 * MIB))),
+    ("namespace", |c| c.namespace("\u{fc} \0 anything")),
+    ("on_abandoned", |c| c.on_abandoned(OnAbandoned::Discard)),
+    ("origin_timeout", |c| {
+        c.origin_timeout(Duration::from_secs(1 << 31))
+    }),
+    ("range_miss", |c| c.range_miss(RangeMiss::Fill)),
+    ("reader_stall", |c| c.reader_stall(Duration::from_nanos(1))),
+    ("refresh_pause", |c| c.refresh_pause(Duration::ZERO)),
+    ("rfc_literal", CacheBuilder::rfc_literal),
+    ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
+    ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),
+    ("stale_if_error", |c| c.stale_if_error(Duration::MAX)),
+    ("stale_while_revalidate", |c| {
+        c.stale_while_revalidate(Duration::MAX)
+    }),
+    ("targets", |c| c.targets(["CDN-Cache-Control"])),
+    ("ttl", |c| c.ttl(FixedTtl::new(Duration::MAX))),
+    ("uncacheable_for", |c| c.uncacheable_for(Duration::ZERO)),
+    ("vary_credentials", |c| {
+        c.vary_credentials(VaryCredentials::Store)
+    }),
+    ("wait_timeout", |c| c.wait_timeout(Duration::from_nanos(1))),
+    ("without_cache_status", CacheBuilder::without_cache_status),
+    ("without_x_cache", CacheBuilder::without_x_cache),
+];
+
+/// The settings that only a new cache can take.
+const FIXED: &[&str] = &["clock", "max_refreshes", "max_waiters", "memory"];
+
+fn builder() -> CacheBuilder {
+    CacheLayer::builder().memory(Memory::with_capacity(MIB))
+}
+
+#[test]
+fn a_refusal_names_the_setting_and_the_value() {
+    for (setting, value, set) in REFUSED {
+        let Err(error) = set(builder()).build() else {
+            panic!("{setting} took {value:?}");
+        };
+        let (named, shown) = match &error {
+            ConfigError::Malformed { setting, value } => (*setting, value.clone()),
+            ConfigError::OutOfRange { setting, value, .. } => (*setting, value.clone()),
+            other => panic!("{setting} = {value}: {other:?}"),
+        };
+        assert_eq!((named, &*shown), (*setting, *value));
+        let text = error.to_string();
+        assert!(text.contains(&format!("`{setting}`")), "{text}");
+        assert!(text.contains(value), "{text}");
+    }
+}
+
+#[test]
+fn everything_else_is_taken() {
+    for (setting, set) in TAKEN {
+        if let Err(error) = set(builder()).build() {
+            panic!("{setting}: {error}");
+        }
+    }
+    builder().build().unwrap();
+}
+
+#[test]
+fn a_layer_over_an_existing_cache_takes_all_but_what_the_cache_itself_has() {
+    let cache = builder().build().unwrap();
+    for (setting, set) in TAKEN {
+        let fixed = FIXED.contains(setting);
+        match cache.with(set) {
+            Ok(_) => assert!(!fixed, "{setting} changed"),
+            Err(error) => {
+                assert!(fixed, "{setting}: {error}");
+                assert_eq!(error, ConfigError::Fixed { setting });
+                assert!(error.to_string().contains(&format!("`{setting}`")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_layer_over_an_existing_cache_refuses_what_a_new_one_refuses() {
+    let cache = builder().build().unwrap();
+    for (setting, value, set) in REFUSED {
+        let Err(error) = cache.with(set) else {
+            panic!("{setting} took {value:?}");
+        };
+        if FIXED.contains(setting) {
+            assert_eq!(error, ConfigError::Fixed { setting });
+        } else {
+            let new = set(builder()).build().map(|_| ()).unwrap_err();
+            assert_eq!(error, new, "{setting} = {value}");
+        }
+    }
+}
+
+/// The default of one setting may not make the value of another refused.
+#[test]
+fn no_capacity_is_too_large_for_the_defaults() {
+    for capacity in [1, MIB, 16 << 30, (16 << 30) + 4, 1 << 40, u64::MAX] {
+        let memory = Memory::with_capacity(capacity);
+        if let Err(error) = CacheLayer::builder().memory(memory).build() {
+            panic!("{capacity} bytes: {error}");
+        }
+    }
+}
+
+/// Whoever adds a setter decides here whether it refuses anything.
+#[test]
+fn the_tables_have_every_setter() {
+    let source = include_str!("../../src/builder.rs");
+    let setters: Vec<&str> = source
+        .split("pub fn ")
+        .skip(1)
+        .filter_map(|item| {
+            let (signature, _) = item.split_once('{')?;
+            let name = signature.split(['<', '(']).next()?;
+            signature.contains("mut self").then_some(name)
+        })
+        .collect();
+    assert!(setters.len() > 30, "found only {setters:?}");
+    for setter in setters {
+        let known = TAKEN.iter().any(|(setting, _)| *setting == setter);
+        assert!(known, "{setter} is in no table");
+    }
+}

@@ -1,0 +1,15 @@
+//! The layer among its neighbours: axum, hyper, tonic, WebSocket, raw sockets, and its own builder.
+
+mod bodies;
+mod compression;
+mod config;
+mod connections;
+mod fields;
+mod grpc;
+mod malformed;
+mod metrics;
+mod protocols;
+mod router;
+mod streams;
+mod support;
+mod types;

@@ -1,0 +1,146 @@
+//! The metrics, as a recorder sees them.
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use cachewarp::{CacheLayer, Memory};
+use http::{Request, Response, StatusCode};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::support::{asking, call, fresh, get, settle, with};
+
+/// What is done, the request that does it, and what moves.
+type Step = (&'static str, Request<Body>, &'static [(&'static str, u64)]);
+
+/// What was counted since the last look, without what stood still.
+fn moved(snapshotter: &Snapshotter) -> HashMap<String, u64> {
+    let snapshot = snapshotter.snapshot().into_vec();
+    let counters = snapshot.into_iter().filter_map(|(key, _, _, value)| {
+        let labels = key
+            .key()
+            .labels()
+            .map(|label| format!("/{}", label.value()));
+        let name = key.key().name().strip_prefix("cachewarp_")?;
+        match value {
+            DebugValue::Counter(count) if count > 0 => {
+                Some((format!("{name}{}", labels.collect::<String>()), count))
+            }
+            _ => None,
+        }
+    });
+    counters.collect()
+}
+
+fn counts(expected: &[(&str, u64)]) -> HashMap<String, u64> {
+    let counts = expected
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count));
+    counts.collect()
+}
+
+#[tokio::test]
+async fn every_counter_moves_with_what_it_counts() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    // For this thread, on which everything here runs.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+
+    let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
+    let service = cache.layer(service_fn(async |request: Request<Body>| {
+        match request.uri().path() {
+            "/broken" => Err("broken"),
+            "/stale" => {
+                let mut response = Response::new(Body::from("text"));
+                let field = http::HeaderValue::from_static;
+                let headers = response.headers_mut();
+                headers.insert("cache-control", field("max-age=0, stale-if-error=60"));
+                headers.insert("etag", field("\"v1\""));
+                if request.headers().contains_key("x-break") {
+                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                } else if request.headers().contains_key("if-none-match") {
+                    *response.status_mut() = StatusCode::NOT_MODIFIED;
+                }
+                Ok(response)
+            }
+            _ => Ok(fresh("text")),
+        }
+    }));
+    let steps: [Step; 8] = [
+        (
+            "a miss",
+            get("/text"),
+            &[
+                ("origin_calls_total", 1),
+                ("requests_total/miss", 1),
+                ("stored_total", 1),
+            ],
+        ),
+        ("a hit", get("/text"), &[("requests_total/hit", 1)]),
+        (
+            "a write",
+            asking("PUT", "/text"),
+            &[("invalidations_total", 1), ("requests_total/bypassed", 1)],
+        ),
+        (
+            "a miss that can be validated",
+            get("/stale"),
+            &[
+                ("origin_calls_total", 1),
+                ("requests_total/miss", 1),
+                ("stored_total", 1),
+            ],
+        ),
+        (
+            "a validation",
+            get("/stale"),
+            &[
+                ("origin_calls_total", 1),
+                ("requests_total/revalidated", 1),
+                ("stored_total", 1),
+            ],
+        ),
+        (
+            "an error covered by a stale response",
+            with(get("/stale"), "x-break", b""),
+            &[
+                ("origin_calls_total", 1),
+                ("origin_failures_total", 1),
+                ("requests_total/stale", 1),
+            ],
+        ),
+        (
+            "an answer of the cache's own",
+            with(get("/none"), "cache-control", b"only-if-cached"),
+            &[("requests_total/generated", 1)],
+        ),
+        (
+            "a bypass",
+            with(get("/text"), "x-http-method-override", b"PUT"),
+            &[("requests_total/bypassed", 1)],
+        ),
+    ];
+    for (step, request, expected) in steps {
+        call(&service, request).await;
+        settle(&cache).await;
+        assert_eq!(moved(&snapshotter), counts(expected), "{step}");
+    }
+    let failed = service.clone().oneshot(get("/broken")).await;
+    assert_eq!(failed.map(|_| ()), Err("broken"));
+    settle(&cache).await;
+    let expected = counts(&[("origin_calls_total", 1), ("origin_failures_total", 1)]);
+    assert_eq!(moved(&snapshotter), expected, "an error");
+}
+
+#[tokio::test]
+async fn the_handle_has_the_figures_of_the_moment() {
+    let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
+    let service = cache.layer(service_fn(async |_: Request<Body>| {
+        Ok::<_, std::convert::Infallible>(fresh("text"))
+    }));
+    let handle = cache.handle();
+    call(&service, get("/text")).await;
+    settle(&cache).await;
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
+}

@@ -1,0 +1,199 @@
+//! axum: a layer on a router, on its routes, and on routers nested in one another.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, response::IntoResponse, routing::get as on_get};
+use cachewarp::{CacheLayer, FixedTtl, Memory};
+use http::header::{CACHE_CONTROL, ETAG};
+
+use crate::support::{Calls, Reply, ask, asking, get, serve, settle, with};
+
+const TEXT: &str = "0123456789";
+
+fn cache() -> CacheLayer {
+    CacheLayer::new(Memory::with_capacity(1 << 20))
+}
+
+/// A handler of a text with an ETag, fresh for an hour.
+fn text(calls: &Calls) -> axum::routing::MethodRouter {
+    let calls = calls.clone();
+    on_get(move || {
+        calls.add();
+        async { ([(CACHE_CONTROL, "max-age=3600"), (ETAG, "\"v1\"")], TEXT) }
+    })
+}
+
+/// A handler that says nothing about caching.
+fn unlabelled(body: &'static str) -> axum::routing::MethodRouter {
+    on_get(move || async move { body })
+}
+
+fn assert_answer(reply: &Reply, status: u16, x_cache: &str, body: &str) {
+    let seen = (reply.status(), reply.x_cache(), &*reply.body);
+    assert_eq!(seen, (status, x_cache, body.as_bytes()));
+}
+
+#[tokio::test]
+async fn the_second_request_is_a_hit() {
+    let (cache, calls) = (cache(), Calls::default());
+    let app = Router::new().route("/text", text(&calls));
+    let address = serve(app.layer(cache.clone())).await;
+    assert_answer(&ask(address, get("/text")).await, 200, "MISS", TEXT);
+    settle(&cache).await;
+    let hit = ask(address, get("/text")).await;
+    assert_answer(&hit, 200, "HIT", TEXT);
+    assert_eq!(hit.field("age"), Some("0"));
+    assert_eq!(hit.field("content-length"), Some("10"));
+    assert_eq!(calls.count(), 1);
+}
+
+#[tokio::test]
+async fn conditions_ranges_and_head_are_answered_from_the_store() {
+    let (cache, calls) = (cache(), Calls::default());
+    let app = Router::new().route("/text", text(&calls));
+    let address = serve(app.layer(cache.clone())).await;
+    ask(address, get("/text")).await;
+    settle(&cache).await;
+
+    let not_modified = ask(address, with(get("/text"), "if-none-match", b"W/\"v1\"")).await;
+    assert_answer(&not_modified, 304, "HIT", "");
+    assert_eq!(not_modified.field("etag"), Some("\"v1\""));
+    let modified = ask(address, with(get("/text"), "if-none-match", b"\"v0\"")).await;
+    assert_answer(&modified, 200, "HIT", TEXT);
+
+    let part = ask(address, with(get("/text"), "range", b"bytes=2-4")).await;
+    assert_answer(&part, 206, "HIT", "234");
+    assert_eq!(part.field("content-range"), Some("bytes 2-4/10"));
+    let beyond = ask(address, with(get("/text"), "range", b"bytes=10-")).await;
+    assert_answer(&beyond, 416, "HIT", "");
+
+    let head = ask(address, asking("HEAD", "/text")).await;
+    assert_answer(&head, 200, "HIT", "");
+    assert_eq!(head.field("content-length"), Some("10"));
+    assert_eq!(calls.count(), 1);
+}
+
+/// axum runs the GET handler for HEAD, and takes the body off outside of `Router::layer`.
+#[tokio::test]
+async fn a_head_that_came_first_leaves_no_empty_response_behind() {
+    let (cache, calls) = (cache(), Calls::default());
+    let app = Router::new().route("/text", text(&calls));
+    for address in [
+        serve(app.clone().layer(cache.clone())).await,
+        serve(tower::Layer::layer(&cache.scope("around"), app)).await,
+    ] {
+        assert_answer(
+            &ask(address, asking("HEAD", "/text")).await,
+            200,
+            "MISS",
+            "",
+        );
+        settle(&cache).await;
+        assert_answer(&ask(address, get("/text")).await, 200, "MISS", TEXT);
+        settle(&cache).await;
+        assert_answer(&ask(address, get("/text")).await, 200, "HIT", TEXT);
+    }
+}
+
+#[tokio::test]
+async fn nested_routers_with_equal_inner_paths_do_not_collide() {
+    let cache = cache();
+    let inner = |body| {
+        let fresh = [(CACHE_CONTROL, "max-age=3600")];
+        let handler = on_get(move || async move { (fresh, body).into_response() });
+        Router::new().route("/item", handler).layer(cache.clone())
+    };
+    let app = Router::new()
+        .nest("/a", inner("of a"))
+        .nest("/b", inner("of b"));
+    let address = serve(app).await;
+    for (path, body) in [("/a/item", "of a"), ("/b/item", "of b")] {
+        assert_answer(&ask(address, get(path)).await, 200, "MISS", body);
+        settle(&cache).await;
+        assert_answer(&ask(address, get(path)).await, 200, "HIT", body);
+    }
+}
+
+#[tokio::test]
+async fn every_service_of_one_layer_shares_its_cache() {
+    let (cache, calls) = (cache(), Calls::default());
+    let per_route = Router::new()
+        .route("/text", text(&calls).layer(cache.clone()))
+        .route("/other", text(&calls).layer(cache.clone()));
+    let whole = Router::new().route("/text", text(&calls));
+    let per_route = serve(per_route).await;
+    let whole = serve(whole.layer(cache.clone())).await;
+
+    assert_answer(&ask(per_route, get("/text")).await, 200, "MISS", TEXT);
+    assert_answer(&ask(per_route, get("/other")).await, 200, "MISS", TEXT);
+    settle(&cache).await;
+    assert_answer(&ask(per_route, get("/text")).await, 200, "HIT", TEXT);
+    assert_answer(&ask(whole, get("/text")).await, 200, "HIT", TEXT);
+    assert_answer(&ask(whole, get("/other")).await, 200, "HIT", TEXT);
+    assert_eq!(calls.count(), 2);
+}
+
+#[tokio::test]
+async fn a_write_through_one_route_invalidates_what_another_stored() {
+    let (cache, calls) = (cache(), Calls::default());
+    let other = cache.with(|c| c.without_cache_status()).unwrap();
+    let reads = serve(Router::new().route("/text", text(&calls).layer(cache.clone()))).await;
+    let write = axum::routing::put(|| async { "done" });
+    let writes = serve(Router::new().route("/text", write.layer(other))).await;
+    ask(reads, get("/text")).await;
+    settle(&cache).await;
+    assert_eq!(ask(reads, get("/text")).await.x_cache(), "HIT");
+    let written = ask(writes, asking("PUT", "/text")).await;
+    assert_answer(&written, 200, "BYPASS", "done");
+    assert_eq!(ask(reads, get("/text")).await.x_cache(), "MISS");
+    assert_eq!(calls.count(), 2);
+}
+
+#[tokio::test]
+async fn routes_have_policies_of_their_own_over_one_cache() {
+    let plain = cache();
+    let hour = Duration::from_secs(3600);
+    let slow = plain.with(|c| c.ttl(FixedTtl::new(hour))).unwrap();
+    let app = Router::new()
+        .route("/slow", unlabelled("slow").layer(slow.clone()))
+        .route("/live", unlabelled("live").layer(plain.clone()));
+    let address = serve(app).await;
+    for path in ["/slow", "/live"] {
+        ask(address, get(path)).await;
+        settle(&plain).await;
+    }
+    assert_answer(&ask(address, get("/slow")).await, 200, "HIT", "slow");
+    assert_answer(&ask(address, get("/live")).await, 200, "MISS", "live");
+    // What one policy stored, another finds.
+    let others = serve(Router::new().route("/slow", unlabelled("?").layer(plain))).await;
+    assert_answer(&ask(others, get("/slow")).await, 200, "HIT", "slow");
+}
+
+#[tokio::test]
+async fn a_scope_sees_nothing_of_another() {
+    let cache = cache();
+    let routes = |name: &'static str| {
+        let fresh = [(CACHE_CONTROL, "max-age=3600")];
+        let handler = on_get(move || async move { (fresh, name) });
+        Router::new().route("/text", handler)
+    };
+    let public = serve(routes("public").layer(cache.clone())).await;
+    let admin = serve(routes("admin").layer(cache.scope("admin"))).await;
+    for (address, body) in [(public, "public"), (admin, "admin")] {
+        assert_answer(&ask(address, get("/text")).await, 200, "MISS", body);
+        settle(&cache).await;
+        assert_answer(&ask(address, get("/text")).await, 200, "HIT", body);
+    }
+}
+
+/// Fallbacks, extractors and bodies of axum's own come through as they are.
+#[tokio::test]
+async fn what_is_not_found_is_not_found() {
+    let cache = cache();
+    let app: Router = Router::new().route("/text", unlabelled(TEXT));
+    let address = serve(app.layer(cache)).await;
+    assert_eq!(ask(address, get("/nothing")).await.status(), 404);
+    let post = asking("POST", "/text").map(|_| Body::from("content"));
+    let refused = ask(address, post).await;
+    assert_eq!((refused.status(), refused.x_cache()), (405, "BYPASS"));
+}

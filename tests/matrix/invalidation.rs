@@ -1,0 +1,137 @@
+//! What HEAD and writes do to stored responses (RFC 9111 §4.3.5, §4.4).
+
+use std::sync::Arc;
+
+use crate::{
+    case::{case, play},
+    reply::{Gate, Reply, error, ok, second, status},
+    site::{Answer, Site},
+    step::at,
+};
+
+const A: &str = "\"a\"";
+
+fn tagged() -> Reply {
+    ok().cc("max-age=60").etag(A)
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_134_a_forwarded_head_speaks_of_the_stored_get() {
+    let head = |reply: Reply| {
+        let ask = at(10).method("HEAD").cc("no-cache").reply(reply).fwd();
+        case(tagged()).then(ask)
+    };
+    play([
+        head(ok().etag(A).cc("max-age=999").with("x-new", "1"))
+            .then(at(500).hit().age(490).has("x-new", "1")),
+        head(ok().etag("\"b\"").cc("max-age=999")).then(at(11).val(A)),
+        head(ok().etag(A).body("of another length")).then(at(11).val(A)),
+        head(status(404)).then(at(11).hit()).then(at(60).val(A)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_135_a_write_invalidates() {
+    let writes = [
+        ("POST", 200),
+        ("PUT", 302),
+        ("PATCH", 204),
+        ("M-SEARCH", 200),
+        ("DELETE", 202),
+    ];
+    let write = |(method, code): (&str, u16)| at(1).method(method).reply(status(code)).fwd();
+    play(writes.map(|it| {
+        case(ok().cc("max-age=60"))
+            .then(write(it))
+            .then(at(2).fwd())
+    }))
+    .await;
+    play(writes.map(|it| case(tagged()).then(write(it)).then(at(2).val(A)))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_136_what_is_no_successful_write_here_does_not() {
+    let first = || case(ok().cc("max-age=60"));
+    play([
+        first()
+            .then(at(1).method("POST").reply(error(500)).fwd())
+            .then(at(2).hit()),
+        first()
+            .then(at(1).method("POST").reply(status(404)).fwd())
+            .then(at(2).hit()),
+        first()
+            .then(at(1).method("OPTIONS").reply(second()).fwd())
+            .then(at(2).hit()),
+        first()
+            .then(at(1).uri("http://a.test/y").reply(second()).fwd())
+            .then(at(2).hit()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_137_a_write_invalidates_what_it_names_of_its_own_origin() {
+    let y = |seconds| at(seconds).uri("http://a.test/y");
+    let post = |field: &str, uri: &str| {
+        case(ok().cc("max-age=60"))
+            .first(|step| step.uri("http://a.test/y"))
+            .then(
+                at(1)
+                    .method("POST")
+                    .reply(status(201).with(field, uri))
+                    .fwd(),
+            )
+    };
+    play([
+        post("location", "/y").then(y(2).fwd()),
+        post("location", "http://A.test:80/y#part").then(y(2).fwd()),
+        post("content-location", "y").then(y(2).fwd()),
+        post("location", "//b.test/y").then(y(2).hit()),
+        post("location", "https://a.test/y").then(y(2).hit()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_138_what_was_invalidated_stands_in_for_no_error() {
+    play([case(ok().cc("max-age=60, stale-if-error=300").etag(A))
+        .then(at(1).method("POST").reply(ok()).fwd())
+        .then(at(2).reply(error(503)).val(A).status(503))])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_139_a_write_invalidates_all_variants() {
+    let reply = || ok().cc("max-age=60").with("vary", "x-v");
+    play([case(reply())
+        .asked("x-v", "1")
+        .then(at(0).send("x-v", "2").reply(reply()).fwd())
+        .then(at(1).send("x-v", "1").hit())
+        .then(at(1).send("x-v", "2").hit())
+        .then(at(2).method("DELETE").reply(status(204)).fwd())
+        .then(at(3).send("x-v", "1").fwd())
+        .then(at(3).send("x-v", "2").fwd())])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_140_what_was_fetched_before_a_write_is_not_stored_after_it() {
+    let site = Arc::new(Site::plain());
+    let gate = Gate::new();
+    site.origin.script([ok()
+        .cc("max-age=60")
+        .body("01234")
+        .chunked()
+        .then_hold(&gate)
+        .then("56789")]);
+    let answer = site.send(at(0).request()).await.unwrap();
+
+    let write = site.ask(at(0).method("POST").request());
+    assert_eq!(write.await.unwrap().status, 200);
+    gate.open();
+    assert_eq!(Answer::read(answer).await.body, "0123456789");
+    site.drain().await;
+
+    site.expect(at(1).fwd()).await;
+}

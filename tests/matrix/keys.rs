@@ -1,0 +1,127 @@
+//! Keys and variants (RFC 9111 §2, §4.1, RFC 9110 §4.2.3, §12.5).
+
+use http::Version;
+
+use crate::{
+    case::{Case, case, empty, play},
+    reply::{B1, B2, Reply, ok, second},
+    step::{Step, at},
+};
+
+fn varying(vary: &str) -> Reply {
+    ok().cc("max-age=60").with("vary", vary)
+}
+
+/// A response to a request with this field, which it varies on.
+fn selected_by(name: &str, value: &str) -> Case {
+    case(varying(name)).asked(name, value)
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_141_absent_is_not_empty() {
+    let first = || case(varying("x-v"));
+    play([
+        first().then(at(1).hit()),
+        first().then(at(1).send("x-v", "").fwd()),
+        first().then(at(1).send("x-v", "1").fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_142_variants_live_side_by_side() {
+    let one = |seconds| at(seconds).send("x-v", "1");
+    let two = |seconds| at(seconds).send("x-v", "2");
+    play([empty()
+        .then(one(0).reply(varying("x-v")).fwd())
+        .then(two(0).reply(varying("x-v").body(B2)).fwd())
+        .then(one(1).hit().body(B1))
+        .then(two(1).hit().body(B2))])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_143_the_order_of_codings_does_not_matter() {
+    play([selected_by("accept-encoding", "gzip, br")
+        .then(at(1).send("accept-encoding", "br,gzip;q=1.0").hit())])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_144_the_order_of_languages_does() {
+    let first = || selected_by("accept-language", "en, de");
+    play([
+        first().then(at(1).send("accept-language", "EN ,de").hit()),
+        first().then(at(1).send("accept-language", "de, en").fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_145_lines_of_a_field_are_one_value() {
+    let first = || selected_by("foo", "1, 2");
+    play([
+        first().then(at(1).send("foo", "1").send("foo", "2").hit()),
+        first().then(at(1).send("foo", "1,2").fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_146_a_new_variant_takes_the_place_of_those_its_request_selects() {
+    let ask = |seconds, y: &str| at(seconds).send("x", "1").send("y", y);
+    let replaced = || {
+        case(varying("x")).asked("x", "1").then(
+            ask(1, "2")
+                .cc("no-cache")
+                .reply(varying("x, y").body(B2))
+                .fwd(),
+        )
+    };
+    play([
+        replaced().then(ask(2, "2").hit().age(1).body(B2)),
+        replaced().then(ask(2, "3").fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_147_a_variant_ends_the_response_for_everyone() {
+    let german = at(1)
+        .send("accept-language", "de")
+        .cc("no-cache")
+        .reply(varying("accept-language").body(B2))
+        .fwd();
+    let replaced = || case(ok().cc("max-age=60")).then(german.clone());
+    play([
+        replaced().then(at(2).send("accept-language", "fr").fwd()),
+        replaced().then(at(2).fwd()),
+        replaced().then(at(2).send("accept-language", "de").hit().age(1).body(B2)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_148_every_part_of_a_uri_counts() {
+    let first = || case(ok().cc("max-age=60"));
+    let others = [
+        "https://a.test/x",
+        "http://b.test/x",
+        "http://a.test/x?",
+        "http://a.test/X",
+    ];
+    play([first().then(at(1).uri("http://A.TEST:80/x").hit())]).await;
+    play(others.map(|uri| first().then(at(1).uri(uri).reply(second()).fwd()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_149_both_versions_of_http_share_a_key() {
+    let one = |seconds| -> Step { at(seconds).uri("/x").send("host", "a.test") };
+    let two = |seconds| at(seconds).version(Version::HTTP_2);
+    let reply = || ok().cc("max-age=60");
+    play([
+        empty().then(one(0).reply(reply()).fwd()).then(two(1).hit()),
+        empty().then(two(0).reply(reply()).fwd()).then(one(1).hit()),
+    ])
+    .await;
+}

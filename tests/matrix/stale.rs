@@ -1,0 +1,194 @@
+//! Stale answers: while a refresh runs, and in place of errors (RFC 5861, RFC 9111 §4.2.4).
+
+use std::{sync::Arc, time::Duration};
+
+use cachewarp::{CacheOutcome, SMaxagePolicy, StaleReason};
+use futures_util::future::join_all;
+
+use crate::{
+    case::{case, play},
+    reply::{Gate, Reply, down, error, not_modified, ok, second, silence, status, unready},
+    site::{Site, settle},
+    step::{Step, at},
+};
+
+const A: &str = "\"a\"";
+
+fn tagged(cc: &str) -> Reply {
+    ok().cc(cc).etag(A)
+}
+
+fn refreshable() -> Reply {
+    tagged("max-age=60, stale-while-revalidate=30")
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_082_any_number_of_stale_answers_start_one_refresh() {
+    let site = Arc::new(Site::plain());
+    site.expect(at(0).reply(refreshable()).fwd()).await;
+    site.wait_until(75);
+    let gate = Gate::new();
+    site.origin.script([not_modified().etag(A).held(&gate)]);
+    let answers = (0..100).map(|_| site.ask(at(75).request()));
+    for answer in join_all(answers).await {
+        let answer = answer.unwrap();
+        let stale = CacheOutcome::Stale {
+            reason: StaleReason::WhileRevalidate,
+            ttl: -15,
+        };
+        assert_eq!(answer.outcome(), stale);
+        assert_eq!(answer.lines("age"), [b"75"]);
+        assert_eq!(answer.body, "0123456789");
+    }
+    settle().await;
+    let seen = site.origin.seen(1);
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].headers["if-none-match"], A);
+    gate.open();
+    site.drain().await;
+
+    play([
+        case(refreshable()).then(at(90).stale_and_refresh()),
+        case(refreshable()).then(at(91).val(A)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_083_a_failed_refresh_changes_nothing_and_is_not_repeated_at_once() {
+    play([case(refreshable())
+        .then(at(80).reply(error(500)).stale_and_refresh())
+        .then(at(81).stale_and_wait())
+        .then(at(86).reply(error(500)).stale_and_refresh())
+        .then(at(91).val(A))])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_084_a_refresh_makes_the_next_answer_a_hit() {
+    play([case(refreshable())
+        .then(
+            at(75)
+                .reply(not_modified().etag(A).cc("max-age=60"))
+                .stale_and_refresh(),
+        )
+        .then(at(80).hit().age(5))])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_085_stale_in_place_of_every_kind_of_failure() {
+    let failures = [
+        error(500),
+        error(502),
+        error(503),
+        error(504),
+        down(),
+        unready(),
+        silence(),
+    ];
+    play(failures.map(|failure| {
+        case(ok().cc("max-age=60, stale-if-error=300"))
+            .then(at(100).reply(failure).stale_on_error())
+    }))
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_086_other_statuses_are_answers() {
+    let passed_on = |code| {
+        case(ok().cc("max-age=60, stale-if-error=300")).then(at(100).reply(status(code)).fwd())
+    };
+    play([
+        passed_on(501).then(at(101).reply(error(503)).stale_on_error()),
+        passed_on(505).then(at(101).reply(error(503)).stale_on_error()),
+        passed_on(404).then(at(101).reply(error(503)).fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_087_the_last_second_of_the_window_counts() {
+    play([case(ok().cc("max-age=60, stale-if-error=300"))
+        .then(at(360).reply(error(503)).stale_on_error())
+        .then(at(361).reply(error(503)).fwd())])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_088_must_revalidate_shuts_the_window() {
+    let first = || case(ok().cc("max-age=60, stale-if-error=300, must-revalidate"));
+    play([
+        first().then(at(61).reply(error(503)).fwd()),
+        first().then(at(61).reply(down()).error()),
+        first().then(at(61).reply(silence()).refuse_after_asking()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_088b_the_window_beside_s_maxage_is_all_there_is() {
+    let first = || case(tagged("s-maxage=60, stale-while-revalidate=30"));
+    play([
+        first().then(at(61).cc("max-stale").stale_and_refresh()),
+        first().then(at(95).cc("max-stale").val(A)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_089_only_the_origin_opens_a_window_beside_s_maxage() {
+    play([
+        case(tagged("s-maxage=60, stale-while-revalidate=30")).then(at(61).stale_and_refresh()),
+        case(tagged("s-maxage=60, stale-while-revalidate=30"))
+            .set(|b| b.s_maxage(SMaxagePolicy::Strict))
+            .then(at(61).val(A)),
+        case(tagged("s-maxage=60"))
+            .set(|b| b.stale_while_revalidate(Duration::from_secs(30)))
+            .then(at(61).val(A)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_090_a_client_may_open_the_window() {
+    let ask = |at: Step| at.cc("stale-if-error=50").reply(error(502));
+    play([case(ok().cc("max-age=60"))
+        .then(ask(at(100)).stale_on_error())
+        .then(ask(at(111)).fwd())])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_091_a_disconnected_cache_serves_nothing_stale_of_its_own_accord() {
+    play([case(ok().cc("max-age=60")).then(at(61).reply(down()).error())]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_092_both_windows_begin_where_freshness_ends() {
+    let first = || case(ok().cc("max-age=30, stale-while-revalidate=60, stale-if-error=600"));
+    play([
+        first().then(at(90).reply(error(503)).stale_and_refresh()),
+        first()
+            .then(at(91).reply(error(503)).stale_on_error())
+            .then(at(630).reply(error(503)).stale_on_error())
+            .then(at(631).reply(error(503)).fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_185_one_who_insists_on_validation_gets_the_error() {
+    let first = || case(ok().cc("max-age=60, stale-if-error=60"));
+    play([
+        first().then(at(70).cc("no-cache").reply(error(503)).fwd()),
+        first().then(
+            at(70)
+                .cc("no-cache, stale-if-error=60")
+                .reply(error(503))
+                .stale_on_error(),
+        ),
+        first().then(at(70).cc("max-age=0").reply(second().status(503)).fwd()),
+    ])
+    .await;
+}
