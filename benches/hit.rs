@@ -6,6 +6,12 @@
 #[path = "floor.rs"]
 mod floor;
 #[path = "peers/src/work.rs"]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "the public module of another crate, of which this one uses a part"
+)]
 mod work;
 
 use std::{
@@ -191,7 +197,11 @@ fn timed(side: &mut Side<impl FnMut(Request<Full<Bytes>>)>) -> f64 {
     start.elapsed().as_nanos() as f64 / HITS as f64
 }
 
-criterion_group!(benches, hit);
+criterion_group! {
+    name = benches;
+    config = Criterion::default();
+    targets = hit
+}
 
 fn main() {
     if std::env::var_os("RATIO_ONLY").is_none() {

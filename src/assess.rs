@@ -7,7 +7,7 @@ use http_body::Body;
 
 use crate::{
     asked::Asked,
-    config::Config,
+    config::{Config, NoStore},
     entry::{Arrival, Entry, Head},
     fetch::Errand,
     layer::Cache,
@@ -89,6 +89,9 @@ pub(crate) fn assess(
         DefaultLifetime::Refused => own,
     };
     let (verdict, omitted) = match storable::storable(&exchange(&freshness), rules) {
+        _ if response.extensions.get::<NoStore>().is_some() => {
+            (Verdict::Refuse(NotStored::Extension), Default::default())
+        }
         Storable::Store(omitted) => (Verdict::Store, omitted),
         Storable::Refuse(reason) => (Verdict::Refuse(reason), Default::default()),
     };

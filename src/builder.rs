@@ -481,7 +481,9 @@ impl CacheBuilder {
         config.rules.targets = names("targets", self.targets)?;
         config.rules.credential_headers = names("credential_headers", self.credential_headers)?;
         config.key_headers = names("key_headers", self.key_headers)?;
-        let max_body = self.max_entry_bytes.unwrap_or(capacity / 4);
+        let max_body = self
+            .max_entry_bytes
+            .unwrap_or_else(|| default_max_entry(capacity));
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
         check(&config, capacity)?;
@@ -507,7 +509,7 @@ impl CacheBuilder {
     /// The layer over `memory` with every other setting at its default, which needs no check.
     pub(crate) fn build_default(memory: Memory) -> CacheLayer {
         let mut config = Self::new().config;
-        let max_body = (memory.capacity() / 4).min(u64::from(u32::MAX));
+        let max_body = default_max_entry(memory.capacity());
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
         let shared = Shared::new(memory, Arc::new(SystemClock::new()), 16_384, 256);
@@ -541,6 +543,11 @@ pub enum RequestDirective {
     OnlyIfCached,
 }
 
+/// A quarter of the memory tier, below the 4 GiB that an entry can measure.
+fn default_max_entry(capacity: u64) -> u64 {
+    (capacity / 4).min(u64::from(u32::MAX))
+}
+
 fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     config
         .default_authority
@@ -549,7 +556,10 @@ fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     config
         .default_scheme
         .parse::<http::uri::Scheme>()
-        .map_err(|_| malformed("default_scheme", &config.default_scheme))?;
+        .ok()
+        // `http` takes the empty text for a scheme.
+        .filter(|scheme| !scheme.as_str().is_empty())
+        .ok_or_else(|| malformed("default_scheme", &config.default_scheme))?;
     if let Some(name) = &config.status.cache_status
         && !is_sf_token(name)
     {

@@ -63,3 +63,16 @@ pub enum RangeMiss {
     /// A full response, which is stored and then cut.
     Fill,
 }
+
+/// A response extension that keeps a response from being stored, whatever its fields say.
+///
+/// For services that know what no field can tell: that the end of this body may be missing, or
+/// that this answer was made for one client.
+///
+/// ```
+/// # use http::Response;
+/// let mut response = Response::new("for your eyes only");
+/// response.extensions_mut().insert(cachewarp::NoStore);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore;

@@ -380,8 +380,8 @@ impl Cache {
         let fresh = Arc::new(entry.with_head(&assessment.head, &shared.shapes));
         let flown = match assessment.verdict {
             Verdict::Store => {
-                self.replace_selected(errand, Some(Arc::clone(&fresh)))
-                    .await;
+                self.swap(errand, entry, Some(Arc::clone(&fresh))).await;
+                shared.metrics().stored.increment(1);
                 Flown::Entry(Arc::clone(&fresh))
             }
             // For this client alone: others would not have been given it.

@@ -619,3 +619,6 @@ impl Body for FillReader {
         Self::poll_frame(self.get_mut(), cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,9 @@ impl<S> Road<S> {
     {
         let shared = Arc::clone(&self.cache.shared);
         let hash = errand.asked.key.hash();
-        if self.cache.part(&errand) == Part::Late && !self.cache.is_uncacheable(&errand)
+        // The answer to these would not be stored: the next request for all will do better.
+        if errand.asked.is_head()
+            || is_private(&errand)
             || shared.paused.contains(hash, shared.clock.monotonic())
         {
             return;
@@ -149,12 +151,14 @@ impl<S> Road<S> {
         };
         let executor = Arc::clone(&self.cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
-            let fetched = self.cache.fetch(self.inner, &errand, Q::default()).await;
-            if matches!(fetched.flown, Flown::Failed(_)) {
+            let fetching = AssertUnwindSafe(self.cache.fetch(self.inner, &errand, Q::default()));
+            let fetched = fetching.catch_unwind().await;
+            if !matches!(&fetched, Ok(it) if !matches!(it.flown, Flown::Failed(_))) {
                 let Cache { shared, config } = &self.cache;
                 let now = shared.clock.monotonic();
                 shared.paused.set(hash, now, config.refresh_pause);
             }
+            let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
             leader.land(fetched.flown);
             // Nobody reads this answer, which is fetched to be stored.
             drop(fetched.answer);
@@ -412,8 +416,7 @@ impl Cache {
         let own_question = errand.selected.is_none()
             && (facts.conditional() && config.conditional_miss == ConditionalMiss::Forward
                 || facts.range() && config.range_miss == RangeMiss::Forward);
-        let private = facts.credentials() || errand.asked.directives.no_store;
-        if own_question || private || self.is_uncacheable(errand) {
+        if own_question || is_private(errand) || self.is_uncacheable(errand) {
             Part::Late
         } else {
             Part::Any
@@ -433,6 +436,11 @@ impl Cache {
             respond::generated(self, reason)
         })
     }
+}
+
+/// Whether the answer to a request is its own, because of what it carries or asks for.
+fn is_private(errand: &Errand) -> bool {
+    errand.asked.facts.credentials() || errand.asked.directives.no_store
 }
 
 /// The landing of a flight, if there is one to wait for.

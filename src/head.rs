@@ -14,7 +14,7 @@ use crate::{
     layer::Cache,
     semantics::{
         decide::{Outcome, Standing},
-        storable::NotStored,
+        storable::{NotStored, Side},
         validate::{self, HeadUpdate},
     },
     service::Inner,
@@ -79,8 +79,8 @@ impl Cache {
             HeadUpdate::Keep => {}
             HeadUpdate::Invalidate => {
                 stored.standing = Standing::Invalidated;
-                self.swap(errand, entry, entry.with_head(&stored, &shared.shapes))
-                    .await;
+                let flagged = Arc::new(entry.with_head(&stored, &shared.shapes));
+                self.swap(errand, entry, Some(flagged)).await;
             }
             HeadUpdate::Update => {
                 let mut merged = Response::new(()).into_parts().0;
@@ -91,9 +91,14 @@ impl Cache {
                 let mut as_get = errand.clone();
                 as_get.asked.parts.method = Method::GET;
                 let assessment = assess::assess(self, &as_get, &merged, at);
-                if assessment.verdict == Verdict::Store {
-                    let updated = entry.with_head(&assessment.head, &shared.shapes);
-                    self.swap(errand, entry, updated).await;
+                match assessment.verdict {
+                    Verdict::Store => {
+                        let updated = entry.with_head(&assessment.head, &shared.shapes);
+                        self.swap(errand, entry, Some(Arc::new(updated))).await;
+                    }
+                    // It says nothing about what others may have.
+                    Verdict::Refuse(reason) if reason.side() == Side::Request => {}
+                    Verdict::Refuse(_) => self.swap(errand, entry, None).await,
                 }
             }
         }

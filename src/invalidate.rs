@@ -27,7 +27,8 @@ pub(crate) struct Forwarding {
     cache: Cache,
     method: Method,
     outcome: CacheOutcome,
-    write: Option<Write>,
+    /// Boxed, so that what other requests carry stays small.
+    write: Option<Box<Write>>,
 }
 
 impl Forwarding {
@@ -44,7 +45,7 @@ impl Forwarding {
         Self {
             write: match safety {
                 Safety::Safe => None,
-                Safety::Unsafe => Write::new(cache, parts),
+                Safety::Unsafe => Write::new(cache, parts).map(Box::new),
             },
             ..Self::new(cache, parts, CacheOutcome::Forwarded)
         }

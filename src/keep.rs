@@ -87,32 +87,33 @@ impl Cache {
             .set(metrics.budget.used() as f64);
     }
 
-    /// Puts `new` in the place of the one variant `old`, if that is still stored.
-    pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Entry) {
+    /// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
+    /// no longer stored: what took its place is more recent.
+    pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Option<Arc<Entry>>) {
         let Cache { shared, config } = self.clone();
         let resource_hash = errand.asked.key.resource_hash();
         let generation = errand.generation;
-        let (old, new) = (Arc::clone(old), Arc::new(new));
+        let old = Arc::clone(old);
         let fence = Arc::clone(&shared);
         let change: Change = Box::new(move |stored| {
-            let Some(stored) = stored else {
-                return Update::Keep;
-            };
-            if fence.generations.current(resource_hash) != generation {
+            let variants = stored.map_or(&[][..], Resource::variants);
+            let is_old = |entry: &Arc<Entry>| Arc::ptr_eq(entry, &old);
+            if fence.generations.current(resource_hash) != generation
+                || !variants.iter().any(is_old)
+            {
                 return Update::Keep;
             }
-            let swapped = stored
-                .variants()
+            let swapped = variants
                 .iter()
-                .map(|entry| {
-                    Arc::clone(if Arc::ptr_eq(entry, &old) {
-                        &new
+                .filter_map(|entry| {
+                    if is_old(entry) {
+                        new.clone()
                     } else {
-                        entry
-                    })
+                        Some(Arc::clone(entry))
+                    }
                 })
                 .collect();
-            Resource::new(swapped, config.max_variants).map_or(Update::Keep, Update::Replace)
+            Resource::new(swapped, config.max_variants).map_or(Update::Remove, Update::Replace)
         });
         if shared
             .store

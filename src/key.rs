@@ -118,21 +118,22 @@ impl<'a> Target<'a> {
 impl KeyBuf {
     /// The key of the GET resource that `target` names, without further dimensions.
     pub(crate) fn new(target: Target<'_>) -> Self {
+        let authority = without_default_port(target.authority, target.scheme);
+        // An empty path means the same as `/` (RFC 9110 §4.2.3).
+        let root: &[u8] = if target.path_and_query.starts_with('/') {
+            b""
+        } else {
+            b"/"
+        };
         let mut buf = Self {
             bytes: SmallVec::new(),
             resource_len: 0,
         };
         buf.push(target.namespace.as_bytes());
         buf.push_lowercase(target.scheme.as_bytes());
-        buf.push_lowercase(without_default_port(target.authority, target.scheme));
-        // An empty path means the same as `/` (RFC 9110 §4.2.3).
-        let root = if target.path_and_query.starts_with('/') {
-            ""
-        } else {
-            "/"
-        };
+        buf.push_lowercase(authority);
         buf.push_len(root.len() + target.path_and_query.len());
-        buf.bytes.extend_from_slice(root.as_bytes());
+        buf.bytes.extend_from_slice(root);
         buf.bytes
             .extend_from_slice(target.path_and_query.as_bytes());
         buf.resource_len = buf.bytes.len();
@@ -283,10 +284,6 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-
     pub(crate) fn heap_bytes(&self) -> usize {
         self.bytes.len()
     }

@@ -43,7 +43,7 @@ mod ttl;
 pub use self::{
     body::CacheBody,
     builder::{CacheBuilder, RequestDirective},
-    config::{ConditionalMiss, RangeMiss},
+    config::{ConditionalMiss, NoStore, RangeMiss},
     error::{BoxError, ConfigError, FillError},
     fill::OnAbandoned,
     future::ResponseFuture,

@@ -48,10 +48,6 @@ impl Store for Failing {
     fn update(&self, _: Key, _: Change) -> StoreFuture<()> {
         self.answer()
     }
-
-    fn remove(&self, _: KeyRef<'_>) -> StoreFuture<()> {
-        self.answer()
-    }
 }
 
 /// The default layer, over another store.

@@ -44,19 +44,14 @@ pub(crate) fn select<'a, V: Variant>(
     seed: Seed,
     order: LanguageOrder,
 ) -> Option<&'a V> {
-    let mut presented = Presented::new(request, seed, order);
-    match stored {
-        [only] => presented.selects(only.selecting()).then_some(only),
-        several => {
-            for variant in several {
-                presented.recognise(variant.selecting());
-            }
-            several
-                .iter()
-                .filter(|variant| presented.selects(variant.selecting()))
-                .max_by_key(|variant| recency(*variant))
-        }
+    if let Some(exact) = Selecting::exactly(stored, V::selecting, request, seed) {
+        return Some(exact);
     }
+    let mut presented = Presented::new(request, seed, order);
+    stored
+        .iter()
+        .filter(|variant| presented.selects(variant.selecting()))
+        .max_by_key(|variant| recency(*variant))
 }
 
 /// The variants that stay when a new response to `request` is stored beside them.

@@ -52,13 +52,8 @@ impl Vary {
     }
 }
 
-/// Reads the `Vary` of a response. A member that is no field name may hide any field, so it counts
-/// as `*`.
-pub(crate) fn parse(response: &HeaderMap) -> Vary {
-    nominated(response).map_or(Vary::Any, Vary::of)
-}
-
-/// Reads the `Vary` of a response, and adds what its other fields show that it varies on.
+/// Reads the `Vary` of a response, and adds what its other fields show that it varies on. A member
+/// that is no field name may hide any field, so it counts as `*`.
 ///
 /// - A response that grants access to the one origin asking (`Access-Control-Allow-Origin`, Fetch
 ///   standard, CORS protocol and HTTP caches) varies on `Origin`.
@@ -110,31 +105,32 @@ impl fmt::Debug for Seed {
 ///
 /// Values are kept as hashes only: some of them are cookies. Two are equal when the same names
 /// carry values that mean the same.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Selecting(Box<[Selector]>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selecting {
+    /// Hash of the names.
+    names: u64,
+    /// Hash of the names with their lines as received: a shortcut, since most clients repeat
+    /// themselves to the byte.
+    exact: u64,
+    selectors: Box<[Selector]>,
+}
 
 /// One selecting header field.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Selector {
     pub(crate) name: HeaderName,
-    /// `None` when the request lacked the field, which differs from an empty value.
-    pub(crate) value: Option<Fingerprint>,
+    /// Hash of the normalised value; `None` when the request lacked the field, which differs from
+    /// an empty value.
+    pub(crate) value: Option<u128>,
 }
 
-/// Stands for the value of a field, all its lines together.
-#[derive(Clone, Copy, Debug, Eq)]
-pub(crate) struct Fingerprint {
-    /// Hash of the lines as received: a shortcut, since most clients repeat themselves to the byte.
-    pub(crate) raw: u64,
-    /// Hash of the normalised value, which decides.
-    pub(crate) normal: u128,
-}
-
-impl PartialEq for Fingerprint {
+impl PartialEq for Selecting {
     fn eq(&self, other: &Self) -> bool {
-        self.normal == other.normal
+        self.selectors == other.selectors
     }
 }
+
+impl Eq for Selecting {}
 
 impl Selecting {
     /// Fingerprints the fields of `request` that `names`, sorted as in [`Vary::Names`], nominates.
@@ -146,21 +142,19 @@ impl Selecting {
     ) -> Self {
         let selector = |name: &HeaderName| Selector {
             name: name.clone(),
-            value: raw_hash(name, request, seed).map(|raw| Fingerprint {
-                raw,
-                normal: normal_hash(name, request, seed, order),
-            }),
+            value: normal_hash(name, request, seed, order),
         };
-        Self(names.iter().map(selector).collect())
-    }
-
-    /// Puts together what a store took apart with [`selectors`](Self::selectors).
-    pub(crate) fn from_selectors(selectors: Box<[Selector]>) -> Self {
-        Self(selectors)
+        Self {
+            names: names.iter().fold(seed.0, |hash, name| {
+                xxh3_64_with_seed(name.as_str().as_bytes(), hash)
+            }),
+            exact: exact_hash(names.iter(), request, seed),
+            selectors: names.iter().map(selector).collect(),
+        }
     }
 
     pub(crate) fn selectors(&self) -> &[Selector] {
-        &self.0
+        &self.selectors
     }
 
     /// Whether the variant answers `request`: each nominated field is absent from both requests or
@@ -168,53 +162,67 @@ impl Selecting {
     ///
     /// Allocates nothing while the values are those of the stored request to the byte.
     pub(crate) fn matches(&self, request: &HeaderMap, seed: Seed, order: LanguageOrder) -> bool {
-        Presented::new(request, seed, order).selects(self)
+        self.is_exactly(request, seed) || Presented::new(request, seed, order).selects(self)
+    }
+
+    /// Whether the values are those of the stored request to the byte.
+    pub(crate) fn is_exactly(&self, request: &HeaderMap, seed: Seed) -> bool {
+        self.is_empty() || self.exact == exact_hash(self.names(), request, seed)
+    }
+
+    /// The one among variants with the same names that was stored with just these values. `None`
+    /// if there is no such variant, or one has other names and may match as well.
+    pub(crate) fn exactly<'v, V>(
+        variants: &'v [V],
+        selecting: impl Fn(&'v V) -> &'v Self,
+        request: &HeaderMap,
+        seed: Seed,
+    ) -> Option<&'v V> {
+        let first = selecting(variants.first()?);
+        let exact = exact_hash(first.names(), request, seed);
+        let mut found = None;
+        for variant in variants {
+            let candidate = selecting(variant);
+            if candidate.names != first.names {
+                return None;
+            }
+            if candidate.exact == exact {
+                found = Some(variant);
+            }
+        }
+        found
     }
 
     /// Whether the response came without `Vary`.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.selectors.is_empty()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.0.iter().map(|selector| &selector.name)
-    }
-
-    /// Whether both come from the same `Vary`, so that they are equal or mutually exclusive.
-    pub(crate) fn same_names(&self, other: &Self) -> bool {
-        self.names().eq(other.names())
+        self.selectors.iter().map(|selector| &selector.name)
     }
 
     /// One number for all names and values, by which requests that want the same variant group.
     pub(crate) fn digest(&self) -> u128 {
         let mut encoded: SmallVec<[u8; 128]> = SmallVec::new();
-        for Selector { name, value } in &self.0 {
+        for Selector { name, value } in &self.selectors {
             encoded.extend_from_slice(name.as_str().as_bytes());
             // NUL is in no field name: names end unambiguously.
             encoded.push(0);
             encoded.push(u8::from(value.is_some()));
-            if let Some(fingerprint) = value {
-                encoded.extend_from_slice(&fingerprint.normal.to_le_bytes());
-            }
+            encoded.extend_from_slice(&value.unwrap_or_default().to_le_bytes());
         }
         xxh3_128(&encoded)
     }
 }
 
-/// A request on its way through the stored variants: no field is hashed twice, however many
+/// A request on its way through the stored variants: no field is normalised twice, however many
 /// variants nominate it.
 pub(crate) struct Presented<'a> {
     request: &'a HeaderMap,
     seed: Seed,
     order: LanguageOrder,
-    fields: SmallVec<[PresentedField<'a>; 2]>,
-}
-
-struct PresentedField<'a> {
-    name: &'a HeaderName,
-    raw: Option<u64>,
-    /// Computed only when some variant's raw hash differs.
-    normal: Option<u128>,
+    fields: SmallVec<[(&'a HeaderName, Option<u128>); 2]>,
 }
 
 impl<'a> Presented<'a> {
@@ -229,66 +237,52 @@ impl<'a> Presented<'a> {
 
     /// See [`Selecting::matches`].
     pub(crate) fn selects(&mut self, variant: &'a Selecting) -> bool {
-        variant.0.iter().all(|stored| self.agrees(stored))
+        variant
+            .selectors
+            .iter()
+            .all(|stored| self.value(&stored.name) == stored.value)
     }
 
-    /// Takes note of the values that a variant was stored with to the byte: what they mean is
-    /// known then, and no value needs to be normalised to be told from those of other variants.
-    pub(crate) fn recognise(&mut self, variant: &'a Selecting) {
-        for stored in &variant.0 {
-            let field = self.field(&stored.name);
-            if let (Some(raw), Some(stored)) = (field.raw, stored.value)
-                && raw == stored.raw
-            {
-                field.normal = Some(stored.normal);
-            }
+    fn value(&mut self, name: &'a HeaderName) -> Option<u128> {
+        if let Some((_, value)) = self.fields.iter().find(|(known, _)| *known == name) {
+            return *value;
         }
-    }
-
-    fn field(&mut self, name: &'a HeaderName) -> &mut PresentedField<'a> {
-        let known = self.fields.iter().position(|field| *field.name == *name);
-        let index = known.unwrap_or_else(|| {
-            self.fields.push(PresentedField {
-                name,
-                raw: raw_hash(name, self.request, self.seed),
-                normal: None,
-            });
-            self.fields.len() - 1
-        });
-        &mut self.fields[index]
-    }
-
-    fn agrees(&mut self, stored: &'a Selector) -> bool {
-        let (request, seed, order) = (self.request, self.seed, self.order);
-        let field = self.field(&stored.name);
-        match (field.raw, stored.value) {
-            (None, None) => true,
-            (Some(raw), Some(stored)) if raw == stored.raw => true,
-            (Some(_), Some(stored)) => {
-                let normal = field
-                    .normal
-                    .get_or_insert_with(|| normal_hash(field.name, request, seed, order));
-                *normal == stored.normal
-            }
-            (None, Some(_)) | (Some(_), None) => false,
-        }
+        let value = normal_hash(name, self.request, self.seed, self.order);
+        self.fields.push((name, value));
+        value
     }
 }
 
-/// Hash of the lines of a field as received, `None` without any. Each line's hash seeds that of
-/// the next, which tells `a`, `b` on two lines from `ab` on one.
-fn raw_hash(name: &HeaderName, request: &HeaderMap, seed: Seed) -> Option<u64> {
-    let chain =
-        |hash: Option<u64>, line: &[u8]| Some(xxh3_64_with_seed(line, hash.unwrap_or(seed.0)));
+/// Hash of the lines of these fields as received. The number of lines tells an absent field from
+/// an empty one, and each hash seeds the next, which tells lines and fields apart.
+fn exact_hash<'n>(
+    names: impl Iterator<Item = &'n HeaderName>,
+    request: &HeaderMap,
+    seed: Seed,
+) -> u64 {
+    let mut hash = seed.0;
+    for name in names {
+        let mut lines = 0_u64;
+        // A scan beats a lookup: requests have few fields.
+        for (_, line) in request.iter().filter(|(field, _)| *field == name) {
+            hash = xxh3_64_with_seed(line.as_bytes(), hash);
+            lines += 1;
+        }
+        hash = hash.rotate_left(1) ^ lines;
+    }
+    hash
+}
+
+/// Hash of the normalised value of a field, `None` if the request lacks it.
+fn normal_hash(
+    name: &HeaderName,
+    request: &HeaderMap,
+    seed: Seed,
+    order: LanguageOrder,
+) -> Option<u128> {
     request
-        .get_all(name)
-        .iter()
-        .map(|line| line.as_bytes())
-        .fold(None, chain)
-}
-
-fn normal_hash(name: &HeaderName, request: &HeaderMap, seed: Seed, order: LanguageOrder) -> u128 {
-    xxh3_128_with_seed(&normalise(name, request, order), seed.0)
+        .contains_key(name)
+        .then(|| xxh3_128_with_seed(&normalise(name, request, order), seed.0))
 }
 
 #[cfg(test)]

@@ -111,11 +111,6 @@ impl Store for Memory {
         self.maintain_after(inserted);
         StoreFuture::ready(())
     }
-
-    fn remove(&self, key: KeyRef<'_>) -> StoreFuture<()> {
-        self.cache.invalidate(&key);
-        StoreFuture::ready(())
-    }
 }
 
 fn weigh(key: &Key, resource: &Resource) -> u32 {

@@ -28,9 +28,6 @@ pub(crate) trait Store: Debug + Send + Sync + 'static {
     /// Changes what is stored under `key` atomically: no other change comes between what `change`
     /// is shown and what it leaves.
     fn update(&self, key: Key, change: Change) -> StoreFuture<()>;
-
-    /// Removes what is stored under `key`.
-    fn remove(&self, key: KeyRef<'_>) -> StoreFuture<()>;
 }
 
 /// A change to one resource, shown what is stored.

@@ -349,12 +349,12 @@ async fn one_who_comes_late_reads_from_the_beginning() {
     assert_eq!(origin.calls(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_read_a_body_to_its_end_finds_it_stored() {
     let origin =
         Origin::new(|_, request: Asked| async move { Ok(fresh(request.uri().to_string())) });
     let cache = origin.cached();
-    for n in 0..100 {
+    for n in 0..1_000 {
         let path = format!("/{n}");
         assert_eq!(text(fetch(&cache, get(&path)).await).await, *path);
         assert!(is_hit(&fetch(&cache, get(&path)).await));

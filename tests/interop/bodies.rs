@@ -87,6 +87,28 @@ async fn trailers_of_what_is_not_stored_pass_through_too() {
     }
 }
 
+/// In process, where no server takes it off: routers answer HEAD with what they have for GET.
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let cache = cache();
+    let (service, _) = origin(|_| fresh("text"));
+    let service = cache.layer(service);
+    let head = || crate::support::asking("HEAD", "/");
+    for (x_cache, request) in [
+        ("BYPASS", with(head(), "x-original-url", b"/other")),
+        ("MISS", with(head(), "cache-control", b"no-store")),
+        ("MISS", head()),
+        ("MISS", get("/")),
+        ("HIT", head()),
+    ] {
+        let method = request.method().clone();
+        let reply = crate::support::call(&service, request).await;
+        assert_eq!(reply.x_cache(), x_cache);
+        assert_eq!(reply.body.is_empty(), method == http::Method::HEAD);
+        settle(&cache).await;
+    }
+}
+
 #[tokio::test]
 async fn a_frame_arrives_before_the_next_is_made() {
     let cache = cache();

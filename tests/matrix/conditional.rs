@@ -88,6 +88,12 @@ async fn row_113_without_last_modified_the_date_counts() {
         ask(&http_date(0), 304),
         ask(&http_date(1), 304),
         ask(&http_date(-1), 200),
+        case(ok().cc("max-age=60").dated(-50)).then(
+            if_modified_since(1, &http_date(-50))
+                .hit()
+                .age(51)
+                .status(304),
+        ),
     ])
     .await;
 }

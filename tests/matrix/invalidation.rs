@@ -26,6 +26,7 @@ async fn row_134_a_forwarded_head_speaks_of_the_stored_get() {
             .then(at(500).hit().age(490).has("x-new", "1")),
         head(ok().etag("\"b\"").cc("max-age=999")).then(at(11).val(A)),
         head(ok().etag(A).body("of another length")).then(at(11).val(A)),
+        head(ok().etag(A).cc("no-store")).then(at(11).fwd()),
         head(status(404)).then(at(11).hit()).then(at(60).val(A)),
     ])
     .await;

@@ -99,6 +99,15 @@ async fn row_147_a_variant_ends_the_response_for_everyone() {
         replaced().then(at(2).send("accept-language", "de").hit().age(1).body(B2)),
     ])
     .await;
+
+    // The other way round, a response without `Vary` varies like the ones beside it.
+    let ask = |seconds, language| at(seconds).send("accept-language", language);
+    play([selected_by("accept-language", "de")
+        .then(ask(1, "fr").reply(second().cc("max-age=60")).fwd())
+        .then(ask(2, "fr").hit().age(1).body(B2))
+        .then(ask(2, "de").hit())
+        .then(ask(2, "en").fwd())])
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,6 +146,9 @@ async fn row_089_only_the_origin_opens_a_window_beside_s_maxage() {
         case(tagged("s-maxage=60"))
             .set(|b| b.stale_while_revalidate(Duration::from_secs(30)))
             .then(at(61).val(A)),
+        case(tagged("s-maxage=60, stale-if-error=30"))
+            .set(|b| b.stale_while_revalidate(Duration::from_secs(30)))
+            .then(at(61).val(A)),
     ])
     .await;
 }
@@ -190,5 +193,16 @@ async fn row_185_one_who_insists_on_validation_gets_the_error() {
         ),
         first().then(at(70).cc("max-age=0").reply(second().status(503)).fwd()),
     ])
+    .await;
+}
+
+/// Neither an answer to HEAD nor one to credentials or `no-store` is stored for all.
+#[tokio::test(start_paused = true)]
+async fn requests_whose_answer_is_not_stored_start_no_refresh() {
+    play([case(refreshable())
+        .then(at(75).method("HEAD").stale_and_wait())
+        .then(at(75).send("authorization", "Basic dTpw").stale_and_wait())
+        .then(at(75).cc("no-store").stale_and_wait())
+        .then(at(75).stale_and_refresh())])
     .await;
 }

@@ -208,6 +208,11 @@ impl Step {
         self.expect(Expected::Refetch(vec![(IF_NONE_MATCH, value(tag))]))
     }
 
+    /// To the origin with `If-Modified-Since`, and once more without any condition.
+    pub(crate) fn refetch_since(self, date: &str) -> Self {
+        self.expect(Expected::Refetch(vec![(IF_MODIFIED_SINCE, value(date))]))
+    }
+
     /// To the origin, with the client's own conditions and range, if any.
     pub(crate) fn fwd(self) -> Self {
         self.expect(Expected::Forward)

@@ -1,9 +1,12 @@
 //! Validation with the origin, and what its answer updates (RFC 9111 §3.2, §4.3).
 
+use std::sync::Arc;
+
 use crate::{
     case::{Case, case, play},
     date::{http_date, rfc850_date},
-    reply::{B1, B2, Reply, error, not_modified, ok, second},
+    reply::{B1, B2, Gate, Reply, error, not_modified, ok, second},
+    site::{Site, settle},
     step::{Step, at},
 };
 
@@ -58,6 +61,13 @@ async fn row_094_a_304_about_something_else_updates_nothing() {
                     .refetch(A),
             )
             .then(at(101).hit().age(1).body(B2)),
+        case(ok().cc("max-age=60").modified(-1000))
+            .then(
+                at(100)
+                    .replies([not_modified().modified(-500), second()])
+                    .refetch_since(&http_date(-1000)),
+            )
+            .then(at(101).fwd()),
         // A second 304 answers nothing that was asked, and is left to the client.
         stale()
             .then(
@@ -257,4 +267,27 @@ async fn row_187_the_answer_to_a_no_store_request_leaves_the_stored_response_alo
         )
         .then(at(101).val(A))])
     .await;
+}
+
+/// A 304 that was long under way says nothing about what was stored meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_late_304_does_not_bring_back_what_was_replaced() {
+    let site = Arc::new(Site::plain());
+    site.expect(at(0).reply(tagged()).fwd()).await;
+    site.wait_until(100);
+    let gate = Gate::new();
+    site.origin
+        .script([confirmed().held(&gate), second().cc("max-age=60")]);
+    let slow = tokio::spawn({
+        let site = Arc::clone(&site);
+        async move { site.ask(at(100).request()).await }
+    });
+    settle().await;
+    // Longer than others wait for the first one.
+    let quick = site.ask(at(100).request()).await.unwrap();
+    assert_eq!(quick.body, B2);
+    gate.open();
+    assert_eq!(slow.await.unwrap().unwrap().body, B1);
+    site.drain().await;
+    site.expect(at(101).hit().age(1).body(B2)).await;
 }

@@ -50,6 +50,10 @@ impl Step {
     /// What the origin was asked, and why.
     fn verify_questions(&self, verdict: &mut Verdict, answer: &Answer, seen: &[Parts]) {
         let outcome = answer.outcome();
+        let asked = matches!(
+            outcome,
+            CacheOutcome::Fetched { .. } | CacheOutcome::Revalidated { .. }
+        );
         let questions: &[&[(HeaderName, HeaderValue)]] = match self.expected() {
             Expected::Error => return,
             Expected::Forward => {
@@ -102,8 +106,14 @@ impl Step {
                 verdict.require(own, || format!("{outcome:?}, not refused"));
                 &[&[] as &[_]][..*questions]
             }
-            Expected::Refetch(conditions) => &[conditions, &[]],
-            Expected::Validate(conditions) => &[conditions],
+            Expected::Refetch(conditions) => {
+                verdict.require(asked, || format!("{outcome:?}, not asked for"));
+                &[conditions, &[]]
+            }
+            Expected::Validate(conditions) => {
+                verdict.require(asked, || format!("{outcome:?}, not validated"));
+                &[conditions]
+            }
         };
         verdict.require(questions.len() == seen.len(), || {
             format!(

@@ -81,6 +81,7 @@ enum First {
 }
 
 impl Made {
+    const BYTES: &[u8] = &[b'.'; Self::FRAME];
     const FRAME: usize = 64 * 1024;
 
     fn new(size: usize, peak: &Peak, go: impl Future<Output = ()> + Send + 'static) -> Self {
@@ -115,7 +116,7 @@ impl Body for Made {
         }
         let size = self.left.min(Self::FRAME);
         self.left -= size;
-        Poll::Ready(Some(Ok(Frame::data(vec![b'.'; size].into()))))
+        Poll::Ready(Some(Ok(Frame::data(Self::BYTES[..size].to_vec().into()))))
     }
 }
 
@@ -135,7 +136,7 @@ async fn a_hundred_readers_of_one_large_body_hold_it_once() {
             // The rest is sent once every reader has seen its first byte.
             let mut began = began.subscribe();
             let all_began = async move {
-                began.wait_for(|readers| *readers == READERS).await.unwrap();
+                began.wait_for(|readers| *readers >= READERS).await.unwrap();
             };
             let body = Made::new(SIZE, &peak, all_began);
             let response = Response::builder().header("cache-control", "max-age=600");
@@ -158,7 +159,7 @@ async fn a_hundred_readers_of_one_large_body_hold_it_once() {
                 let mut read = 0;
                 while let Some(frame) = body.frame().await {
                     let data = frame.unwrap().into_data().unwrap();
-                    assert!(data.iter().all(|byte| *byte == b'.'));
+                    assert!(data == Made::BYTES[..data.len()]);
                     if read == 0 {
                         began.send_modify(|readers| *readers += 1);
                     }
@@ -166,7 +167,7 @@ async fn a_hundred_readers_of_one_large_body_hold_it_once() {
                     if reader < SLOW && read <= data.len() {
                         // These go on when the others are done.
                         let mut ended = ended.subscribe();
-                        ended.wait_for(|it| *it == READERS - SLOW).await.unwrap();
+                        ended.wait_for(|it| *it >= READERS - SLOW).await.unwrap();
                     }
                     peak.look();
                 }

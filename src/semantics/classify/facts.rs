@@ -18,23 +18,18 @@ pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
     HeaderName::from_static("x-host"),
 ];
 
-const CACHE_CONTROL: u32 = 1 << 0;
+const CONDITIONAL: u32 = 1 << 0;
 const CONNECTION: u32 = 1 << 1;
 const CONTENT: u32 = 1 << 2;
 const COOKIE: u32 = 1 << 3;
 const CREDENTIALS: u32 = 1 << 4;
-const FORWARDED: u32 = 1 << 5;
-const IF_MODIFIED_SINCE: u32 = 1 << 6;
-const IF_NONE_MATCH: u32 = 1 << 7;
-const IF_RANGE: u32 = 1 << 8;
-const METHOD_OVERRIDE: u32 = 1 << 9;
-const ORIGIN: u32 = 1 << 10;
-const ORIGIN_PRECONDITION: u32 = 1 << 11;
-const PRAGMA: u32 = 1 << 12;
-const RANGE: u32 = 1 << 13;
-const TE_TRAILERS: u32 = 1 << 14;
-const UPGRADE: u32 = 1 << 15;
-const URL_OVERRIDE: u32 = 1 << 16;
+const DIRECTIVES: u32 = 1 << 5;
+const FORWARDED: u32 = 1 << 6;
+const METHOD_OVERRIDE: u32 = 1 << 7;
+const ORIGIN_PRECONDITION: u32 = 1 << 8;
+const RANGE: u32 = 1 << 9;
+const UPGRADE: u32 = 1 << 10;
+const URL_OVERRIDE: u32 = 1 << 11;
 
 /// Which of the fields that matter to a cache a request has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,14 +48,9 @@ impl Facts {
         Self(facts)
     }
 
-    /// `Cache-Control`.
-    pub(crate) fn cache_control(self) -> bool {
-        self.has(CACHE_CONTROL)
-    }
-
     /// `Cache-Control` or `Pragma`: there may be request directives to parse.
     pub(crate) fn directives(self) -> bool {
-        self.has(CACHE_CONTROL | PRAGMA)
+        self.has(DIRECTIVES)
     }
 
     /// `Connection`.
@@ -90,22 +80,7 @@ impl Facts {
 
     /// `If-None-Match` or `If-Modified-Since`.
     pub(crate) fn conditional(self) -> bool {
-        self.has(IF_NONE_MATCH | IF_MODIFIED_SINCE)
-    }
-
-    /// `If-None-Match`.
-    pub(crate) fn if_none_match(self) -> bool {
-        self.has(IF_NONE_MATCH)
-    }
-
-    /// `If-Modified-Since`.
-    pub(crate) fn if_modified_since(self) -> bool {
-        self.has(IF_MODIFIED_SINCE)
-    }
-
-    /// `If-Range`.
-    pub(crate) fn if_range(self) -> bool {
-        self.has(IF_RANGE)
+        self.has(CONDITIONAL)
     }
 
     /// `If-Match` or `If-Unmodified-Since`.
@@ -123,19 +98,9 @@ impl Facts {
         self.has(URL_OVERRIDE)
     }
 
-    /// `Origin`.
-    pub(crate) fn origin(self) -> bool {
-        self.has(ORIGIN)
-    }
-
     /// `Range`.
     pub(crate) fn range(self) -> bool {
         self.has(RANGE)
-    }
-
-    /// `TE: trailers`: the client takes trailers (RFC 9110 §6.5.1).
-    pub(crate) fn te_trailers(self) -> bool {
-        self.has(TE_TRAILERS)
     }
 
     /// `Upgrade`, or the connection option of that name (RFC 9110 §7.8).
@@ -152,7 +117,7 @@ impl Facts {
 fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
     match *name {
         header::AUTHORIZATION => CREDENTIALS,
-        header::CACHE_CONTROL => CACHE_CONTROL,
+        header::CACHE_CONTROL | header::PRAGMA => DIRECTIVES,
         header::CONNECTION if lists(value, b"upgrade") => CONNECTION | UPGRADE,
         header::CONNECTION => CONNECTION,
         header::CONTENT_LENGTH if is_zero(value.as_bytes()) => 0,
@@ -160,13 +125,8 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
         header::COOKIE => COOKIE,
         header::FORWARDED => FORWARDED,
         header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,
-        header::IF_MODIFIED_SINCE => IF_MODIFIED_SINCE,
-        header::IF_NONE_MATCH => IF_NONE_MATCH,
-        header::IF_RANGE => IF_RANGE,
-        header::ORIGIN => ORIGIN,
-        header::PRAGMA => PRAGMA,
+        header::IF_MODIFIED_SINCE | header::IF_NONE_MATCH => CONDITIONAL,
         header::RANGE => RANGE,
-        header::TE if lists(value, b"trailers") => TE_TRAILERS,
         header::UPGRADE => UPGRADE,
         _ => match name.as_str() {
             "x-http-method" | "x-http-method-override" | "x-method-override" => METHOD_OVERRIDE,

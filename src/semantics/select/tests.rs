@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Variant, inherit, select, survivors};
 use crate::semantics::rules::LanguageOrder;
-use crate::semantics::vary::{Seed, Selecting, Vary, parse};
+use crate::semantics::vary::{Seed, Selecting, Vary, effective};
 
 const SEED: Seed = Seed(7);
 
@@ -46,7 +46,7 @@ fn head(lines: Lines<'_>) -> HeaderMap {
 }
 
 fn vary(list: &'static str) -> Vary {
-    parse(&head(&[("vary", list)]))
+    effective(&HeaderMap::new(), &head(&[("vary", list)]))
 }
 
 /// A variant with the `Vary` `list`, stored for `request`, received at the time of its `Date`.

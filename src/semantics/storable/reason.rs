@@ -17,6 +17,8 @@ pub enum NotStored {
     Cookie,
     /// An error status without a lifetime of its own, or with one that is not to be honoured.
     ErrorStatus,
+    /// The service attached [`NoStore`](crate::NoStore).
+    Extension,
     /// `Content-Length` is invalid, or came with `Transfer-Encoding` (RFC 9112 §6.3).
     Framing,
     /// The head is larger than 64 KiB.
@@ -68,6 +70,7 @@ impl NotStored {
             Self::ContentRange => "content-range",
             Self::Cookie => "cookie",
             Self::ErrorStatus => "error-status",
+            Self::Extension => "extension",
             Self::Framing => "framing",
             Self::HeadTooLarge => "head-too-large",
             Self::Method => "method",

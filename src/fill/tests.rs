@@ -1,0 +1,287 @@
+//! What a fill keeps, whom it waits for, and when it gives up.
+
+use std::convert::Infallible;
+
+use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+
+use super::*;
+
+const KIB: u64 = 1024;
+
+fn limits() -> Limits {
+    Limits {
+        max_body: 256 * KIB,
+        window: 64 * KIB,
+        reader_stall: Duration::from_secs(10),
+        timeout: Duration::from_secs(60),
+        on_abandoned: OnAbandoned::Continue,
+    }
+}
+
+/// Keeps nothing: the window begins with the first byte.
+fn window_only() -> Limits {
+    Limits {
+        max_body: 0,
+        ..limits()
+    }
+}
+
+fn fill() -> Arc<Fill> {
+    Fill::new(None, Budget::new(1024 * KIB))
+}
+
+fn frames(
+    frames: impl IntoIterator<Item = Vec<u8>>,
+) -> impl Body<Data = Bytes, Error = Infallible> {
+    let frames: Vec<_> = frames.into_iter().collect();
+    StreamBody::new(stream::iter(frames).map(|bytes| Ok(Frame::data(bytes.into()))))
+}
+
+/// Records what is sent, in a task of its own.
+fn fed(fill: &Arc<Fill>, limits: Limits) -> (mpsc::Sender<usize>, JoinHandle<&'static str>) {
+    let (sizes, mut fed) = mpsc::channel(1);
+    let fill = Arc::clone(fill);
+    let recorder = tokio::spawn(async move {
+        let body = stream::poll_fn(move |cx| fed.poll_recv(cx));
+        let body = body.map(|size| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; size]))));
+        match fill.record(StreamBody::new(body), &limits).await.0 {
+            Recorded::Whole(_) => "whole",
+            Recorded::Abandoned => "abandoned",
+            Recorded::Failed(_) => "failed",
+            Recorded::NotKept => "not kept",
+        }
+    });
+    (sizes, recorder)
+}
+
+async fn send(sizes: &mpsc::Sender<usize>, times: usize, size: usize) {
+    for _ in 0..times {
+        sizes.send(size).await.unwrap();
+    }
+    sleep(Duration::from_millis(1)).await;
+}
+
+fn held(fill: &Fill) -> u64 {
+    let state = fill.lock();
+    state.segments.iter().map(|it| it.bytes.len() as u64).sum()
+}
+
+async fn next(reader: &mut FillReader) -> usize {
+    reader
+        .frame()
+        .await
+        .unwrap()
+        .unwrap()
+        .into_data()
+        .unwrap()
+        .len()
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_kept_in_few_segments() {
+    let fill = fill();
+    let body: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let (recorded, ending) = fill
+        .record(frames(body.iter().map(|byte| vec![*byte])), &limits())
+        .await;
+    drop(ending);
+    let Recorded::Whole(segments) = recorded else {
+        panic!("{recorded:?}");
+    };
+    assert!(
+        segments.as_slice().len() <= 4,
+        "{}",
+        segments.as_slice().len()
+    );
+    assert_eq!(segments.as_slice().concat(), body);
+    let reader = fill.read(0, None).unwrap();
+    assert_eq!(reader.collect().await.unwrap().to_bytes(), body);
+}
+
+#[tokio::test]
+async fn a_large_frame_is_kept_in_segments_of_bounded_size() {
+    let fill = fill();
+    let (recorded, _ending) = fill
+        .record(frames([vec![1; 3 * SEGMENT + 5]]), &limits())
+        .await;
+    let Recorded::Whole(segments) = recorded else {
+        panic!("{recorded:?}");
+    };
+    let sizes: Vec<_> = segments.as_slice().iter().map(Bytes::len).collect();
+    assert_eq!(sizes, [SEGMENT, SEGMENT, SEGMENT, 5]);
+}
+
+#[tokio::test]
+async fn readers_see_the_end_when_the_ending_is_dropped() {
+    let fill = fill();
+    let mut reader = fill.read(0, None).unwrap();
+    let (_, ending) = fill.record(frames([b"all".to_vec()]), &limits()).await;
+    assert_eq!(next(&mut reader).await, 3);
+    let mut end = tokio_test::task::spawn(reader.frame());
+    assert!(end.poll().is_pending());
+    drop(ending);
+    assert!(end.is_woken());
+    assert!(matches!(end.poll(), Poll::Ready(None)));
+}
+
+#[tokio::test]
+async fn a_recorder_that_is_dropped_fails_its_readers() {
+    let fill = fill();
+    let mut reader = fill.read(0, None).unwrap();
+    let (sizes, recorder) = fed(&fill, limits());
+    send(&sizes, 1, 10).await;
+    recorder.abort();
+    assert_eq!(next(&mut reader).await, 10);
+    let error = reader.frame().await.unwrap().unwrap_err();
+    assert_eq!(error, FillError::Origin);
+    assert!(fill.read(0, None).is_none());
+}
+
+#[tokio::test]
+async fn the_bytes_of_all_fills_are_bounded_and_come_back() {
+    let budget = Budget::new(100);
+    let (one, other) = (
+        Fill::new(None, Arc::clone(&budget)),
+        Fill::new(None, Arc::clone(&budget)),
+    );
+    let recorded = one.record(frames([vec![0; 80]]), &limits()).await.0;
+    assert!(matches!(recorded, Recorded::Whole(_)));
+    assert_eq!(budget.used(), 80);
+    let reader = other.read(0, None).unwrap();
+    let recorded = other
+        .record(frames([vec![0; 10], vec![0; 30]]), &limits())
+        .await
+        .0;
+    assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
+    assert_eq!(reader.collect().await.unwrap().to_bytes().len(), 40);
+    drop(other);
+    drop(one);
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
+async fn a_part_is_read_while_the_rest_arrives() {
+    let fill = fill();
+    let mut part = fill.read(5, Some(15)).unwrap();
+    let (sizes, recorder) = fed(&fill, limits());
+    send(&sizes, 2, 10).await;
+    assert_eq!(next(&mut part).await, 5);
+    assert_eq!(next(&mut part).await, 5);
+    assert!(part.frame().await.is_none());
+    drop(sizes);
+    assert_eq!(recorder.await.unwrap(), "whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_beyond_what_has_arrived_holds_nothing_back() {
+    let fill = fill();
+    let mut part = fill.read(300 * KIB, Some(300 * KIB + 10)).unwrap();
+    let (sizes, recorder) = fed(&fill, window_only());
+    send(&sizes, 32, 10 * 1024).await;
+    assert!(held(&fill) <= 64 * KIB, "{}", held(&fill));
+    assert_eq!(next(&mut part).await, 10);
+    drop(part);
+    drop(sizes);
+    assert_eq!(recorder.await.unwrap(), "not kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_was_read_to_its_end_holds_nobody_back() {
+    let fill = fill();
+    let mut part = fill.read(0, Some(10)).unwrap();
+    let rest = fill.read(0, None).unwrap();
+    let (sizes, recorder) = fed(&fill, window_only());
+    let rest = tokio::spawn(rest.collect());
+    let began = Instant::now();
+    sizes.send(10).await.unwrap();
+    assert_eq!(next(&mut part).await, 10);
+    send(&sizes, 40, 10 * 1024).await;
+    drop(sizes);
+    recorder.await.unwrap();
+    let rest = rest.await.unwrap().unwrap().to_bytes().len();
+    assert_eq!(rest, 40 * 10 * 1024 + 10);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    drop(part);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_can_be_joined_until_its_beginning_is_gone() {
+    let fill = fill();
+    let mut first = fill.read(0, None).unwrap();
+    let (sizes, _recorder) = fed(&fill, window_only());
+    send(&sizes, 2, 1024).await;
+    let second = fill.read(0, None).expect("nothing is gone yet");
+    drop(second);
+    while held(&fill) > 0 && first.remaining().is_none() {
+        if tokio::time::timeout(Duration::from_millis(1), next(&mut first))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    send(&sizes, 2, 1024).await;
+    assert!(fill.read(0, None).is_none());
+}
+
+/// Another's steps, however many, buy a reader that stands still no time.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_stalled_reader_runs_while_others_move() {
+    let fill = fill();
+    let (mut slow, stalled) = (fill.read(0, None).unwrap(), fill.read(0, None).unwrap());
+    let (sizes, _recorder) = fed(&fill, window_only());
+    let feeding = tokio::spawn(async move { send(&sizes, 100, 1024).await });
+    sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    next(&mut slow).await;
+    // A step every four seconds, within what the window already holds.
+    while fill.lock().readers[stalled.slot].cut_off == CutOff::No {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        sleep(Duration::from_secs(4)).await;
+        if slow.fill.lock().readers[slow.slot].position < 60 * KIB {
+            next(&mut slow).await;
+        }
+    }
+    assert!(began.elapsed() >= Duration::from_secs(10));
+    assert!(fill.lock().readers[slow.slot].cut_off == CutOff::No);
+    feeding.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_body_without_readers_counts_from_when_they_left() {
+    let fill = fill();
+    let reader = fill.read(0, None).unwrap();
+    let (sizes, recorder) = fed(&fill, limits());
+    send(&sizes, 1, 10).await;
+    sleep(Duration::from_secs(59)).await;
+    drop(reader);
+    sleep(Duration::from_secs(59)).await;
+    // A frame now and then does not prolong it.
+    send(&sizes, 1, 10).await;
+    assert!(!recorder.is_finished());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(recorder.await.unwrap(), "failed");
+}
+
+#[tokio::test]
+async fn a_body_that_is_always_ready_lets_its_readers_read() {
+    let fill = fill();
+    let mut reader = fill.read(0, None).unwrap();
+    let endless = StreamBody::new(stream::repeat_with(|| {
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 16])))
+    }));
+    let limits = Limits {
+        max_body: u64::MAX,
+        ..limits()
+    };
+    let recorder = {
+        let fill = Arc::new(Fill::new(None, Budget::new(u64::MAX)));
+        reader = fill.read(0, None).unwrap_or(reader);
+        tokio::spawn(async move { drop(fill.record(endless, &limits).await) })
+    };
+    // On this one thread it gets there only if the recorder pauses.
+    assert!(next(&mut reader).await > 0);
+    recorder.abort();
+}
