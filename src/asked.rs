@@ -6,7 +6,7 @@ use http_body::Body;
 use crate::{
     entry::Entry,
     generation::Generation,
-    key::{Dimensions, KeyBuf, KeyExtension, Keying, RequestKey, Target},
+    key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
     layer::Cache,
     semantics::{
         cache_control::RequestDirectives,
@@ -27,52 +27,59 @@ pub(crate) struct Asked {
 }
 
 /// Where a request goes first.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Destination {
     /// To the origin, and nothing of it is stored.
     Bypass(Bypass),
     /// To the origin, for its method.
     Forward(Safety),
-    /// To the store.
-    Lookup(Facts, RequestKey),
+    /// To the store, under the request's key.
+    Lookup,
     /// To the origin, untouched.
     Tunnel,
 }
 
-impl Destination {
-    pub(crate) fn of(cache: &Cache, parts: &Parts, body: &impl Body) -> Self {
-        let facts = Facts::scan(&parts.headers, &cache.config.rules);
+impl Asked {
+    /// A request that has yet to be looked at.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            facts: Facts::default(),
+            directives: RequestDirectives::default(),
+            key: RequestKey::default(),
+        }
+    }
+
+    /// Looks at the request, and makes its key if it goes to the store.
+    pub(crate) fn destination(&mut self, cache: &Cache, body: &impl Body) -> Destination {
+        let Self {
+            parts,
+            facts,
+            directives,
+            key,
+        } = self;
+        let rules = &cache.config.rules;
+        *facts = Facts::scan(&parts.headers, rules);
         let content = if body.is_end_stream() || body.size_hint().exact() == Some(0) {
             Content::Absent
         } else {
             Content::Present
         };
         let uri = target_uri(parts);
-        match classify::classify(&parts.method, uri, &parts.headers, &facts, content) {
-            Road::Tunnel => Self::Tunnel,
-            Road::Forward(safety) => Self::Forward(safety),
-            Road::Bypass(reason) => Self::Bypass(reason),
-            Road::Lookup(authority) => match request_key(cache, parts, &facts, authority) {
-                Ok(key) => Self::Lookup(facts, key),
-                Err(reason) => Self::Bypass(reason),
-            },
+        match classify::classify(&parts.method, uri, &parts.headers, facts, content) {
+            Road::Tunnel => return Destination::Tunnel,
+            Road::Forward(safety) => return Destination::Forward(safety),
+            Road::Bypass(reason) => return Destination::Bypass(reason),
+            Road::Lookup(authority) => key.name(key_target(cache, parts, authority)),
         }
-    }
-}
-
-impl Asked {
-    pub(crate) fn new(cache: &Cache, parts: Parts, facts: Facts, key: RequestKey) -> Self {
-        let directives = if facts.directives() {
-            RequestDirectives::parse(&parts.headers, &cache.config.rules.ignored_request)
-        } else {
-            RequestDirectives::default()
-        };
-        Self {
-            directives,
-            facts,
-            key,
-            parts,
+        if let Err(reason) = extend_key(cache, parts, facts, key) {
+            return Destination::Bypass(reason);
         }
+        key.seal(cache.shared.seed);
+        if facts.directives() {
+            *directives = RequestDirectives::parse(&parts.headers, &rules.ignored_request);
+        }
+        Destination::Lookup
     }
 
     /// The generation of the resource at this moment.
@@ -106,9 +113,10 @@ pub(crate) fn target_uri(parts: &Parts) -> &Uri {
 }
 
 /// The key of the resource that a request is for, without the dimensions that settings add.
-pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<KeyBuf, Bypass> {
+pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, Bypass> {
     let authority = classify::authority(target_uri(parts), &parts.headers)?;
-    Ok(KeyBuf::new(key_target(cache, parts, authority)))
+    let target = key_target(cache, parts, authority);
+    Ok(RequestKey::of(target, cache.shared.seed))
 }
 
 fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
@@ -121,27 +129,26 @@ fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]
     )
 }
 
-/// The key of a request, with a section for each kind of further dimension. A section announces
-/// itself and how many parts it has, so that none can pose as another.
-fn request_key(
+/// Adds a section for each kind of further dimension. A section announces itself and how many
+/// parts it has, so that none can pose as another.
+fn extend_key(
     cache: &Cache,
     parts: &Parts,
     facts: &Facts,
-    authority: Option<&[u8]>,
-) -> Result<RequestKey, Bypass> {
+    key: &mut RequestKey,
+) -> Result<(), Bypass> {
     let config = &cache.config;
-    let mut key = KeyBuf::new(key_target(cache, parts, authority));
     if facts.forwarded() && config.rules.forwarded == ForwardedPolicy::Key {
         for name in &FORWARDED_FIELDS {
-            push_forwarded(&mut key, &parts.headers, name);
+            push_forwarded(key, &parts.headers, name);
         }
     }
     for name in &config.key_headers {
-        push_field(&mut key, &parts.headers, name);
+        push_field(key, &parts.headers, name);
     }
     if let Some(policy) = &config.key {
         key.push(b"policy");
-        match policy.extend_key(parts, &mut KeyExtension(&mut key)) {
+        match policy.extend_key(parts, &mut KeyExtension(key)) {
             Keying::Use => {}
             Keying::Bypass => return Err(Bypass::KeyPolicy),
         }
@@ -149,11 +156,11 @@ fn request_key(
     if key.is_too_long() {
         return Err(Bypass::KeyTooLong);
     }
-    Ok(key.finish(cache.shared.seed))
+    Ok(())
 }
 
 /// The name of a field, then the number of its lines, then the lines.
-fn push_field(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
+fn push_field(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     let lines = headers.get_all(name);
     key.push(name.as_str().as_bytes());
     key.push(&(lines.iter().count() as u64).to_le_bytes());
@@ -163,7 +170,7 @@ fn push_field(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
 }
 
 /// One of the fields by which applications learn the host and scheme they are reached under.
-fn push_forwarded(key: &mut KeyBuf, headers: &HeaderMap, name: &HeaderName) {
+fn push_forwarded(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     if !headers.contains_key(name) {
         return;
     }

@@ -234,7 +234,7 @@ impl<S> Road<S> {
                 let boarding = async {
                     leader.emptied().await;
                     drop(beginning);
-                    pending().await
+                    pending::<()>().await;
                 };
                 let limits = &self.cache.config.fill;
                 tokio::select! {

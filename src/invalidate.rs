@@ -8,7 +8,7 @@ use crate::{
     asked::{resource_key, target_uri},
     body::CacheBody,
     entry::Entry,
-    key::{KeyBuf, RequestKey, Target},
+    key::{RequestKey, Target},
     layer::{Cache, Shared},
     respond,
     semantics::{
@@ -93,7 +93,7 @@ enum UnderWay {
 
 impl Write {
     fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
-        let key = resource_key(cache, parts).ok()?.finish(cache.shared.seed);
+        let key = resource_key(cache, parts).ok()?;
         Some(Self {
             cache: cache.clone(),
             key,
@@ -111,13 +111,13 @@ impl Write {
         };
         for related in invalidation::related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
-            let key = KeyBuf::new(Target::new(
+            let target = Target::new(
                 &self.cache.config.namespace,
                 &related,
                 &self.cache.config.default_scheme,
                 authority.as_bytes(),
-            ));
-            invalidate(&self.cache, &key.finish(self.cache.shared.seed));
+            );
+            invalidate(&self.cache, &RequestKey::of(target, self.cache.shared.seed));
         }
     }
 

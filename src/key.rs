@@ -68,7 +68,7 @@ pub enum Keying {
 
 /// The part of a key that a [`KeyPolicy`] writes.
 #[derive(Debug)]
-pub struct KeyExtension<'a>(pub(crate) &'a mut KeyBuf);
+pub struct KeyExtension<'a>(pub(crate) &'a mut RequestKey);
 
 impl KeyExtension<'_> {
     /// Adds one dimension. Its position tells it from the others, so push a placeholder rather
@@ -80,13 +80,6 @@ impl KeyExtension<'_> {
 
 /// Room for the keys of all but unusually long requests.
 type KeyBytes = SmallVec<[u8; 160]>;
-
-/// A key under construction; it allocates only for unusually long requests.
-#[derive(Debug)]
-pub(crate) struct KeyBuf {
-    bytes: KeyBytes,
-    resource_len: usize,
-}
 
 /// The parts of a URI and a request that every key holds.
 #[derive(Clone, Copy, Debug)]
@@ -115,31 +108,45 @@ impl<'a> Target<'a> {
     }
 }
 
-impl KeyBuf {
-    /// The key of the GET resource that `target` names, without further dimensions.
-    pub(crate) fn new(target: Target<'_>) -> Self {
-        let authority = without_default_port(target.authority, target.scheme);
+/// The key of one request, as long as the request is looked at. It is made in place: named, then
+/// extended, then sealed. It allocates only for unusually long requests.
+#[derive(Clone, Default)]
+pub(crate) struct RequestKey {
+    bytes: KeyBytes,
+    /// Where the name of the resource ends and further dimensions begin.
+    resource_len: usize,
+    hash: u64,
+    resource_hash: u64,
+}
+
+impl RequestKey {
+    /// The sealed key of the resource that `target` names, without further dimensions.
+    pub(crate) fn of(target: Target<'_>, seed: u64) -> Self {
+        let mut key = Self::default();
+        key.name(target);
+        key.seal(seed);
+        key
+    }
+
+    /// Names the resource that `target` is. The key must be empty.
+    pub(crate) fn name(&mut self, target: Target<'_>) {
         // An empty path means the same as `/` (RFC 9110 §4.2.3).
         let root: &[u8] = if target.path_and_query.starts_with('/') {
             b""
         } else {
             b"/"
         };
-        let mut buf = Self {
-            bytes: SmallVec::new(),
-            resource_len: 0,
-        };
-        buf.push(target.namespace.as_bytes());
-        buf.push_lowercase(target.scheme.as_bytes());
-        buf.push_lowercase(authority);
-        buf.push_len(root.len() + target.path_and_query.len());
-        buf.bytes.extend_from_slice(root);
-        buf.bytes
+        self.push(target.namespace.as_bytes());
+        self.push_lowercase(target.scheme.as_bytes());
+        self.push_lowercase(without_default_port(target.authority, target.scheme));
+        self.push_len(root.len() + target.path_and_query.len());
+        self.bytes.extend_from_slice(root);
+        self.bytes
             .extend_from_slice(target.path_and_query.as_bytes());
-        buf.resource_len = buf.bytes.len();
-        buf
+        self.resource_len = self.bytes.len();
     }
 
+    /// Adds one part.
     pub(crate) fn push(&mut self, part: &[u8]) {
         self.push_len(part.len());
         self.bytes.extend_from_slice(part);
@@ -165,19 +172,43 @@ impl KeyBuf {
         self.bytes.len() > MAX_KEY_BYTES
     }
 
-    pub(crate) fn finish(self, seed: u64) -> RequestKey {
-        let hash = xxh3_64_with_seed(&self.bytes, seed);
-        let (resource_hash, dimensions) = if self.resource_len == self.bytes.len() {
-            (hash, Dimensions::Plain)
-        } else {
-            let resource = &self.bytes[..self.resource_len];
-            (xxh3_64_with_seed(resource, seed), Dimensions::Extended)
+    /// Computes the hashes, once all parts are there.
+    pub(crate) fn seal(&mut self, seed: u64) {
+        self.hash = xxh3_64_with_seed(&self.bytes, seed);
+        self.resource_hash = match self.dimensions() {
+            Dimensions::Plain => self.hash,
+            Dimensions::Extended => xxh3_64_with_seed(&self.bytes[..self.resource_len], seed),
         };
-        RequestKey {
-            bytes: self.bytes,
-            hash,
-            resource_hash,
-            dimensions,
+    }
+
+    pub(crate) fn as_ref(&self) -> KeyRef<'_> {
+        KeyRef {
+            bytes: &self.bytes,
+            hash: self.hash,
+        }
+    }
+
+    pub(crate) fn to_key(&self) -> Key {
+        Key {
+            bytes: self.bytes.as_slice().into(),
+            hash: self.hash,
+        }
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The hash of the resource's own name: the same for every partition of it.
+    pub(crate) fn resource_hash(&self) -> u64 {
+        self.resource_hash
+    }
+
+    pub(crate) fn dimensions(&self) -> Dimensions {
+        if self.resource_len == self.bytes.len() {
+            Dimensions::Plain
+        } else {
+            Dimensions::Extended
         }
     }
 }
@@ -203,44 +234,6 @@ fn without_default_port<'a>(authority: &'a [u8], scheme: &str) -> &'a [u8] {
 pub(crate) enum Dimensions {
     Plain,
     Extended,
-}
-
-/// The key of one request, as long as the request is looked at.
-#[derive(Clone)]
-pub(crate) struct RequestKey {
-    bytes: KeyBytes,
-    hash: u64,
-    resource_hash: u64,
-    dimensions: Dimensions,
-}
-
-impl RequestKey {
-    pub(crate) fn as_ref(&self) -> KeyRef<'_> {
-        KeyRef {
-            bytes: &self.bytes,
-            hash: self.hash,
-        }
-    }
-
-    pub(crate) fn to_key(&self) -> Key {
-        Key {
-            bytes: self.bytes.as_slice().into(),
-            hash: self.hash,
-        }
-    }
-
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    /// The hash of the resource's own name: the same for every partition of it.
-    pub(crate) fn resource_hash(&self) -> u64 {
-        self.resource_hash
-    }
-
-    pub(crate) fn dimensions(&self) -> Dimensions {
-        self.dimensions
-    }
 }
 
 /// Keys hold paths and queries, which may be secret: only the hash is shown.
@@ -328,9 +321,7 @@ mod tests {
     fn key(uri: &'static str) -> Key {
         let uri: Uri = uri.parse().unwrap();
         let authority = uri.authority().unwrap().as_str().to_owned();
-        KeyBuf::new(Target::new("", &uri, "http", authority.as_bytes()))
-            .finish(1)
-            .to_key()
+        RequestKey::of(Target::new("", &uri, "http", authority.as_bytes()), 1).to_key()
     }
 
     #[test]
@@ -364,23 +355,25 @@ mod tests {
     fn no_part_can_pose_as_another() {
         let uri: Uri = "http://a.test/x".parse().unwrap();
         let target = Target::new("n", &uri, "http", b"a.test");
-        let mut one = KeyBuf::new(target);
-        one.push(b"ab");
-        one.push(b"c");
-        let mut other = KeyBuf::new(target);
-        other.push(b"a");
-        other.push(b"bc");
-        assert_ne!(one.finish(0).to_key(), other.finish(0).to_key());
+        let key = |parts: [&[u8]; 2]| {
+            let mut key = RequestKey::default();
+            key.name(target);
+            parts.iter().for_each(|part| key.push(part));
+            key.seal(0);
+            key.to_key()
+        };
+        assert_ne!(key([b"ab", b"c"]), key([b"a", b"bc"]));
     }
 
     #[test]
     fn dimensions_leave_the_hash_of_the_resource_alone() {
         let uri: Uri = "http://a.test/x".parse().unwrap();
         let target = Target::new("", &uri, "http", b"a.test");
-        let plain = KeyBuf::new(target);
-        let mut extended = KeyBuf::new(target);
+        let plain = RequestKey::of(target, 9);
+        let mut extended = RequestKey::default();
+        extended.name(target);
         extended.push(b"tenant");
-        let (plain, extended) = (plain.finish(9), extended.finish(9));
+        extended.seal(9);
         assert_eq!(plain.resource_hash(), extended.resource_hash());
         assert_eq!(plain.dimensions(), Dimensions::Plain);
         assert_eq!(extended.dimensions(), Dimensions::Extended);

@@ -1,6 +1,6 @@
 //! The road of a request, from its key to its answer.
 //!
-//! 1. [`Destination`]: what kind of request is it, and what is its key?
+//! 1. [`Asked::destination`]: what kind of request is it, and what is its key?
 //! 2. look up: which stored response does it select?
 //! 3. [`decide()`]: serve, serve stale, revalidate, fetch or refuse?
 //! 4. [`fly`](crate::fly): ask the origin, or wait for one who does.
@@ -8,19 +8,18 @@
 //! 6. [`keep`](crate::keep): what of it is stored.
 //! 7. [`respond`]: the answer, in the shape this client asked for.
 //!
-//! A hit in memory goes from 1 to 7 in [`Road::start`], without waiting for anything.
+//! A hit in memory goes from 2 to 7 in [`from_memory`], without waiting for anything.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::Response;
 use http_body::Body;
 
 use crate::{
-    asked::{Asked, Destination},
+    asked::Asked,
     body::CacheBody,
     entry::Entry,
     fetch::Errand,
-    invalidate::Forwarding,
     layer::Cache,
     respond,
     semantics::{
@@ -39,51 +38,22 @@ pub(crate) struct Road<S> {
     pub(crate) inner: S,
 }
 
-/// The first step of a request.
-pub(crate) enum Start<Q, B> {
-    /// Answered from memory.
-    Answer(Response<CacheBody<B>>),
-    /// To the origin, without a lookup.
-    Forward(Forwarding, Request<Q>),
-    /// Further than memory.
-    Travel(Asked, Q),
+/// Answers a request from memory, if that is all it takes.
+pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> Option<Response<CacheBody<B>>> {
+    let lookup = cache.shared.store.get(asked.key.as_ref());
+    let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
+        return None;
+    };
+    let now = cache.shared.clock.monotonic();
+    match look(cache, asked, Some(resource), now) {
+        Next::Serve(entry, served) => Some(serve(cache, asked, entry, now, served)),
+        Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
+    }
 }
 
 impl<S> Road<S> {
     pub(crate) fn new(cache: Cache, inner: S) -> Self {
         Self { cache, inner }
-    }
-
-    /// Answers a request that needs neither the origin nor a slow store.
-    pub(crate) fn start<Q, B>(cache: &Cache, request: Request<Q>) -> Start<Q, B>
-    where
-        Q: Body,
-    {
-        let (parts, body) = request.into_parts();
-        let (facts, key) = match Destination::of(cache, &parts, &body) {
-            Destination::Lookup(facts, key) => (facts, key),
-            Destination::Tunnel => {
-                let forwarding = Forwarding::tunnel(cache, &parts);
-                return Start::Forward(forwarding, Request::from_parts(parts, body));
-            }
-            Destination::Forward(safety) => {
-                let forwarding = Forwarding::method(cache, &parts, safety);
-                return Start::Forward(forwarding, Request::from_parts(parts, body));
-            }
-            Destination::Bypass(reason) => {
-                let forwarding = Forwarding::bypass(cache, &parts, reason);
-                return Start::Forward(forwarding, Request::from_parts(parts, body));
-            }
-        };
-        let asked = Asked::new(cache, parts, facts, key);
-        let lookup = cache.shared.store.get(asked.key.as_ref());
-        if let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup {
-            let now = cache.shared.clock.monotonic();
-            if let Next::Serve(entry, served) = look(cache, &asked, Some(resource), now) {
-                return Start::Answer(serve(cache, &asked, entry, now, served));
-            }
-        }
-        Start::Travel(asked, body)
     }
 
     /// Answers a request that may need the origin, or a store that takes its time.

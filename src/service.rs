@@ -10,11 +10,13 @@ use http_body::Body;
 use tower::Service;
 
 use crate::{
+    asked::{Asked, Destination},
     body::CacheBody,
     error::BoxError,
     future::ResponseFuture,
+    invalidate::Forwarding,
     layer::Cache,
-    serve::{Road, Start},
+    serve::{Road, from_memory},
 };
 
 /// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
@@ -97,15 +99,22 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        match Road::<S>::start(&self.cache, request) {
-            Start::Answer(response) => ResponseFuture::ready(response),
-            Start::Forward(forwarding, request) => {
-                ResponseFuture::forward(self.inner.clone(), request, forwarding)
+        let (parts, body) = request.into_parts();
+        let mut asked = Asked::new(parts);
+        let cache = &self.cache;
+        let forwarding = match asked.destination(cache, &body) {
+            Destination::Lookup => {
+                if let Some(response) = from_memory(cache, &asked) {
+                    return ResponseFuture::ready(response);
+                }
+                let road = Road::new(cache.clone(), self.inner.clone());
+                return ResponseFuture::travel(Box::pin(road.travel(asked, body)));
             }
-            Start::Travel(asked, body) => {
-                let road = Road::new(self.cache.clone(), self.inner.clone());
-                ResponseFuture::travel(Box::pin(road.travel(asked, body)))
-            }
-        }
+            Destination::Bypass(reason) => Forwarding::bypass(cache, &asked.parts, reason),
+            Destination::Forward(safety) => Forwarding::method(cache, &asked.parts, safety),
+            Destination::Tunnel => Forwarding::tunnel(cache, &asked.parts),
+        };
+        let request = Request::from_parts(asked.parts, body);
+        ResponseFuture::forward(self.inner.clone(), request, forwarding)
     }
 }

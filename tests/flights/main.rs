@@ -1,5 +1,7 @@
 //! Requests for the same thing at once: who asks the origin, who waits, and what each gets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bodies;
 mod crowds;
 mod invalidation;

@@ -1,10 +1,12 @@
 //! The bytes that a cache holds, as the allocator counts them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     convert::Infallible,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -17,7 +19,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 use tower::{Layer, ServiceExt, service_fn};
 
 #[global_allocator]
@@ -26,10 +31,7 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 const MIB: usize = 1 << 20;
 
 /// The counts are of the whole process, so tests take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+static TURN: Mutex<()> = Mutex::const_new(());
 
 fn live() -> usize {
     let stats = ALLOCATOR.stats();
@@ -125,7 +127,7 @@ async fn a_hundred_readers_of_one_large_body_hold_it_once() {
     const SIZE: usize = 64 * MIB;
     const READERS: usize = 100;
     const SLOW: usize = 10;
-    let _turn = turn();
+    let _turn = TURN.lock().await;
     let (peak, calls) = (Peak::default(), Arc::new(AtomicUsize::new(0)));
     let began = Arc::new(watch::Sender::new(0_usize));
     let ended = Arc::new(watch::Sender::new(0_usize));
@@ -195,7 +197,7 @@ async fn a_hundred_readers_of_one_large_body_hold_it_once() {
 #[tokio::test]
 async fn inserts_beyond_the_capacity_never_hold_much_more_than_it() {
     const SIZE: usize = 8 * MIB;
-    let _turn = turn();
+    let _turn = TURN.lock().await;
     let peak = Peak::default();
     let before = live();
     let layer = CacheLayer::new(Memory::with_capacity(64 * MIB as u64));
@@ -229,7 +231,7 @@ async fn inserts_beyond_the_capacity_never_hold_much_more_than_it() {
 #[tokio::test]
 async fn small_entries_weigh_what_they_hold() {
     const ENTRIES: usize = 100_000;
-    let _turn = turn();
+    let _turn = TURN.lock().await;
     let cache = CacheLayer::new(Memory::with_capacity(512 * MIB as u64));
     let service = cache.layer(service_fn(|request: Request<Empty<Bytes>>| {
         let mut body = request.uri().path().as_bytes().to_vec();

@@ -32,7 +32,7 @@ const UPGRADE: u32 = 1 << 10;
 const URL_OVERRIDE: u32 = 1 << 11;
 
 /// Which of the fields that matter to a cache a request has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Facts(u32);
 
 impl Facts {
