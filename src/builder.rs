@@ -13,7 +13,8 @@ use crate::{
     layer::{CacheLayer, Shared},
     semantics::rules::{
         AgePolicy, DuplicatePolicy, ErrorStatusPolicy, ForwardedPolicy, HeadUpdates, Heuristics,
-        IgnoredRequest, LanguageOrder, Rules, SMaxagePolicy, SetCookiePolicy, VaryCredentials,
+        IgnoredRequest, LanguageOrder, Rules, SMaxagePolicy, SetCookiePolicy, StrayContentRange,
+        VaryCredentials,
     },
     status::{StatusFields, XCache},
     store::Memory,
@@ -454,15 +455,19 @@ impl CacheBuilder {
         self
     }
 
-    /// Reads the RFCs as literally as they allow, for the most reuse: heuristic freshness, cookies
-    /// stored, `s-maxage` without exceptions, the first of two lifetimes, and responses that vary
-    /// on credentials. Know your origin before you choose this.
+    /// Reads the RFCs as literally as they allow, for the most reuse: heuristic freshness, also of
+    /// errors marked `public`; cookies stored; `s-maxage` without exceptions; the first of two
+    /// lifetimes; languages in any order; responses that vary on credentials, and those with a
+    /// `Content-Range` out of place. Know your origin before you choose this.
     pub fn rfc_literal(mut self) -> Self {
         let rules = &mut self.config.rules;
         rules.duplicates = DuplicatePolicy::First;
+        rules.error_statuses = ErrorStatusPolicy::Literal;
         rules.heuristics = Some(Heuristics::default());
+        rules.language_order = LanguageOrder::Sort;
         rules.s_maxage = SMaxagePolicy::Strict;
         rules.set_cookie = SetCookiePolicy::Store;
+        rules.stray_content_range = StrayContentRange::Store;
         rules.vary_credentials = VaryCredentials::Store;
         self
     }

@@ -18,6 +18,7 @@ pub(crate) struct Rules {
     pub(crate) max_vary_names: usize,
     pub(crate) s_maxage: SMaxagePolicy,
     pub(crate) set_cookie: SetCookiePolicy,
+    pub(crate) stray_content_range: StrayContentRange,
     /// Default `stale-if-error` window in seconds, for responses that do not state one.
     pub(crate) stale_if_error: Option<u32>,
     /// Default `stale-while-revalidate` window in seconds, for responses that do not state one.
@@ -43,6 +44,7 @@ impl Default for Rules {
             max_vary_names: 16,
             s_maxage: SMaxagePolicy::AllowExplicitStale,
             set_cookie: SetCookiePolicy::Refuse,
+            stray_content_range: StrayContentRange::Refuse,
             stale_if_error: None,
             stale_while_revalidate: None,
             targets: Vec::new(),
@@ -81,6 +83,9 @@ pub enum ErrorStatusPolicy {
     /// Stored when the response itself says for how long. The default.
     #[default]
     Store,
+    /// Stored like any other response: also when it is marked `public` and a lifetime can be
+    /// guessed (RFC 9111 §4.2.2).
+    Literal,
     /// Never stored, the guard of a public edge against poisoned error pages.
     Refuse,
 }
@@ -175,6 +180,17 @@ pub enum SetCookiePolicy {
     /// It is stored without its cookies.
     Strip,
     /// It is stored with its cookies, as the RFC allows.
+    Store,
+}
+
+/// What becomes of a response with a `Content-Range` that its status gives no meaning
+/// (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum StrayContentRange {
+    /// It is not stored: something on the way was confused.
+    #[default]
+    Refuse,
+    /// It is stored, the field like any other.
     Store,
 }
 

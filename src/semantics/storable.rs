@@ -16,7 +16,9 @@ use crate::semantics::fields::{self, Length};
 use crate::semantics::freshness::{Freshness, Reuse, is_heuristically_cacheable};
 use crate::semantics::hop::{self, ConnectionOptions};
 use crate::semantics::list;
-use crate::semantics::rules::{ErrorStatusPolicy, Rules, SetCookiePolicy, VaryCredentials};
+use crate::semantics::rules::{
+    ErrorStatusPolicy, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
+};
 use crate::semantics::targeted::Effective;
 use crate::semantics::validate;
 use crate::semantics::vary::Vary;
@@ -79,7 +81,7 @@ pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
     let omitted = omitted(exchange, rules);
     let refusal = refused_by_status(exchange, rules)
         .or_else(|| refused_by_directives(exchange))
-        .or_else(|| without_ground(exchange))
+        .or_else(|| without_ground(exchange, rules))
         .or_else(|| refused_by_vary(exchange.vary, rules))
         .or_else(|| refused_by_fields(exchange, &omitted, rules))
         .or_else(|| useless(exchange))
@@ -160,14 +162,15 @@ fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
 
 /// Whether nothing makes the response cacheable (RFC 9111 §3): neither its own word nor, unless it
 /// is an error, its status.
-fn without_ground(exchange: &Exchange<'_>) -> Option<NotStored> {
+fn without_ground(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
     let stated = exchange.freshness.is_explicit();
+    let public = exchange.effective.directives.public;
     match standing(exchange.status) {
         StatusStanding::Error => {
-            (!stated || exchange.freshness.lifetime == 0).then_some(NotStored::ErrorStatus)
+            let ground = stated || public && rules.error_statuses == ErrorStatusPolicy::Literal;
+            (!ground || exchange.freshness.lifetime == 0).then_some(NotStored::ErrorStatus)
         }
         StatusStanding::Never | StatusStanding::Ordinary => {
-            let public = exchange.effective.directives.public;
             let ground = stated || public || is_heuristically_cacheable(exchange.status);
             (!ground).then_some(NotStored::NoGround)
         }
@@ -204,7 +207,9 @@ fn refused_by_fields(
         return Some(NotStored::ConnectionOptions);
     }
     // It means something on 206 and 416 alone (RFC 9110 §14.4), and neither gets here.
-    if response.contains_key(header::CONTENT_RANGE) {
+    if response.contains_key(header::CONTENT_RANGE)
+        && rules.stray_content_range == StrayContentRange::Refuse
+    {
         return Some(NotStored::ContentRange);
     }
     if response

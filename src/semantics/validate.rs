@@ -109,6 +109,7 @@ pub(crate) fn merge(stored: &mut HeaderMap, update: &HeaderMap, response_time: i
         update.remove(name);
     }
     update.remove("content-digest");
+    update.remove("content-md5");
     if rules.set_cookie != SetCookiePolicy::Store {
         update.remove(SET_COOKIE);
         update.remove("set-cookie2");

@@ -1,6 +1,6 @@
 //! Bodies while they arrive: too large to keep, too long, too short, abandoned, or never ending.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use cachewarp::{CacheBuilder, CacheLayer, FillError, Memory, OnAbandoned};
 use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::{advance, sleep},
 };
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 
 use crate::support::{
     Answer, Asked, BoxError, Cache, Cached, Count, Feed, Origin, board, chunk, fed, fetch, fresh,
@@ -103,6 +103,47 @@ async fn a_body_too_large_to_keep_reaches_all_who_waited_for_it() {
     }
     assert_eq!(origin.calls(), 1);
     assert!(!is_hit(&fetch(&cache, get("/")).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_does_not_move_on_before_those_who_waited_are_there() {
+    let (aboard, (feeds, mut fed_bodies)) = (Count::new(), unbounded_channel::<Feed>());
+    let origin = Origin::new({
+        let aboard = aboard.clone();
+        move |_, _| {
+            let (aboard, feeds) = (aboard.clone(), feeds.clone());
+            async move {
+                aboard.reach(2).await;
+                let (feed, answer) = fed();
+                feeds.send(feed)?;
+                Ok(answer)
+            }
+        }
+    });
+    let cache = cached(&origin, narrow);
+    let leader = board(&cache, get("/"), &aboard);
+    aboard.reach(1).await;
+    let mut waiter = tokio_test::task::spawn(cache.clone().oneshot(get("/")));
+    assert!(waiter.poll().is_pending());
+    aboard.add();
+    let leader = soon(leader).await.unwrap().unwrap();
+    let leader = tokio::spawn(async move { text(leader).await.len() });
+    let feed = soon(fed_bodies.recv()).await.unwrap();
+    let feeding = tokio::spawn(async move {
+        for _ in 0..64 {
+            feed.data(vec![0; 16 * KIB]).await;
+        }
+    });
+    settle().await;
+    assert!(waiter.is_woken() && !leader.is_finished());
+    // Only now does it get its turn.
+    let Poll::Ready(answer) = waiter.poll() else {
+        panic!("it has nothing to wait for");
+    };
+    assert_eq!(text(answer.unwrap()).await.len(), 64 * 16 * KIB);
+    assert_eq!(soon(leader).await.unwrap(), 64 * 16 * KIB);
+    soon(feeding).await.unwrap();
+    assert_eq!(origin.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
