@@ -2,9 +2,76 @@
 //!
 //! Wrap any service of `http` requests (an axum router, a hyper or tonic service) in a
 //! [`CacheLayer`], and responses that may be reused are: from memory, correctly, and while they
-//! still arrive.
+//! still arrive. Many requests for the same make one call. A stale response is refreshed in the
+//! background, or stands in for an origin that fails, where its headers allow that.
+//!
+//! # Example
+//!
+//! An axum router whose handlers say for how long their responses last:
+//!
+//! ```
+//! use axum::{Router, http::header::CACHE_CONTROL, routing::get};
+//! use cachewarp::{CacheLayer, Memory};
+//!
+//! let app: Router = Router::new()
+//!     .route("/items", get(|| async { ([(CACHE_CONTROL, "max-age=60")], "items") }))
+//!     .layer(CacheLayer::new(Memory::with_capacity(64 << 20)));
+//! ```
+//!
+//! Handlers that say nothing get a default lifetime from a [`TtlPolicy`]:
+//!
+//! ```
+//! use cachewarp::{CacheLayer, FixedTtl, Memory};
+//! use std::time::Duration;
+//!
+//! let cache = CacheLayer::builder()
+//!     .memory(Memory::with_capacity(64 << 20))
+//!     .ttl(FixedTtl::new(Duration::from_secs(60)))
+//!     .build()?;
+//! # Ok::<(), cachewarp::ConfigError>(())
+//! ```
+//!
+//! # What it does to a request
+//!
+//! - GET and HEAD are looked up under scheme, host, path, query, and what the settings add
+//!   ([`KeyPolicy`]). `Vary` picks the variant.
+//! - What is fresh is served with its `Age`; conditions and ranges are answered here.
+//! - What is stale is validated with the origin, what is missing is fetched, by one request for all
+//!   that want the same.
+//! - Other methods go to the origin, and a write invalidates what is stored for its target before
+//!   its response is released.
+//! - Upgrades, CONNECT and gRPC pass through untouched, trailers included.
+//!
+//! Every response carries a [`CacheOutcome`] in its extensions, and says in `Cache-Status` and
+//! `X-Cache` how it was made.
+//!
+//! # What it never does
+//!
+//! It never stores what is private, sets a cookie, or answers `Authorization` without the response
+//! saying that it may be shared; never gives such a response to a request that waited for another;
+//! never stores a body that did not end as it should; never turns its own trouble into the
+//! client's. The service's error type stays as it is.
+//!
+//! # Good to know
+//!
+//! - The layer spawns the work that outlives a request on the current tokio runtime
+//!   ([`CacheBuilder::executor`] takes another way). Task-locals of the request do not follow it
+//!   there; its tracing span does.
+//! - Put the layer outside of a compression layer to store what is compressed, which then must say
+//!   `Vary: Accept-Encoding`; inside, to store it plain.
+//! - Install a `metrics` recorder before the first request.
+//! - hyper's HTTP/1 server cannot send interim responses such as 103; they never pass a tower
+//!   service.
+//!
+//! # Features
+//!
+//! - `axum`: keys on axum's `OriginalUri`, so that routers nested under different prefixes never
+//!   share an entry. Turn it on whenever the layer is applied inside a nested router.
+//! - `full`: all of them.
 //!
 //! [tower]: https://docs.rs/tower
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod asked;
 mod assess;
@@ -64,3 +131,8 @@ pub use self::{
     tasks::{Executor, Task},
     ttl::{Fetched, FixedTtl, Lifetime, OriginTtl, TtlPolicy},
 };
+
+/// Runs the examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -62,9 +62,7 @@ impl<T: Unpin> Future for StoreFuture<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Ready(value) => value
-                .take()
-                .map_or(Poll::Pending, |value| Poll::Ready(value)),
+            Self::Ready(value) => value.take().map_or(Poll::Pending, Poll::Ready),
             Self::Pending(future) => future.as_mut().poll(cx),
         }
     }
