@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ttl::{Fetched, Lifetime, TtlPolicy};
+use super::policy::{Fetched, Lifetime, TtlPolicy};
 
 /// Gives one lifetime to every response that states none, for handlers that say nothing about
 /// caching.

@@ -10,7 +10,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::classify::Facts;
 use crate::semantics::freshness::{Freshness, Times};
 use crate::semantics::rules::{
-    ErrorStatusPolicy, Heuristics, Rules, SetCookiePolicy, VaryCredentials,
+    ErrorStatusPolicy, Heuristics, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
 };
 use crate::semantics::{targeted, vary};
 
@@ -205,6 +205,46 @@ fn errors_are_stored_only_for_as_long_as_they_say_themselves() {
 }
 
 // === Directives ===
+
+#[test]
+fn read_literally_errors_marked_public_may_last_for_as_long_as_is_guessed() {
+    let literal = Rules {
+        error_statuses: ErrorStatusPolicy::Literal,
+        heuristics: Some(Heuristics::default()),
+        ..Rules::default()
+    };
+    let refuse = || refused(NotStored::ErrorStatus);
+    for status in ERRORS {
+        check(
+            &literal,
+            &[
+                (status, &["Cache-Control: public", LONG_AGO], stored()),
+                (status, &["Cache-Control: public"], refuse()),
+                (status, &[LONG_AGO], refuse()),
+                (status, &[MINUTE], stored()),
+            ],
+        );
+    }
+}
+
+#[test]
+fn read_literally_a_content_range_out_of_place_is_a_field_like_any_other() {
+    let literal = Rules {
+        stray_content_range: StrayContentRange::Store,
+        ..Rules::default()
+    };
+    check(
+        &literal,
+        &[
+            (200, &[MINUTE, "Content-Range: bytes 0-1/2"], stored()),
+            (
+                206,
+                &[MINUTE, "Content-Range: bytes 0-1/2"],
+                refused(NotStored::Status),
+            ),
+        ],
+    );
+}
 
 #[test]
 fn directives_of_the_response_refuse_storing() {

@@ -217,10 +217,12 @@ fn what_describes_the_stored_bytes_stays() {
         ("content-digest", "sha-256=:AA==:"),
         ("content-encoding", "br"),
         ("content-length", "10"),
+        ("content-md5", "AA=="),
         ("date", LATER),
     ];
     let update: Lines<'_> = &[
         ("content-digest", "sha-256=:BB==:"),
+        ("content-md5", "BB=="),
         ("content-encoding", "gzip"),
         ("content-length", "0"),
         ("content-range", "bytes 0-1/2"),
