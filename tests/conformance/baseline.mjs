@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 
-const GOOD = new Set(['pass', 'yes'])
+import { passes } from './suite.mjs'
 
 // baseline-PROFILE.json is a list of { reason, results: { id: verdict } }.
 export async function readBaseline (profile) {
@@ -12,7 +12,7 @@ export async function readBaseline (profile) {
     for (const [id, verdict] of Object.entries(results)) {
       if (typeof reason !== 'string' || reason === '') throw new Error(`${id} is listed without a reason`)
       if (entries.has(id)) throw new Error(`${id} is listed twice`)
-      if (GOOD.has(verdict)) throw new Error(`${id} is listed as ${verdict}: list only what does not pass`)
+      if (passes(verdict)) throw new Error(`${id} is listed as ${verdict}: list only what does not pass`)
       entries.set(id, { verdict, reason })
     }
   }
@@ -27,7 +27,7 @@ export function compare (suite, found, baseline) {
   for (const { id, kind } of suite.tests) {
     const now = found.get(id) ?? 'untested'
     const listed = baseline.get(id)?.verdict
-    if (listed === undefined ? GOOD.has(now) : listed === now) {
+    if (listed === undefined ? passes(now) : listed === now) {
       matching += 1
       continue
     }
@@ -42,6 +42,6 @@ export function compare (suite, found, baseline) {
 
 function difference (now, listed) {
   if (listed === undefined) return `"${now}", and the baseline does not list it`
-  if (GOOD.has(now)) return `"${now}", no longer "${listed}": remove it from the baseline`
+  if (passes(now)) return `"${now}", no longer "${listed}": remove it from the baseline`
   return `"${now}", but the baseline says "${listed}"`
 }

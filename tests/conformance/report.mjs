@@ -1,5 +1,7 @@
 // What a person reads: the summary of a run, and one test with everything sent and answered.
 
+import { passes } from './suite.mjs'
+
 export function summary (suite, found) {
   const count = (kind, verdict) =>
     suite.tests.filter(test => test.kind === kind && found.get(test.id) === verdict).length
@@ -20,7 +22,7 @@ export function describeTest (suite, id, found, results, origin) {
   const result = results.get(id)
   const lines = [`${id}: ${found.get(id)} (${test.kind})`, `  ${test.name}`]
   if (result.detail !== undefined) lines.push(`  ${result.detail}`)
-  const blocked = (test.depends_on ?? []).filter(other => !['pass', 'yes'].includes(found.get(other)))
+  const blocked = (test.depends_on ?? []).filter(other => !passes(found.get(other)))
   if (blocked.length > 0) lines.push(`  depends on ${blocked.join(', ')}`)
   result.exchanges.forEach((exchange, i) => lines.push(...describeExchange(`client ${i + 1}`, exchange)))
   origin.exchanges(id).forEach((exchange, i) => lines.push(...describeExchange(`origin ${i + 1}`, exchange)))

@@ -66,6 +66,8 @@ export async function runTests (tests, base, origin) {
   return results
 }
 
+export const passes = verdict => verdict === 'pass' || verdict === 'yes'
+
 // id -> pass | fail | dependency | setup | retry, and yes | no for tests that only ask.
 export function verdicts (suite, results) {
   const known = new Map()
@@ -78,7 +80,7 @@ export function verdicts (suite, results) {
     const result = results.get(id)
     if (test === undefined || result === undefined) return 'untested'
     for (const dependency of test.depends_on ?? []) {
-      if (!['pass', 'yes'].includes(verdict(dependency))) return 'dependency'
+      if (!passes(verdict(dependency))) return 'dependency'
     }
     if (result.setup) return result.detail === 'retry' ? 'retry' : 'setup'
     if (test.kind === 'check') return result.passed ? 'yes' : 'no'
