@@ -3,7 +3,8 @@
 //! `cargo bench --bench memory` stores 500,000 objects of 200 bytes and eight header fields, each
 //! asked for through the layer by two threads at once, and divides what the process grew by.
 //! Every kind of object has a process to itself. It fails if one of them takes more than
-//! [`BAR`] bytes an object, or if the cache holds fewer than it was given.
+//! [`BAR`] bytes an object, once stored and after two hits of each, or if the cache does not hold
+//! every one of them.
 
 use std::{
     convert::Infallible,
@@ -37,15 +38,16 @@ const OBJECTS: usize = 500_000;
 /// Bytes in every response body.
 const BODY: usize = 200;
 
-/// Bytes of the memory tier: about twice what it will hold.
-const CAPACITY: u64 = 1 << 30;
+/// Bytes of the memory tier: room for all of it, and more.
+const CAPACITY: u64 = 2 << 30;
 
 /// Requests under way at once.
 const TASKS: usize = 8;
 
-/// How often each object is asked for in the end, one hit right after the other: often enough for
-/// the heads that are kept ready.
-const HITS: usize = 6;
+/// Hits of each object in a row, often enough for the heads that are kept ready. Those have a fixed
+/// share of the capacity, so what they come to an object depends on how many objects there are: the
+/// figure is printed, and not held against the bar.
+const MANY: usize = 6;
 
 /// The second that all of it happens in, as [`NOW_DATE`] and as Unix time.
 const NOW: i64 = 784_111_777;
@@ -91,7 +93,10 @@ impl Kind {
             .header(LAST_MODIFIED, "Fri, 21 Oct 1994 07:28:00 GMT")
             .header(DATE, NOW_DATE)
             .header(SERVER, "nginx/1.27.0")
-            .header("x-request-id", format!("{serial:08x}-0000-4000-8000-{serial:012x}"))
+            .header(
+                "x-request-id",
+                format!("{serial:08x}-0000-4000-8000-{serial:012x}"),
+            )
             .header(name, value)
             .body(Full::from(body))
             .expect("the head is made of valid parts")
@@ -184,28 +189,40 @@ fn weigh(kind: Kind) -> ExitCode {
 
     let before = resident();
     let each = |now: usize| now.saturating_sub(before) / OBJECTS;
-    assert_eq!(ask_for_all(&runtime, &service, 1), 0, "no object is stored yet");
+    assert_eq!(
+        ask_for_all(&runtime, &service, 1),
+        0,
+        "no object is stored yet"
+    );
     let left = runtime.block_on(layer.handle().drain(Duration::from_secs(60)));
     assert_eq!(left, 0, "fills under way");
     let stored = each(resident());
 
-    assert_eq!(ask_for_all(&runtime, &service, 1), OBJECTS, "hits");
-    let hit_once = each(resident());
-    // The hits were maintenance too, so these figures are of now.
+    assert_eq!(
+        ask_for_all(&runtime, &service, 2),
+        2 * OBJECTS,
+        "every object is a hit, twice"
+    );
+    let hit_twice = each(resident());
+    // Hits bring maintenance with them, so these figures are of now.
     let stats = layer.handle().stats();
     assert_eq!(stats.entries, OBJECTS as u64, "objects in memory");
     let accounted = stats.memory_bytes / stats.entries;
 
-    assert_eq!(ask_for_all(&runtime, &service, HITS), OBJECTS * HITS, "hits");
-    let hit_often = each(resident());
-    assert_eq!(calls.load(Ordering::Relaxed), OBJECTS, "calls of the origin");
+    assert_eq!(
+        ask_for_all(&runtime, &service, MANY),
+        MANY * OBJECTS,
+        "every object is a hit, many times"
+    );
+    let with_ready_heads = each(resident());
+    assert_eq!(calls.load(Ordering::Relaxed), OBJECTS, "origin calls");
 
     println!(
-        "{}: {stored} B an object, {hit_once} B after a hit of each, {hit_often} B with ready \
-         heads; {accounted} B by the cache's own account; the bar is {BAR} B",
+        "{}: {stored} B an object, {hit_twice} B after two hits of each, {with_ready_heads} B with \
+         ready heads; {accounted} B by the cache's own account; the bar is {BAR} B",
         kind.name()
     );
-    if stored.max(hit_once) > BAR {
+    if stored.max(hit_twice) > BAR {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::task::yield_now;
 
 use crate::support::{
-    Answer, Asked, Broken, Cache, Count, Feed, Origin, board, chunk, fed, fetch, fresh, get,
-    request, send, soon, text, with_directives,
+    Answer, Asked, Broken, Cache, Cached, Count, Feed, Origin, board, chunk, fed, fetch, fresh,
+    get, is_hit, request, send, soon, text, with_directives,
 };
 
 /// Numbers that look random and are the same in every run.
@@ -71,8 +71,12 @@ fn trickling(dice: &Dice, text: String) -> Answer {
     fresh("").map(|_| StreamBody::new(frames).boxed_unsync())
 }
 
-async fn version(cache: &Cache) -> u64 {
-    let body = text(fetch(cache, get("/thing")).await).await;
+async fn version(cache: &Cache, path: &str) -> u64 {
+    number(fetch(cache, get(path)).await).await
+}
+
+async fn number(answer: Cached) -> u64 {
+    let body = text(answer).await;
     std::str::from_utf8(&body).unwrap().parse().unwrap()
 }
 
@@ -82,24 +86,26 @@ async fn a_get_after_a_post_never_sees_what_was_there_before() {
     let dice = Dice::new(20_240_607);
     let origin = versioned(&dice);
     let cache = origin.cached();
+    let mut hits = 0;
     for round in 0..ROUNDS {
+        // Mostly cold, so that fills are under way when the write comes.
+        let path = match round % 4 {
+            0 => "/thing".to_owned(),
+            _ => format!("/thing/{round}"),
+        };
         let readers: Vec<_> = (0..dice.roll(4))
             .map(|_| {
-                let (cache, dice) = (cache.clone(), dice.clone());
+                let (cache, dice, path) = (cache.clone(), dice.clone(), path.clone());
                 tokio::spawn(async move {
                     dice.dawdle().await;
-                    version(&cache).await
+                    version(&cache, &path).await
                 })
             })
             .collect();
         dice.dawdle().await;
-        let posted = fetch(&cache, request(Method::POST, "/thing")).await;
-        let posted: u64 = std::str::from_utf8(&text(posted).await)
-            .unwrap()
-            .parse()
-            .unwrap();
+        let posted = number(fetch(&cache, request(Method::POST, &path)).await).await;
         for late in 0..3 {
-            let seen = version(&cache).await;
+            let seen = version(&cache, &path).await;
             assert!(
                 seen >= posted,
                 "round {round}: GET {late} after POST {posted} saw {seen}"
@@ -108,15 +114,13 @@ async fn a_get_after_a_post_never_sees_what_was_there_before() {
         for reader in readers {
             soon(reader).await.unwrap();
         }
-        let seen = version(&cache).await;
+        let last = fetch(&cache, get(&path)).await;
+        hits += usize::from(is_hit(&last));
+        let seen = number(last).await;
         assert!(seen >= posted, "round {round}: {posted}, then {seen}");
     }
     // The rounds mean something only if the cache was at work between the writes.
-    let calls = origin.calls() as u64;
-    assert!(
-        calls < ROUNDS * 4,
-        "{calls} calls: nothing was served from the cache"
-    );
+    assert!(hits as u64 > ROUNDS * 9 / 10, "{hits} hits");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -200,7 +200,7 @@ fn fed_first() -> (Origin, tokio::sync::mpsc::UnboundedReceiver<Feed>) {
     (origin, fed_bodies)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_with_credentials_or_no_store_never_wait() {
     for (name, value, own) in [
         ("authorization", "Basic YTpi", "Basic YTpi"),
@@ -225,8 +225,10 @@ async fn requests_with_credentials_or_no_store_never_wait() {
         let cache = origin.cached();
         let leader = send(&cache, get("/"));
         settle().await;
+        let began = Instant::now();
         let answer = fetch(&cache, get_with("/", name, value)).await;
         assert_eq!(text(answer).await, format!("for {own}"));
+        assert_eq!(began.elapsed(), Duration::ZERO);
         gate.add();
         let answer = soon(leader).await.unwrap().unwrap();
         assert_eq!(text(answer).await, "for all");
@@ -254,7 +256,7 @@ async fn requests_with_credentials_or_no_store_share_what_has_landed_and_may_be_
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_request_with_credentials() {
     let gate = Count::new();
     let origin = Origin::new({
@@ -273,7 +275,9 @@ async fn nobody_waits_for_a_request_with_credentials() {
     let cache = origin.cached();
     let credentials = send(&cache, get_with("/", "authorization", "Basic YTpi"));
     settle().await;
+    let began = Instant::now();
     assert_eq!(text(fetch(&cache, get("/")).await).await, "for all");
+    assert_eq!(began.elapsed(), Duration::ZERO);
     gate.add();
     let answer = soon(credentials).await.unwrap().unwrap();
     assert_eq!(text(answer).await, "for one");
