@@ -16,9 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use cachewarp::{CacheLayer, CacheOutcome, Memory};
-use criterion::{
-    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
-};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use futures_util::future::{join, join_all};
 use http::{
     HeaderValue, Request, Response,
@@ -154,9 +152,8 @@ fn flight(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(20);
-    targets = flight
+fn main() {
+    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    flight(&mut criterion);
+    criterion.final_summary();
 }
-criterion_main!(benches);

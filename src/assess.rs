@@ -84,16 +84,25 @@ pub(crate) fn assess(
         vary: &varies,
         response_time: moments.times.response,
     };
-    let freshness = match storable::default_lifetime(&exchange(&own)) {
-        DefaultLifetime::Allowed => with_policy(config, asked, response, own),
-        DefaultLifetime::Refused => own,
+    let (freshness, withheld) = match storable::default_lifetime(&exchange(&own)) {
+        DefaultLifetime::Allowed => (with_policy(config, asked, response, own), None),
+        DefaultLifetime::Refused => (own, None),
+        DefaultLifetime::Withheld(reason) => {
+            let others = with_policy(config, asked, response, own);
+            (own, (others.lifetime > own.lifetime).then_some(reason))
+        }
     };
-    let (verdict, omitted) = match storable::storable(&exchange(&freshness), rules) {
+    let storable = storable::storable(&exchange(&freshness), rules);
+    let (verdict, omitted) = match (storable, withheld) {
         _ if response.extensions.get::<NoStore>().is_some() => {
             (Verdict::Refuse(NotStored::Extension), Default::default())
         }
-        Storable::Store(omitted) => (Verdict::Store, omitted),
-        Storable::Refuse(reason) => (Verdict::Refuse(reason), Default::default()),
+        // The answer to another request would be stored, and for longer.
+        (Storable::Store(_) | Storable::Refuse(NotStored::Useless), Some(reason)) => {
+            (Verdict::Refuse(reason), Default::default())
+        }
+        (Storable::Store(omitted), None) => (Verdict::Store, omitted),
+        (Storable::Refuse(reason), _) => (Verdict::Refuse(reason), Default::default()),
     };
     let mut headers = received.clone();
     hop::strip(&mut headers);
@@ -141,14 +150,9 @@ fn with_policy(
     match config.ttl.lifetime(&fetched) {
         Some(given) => own.with_policy(
             seconds(given.fresh),
-            given
-                .stale_while_revalidate
-                .map(seconds)
-                .or(config.rules.stale_while_revalidate),
-            given
-                .stale_if_error
-                .map(seconds)
-                .or(config.rules.stale_if_error),
+            given.stale_while_revalidate.map(seconds),
+            given.stale_if_error.map(seconds),
+            &config.rules,
         ),
         None => own,
     }

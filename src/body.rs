@@ -28,6 +28,7 @@ pin_project! {
     #[project = SourceProj]
     enum Source<B> {
         Empty,
+        Omitted,
         Stored { slices: Slices },
         Fill { reader: FillReader },
         Origin { #[pin] body: B },
@@ -37,6 +38,11 @@ pin_project! {
 impl<B> CacheBody<B> {
     pub(crate) fn empty() -> Self {
         Self::from(Source::Empty)
+    }
+
+    /// Stands for a body that is not sent, of whatever length.
+    pub(crate) fn omitted() -> Self {
+        Self::from(Source::Omitted)
     }
 
     pub(crate) fn stored(body: Segments) -> Self {
@@ -86,6 +92,7 @@ impl<B> fmt::Debug for CacheBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.source {
             Source::Empty => "CacheBody::Empty",
+            Source::Omitted => "CacheBody::Omitted",
             Source::Stored { .. } => "CacheBody::Stored",
             Source::Fill { .. } => "CacheBody::Fill",
             Source::Origin { .. } => "CacheBody::Origin",
@@ -106,7 +113,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().source.project() {
-            SourceProj::Empty => Poll::Ready(None),
+            SourceProj::Empty | SourceProj::Omitted => Poll::Ready(None),
             SourceProj::Stored { slices } => {
                 Poll::Ready(slices.next().map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -130,7 +137,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty => true,
+            Source::Empty | Source::Omitted => true,
             Source::Stored { slices } => slices.left == 0,
             // Trailers may follow the last byte.
             Source::Fill { .. } => false,
@@ -141,6 +148,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Empty => SizeHint::with_exact(0),
+            Source::Omitted => SizeHint::default(),
             Source::Stored { slices } => SizeHint::with_exact(slices.left),
             Source::Fill { reader } => reader
                 .remaining()

@@ -6,7 +6,7 @@ use http::{HeaderName, uri::Authority};
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{ConditionalMiss, Config, RangeMiss},
+    config::{Bounds, ConditionalMiss, Config, RangeMiss},
     error::ConfigError,
     fill::{Limits, OnAbandoned},
     key::KeyPolicy,
@@ -46,9 +46,8 @@ pub struct CacheBuilder {
 /// What the settings are for: a cache yet to be made, or one that exists.
 enum Base {
     New {
+        bounds: Bounds,
         clock: Arc<dyn Clock>,
-        max_refreshes: usize,
-        max_waiters: usize,
         memory: Memory,
     },
     Existing {
@@ -66,9 +65,8 @@ impl CacheBuilder {
         };
         Self {
             base: Base::New {
+                bounds: Bounds::default(),
                 clock: Arc::new(SystemClock::new()),
-                max_refreshes: 256,
-                max_waiters: 16_384,
                 memory: Memory::with_capacity(DEFAULT_CAPACITY),
             },
             config: Config {
@@ -404,8 +402,23 @@ impl CacheBuilder {
     /// The requests that may wait for one flight; one more is answered 503. Defaults to 16,384.
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         match &mut self.base {
-            Base::New { max_waiters, .. } => *max_waiters = waiters,
+            Base::New { bounds, .. } => bounds.waiters = waiters,
             Base::Existing { misplaced, .. } => *misplaced = Some("max_waiters"),
+        }
+        self
+    }
+
+    /// The fetches and fills that may be under way at once although their clients may have left,
+    /// refreshes included. Past it a request that would be fetched for all who want the same is
+    /// fetched for its client alone: its going away ends it, and its answer is not stored.
+    /// Defaults to 4096.
+    ///
+    /// All fills together hold as many bytes as the memory tier may, and beyond that each up to
+    /// [`fill_window`](Self::fill_window).
+    pub fn max_fills(mut self, fills: usize) -> Self {
+        match &mut self.base {
+            Base::New { bounds, .. } => bounds.fills = fills,
+            Base::Existing { misplaced, .. } => *misplaced = Some("max_fills"),
         }
         self
     }
@@ -414,7 +427,7 @@ impl CacheBuilder {
     /// refreshed by later requests. Defaults to 256.
     pub fn max_refreshes(mut self, refreshes: usize) -> Self {
         match &mut self.base {
-            Base::New { max_refreshes, .. } => *max_refreshes = refreshes,
+            Base::New { bounds, .. } => bounds.refreshes = refreshes,
             Base::Existing { misplaced, .. } => *misplaced = Some("max_refreshes"),
         }
         self
@@ -494,14 +507,15 @@ impl CacheBuilder {
         check(&config, capacity)?;
         let shared = match self.base {
             Base::New {
+                bounds,
                 clock,
-                max_refreshes,
-                max_waiters,
                 memory,
             } => {
                 in_range("memory", capacity, capacity > 0, "at least 1 byte")?;
-                in_range("max_waiters", max_waiters, max_waiters > 0, "at least 1")?;
-                Arc::new(Shared::new(memory, clock, max_waiters, max_refreshes))
+                let Bounds { fills, waiters, .. } = bounds;
+                in_range("max_fills", fills, fills > 0, "at least 1")?;
+                in_range("max_waiters", waiters, waiters > 0, "at least 1")?;
+                Arc::new(Shared::new(memory, clock, bounds))
             }
             Base::Existing { shared, misplaced } => match misplaced {
                 Some(setting) => return Err(ConfigError::Fixed { setting }),
@@ -517,7 +531,7 @@ impl CacheBuilder {
         let max_body = default_max_entry(memory.capacity());
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
-        let shared = Shared::new(memory, Arc::new(SystemClock::new()), 16_384, 256);
+        let shared = Shared::new(memory, Arc::new(SystemClock::new()), Bounds::default());
         CacheLayer::from_parts(Arc::new(shared), Arc::new(config))
     }
 }

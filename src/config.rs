@@ -33,6 +33,27 @@ pub(crate) struct Config {
     pub(crate) wait_timeout: Duration,
 }
 
+/// How much may be under way in one cache at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Fetches and fills that outlive the request that caused them.
+    pub(crate) fills: usize,
+    /// Of those, refreshes in the background.
+    pub(crate) refreshes: usize,
+    /// Requests that wait for one flight.
+    pub(crate) waiters: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            fills: 4096,
+            refreshes: 256,
+            waiters: 16_384,
+        }
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")

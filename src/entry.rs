@@ -18,7 +18,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -248,44 +248,56 @@ impl Entry {
         headers
     }
 
-    /// The finished head of a fresh hit at `age`, which `finish` makes of the stored fields unless
-    /// it is there already. `maker` tells apart the layers that finish heads differently.
-    pub(crate) fn finished_headers(
+    /// The finished head of a fresh hit at `age`, which `finish` makes of the stored one unless it
+    /// is there already. `maker` tells apart the layers that finish heads differently.
+    pub(crate) fn finished_head(
         &self,
         hot: &Arc<HotHeads>,
         age: u32,
         maker: usize,
-        finish: impl FnOnce(&mut HeaderMap),
-    ) -> HeaderMap {
+        finish: impl FnOnce(&mut response::Parts),
+    ) -> response::Parts {
         let ready = self.ready.load();
-        if let Some(ready) = &*ready
-            && ready.age == age
-            && ready.maker == maker
-        {
-            return ready.headers.clone();
+        match &*ready {
+            Some(ready) if ready.age == age && ready.maker == maker => ready.head.clone(),
+            ready => self.finish(hot, age, maker, ready.as_deref(), finish),
         }
-        let mut headers = self.headers();
-        finish(&mut headers);
-        let lease = match &*ready {
+    }
+
+    /// Finishes a head, and keeps it for the hits that follow if the entry is asked for a lot.
+    #[cold]
+    fn finish(
+        &self,
+        hot: &Arc<HotHeads>,
+        age: u32,
+        maker: usize,
+        last: Option<&ReadyHead>,
+        finish: impl FnOnce(&mut response::Parts),
+    ) -> response::Parts {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = self.status;
+        head.headers = self.headers();
+        finish(&mut head);
+        let lease = match last {
             // Still asked for: the head of the next second takes the place of the last one's.
-            Some(ready) if age.abs_diff(ready.age) <= 1 => Some(Arc::clone(&ready.lease)),
+            Some(last) if age.abs_diff(last.age) <= 1 => Some(Arc::clone(&last.lease)),
             Some(_) => {
                 self.ready.store(None);
                 None
             }
             None => (self.recent.hit(age) >= HOT_AFTER)
-                .then(|| hot.lease(map_bytes(headers.len())))
+                .then(|| hot.lease(head_bytes(head.headers.len())))
                 .flatten(),
         };
         if let Some(lease) = lease {
             self.ready.store(Some(Arc::new(ReadyHead {
                 age,
                 maker,
-                headers: headers.clone(),
+                head: head.clone(),
                 lease,
             })));
         }
-        headers
+        head
     }
 
     /// The bytes that this entry holds on the heap, its own included.
@@ -332,7 +344,7 @@ impl Variant for Arc<Entry> {
 struct ReadyHead {
     age: u32,
     maker: usize,
-    headers: HeaderMap,
+    head: response::Parts,
     lease: Arc<Lease>,
 }
 
@@ -358,11 +370,14 @@ impl Recent {
     }
 }
 
-/// About what a `HeaderMap` of that many fields holds on the heap.
-fn map_bytes(fields: usize) -> usize {
+/// About what a ready head of that many fields holds on the heap.
+fn head_bytes(fields: usize) -> usize {
     /// A bucket holds a name, a value, a hash and its links; an index entry is four bytes.
     const BUCKET: usize = 104;
-    fields * BUCKET + (fields * 4 / 3).next_power_of_two().max(8) * 4
+    /// A map with room for four extensions, and one extension.
+    const EXTENSIONS: usize = 192;
+    let indices = (fields * 4 / 3).next_power_of_two().max(8) * 4;
+    size_of::<ReadyHead>() + fields * BUCKET + indices + EXTENSIONS
 }
 
 /// The allowance that ready heads share.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, header::SET_COOKIE, response};
+use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, response};
 use http_body::Body;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tower::ServiceExt;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         freshness::{Reuse, Times},
         rules::SetCookiePolicy,
         storable::{self, NotStored, Predecessor, Side},
-        validate::{self, Validator},
+        validate::{self, Confirmation, Validator},
     },
     service::Inner,
     status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
@@ -64,7 +64,7 @@ impl Prepared {
 
 /// How an exchange ended: the client's answer, what others may have of it, and a body that is to
 /// be recorded.
-pub(crate) struct Fetched<B, E> {
+pub(crate) struct Exchanged<B, E> {
     pub(crate) answer: Result<Response<CacheBody<B>>, E>,
     pub(crate) flown: Flown,
     pub(crate) recording: Option<Recording<B>>,
@@ -74,6 +74,17 @@ pub(crate) struct Fetched<B, E> {
 pub(crate) struct Recording<B> {
     pub(crate) arriving: Arc<Arriving>,
     pub(crate) body: B,
+    /// Held until it ends, if no flight holds one for it.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where the permit comes from that every fill needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Permit {
+    /// The flight has it.
+    OfFlight,
+    /// It is taken once there is a body to record.
+    Own,
 }
 
 /// A call of the inner service that brought no response.
@@ -90,7 +101,8 @@ impl Cache {
         inner: S,
         errand: &Errand,
         body: Q,
-    ) -> Fetched<S::Body, S::Error>
+        permit: Permit,
+    ) -> Exchanged<S::Body, S::Error>
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
@@ -102,7 +114,9 @@ impl Cache {
             Err(failure) => return self.failed(errand, failure),
         };
         if prepared != Prepared::Validating || response.status() != StatusCode::NOT_MODIFIED {
-            return self.arrived(errand, response, moments, prepared).await;
+            return self
+                .arrived(errand, response, moments, prepared, permit)
+                .await;
         }
         let (not_modified, _) = response.into_parts();
         if let Some(fetched) = self.refreshed(errand, &not_modified, moments).await {
@@ -115,7 +129,7 @@ impl Cache {
         validate::strip(request.headers_mut());
         match self.exchange(inner, request).await {
             Ok((response, moments)) => {
-                self.arrived(errand, response, moments, Prepared::Stripped)
+                self.arrived(errand, response, moments, Prepared::Stripped, permit)
                     .await
             }
             Err(failure) => self.failed(errand, failure),
@@ -124,8 +138,6 @@ impl Cache {
 
     /// Puts the conditions on a request that its purpose needs.
     fn prepare<Q>(&self, errand: &Errand, request: &mut Request<Q>) -> Prepared {
-        let config = &self.config;
-        let facts = &errand.asked.facts;
         if let Some(entry) = &errand.selected {
             let now = self.shared.clock.wall();
             let stored = entry.unpack().headers;
@@ -134,13 +146,23 @@ impl Cache {
                 Validator::None => Prepared::Stripped,
             };
         }
-        let conditional = facts.conditional() && config.conditional_miss == ConditionalMiss::Fill;
-        let range = facts.range() && config.range_miss == RangeMiss::Fill;
-        if conditional || range {
+        let facts = &errand.asked.facts;
+        if (facts.conditional() || facts.range()) && !self.own_question(errand) {
             validate::strip(request.headers_mut());
             return Prepared::Stripped;
         }
         Prepared::AsReceived
+    }
+
+    /// Whether the client's own conditions or range go to the origin, so that the answer may be to
+    /// them and to nobody else's.
+    pub(crate) fn own_question(&self, errand: &Errand) -> bool {
+        let config = &self.config;
+        let facts = &errand.asked.facts;
+        let filled = facts.conditional() && config.conditional_miss == ConditionalMiss::Fill
+            || facts.range() && config.range_miss == RangeMiss::Fill;
+        // With a stored response at hand its conditions go to the origin, not the client's.
+        errand.selected.is_none() && !filled && (facts.conditional() || facts.range())
     }
 
     /// Calls this instance of the inner service once it is ready.
@@ -176,7 +198,7 @@ impl Cache {
     }
 
     /// Without a response: stale if that is allowed, else the error.
-    pub(crate) fn failed<B, E>(&self, errand: &Errand, failure: NoResponse<E>) -> Fetched<B, E> {
+    pub(crate) fn failed<B, E>(&self, errand: &Errand, failure: NoResponse<E>) -> Exchanged<B, E> {
         let failed = match &failure {
             NoResponse::Error(_) => Failure::Error,
             NoResponse::Timeout => Failure::Timeout,
@@ -187,7 +209,7 @@ impl Cache {
             (None, NoResponse::Error(error)) => Err(error),
             (None, NoResponse::Timeout) => Ok(respond::generated(self, Generated::OriginTimeout)),
         };
-        Fetched {
+        Exchanged {
             answer,
             flown: Flown::Failed(failed),
             recording: None,
@@ -233,7 +255,8 @@ impl Cache {
         response: Response<B>,
         moments: Moments,
         prepared: Prepared,
-    ) -> Fetched<B, E> {
+        permit: Permit,
+    ) -> Exchanged<B, E> {
         let status = response.status();
         let failed = Outcome::of(status) == Outcome::Error;
         if failed && errand.selected.is_some() {
@@ -242,7 +265,22 @@ impl Cache {
         let (parts, body) = response.into_parts();
         let assessment = assess::assess(self, errand, &parts, moments);
         match assessment.verdict {
-            Verdict::Store => self.arriving(errand, assessment, parts, body, prepared),
+            // No error takes the place of a response, whatever lifetime it brings.
+            Verdict::Store if status.is_server_error() && errand.selected.is_some() => {
+                let response = Response::from_parts(parts, body);
+                self.not_stored(errand, NotStored::ErrorStatus, response)
+                    .await
+            }
+            Verdict::Store => {
+                let taken = match permit {
+                    Permit::OfFlight => Ok(None),
+                    Permit::Own => Arc::clone(&self.shared.fills).try_acquire_owned().map(Some),
+                };
+                match taken {
+                    Ok(permit) => self.arriving(errand, assessment, parts, body, prepared, permit),
+                    Err(_) => self.too_many_fills(errand, Response::from_parts(parts, body)),
+                }
+            }
             Verdict::Refuse(_) if failed => {
                 self.error_status(errand, Response::from_parts(parts, body))
             }
@@ -254,44 +292,59 @@ impl Cache {
     }
 
     /// 500, 502, 503 or 504: stale if that is allowed, else passed on.
-    pub(crate) fn error_status<B, E>(
+    pub(crate) fn error_status<B: Body, E>(
         &self,
         errand: &Errand,
         response: Response<B>,
-    ) -> Fetched<B, E> {
+    ) -> Exchanged<B, E> {
         let failed = Failure::Status(response.status());
         self.shared.metrics().origin_failures.increment(1);
         let answer = self
             .stale(errand, failed)
             .unwrap_or_else(|| self.pass_on(errand, Storing::Failure, response));
-        Fetched {
+        Exchanged {
             answer: Ok(answer),
             flown: Flown::Failed(failed),
             recording: None,
         }
     }
 
-    async fn not_stored<B, E>(
+    async fn not_stored<B: Body, E>(
         &self,
         errand: &Errand,
         reason: NotStored,
         response: Response<B>,
-    ) -> Fetched<B, E> {
+    ) -> Exchanged<B, E> {
         if storable::predecessor(response.status(), reason) == Predecessor::Drop {
             self.replace_selected(errand, None).await;
         }
-        if reason.side() == Side::Response {
+        let about_question =
+            self.own_question(errand) && storable::answers_question(response.status());
+        if reason.side() == Side::Response && !about_question {
             self.remember_uncacheable(errand);
         }
         tracing::debug!(key = ?errand.asked.key, reason = reason.as_str(), "not stored");
-        Fetched {
+        Exchanged {
             answer: Ok(self.pass_on(errand, Storing::Refused(reason), response)),
             flown: Flown::Private,
             recording: None,
         }
     }
 
-    pub(crate) fn pass_on<B>(
+    /// What could be stored if fewer fills were under way: it ends with its client.
+    fn too_many_fills<B: Body, E>(
+        &self,
+        errand: &Errand,
+        response: Response<B>,
+    ) -> Exchanged<B, E> {
+        Exchanged {
+            answer: Ok(self.pass_on(errand, Storing::Full, response)),
+            flown: Flown::Private,
+            recording: None,
+        }
+    }
+
+    pub(crate) fn pass_on<B: Body>(
         &self,
         errand: &Errand,
         storing: Storing,
@@ -315,7 +368,8 @@ impl Cache {
         parts: response::Parts,
         body: B,
         prepared: Prepared,
-    ) -> Fetched<B, E> {
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Exchanged<B, E> {
         let shared = &self.shared;
         let head = assessment.head;
         let age = head.freshness.initial_age;
@@ -342,14 +396,23 @@ impl Cache {
         };
         let answer = respond::from_live(self, &errand.asked, live, &fill, label);
         let arriving = Arc::new(Arriving { head, fill });
-        Fetched {
+        let flown = if sets_cookie(&arriving.head.headers) {
+            Flown::Private
+        } else {
+            Flown::Arriving(Arc::clone(&arriving))
+        };
+        Exchanged {
             // A fill that has not begun can be read from its beginning.
             answer: Ok(answer.unwrap_or_else(|| {
                 let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
                 respond::generated(self, failed)
             })),
-            flown: Flown::Arriving(Arc::clone(&arriving)),
-            recording: Some(Recording { arriving, body }),
+            flown,
+            recording: Some(Recording {
+                arriving,
+                body,
+                permit,
+            }),
         }
     }
 
@@ -359,7 +422,7 @@ impl Cache {
         errand: &Errand,
         not_modified: &response::Parts,
         moments: Moments,
-    ) -> Option<Fetched<B, E>> {
+    ) -> Option<Exchanged<B, E>> {
         let Cache { shared, config } = self;
         let entry = errand.selected.as_ref()?;
         let mut merged = Response::new(()).into_parts().0;
@@ -367,8 +430,8 @@ impl Cache {
         merged.headers = entry.unpack().headers;
         let now = moments.times.response;
         match validate::accepts(&merged.headers, &not_modified.headers, now) {
-            validate::Verdict::Accept => {}
-            validate::Verdict::Reject => return None,
+            Confirmation::Accept => {}
+            Confirmation::Reject => return None,
         }
         validate::merge(
             &mut merged.headers,
@@ -382,7 +445,11 @@ impl Cache {
             Verdict::Store => {
                 self.swap(errand, entry, Some(Arc::clone(&fresh))).await;
                 shared.metrics().stored.increment(1);
-                Flown::Entry(Arc::clone(&fresh))
+                if sets_cookie(&assessment.head.headers) {
+                    Flown::Private
+                } else {
+                    Flown::Entry(Arc::clone(&fresh))
+                }
             }
             // For this client alone: others would not have been given it.
             Verdict::Refuse(reason) if reason.side() == Side::Request => Flown::Private,
@@ -405,10 +472,15 @@ impl Cache {
                 answer.headers_mut().append(SET_COOKIE, cookie.clone());
             }
         }
-        Some(Fetched {
+        Some(Exchanged {
             answer: Ok(answer),
             flown,
             recording: None,
         })
     }
+}
+
+/// Whether a head that may be stored has a cookie in it: even then nobody waits for another's.
+fn sets_cookie(headers: &HeaderMap) -> bool {
+    headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }

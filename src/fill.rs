@@ -124,7 +124,7 @@ struct State {
     readers: Slab<Place>,
     received: u64,
     segments: VecDeque<Segment>,
-    /// Bytes taken from the budget.
+    /// Bytes taken from the budget: all that are held, but for those of a window.
     taken: u64,
 }
 
@@ -227,6 +227,12 @@ impl Fill {
             slot,
             end,
         })
+    }
+
+    /// Leaves the bytes to the account of the store, which was given them.
+    pub(crate) fn settle(&self) {
+        let taken = std::mem::take(&mut self.lock().taken);
+        self.budget.give_back(taken);
     }
 
     /// Drives `body` to its end, for the readers and, if it may be kept, for the store.
@@ -349,8 +355,10 @@ impl Fill {
                 let Some(pace) = state.pace() else {
                     return Err(Stopped::Abandoned);
                 };
-                self.budget.give_back(std::mem::take(&mut state.taken));
                 state.release(pace.slowest);
+                let freed = state.taken.saturating_sub(state.held());
+                state.taken -= freed;
+                self.budget.give_back(freed);
                 // A part may begin beyond what has arrived.
                 if state.received.saturating_sub(pace.slowest) < limits.window {
                     return Ok(());
@@ -500,6 +508,11 @@ impl State {
     /// The first byte still held.
     fn beginning(&self) -> u64 {
         self.segments.front().map_or(self.received, |it| it.start)
+    }
+
+    /// The bytes held.
+    fn held(&self) -> u64 {
+        self.received - self.beginning()
     }
 
     /// Between which positions the readers stand, if there are any.

@@ -10,6 +10,9 @@
 //!
 //! A landed flight stays joinable until its leader lets go of it, so that a response that is still
 //! arriving is shared with those who come late.
+//!
+//! To lead takes a permit, to wait takes none: who finds no flight and gets no permit is told so
+//! before anybody can wait for it.
 
 use std::{
     collections::HashMap,
@@ -20,7 +23,7 @@ use std::{
     },
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 const SHARDS: usize = 64;
 
@@ -30,6 +33,8 @@ pub(crate) struct Flights<K, T> {
     shards: Box<[Shard<K, T>]>,
     hasher: RandomState,
     max_waiters: usize,
+    /// Every leader holds one.
+    permits: Arc<Semaphore>,
 }
 
 type Shard<K, T> = Mutex<HashMap<K, Arc<Flight<T>>>>;
@@ -65,6 +70,8 @@ pub(crate) enum Joined<K: Eq + Hash, T> {
     Waiter(Waiter<T>),
     /// The flight has all the waiters it may have.
     Crowded,
+    /// There is no such flight, and no permit to begin it.
+    NoPermit,
 }
 
 /// What a waiter gets that asks for another attempt.
@@ -72,16 +79,17 @@ pub(crate) enum Joined<K: Eq + Hash, T> {
 pub(crate) enum Succession<K: Eq + Hash, T> {
     Leader(Leader<K, T>),
     Waiter(Waiter<T>),
-    /// The group has used its two attempts, or the successor is crowded.
+    /// The group has used its two attempts, the successor is crowded, or there is no permit for it.
     Over,
 }
 
 impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
-    pub(crate) fn new(max_waiters: usize) -> Arc<Self> {
+    pub(crate) fn new(max_waiters: usize, permits: Arc<Semaphore>) -> Arc<Self> {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             max_waiters,
+            permits,
         })
     }
 
@@ -94,22 +102,26 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
                 None => Joined::Crowded,
             };
         }
+        let Some(permit) = self.permit() else {
+            return Joined::NoPermit;
+        };
         let flight = Flight::new(Round::First);
         flights.insert(key.clone(), Arc::clone(&flight));
         drop(flights);
-        Joined::Leader(self.leader(key, flight))
+        Joined::Leader(self.leader(key, flight, permit))
     }
 
-    /// Begins the flight of `key` unless there is one.
+    /// Begins the flight of `key` unless there is one, or no permit.
     pub(crate) fn lead(self: &Arc<Self>, key: K) -> Option<Leader<K, T>> {
         let mut flights = self.shard(&key);
         if flights.contains_key(&key) {
             return None;
         }
+        let permit = self.permit()?;
         let flight = Flight::new(Round::First);
         flights.insert(key.clone(), Arc::clone(&flight));
         drop(flights);
-        Some(self.leader(key, flight))
+        Some(self.leader(key, flight, permit))
     }
 
     /// How the flight of `key` landed, if it has and can still be joined.
@@ -127,39 +139,41 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
             return Succession::Over;
         }
         let mut flights = self.shard(&key);
-        let mut made = None;
-        let successor = waiter.flight.successor.get_or_init(|| {
-            let flight = Flight::new(Round::Second);
-            made = Some(Arc::clone(&flight));
-            flight
-        });
-        if let Some(flight) = made {
-            // Those who come new join the successor. The flight it succeeds may still be in the
-            // table; its leader removes only itself.
-            flights.insert(key.clone(), Arc::clone(&flight));
-            drop(flights);
-            return Succession::Leader(self.leader(key, flight));
+        if let Some(successor) = waiter.flight.successor.get() {
+            return match Waiter::board(successor, self.max_waiters) {
+                Some(waiter) => Succession::Waiter(waiter),
+                None => Succession::Over,
+            };
         }
-        match Waiter::board(successor, self.max_waiters) {
-            Some(waiter) => Succession::Waiter(waiter),
-            None => Succession::Over,
-        }
+        let Some(permit) = self.permit() else {
+            return Succession::Over;
+        };
+        let flight = Flight::new(Round::Second);
+        // Set under the lock of the shard only.
+        let _ = waiter.flight.successor.set(Arc::clone(&flight));
+        // Those who come new join the successor. The flight it succeeds may still be in the table;
+        // its leader removes only itself.
+        flights.insert(key.clone(), Arc::clone(&flight));
+        drop(flights);
+        Succession::Leader(self.leader(key, flight, permit))
     }
 
-    fn leader(self: &Arc<Self>, key: K, flight: Arc<Flight<T>>) -> Leader<K, T> {
+    fn leader(
+        self: &Arc<Self>,
+        key: K,
+        flight: Arc<Flight<T>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Leader<K, T> {
         Leader {
             flights: Arc::clone(self),
             key,
             flight,
+            _permit: permit,
         }
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<T>>>> {
-        // The remainder is below the number of shards.
-        let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 }
 
@@ -172,11 +186,16 @@ impl<K: Eq + Hash, T> Flights<K, T> {
             .sum()
     }
 
-    fn remove(&self, key: &K, flight: &Arc<Flight<T>>) {
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<T>>>> {
+        // The remainder is below the number of shards.
         let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
-        let mut flights = self.shards[index]
+        self.shards[index]
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self, key: &K, flight: &Arc<Flight<T>>) {
+        let mut flights = self.shard(key);
         if flights.get(key).is_some_and(|it| Arc::ptr_eq(it, flight)) {
             flights.remove(key);
         }
@@ -203,6 +222,7 @@ pub(crate) struct Leader<K: Eq + Hash, T> {
     flights: Arc<Flights<K, T>>,
     key: K,
     flight: Arc<Flight<T>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<K: Eq + Hash, T> Leader<K, T> {
@@ -278,6 +298,10 @@ mod tests {
 
     type Table = Flights<&'static str, u32>;
 
+    fn table(max_waiters: usize) -> Arc<Table> {
+        Table::new(max_waiters, Arc::new(Semaphore::new(8)))
+    }
+
     fn lead(flights: &Arc<Table>) -> Leader<&'static str, u32> {
         match flights.join("key") {
             Joined::Leader(leader) => leader,
@@ -294,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiters_share_what_the_leader_lands() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         let (mut one, mut other) = (wait(&flights), wait(&flights));
         leader.land(7);
@@ -304,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_landed_flight_can_be_joined_until_its_leader_lets_go() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         assert_eq!(flights.landed(&"key"), None);
         leader.land(7);
@@ -318,7 +342,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_leader_that_goes_away_releases_its_waiters() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         let mut waiter = wait(&flights);
         drop(leader);
@@ -327,7 +351,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_makes_one_more_attempt_and_no_third() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         let (one, other) = (wait(&flights), wait(&flights));
         drop(leader);
@@ -349,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_leader_removes_its_own_flight_only() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         let waiter = wait(&flights);
         let Succession::Leader(second) = flights.succeed(&waiter, "key") else {
@@ -363,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_flight_takes_so_many_waiters_and_their_places_come_back() {
-        let flights = Table::new(2);
+        let flights = table(2);
         let _leader = lead(&flights);
         let (one, _other) = (wait(&flights), wait(&flights));
         assert!(matches!(flights.join("key"), Joined::Crowded));
@@ -373,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_leader_sees_its_last_waiter_get_off() {
-        let flights = Table::new(8);
+        let flights = table(8);
         let leader = lead(&flights);
         leader.emptied().await;
         let (one, other) = (wait(&flights), wait(&flights));
@@ -388,9 +412,27 @@ mod tests {
 
     #[test]
     fn a_background_refresh_leads_or_stays_away() {
-        let flights = Table::new(2);
+        let flights = table(2);
         let leader = flights.lead("key");
         assert!(leader.is_some());
         assert!(flights.lead("key").is_none());
+    }
+    #[tokio::test]
+    async fn every_flight_under_way_has_a_permit() {
+        let permits = Arc::new(Semaphore::new(1));
+        let flights = Table::new(8, Arc::clone(&permits));
+        let leader = lead(&flights);
+        assert!(matches!(flights.join("other"), Joined::NoPermit));
+        assert!(flights.lead("other").is_none());
+        assert_eq!(flights.len(), 1);
+        // To wait takes none.
+        let waiter = wait(&flights);
+        assert!(matches!(flights.succeed(&waiter, "key"), Succession::Over));
+        drop(leader);
+        let Succession::Leader(second) = flights.succeed(&waiter, "key") else {
+            panic!("its permit came back");
+        };
+        drop(second);
+        assert_eq!(permits.available_permits(), 1);
     }
 }

@@ -27,9 +27,8 @@ use tokio::{
 
 use crate::{
     body::CacheBody,
-    config::{ConditionalMiss, RangeMiss},
     entry::{Arrival, Entry},
-    fetch::{Errand, Fetched},
+    fetch::{Errand, Exchanged, Permit},
     fill::{Limits, OnAbandoned},
     flight::{Joined, Landing, Leader, Succession, Waiter},
     flown::{Arriving, Failure, FlightKey, Flown},
@@ -111,6 +110,7 @@ impl<S> Road<S> {
                 Joined::Crowded => {
                     return Ok(respond::generated(&self.cache, Generated::Crowded));
                 }
+                Joined::NoPermit => break,
                 Joined::Waiter(waiter) => waiter,
             };
             let (flown, _waiter) = match self.cache.wait(waiter, &key, &errand).await {
@@ -151,10 +151,15 @@ impl<S> Road<S> {
         };
         let executor = Arc::clone(&self.cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
-            let fetching = AssertUnwindSafe(self.cache.fetch(self.inner, &errand, Q::default()));
-            let fetched = fetching.catch_unwind().await;
+            // The refresh before may have landed and stored between this request's lookup and now.
+            if self.cache.look_again(&leader, &errand).await.is_some() {
+                return;
+            }
+            let Self { cache, inner } = self;
+            let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
+            let fetched = AssertUnwindSafe(fetching).catch_unwind().await;
             if !matches!(&fetched, Ok(it) if !matches!(it.flown, Flown::Failed(_))) {
-                let Cache { shared, config } = &self.cache;
+                let Cache { shared, config } = &cache;
                 let now = shared.clock.monotonic();
                 shared.paused.set(hash, now, config.refresh_pause);
             }
@@ -165,9 +170,9 @@ impl<S> Road<S> {
             if let Some(recording) = fetched.recording {
                 let limits = Limits {
                     on_abandoned: OnAbandoned::Continue,
-                    ..self.cache.config.fill.clone()
+                    ..cache.config.fill.clone()
                 };
-                self.cache.record(&errand, recording, &limits).await;
+                cache.record(&errand, recording, &limits).await;
             }
             drop((leader, permit));
         });
@@ -183,9 +188,12 @@ impl<S> Road<S> {
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
-        let Fetched {
+        let Exchanged {
             answer, recording, ..
-        } = self.cache.fetch(self.inner, &errand, body).await;
+        } = self
+            .cache
+            .fetch(self.inner, &errand, body, Permit::Own)
+            .await;
         if let Some(recording) = recording {
             let shared = Arc::clone(&self.cache.shared);
             let executor = Arc::clone(&self.cache.config.executor);
@@ -209,13 +217,22 @@ impl<S> Road<S> {
         Q: Body + Default + Send + 'static,
     {
         // The flight before may have landed and stored between this request's lookup and now.
-        if let Some(answer) = self.cache.look_again(&leader, &errand).await {
-            return Ok(answer);
+        if let Some((entry, now)) = self.cache.look_again(&leader, &errand).await {
+            return Ok(serve(
+                &self.cache,
+                &errand.asked,
+                &entry,
+                now,
+                Served::Fresh,
+            ));
         }
         let (reply, answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
-            let fetching = AssertUnwindSafe(self.cache.fetch(self.inner, &errand, body));
+            let fetching = self
+                .cache
+                .fetch(self.inner, &errand, body, Permit::OfFlight);
+            let fetching = AssertUnwindSafe(fetching);
             let fetched = match fetching.catch_unwind().await {
                 Ok(fetched) => fetched,
                 Err(panic) => {
@@ -259,18 +276,19 @@ impl<S> Road<S> {
 }
 
 impl Cache {
-    async fn look_again<B>(
+    /// Lands a flight that has just begun if what is stored by now is fresh, with that.
+    async fn look_again(
         &self,
         leader: &Leader<FlightKey, Flown>,
         errand: &Errand,
-    ) -> Option<Response<CacheBody<B>>> {
+    ) -> Option<(Arc<Entry>, Duration)> {
         let shared = &self.shared;
         let stored = shared.store.get(errand.asked.key.as_ref()).await.ok()?;
         let now = shared.clock.monotonic();
         match look(self, &errand.asked, stored.as_ref(), now) {
             Next::Serve(entry, Served::Fresh) => {
                 leader.land(Flown::Entry(Arc::clone(entry)));
-                Some(serve(self, &errand.asked, entry, now, Served::Fresh))
+                Some((Arc::clone(entry), now))
             }
             Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
         }
@@ -410,13 +428,7 @@ impl Cache {
     }
 
     fn part(&self, errand: &Errand) -> Part {
-        let config = &self.config;
-        let facts = &errand.asked.facts;
-        // With a stored response at hand its conditions go to the origin, not the client's.
-        let own_question = errand.selected.is_none()
-            && (facts.conditional() && config.conditional_miss == ConditionalMiss::Forward
-                || facts.range() && config.range_miss == RangeMiss::Forward);
-        if own_question || is_private(errand) || self.is_uncacheable(errand) {
+        if self.own_question(errand) || is_private(errand) || self.is_uncacheable(errand) {
             Part::Late
         } else {
             Part::Any

@@ -44,10 +44,12 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes in the memory tier, as of its last maintenance.
     pub memory_bytes: u64,
-    /// Bytes held by bodies that are being recorded.
+    /// Bytes held by bodies that are being recorded, or were too large to be stored and are still
+    /// being read. What was stored counts as memory.
     pub fill_bytes: u64,
     /// Flights that can be joined.
     pub flights: usize,
-    /// Fills and refreshes under way.
+    /// Fetches, fills and refreshes under way that do not end with their client, of which there are
+    /// [`max_fills`](crate::CacheBuilder::max_fills) at most.
     pub tasks: usize,
 }

@@ -90,7 +90,11 @@ impl Cache {
                 // What is stored answers GET: the merged head is judged as one.
                 let mut as_get = errand.clone();
                 as_get.asked.parts.method = Method::GET;
-                let assessment = assess::assess(self, &as_get, &merged, at);
+                let mut assessment = assess::assess(self, &as_get, &merged, at);
+                // Only a validator tells that what is stored outlasted the change.
+                if !validate::has_validator(&head.headers, at.times.response) {
+                    assessment.head.standing = errand.asked.standing(self, entry);
+                }
                 match assessment.verdict {
                     Verdict::Store => {
                         let updated = entry.with_head(&assessment.head, &shared.shapes);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, Response, Uri, request::Parts, uri};
+use http_body::Body;
 
 use crate::{
     asked::{resource_key, target_uri},
@@ -32,9 +33,13 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
-    /// Becomes a tunnel, or is refused: nothing is changed, nothing stored.
+    /// Becomes a tunnel, or is refused: nothing is stored. A write that is answered as if it had
+    /// not asked for a tunnel is one all the same.
     pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
-        Self::new(cache, parts, CacheOutcome::Tunnelled)
+        Self {
+            outcome: CacheOutcome::Tunnelled,
+            ..Self::method(cache, parts, Safety::of(&parts.method))
+        }
     }
 
     pub(crate) fn bypass(cache: &Cache, parts: &Parts, reason: Bypass) -> Self {
@@ -61,7 +66,7 @@ impl Forwarding {
     }
 
     /// Labels the response, after it did what it does to the store.
-    pub(crate) fn arrive<B>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
+    pub(crate) fn arrive<B: Body>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
         if let Some(write) = self.write.take() {
             let status = response.status();
             match invalidation::invalidates(&self.method, status) {
@@ -92,7 +97,11 @@ enum UnderWay {
 }
 
 impl Write {
+    /// `None` if the request can change no resource: that of CONNECT is a tunnel.
     fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
+        if parts.method == Method::CONNECT {
+            return None;
+        }
         let key = resource_key(cache, parts).ok()?;
         Some(Self {
             cache: cache.clone(),
@@ -145,6 +154,7 @@ fn invalidate(cache: &Cache, key: &RequestKey) {
     let flagging = Arc::clone(shared);
     let now = shared.clock.wall();
     let max_variants = cache.config.max_variants;
+    let max_bytes = shared.memory.max_resource();
     let update = shared.store.update(
         key.to_key(),
         Box::new(move |stored| {
@@ -156,7 +166,7 @@ fn invalidate(cache: &Cache, key: &RequestKey) {
                 .iter()
                 .filter_map(|entry| flag(&flagging, entry, now))
                 .collect();
-            Resource::new(flagged, max_variants).map_or(Update::Remove, Update::Replace)
+            Resource::new(flagged, max_variants, max_bytes).map_or(Update::Remove, Update::Replace)
         }),
     );
     if let StoreFuture::Pending(update) = update {

@@ -23,7 +23,11 @@ impl Cache {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let Recording { arriving, body } = recording;
+        let Recording {
+            arriving,
+            body,
+            permit: _permit,
+        } = recording;
         let Arriving { head, fill } = &*arriving;
         // Its readers see the end of the body only after the store has it.
         let (recorded, _ending) = fill.record(body, limits).await;
@@ -34,6 +38,8 @@ impl Cache {
                 let shared = &self.shared;
                 let entry = Entry::new(&head, &segments, &shared.shapes);
                 self.replace_selected(errand, Some(Arc::new(entry))).await;
+                // The memory tier weighs them from here on.
+                fill.settle();
             }
             Recorded::Abandoned => {
                 tracing::debug!(key = ?errand.asked.key, "abandoned");
@@ -43,6 +49,9 @@ impl Cache {
             }
             Recorded::NotKept => self.remember_uncacheable(errand),
         }
+        let shared = &self.shared;
+        let held = shared.budget.used();
+        shared.metrics().fill_bytes.set(held as f64);
     }
 
     /// Stores `entry` in place of every variant that the request selects, or only removes those.
@@ -69,7 +78,7 @@ impl Cache {
                 shared.metrics().stored.increment(1);
             }
             kept.extend(entry);
-            match Resource::new(kept, config.max_variants) {
+            match Resource::new(kept, config.max_variants, shared.memory.max_resource()) {
                 Some(resource) => Update::Replace(resource),
                 None if stored.is_some() => Update::Remove,
                 None => Update::Keep,
@@ -81,10 +90,6 @@ impl Cache {
         }
         let memory = metrics.memory.weighed_size();
         metrics.metrics().memory_bytes.set(memory as f64);
-        metrics
-            .metrics()
-            .fill_bytes
-            .set(metrics.budget.used() as f64);
     }
 
     /// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
@@ -113,7 +118,9 @@ impl Cache {
                     }
                 })
                 .collect();
-            Resource::new(swapped, config.max_variants).map_or(Update::Remove, Update::Replace)
+            let max_bytes = fence.memory.max_resource();
+            Resource::new(swapped, config.max_variants, max_bytes)
+                .map_or(Update::Remove, Update::Replace)
         });
         if shared
             .store

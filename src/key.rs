@@ -16,7 +16,6 @@ use std::{
 
 use equivalent::Equivalent;
 use http::{Uri, request::Parts, uri::PathAndQuery};
-use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The longest key, in bytes. A request whose key would be longer bypasses the cache.
@@ -79,7 +78,62 @@ impl KeyExtension<'_> {
 }
 
 /// Room for the keys of all but unusually long requests.
-type KeyBytes = SmallVec<[u8; 160]>;
+const KEY_ROOM: usize = 160;
+
+/// Bytes in place while there is room, then on the heap.
+#[derive(Clone)]
+struct KeyBytes {
+    room: [u8; KEY_ROOM],
+    len: usize,
+    /// All the bytes, once they are more than `room` holds.
+    long: Vec<u8>,
+}
+
+impl Default for KeyBytes {
+    fn default() -> Self {
+        Self {
+            room: [0; KEY_ROOM],
+            len: 0,
+            long: Vec::new(),
+        }
+    }
+}
+
+impl KeyBytes {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.room.get(..self.len).unwrap_or(&self.long)
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        match self.room.get_mut(self.len..end) {
+            Some(room) => room.copy_from_slice(bytes),
+            None => self.extend_long(bytes),
+        }
+        self.len = end;
+    }
+
+    /// Lower-cases the last `len` bytes.
+    fn lowercase_last(&mut self, len: usize) {
+        let start = self.len - len;
+        match self.room.get_mut(start..self.len) {
+            Some(room) => room.make_ascii_lowercase(),
+            None => self.long[start..].make_ascii_lowercase(),
+        }
+    }
+
+    #[cold]
+    fn extend_long(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.room.get(..self.len) {
+            self.long.extend_from_slice(room);
+        }
+        self.long.extend_from_slice(bytes);
+    }
+}
 
 /// The parts of a URI and a request that every key holds.
 #[derive(Clone, Copy, Debug)]
@@ -130,42 +184,47 @@ impl RequestKey {
 
     /// Names the resource that `target` is. The key must be empty.
     pub(crate) fn name(&mut self, target: Target<'_>) {
-        // An empty path means the same as `/` (RFC 9110 §4.2.3).
-        let root: &[u8] = if target.path_and_query.starts_with('/') {
-            b""
-        } else {
-            b"/"
-        };
         self.push(target.namespace.as_bytes());
-        self.push_lowercase(target.scheme.as_bytes());
+        match target.scheme {
+            scheme @ ("http" | "https") => self.push(scheme.as_bytes()),
+            scheme => self.push_lowercase(scheme.as_bytes()),
+        }
         self.push_lowercase(without_default_port(target.authority, target.scheme));
-        self.push_len(root.len() + target.path_and_query.len());
-        self.bytes.extend_from_slice(root);
-        self.bytes
-            .extend_from_slice(target.path_and_query.as_bytes());
+        if target.path_and_query.starts_with('/') {
+            self.push(target.path_and_query.as_bytes());
+        } else {
+            self.push_rooted(target.path_and_query.as_bytes());
+        }
         self.resource_len = self.bytes.len();
     }
 
     /// Adds one part.
     pub(crate) fn push(&mut self, part: &[u8]) {
         self.push_len(part.len());
-        self.bytes.extend_from_slice(part);
+        self.bytes.extend(part);
     }
 
     fn push_lowercase(&mut self, part: &[u8]) {
         self.push(part);
-        let start = self.bytes.len() - part.len();
-        self.bytes[start..].make_ascii_lowercase();
+        self.bytes.lowercase_last(part.len());
+    }
+
+    /// Adds a query without a path: an empty path means the same as `/` (RFC 9110 §4.2.3).
+    #[cold]
+    fn push_rooted(&mut self, query: &[u8]) {
+        self.push_len(1 + query.len());
+        self.bytes.extend(b"/");
+        self.bytes.extend(query);
     }
 
     /// A length as base-128 digits, least significant first: one byte below 128.
     fn push_len(&mut self, mut len: usize) {
         while len >= 0x80 {
             // Masked to seven bits, so the cast keeps every bit that is left.
-            self.bytes.push((len & 0x7f) as u8 | 0x80);
+            self.bytes.extend(&[(len & 0x7f) as u8 | 0x80]);
             len >>= 7;
         }
-        self.bytes.push(len as u8);
+        self.bytes.extend(&[len as u8]);
     }
 
     pub(crate) fn is_too_long(&self) -> bool {
@@ -174,16 +233,18 @@ impl RequestKey {
 
     /// Computes the hashes, once all parts are there.
     pub(crate) fn seal(&mut self, seed: u64) {
-        self.hash = xxh3_64_with_seed(&self.bytes, seed);
+        self.hash = xxh3_64_with_seed(self.bytes.as_slice(), seed);
         self.resource_hash = match self.dimensions() {
             Dimensions::Plain => self.hash,
-            Dimensions::Extended => xxh3_64_with_seed(&self.bytes[..self.resource_len], seed),
+            Dimensions::Extended => {
+                xxh3_64_with_seed(&self.bytes.as_slice()[..self.resource_len], seed)
+            }
         };
     }
 
     pub(crate) fn as_ref(&self) -> KeyRef<'_> {
         KeyRef {
-            bytes: &self.bytes,
+            bytes: self.bytes.as_slice(),
             hash: self.hash,
         }
     }

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use crate::{
     builder::CacheBuilder,
     clock::Clock,
-    config::Config,
+    config::{Bounds, Config},
     entry::{HotHeads, Shapes},
     error::ConfigError,
     fill::Budget,
@@ -82,7 +82,7 @@ impl CacheLayer {
     /// # Errors
     ///
     /// As [`CacheBuilder::build`], and if a setting of the cache itself is changed: its memory,
-    /// clock, or bounds on waiters and refreshes.
+    /// clock, or bounds on fills, refreshes and waiters.
     pub fn with(
         &self,
         change: impl FnOnce(CacheBuilder) -> CacheBuilder,
@@ -138,6 +138,9 @@ impl<S> Layer<S> for CacheLayer {
 pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What may outlive the request that caused it: a permit for each flight, and for each fill
+    /// without a flight.
+    pub(crate) fills: Arc<Semaphore>,
     pub(crate) flights: Arc<Flights<FlightKey, Flown>>,
     pub(crate) generations: Generations,
     pub(crate) hot: Arc<HotHeads>,
@@ -156,21 +159,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        memory: Memory,
-        clock: Arc<dyn Clock>,
-        max_waiters: usize,
-        max_refreshes: usize,
-    ) -> Self {
+    pub(crate) fn new(memory: Memory, clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
+        let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        let fills = permits(bounds.fills);
         Self {
             budget: Budget::new(memory.capacity()),
             clock,
-            flights: Flights::new(max_waiters),
+            flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
+            fills,
             generations: Generations::new(),
             hot: memory.hot_heads(),
             metrics: OnceLock::new(),
             paused: Marks::new(),
-            refreshes: Arc::new(Semaphore::new(max_refreshes.min(Semaphore::MAX_PERMITS))),
+            refreshes: permits(bounds.refreshes),
             seed: RandomState::new().hash_one("cachewarp"),
             shapes: Shapes::default(),
             store: Arc::new(memory.clone()),

@@ -2,7 +2,7 @@
 //!
 //! A fixed table of 16,384 slots, each with most of a key's hash and an expiry. Two keys that
 //! share a slot displace each other; a mark that is lost costs a little work, and one that is
-//! taken for another's (one chance in 2^40) costs as little.
+//! taken for another's (one chance in 2^32) costs as little.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -11,8 +11,9 @@ use std::{
 
 const SLOTS: usize = 1 << 14;
 
-/// The low bits hold the expiry, in seconds of monotonic time; the rest is the key's hash.
-const SECONDS: u64 = (1 << 24) - 1;
+/// The low bits hold the expiry, in seconds of monotonic time, which 136 years do not wrap; the rest
+/// is the key's hash.
+const SECONDS: u64 = u32::MAX as u64;
 
 /// A set of keys, each of which leaves by itself.
 #[derive(Debug)]
@@ -27,11 +28,14 @@ impl Marks {
         }
     }
 
-    /// Marks the key with this hash for the time given, in whole seconds.
+    /// Marks the key with this hash for the time given, in whole seconds, if it is not zero.
     pub(crate) fn set(&self, hash: u64, now: Duration, lasting: Duration) {
-        let until = now.saturating_add(lasting).as_secs() + 1;
+        if lasting.is_zero() {
+            return;
+        }
+        let until = now.saturating_add(lasting).as_secs().saturating_add(1);
         self.slot(hash)
-            .store(hash & !SECONDS | until & SECONDS, Ordering::Relaxed);
+            .store(hash & !SECONDS | until.min(SECONDS), Ordering::Relaxed);
     }
 
     pub(crate) fn clear(&self, hash: u64) {
@@ -43,7 +47,7 @@ impl Marks {
 
     pub(crate) fn contains(&self, hash: u64, now: Duration) -> bool {
         let mark = self.slot(hash).load(Ordering::Relaxed);
-        mark != 0 && mark & !SECONDS == hash & !SECONDS && mark & SECONDS > now.as_secs() & SECONDS
+        mark & !SECONDS == hash & !SECONDS && mark & SECONDS > now.as_secs()
     }
 
     fn slot(&self, hash: u64) -> &AtomicU64 {
@@ -65,6 +69,33 @@ mod tests {
         assert!(marks.contains(hash, at(110)));
         assert!(!marks.contains(hash, at(111)));
         assert!(!marks.contains(hash ^ (1 << 60), at(100)));
+    }
+
+    #[test]
+    fn a_mark_that_left_does_not_come_back() {
+        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
+        marks.set(hash, Duration::from_secs(1000), Duration::from_secs(10));
+        for later in [1 << 23, 1 << 24, (1 << 24) + 500, 1 << 32, (1 << 32) + 500] {
+            assert!(!marks.contains(hash, Duration::from_secs(later)), "{later}");
+        }
+    }
+
+    #[test]
+    fn a_mark_may_last_as_long_as_a_setting_may_say() {
+        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
+        let longest = Duration::from_secs(1 << 31);
+        marks.set(hash, Duration::from_secs(1000), longest);
+        assert!(marks.contains(hash, longest));
+        assert!(!marks.contains(hash, longest + Duration::from_secs(1001)));
+        marks.set(hash, Duration::MAX, longest);
+        assert!(!marks.contains(hash, Duration::MAX));
+    }
+
+    #[test]
+    fn no_time_at_all_marks_nothing() {
+        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
+        marks.set(hash, Duration::ZERO, Duration::ZERO);
+        assert!(!marks.contains(hash, Duration::ZERO));
     }
 
     #[test]

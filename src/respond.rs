@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE},
+    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, TRANSFER_ENCODING},
     response,
 };
+use http_body::Body;
 
 use crate::{
     asked::Asked,
@@ -79,6 +80,18 @@ pub(crate) fn from_entry<B>(
     {
         return hit(cache, asked, entry, age, label);
     }
+    shaped(cache, asked, entry, age, label)
+}
+
+/// A stored response in the shape that the client's conditions and range give it.
+#[inline(never)]
+fn shaped<B>(
+    cache: &Cache,
+    asked: &Asked,
+    entry: &Entry,
+    age: u32,
+    label: Label,
+) -> Response<CacheBody<B>> {
     let mut headers = entry.headers();
     headers.insert(AGE, status::age_value(age));
     let length = entry.body_len();
@@ -112,22 +125,21 @@ fn hit<B>(
     label: Label,
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
-    let status = entry.status();
     let maker = Arc::as_ptr(config).addr();
-    let headers = entry.finished_headers(&shared.hot, age, maker, |headers| {
-        headers.insert(AGE, status::age_value(age));
-        config.status.stamp(headers, label.outcome, status, None);
+    let head = entry.finished_head(&shared.hot, age, maker, |head| {
+        head.headers.insert(AGE, status::age_value(age));
+        config
+            .status
+            .stamp(&mut head.headers, label.outcome, head.status, None);
+        head.extensions.insert(label.outcome);
     });
-    let mut response = Response::new(if asked.is_head() {
+    shared.metrics().answered(label.outcome);
+    let body = if asked.is_head() {
         CacheBody::empty()
     } else {
         CacheBody::stored(entry.body())
-    });
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response.extensions_mut().insert(label.outcome);
-    shared.metrics().answered(label.outcome);
-    response
+    };
+    Response::from_parts(head, body)
 }
 
 /// The answer to a request from a response that is still arriving; `None` if its beginning may be
@@ -171,7 +183,6 @@ pub(crate) fn from_live<B>(
         Shaping::Leave => Shape::Whole,
     };
     let body = match shape {
-        _ if asked.is_head() => CacheBody::empty(),
         Shape::Whole => CacheBody::fill(fill.read(0, None)?),
         Shape::Part { first, last } => CacheBody::fill(fill.read(first, Some(last + 1))?),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
@@ -186,21 +197,37 @@ pub(crate) fn from_live<B>(
 }
 
 /// The answer from the origin itself, as it came.
-pub(crate) fn from_origin<B>(
+pub(crate) fn from_origin<B: Body>(
     cache: &Cache,
     method: &Method,
     response: Response<B>,
     label: Label,
 ) -> Response<CacheBody<B>> {
-    let response = response.map(|body| {
-        // Whatever a service sends with the answer to a HEAD, it is not part of the message.
-        if *method == Method::HEAD {
-            CacheBody::empty()
-        } else {
-            CacheBody::origin(body)
-        }
-    });
+    let response = if *method == Method::HEAD {
+        without_body(response)
+    } else {
+        response.map(CacheBody::origin)
+    };
     finish(cache, response, label)
+}
+
+/// The answer to a HEAD: whatever a service sends with it, that is not part of the message. Its
+/// length is told as a server would have told it (RFC 9110 §9.3.2).
+fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {
+    let status = response.status();
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // An empty body may be one that was left out before us, and not the length of the content.
+    let length = response.body().size_hint().exact().filter(|it| *it > 0);
+    let headers = response.headers_mut();
+    if let Some(length) = length
+        && !bodiless
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| CacheBody::omitted())
 }
 
 /// An answer of the cache's own.
@@ -262,11 +289,7 @@ fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) 
     match *shape {
         Shape::Whole => status,
         Shape::NotModified => {
-            let age = headers.get(AGE).cloned();
-            *headers = conditional::not_modified(headers);
-            if let Some(age) = age {
-                headers.insert(AGE, age);
-            }
+            without_representation(headers);
             StatusCode::NOT_MODIFIED
         }
         Shape::Part { first, last } => {
@@ -276,9 +299,20 @@ fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) 
             StatusCode::PARTIAL_CONTENT
         }
         Shape::Unsatisfiable => {
+            without_representation(headers);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(CONTENT_RANGE, range::unsatisfied_range(length));
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             StatusCode::RANGE_NOT_SATISFIABLE
         }
+    }
+}
+
+/// Leaves out what is said of a representation that is not sent.
+fn without_representation(headers: &mut HeaderMap) {
+    let age = headers.remove(AGE);
+    *headers = conditional::not_modified(headers);
+    if let Some(age) = age {
+        headers.insert(AGE, age);
     }
 }

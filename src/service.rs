@@ -101,12 +101,29 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let mut asked = Asked::new(parts);
+        let destination = asked.destination(&self.cache, &body);
+        if destination == Destination::Lookup
+            && let Some(response) = from_memory(&self.cache, &asked)
+        {
+            return ResponseFuture::ready(response);
+        }
+        self.send(asked, body, destination)
+    }
+}
+
+impl<S> CacheService<S> {
+    /// Sends on a request that memory does not answer. Apart from `call`, so that the code of a
+    /// hit is compact.
+    #[cold]
+    #[inline(never)]
+    fn send<Q>(&self, asked: Asked, body: Q, destination: Destination) -> ResponseFuture<S, Q>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
         let cache = &self.cache;
-        let forwarding = match asked.destination(cache, &body) {
+        let forwarding = match destination {
             Destination::Lookup => {
-                if let Some(response) = from_memory(cache, &asked) {
-                    return ResponseFuture::ready(response);
-                }
                 let road = Road::new(cache.clone(), self.inner.clone());
                 return ResponseFuture::travel(Box::pin(road.travel(asked, body)));
             }

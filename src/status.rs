@@ -124,6 +124,8 @@ pub enum Storing {
     },
     /// It was not stored: an error of the origin's.
     Failure,
+    /// It was not stored: as many fills are under way as may be.
+    Full,
     /// It was not stored.
     Refused(NotStored),
 }
@@ -146,7 +148,8 @@ pub enum StaleReason {
 pub enum Generated {
     /// 503: the flight for this resource has all the waiters it may have.
     Crowded,
-    /// 502 or 503: the requests for this resource that were answered together all failed.
+    /// 502 or 503: the requests for this resource that were answered together all failed. 504: they
+    /// took longer than one may wait.
     FlightFailed(StatusCode),
     /// 504: `only-if-cached`, and nothing stored that may be used (RFC 9111 §5.2.1.7).
     OnlyIfCached,
@@ -281,6 +284,7 @@ fn cache_status(
                     member.number("ttl", ttl);
                 }
                 Storing::Failure => {}
+                Storing::Full => member.token("detail", "full"),
                 Storing::Refused(reason) => member.token("detail", reason.as_str()),
             }
         }

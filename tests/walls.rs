@@ -1,4 +1,5 @@
-//! The walls inside the crate: which module may use which, and what only one of them may do.
+//! The walls inside the crate: which module may use which, and what only one of them may do. A
+//! `mod.rs` is a face: what is defined is below it, and is taken from there by its siblings.
 
 use std::{
     fmt,
@@ -38,6 +39,19 @@ const WALLS: &[Wall] = &[
 
 /// A module that uses no other part of the crate at all.
 const ISLAND: &str = "semantics";
+
+/// What begins a definition, which no `mod.rs` has.
+const DEFINING: [&str; 9] = [
+    "const",
+    "enum",
+    "fn",
+    "impl",
+    "macro_rules",
+    "static",
+    "struct",
+    "trait",
+    "type",
+];
 
 /// The only file that may ask the system for the time.
 const CLOCK: &str = "clock.rs";
@@ -99,12 +113,29 @@ fn every_breach_is_seen() {
         ),
         ("body.rs", "use crate::{entry, store};", "uses store"),
         ("fill.rs", "use crate::store;", "uses store"),
+        (
+            "store/a.rs",
+            "use super::{Change, b::C};",
+            "takes `Change` from above",
+        ),
+        (
+            "store/a.rs",
+            "fn f(x: crate::store::Memory) {}",
+            "takes `Memory` from above",
+        ),
+        (
+            "a.rs",
+            "use crate::CacheLayer;",
+            "takes `CacheLayer` from above",
+        ),
         ("a/b.rs", "use super::*;", "imports all of its parent"),
         (
             "a.rs",
             "use crate::{b::*, super::*};",
             "imports all of its parent",
         ),
+        ("a/mod.rs", "mod b;\nstruct C;", ":3: is more than a face"),
+        ("a/mod.rs", "pub(crate) fn f() {}", "is more than a face"),
         ("a.rs", "fn f() { x.unwrap(); }", "unwraps"),
         ("a.rs", "fn f() { x\n    .unwrap() }", ":3: unwraps"),
         ("a.rs", "fn f() { x.map(Option::unwrap) }", "unwraps"),
@@ -183,7 +214,14 @@ fn nothing_else_is_taken_for_a_breach() {
             "const A: &str = r#\"x.unwrap(), \"tokio::x\"\"#;",
         ),
         ("semantics/a.rs", "fn f() { headers.store(tokio) }"),
-        ("store/a.rs", "use super::{Change, Store};\nuse crate::key;"),
+        (
+            "store/a.rs",
+            "use super::b::{Change, Store};\nuse crate::key;",
+        ),
+        (
+            "a/mod.rs",
+            "mod b;\n/// A fn.\npub use self::b::C;\npub(crate) use self::b::f;",
+        ),
         ("flight.rs", "use tokio::sync::watch;"),
         (
             "body.rs",
@@ -281,6 +319,9 @@ fn inspect(file: &str, text: &str) -> Vec<Breach> {
             report(line, "imports all of its parent".to_owned());
         }
         let target = resolve(&module, &path.names);
+        if let Some(taken) = from_above(&module, &target) {
+            report(line, format!("takes `{taken}` from above, in `{names}`"));
+        }
         if let Some(used) = forbidden(&module, &target) {
             report(line, format!("uses {used}, in `{names}`"));
         }
@@ -301,6 +342,11 @@ fn inspect(file: &str, text: &str) -> Vec<Breach> {
             && target.get(2).is_none_or(|name| name != "Duration")
         {
             report(line, format!("imports the system's time, with `{names}`"));
+        }
+    }
+    for token in tokens.iter().filter(|_| file.ends_with("mod.rs")) {
+        if DEFINING.contains(&&*token.text) {
+            report(token.line, "is more than a face".to_owned());
         }
     }
     for (index, token) in tokens.iter().enumerate() {
@@ -337,6 +383,15 @@ fn resolve(module: &[String], names: &[String]) -> Vec<String> {
     }
     let root = std::iter::once("crate".to_owned());
     root.chain(base).chain(rest.iter().cloned()).collect()
+}
+
+/// What a path takes from the module's own parent, where other modules are all it should find.
+fn from_above<'t>(module: &[String], target: &'t [String]) -> Option<&'t str> {
+    let (_, parent) = module.split_last()?;
+    let (root, path) = target.split_first()?;
+    let name = path.strip_prefix(parent)?.first()?;
+    let is_item = name.starts_with(|first: char| first.is_uppercase());
+    (root == "crate" && is_item).then_some(name)
 }
 
 /// What of a path is behind a wall, if anything.

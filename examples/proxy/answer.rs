@@ -43,6 +43,7 @@ pub(crate) fn refused<B>(request: &Request<B>, refusal: Refusal) -> Response<Ful
 pub(crate) fn failed(failure: &Failure) -> Response<Full<Bytes>> {
     let why = match failure.kind.status() {
         StatusCode::GATEWAY_TIMEOUT => "the origin took too long",
+        StatusCode::REQUEST_TIMEOUT => "the content of the request did not arrive in time",
         _ => "the origin gave no usable response",
     };
     let mut response = text(failure.kind.status(), why);

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,18 +28,52 @@ pub(crate) enum RequestBody {
     Watched(Watched),
 }
 
-/// A body that reports its progress and may have to wait for the origin's 100 (Continue).
+/// A body that reports its progress, and may have to wait for the origin's 100 (Continue).
 pub(crate) struct Watched {
     body: Incoming,
-    moved: Arc<Notify>,
+    progress: Arc<Progress>,
     hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// The other end of a watched body.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
-    moved: Arc<Notify>,
+    progress: Arc<Progress>,
     go_on: Arc<Notify>,
+}
+
+/// Who is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// To send more of the content.
+    Client,
+    /// To take more of it, or to answer.
+    Origin,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    client_is_due: AtomicBool,
+    moved: Notify,
+}
+
+impl Progress {
+    fn turn(&self) -> Turn {
+        if self.client_is_due.load(Ordering::Relaxed) {
+            Turn::Client
+        } else {
+            Turn::Origin
+        }
+    }
+
+    fn polled<T>(&self, outcome: &Poll<T>) {
+        let is_due = outcome.is_pending();
+        let was_due = self.client_is_due.swap(is_due, Ordering::Relaxed);
+        // Asking once more for what has not come is no progress.
+        if !(is_due && was_due) {
+            self.moved.notify_one();
+        }
+    }
 }
 
 impl RequestBody {
@@ -55,12 +92,12 @@ impl RequestBody {
         match std::mem::take(self) {
             Self::Client(body) => {
                 let watch = Watch {
-                    moved: Arc::default(),
+                    progress: Arc::default(),
                     go_on: Arc::default(),
                 };
                 *self = Self::Watched(Watched {
                     body,
-                    moved: Arc::clone(&watch.moved),
+                    progress: Arc::clone(&watch.progress),
                     hold: match hold {
                         Hold::UntilContinue => Some(watch.held()),
                         Hold::Nothing => None,
@@ -91,9 +128,14 @@ pub(crate) enum Hold {
 }
 
 impl Watch {
-    /// Completes once more of the body has gone to the origin since the last time.
-    pub(crate) async fn moved(&self) {
-        self.moved.notified().await;
+    /// Completes once the body has moved since the last time, and tells whose turn it is.
+    pub(crate) async fn moved(&self) -> Turn {
+        self.progress.moved.notified().await;
+        self.progress.turn()
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        self.progress.turn()
     }
 
     /// The origin wants the body.
@@ -126,9 +168,9 @@ impl Body for RequestBody {
                     ready!(hold.as_mut().poll(cx));
                     watched.hold = None;
                 }
-                let frame = ready!(Pin::new(&mut watched.body).poll_frame(cx));
-                watched.moved.notify_one();
-                Poll::Ready(frame)
+                let frame = Pin::new(&mut watched.body).poll_frame(cx);
+                watched.progress.polled(&frame);
+                frame
             }
         }
     }

@@ -38,8 +38,8 @@ pub(crate) struct Config {
     #[arg(long, value_enum, default_value_t = Profile::Default)]
     pub(crate) profile: Profile,
 
-    /// Lifetime for responses that state none: 60, 500ms, 5m [default: such responses are not kept]
-    #[arg(long, value_name = "SECS", value_parser = parse_duration)]
+    /// Lifetime for responses that state none: 60, 5m, 2h [default: such responses are not kept]
+    #[arg(long, value_name = "SECS", value_parser = parse_lifetime)]
     pub(crate) ttl: Option<Duration>,
 
     /// Send the origin's own name as Host instead of the client's
@@ -50,11 +50,13 @@ pub(crate) struct Config {
     #[arg(long)]
     pub(crate) origin_http2: bool,
 
-    /// How long the origin may take to answer with response headers before the client gets a 504
+    /// How long the origin may take to answer with response headers before the client gets a 504;
+    /// the time it waits for the client to send content does not count
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = parse_timeout)]
     pub(crate) origin_timeout: Duration,
 
-    /// How long a client may take over a request's header, and be silent between requests
+    /// How long a client may take over a request's header, and be silent within its content or
+    /// between requests
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = parse_timeout)]
     pub(crate) client_timeout: Duration,
 
@@ -200,6 +202,17 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Lifetimes count whole seconds (RFC 9111 section 1.2.2).
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    if split_unit(text).1 == "ms" {
+        return Err("a lifetime is a whole number and s, m or h".to_owned());
+    }
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a lifetime of zero keeps nothing".to_owned()),
+        lifetime => Ok(lifetime),
+    }
+}
+
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("a timeout of zero answers nothing".to_owned()),
@@ -241,6 +254,16 @@ mod tests {
         assert!(parse_duration("soon").is_err());
         assert!(parse_duration("18446744073709551615").is_err());
         assert!(parse_timeout("0").is_err());
+    }
+
+    #[test]
+    fn lifetimes() {
+        assert_eq!(parse_lifetime("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_lifetime("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_lifetime("2h"), Ok(Duration::from_secs(7200)));
+        for text in ["0", "0m", "500ms", "2000 ms", "1.5", "1d", "-1", ""] {
+            assert!(parse_lifetime(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     ConnectTimeout,
     /// No response headers in time.
     ResponseTimeout,
+    /// No more of the content from the client in time: the origin still waits for it.
+    ContentTimeout,
     /// The connection ended before a response did.
     Broken,
     /// A response whose end cannot be told for sure, or that breaks HTTP otherwise.
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Unreachable | Self::Broken | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
@@ -42,6 +45,7 @@ impl Kind {
             Self::Unreachable => "cachewarp; error=destination_unavailable",
             Self::ConnectTimeout => "cachewarp; error=connection_timeout",
             Self::ResponseTimeout => "cachewarp; error=http_response_timeout",
+            Self::ContentTimeout => "cachewarp; error=http_request_error",
             Self::Broken => "cachewarp; error=connection_terminated",
             Self::Malformed => "cachewarp; error=http_protocol_error",
         })
@@ -118,6 +122,7 @@ impl fmt::Display for Failure {
             Kind::Unreachable => "the origin cannot be reached",
             Kind::ConnectTimeout => "the origin took too long to connect",
             Kind::ResponseTimeout => "the origin took too long to answer",
+            Kind::ContentTimeout => "the client took too long to send content",
             Kind::Broken => "the origin's connection broke",
             Kind::Malformed => "the origin's response is not sound HTTP",
         })?;

@@ -200,6 +200,7 @@ fn policy(config: &Config) -> Policy {
             HostPolicy::Keep
         },
         origin_timeout: config.origin_timeout,
+        client_timeout: config.client_timeout,
     }
 }
 

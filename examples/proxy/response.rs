@@ -5,7 +5,10 @@
 use cachewarp::NoStore;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
 };
 
 use crate::{
@@ -51,6 +54,23 @@ pub(crate) fn check_framing<B>(
         None => {}
     }
     Ok(response)
+}
+
+/// Refuses a 304 to a request without a condition: it refers to a representation that nobody on
+/// the road has (RFC 9110 section 15.4.5).
+pub(crate) fn check_condition<B>(
+    conditional: bool,
+    response: Response<B>,
+) -> Result<Response<B>, Failure> {
+    if response.status() == StatusCode::NOT_MODIFIED && !conditional {
+        return Err(malformed("a 304 to a request without a condition"));
+    }
+    Ok(response)
+}
+
+/// Whether the origin may answer with a 304.
+pub(crate) fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
 }
 
 /// Removes what was meant for our connection with the origin.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
-    body::{Hold, RequestBody, Watch},
+    body::{Hold, RequestBody, Turn, Watch},
     connect::Attempt,
     failure::{Failure, Kind},
     identity::Identity,
@@ -35,6 +35,8 @@ pub(crate) struct Policy {
     pub(crate) identity: Identity,
     pub(crate) host: HostPolicy,
     pub(crate) origin_timeout: Duration,
+    /// How long a client may be silent within its content.
+    pub(crate) client_timeout: Duration,
 }
 
 /// Which name the origin is asked by.
@@ -83,7 +85,11 @@ impl Upstream {
             Some(_) => Needs::Upgrade,
             None => Needs::Nothing,
         };
+        // The cache may have put a condition on the request, or taken one off.
+        let conditional = response::is_conditional(request.headers());
         let response = self.send(request, needs).await;
+        let response =
+            response.and_then(|response| response::check_condition(conditional, response));
         let mut response = response.inspect_err(|failure| {
             tracing::warn!(path, %failure, "no response from the origin");
         })?;
@@ -135,12 +141,12 @@ impl Upstream {
         needs: Needs,
     ) -> Result<Response<Incoming>, Failure> {
         let limit = self.policy.origin_timeout;
-        let slow = || Failure::from(Kind::ResponseTimeout);
         let Some(watch) = watch_body(&mut request) else {
             let response = timeout(limit, self.send_without_content(request, needs)).await;
-            return response.unwrap_or_else(|_| Err(slow()));
+            return response.unwrap_or_else(|_| Err(Kind::ResponseTimeout.into()));
         };
-        // A long upload is no slow origin: the clock starts again with every piece of it.
+        // A slow upload is no slow origin: the clock starts again with every piece of it, and
+        // while the next one is the client's to send, it is the client's clock.
         let response = self.origin.send(request, Attempt::Any, needs);
         let deadline = sleep(limit);
         tokio::pin!(response, deadline);
@@ -148,8 +154,20 @@ impl Upstream {
             tokio::select! {
                 biased;
                 response = &mut response => return response,
-                () = watch.moved() => deadline.as_mut().reset(Instant::now() + limit),
-                () = &mut deadline => return Err(slow()),
+                turn = watch.moved() => {
+                    let limit = match turn {
+                        Turn::Client => self.policy.client_timeout,
+                        Turn::Origin => limit,
+                    };
+                    deadline.as_mut().reset(Instant::now() + limit);
+                }
+                () = &mut deadline => {
+                    return Err(match watch.turn() {
+                        Turn::Client => Kind::ContentTimeout,
+                        Turn::Origin => Kind::ResponseTimeout,
+                    }
+                    .into());
+                }
             }
         }
     }

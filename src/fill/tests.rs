@@ -161,6 +161,52 @@ async fn the_bytes_of_all_fills_are_bounded_and_come_back() {
     assert_eq!(budget.used(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_window_are_paid_for_until_they_are_let_go() {
+    let budget = Budget::new(100 * KIB);
+    let fill = Fill::new(None, Arc::clone(&budget));
+    let mut reader = fill.read(0, None).unwrap();
+    let limits = Limits {
+        window: KIB,
+        ..limits()
+    };
+    let (sizes, recorder) = fed(&fill, limits.clone());
+    // One frame more than all fills together may hold: from here on there is a window.
+    send(&sizes, 101, 1024).await;
+    assert_eq!((held(&fill), budget.used()), (101 * KIB, 100 * KIB));
+    // What is held for a reader that stands still leaves no room for others.
+    let other = Fill::new(None, Arc::clone(&budget));
+    let beside = other.read(0, None).unwrap();
+    let recorded = other.record(frames([vec![0; 10]]), &limits).await.0;
+    assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
+    drop(beside);
+    // It comes back as the window moves on.
+    let read = next(&mut reader).await as u64;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(held(&fill), 101 * KIB - read);
+    assert_eq!(budget.used(), held(&fill));
+    let rest = tokio::spawn(reader.collect());
+    send(&sizes, 10, 1024).await;
+    assert_eq!(budget.used(), 0);
+    drop(sizes);
+    assert_eq!(recorder.await.unwrap(), "not kept");
+    rest.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_was_stored_is_on_the_account_of_the_store() {
+    let budget = Budget::new(100);
+    let fill = Fill::new(None, Arc::clone(&budget));
+    let reader = fill.read(0, None).unwrap();
+    drop(fill.record(frames([vec![0; 80]]), &limits()).await);
+    assert_eq!(budget.used(), 80);
+    fill.settle();
+    assert_eq!(budget.used(), 0);
+    assert_eq!(reader.collect().await.unwrap().to_bytes().len(), 80);
+    drop(fill);
+    assert_eq!(budget.used(), 0);
+}
+
 #[tokio::test]
 async fn a_part_is_read_while_the_rest_arrives() {
     let fill = fill();

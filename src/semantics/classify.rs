@@ -4,7 +4,7 @@ mod authority;
 mod bypass;
 mod facts;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, header::HOST};
 
 pub(crate) use authority::{Authority, authority, default_port};
 pub use bypass::Bypass;
@@ -103,7 +103,12 @@ fn keyable<'a>(
     if !names_resource(uri) {
         return Err(Bypass::Target);
     }
-    let authority = authority(uri, headers)?;
+    if facts.repeated_host() {
+        return Err(Bypass::RepeatedHost);
+    }
+    // Nearly every request begins with it (RFC 9110 §7.2): a scan finds it sooner than a lookup.
+    let host = headers.iter().find(|(name, _)| **name == HOST);
+    let authority = authority::agreed(uri, host.map(|(_, host)| host))?;
     // Only the origin can evaluate these (RFC 9111 §4.3.2).
     if facts.origin_preconditions() {
         return Err(Bypass::Preconditions);

@@ -93,7 +93,8 @@ impl Freshness {
         unbounded.with_defaults(rules).bounded()
     }
 
-    /// The same response with the lifetime and the stale windows that a policy gives it.
+    /// The same response with the lifetime and the stale windows that a policy gives it, and the
+    /// operator's windows where it gives none.
     ///
     /// The response keeps the last word on whether it may be reused unasked, or stale, at all. What
     /// was explicit stays so: a lifetime that is adjusted is still a reason to store.
@@ -102,6 +103,7 @@ impl Freshness {
         lifetime: u32,
         stale_while_revalidate: Option<u32>,
         stale_if_error: Option<u32>,
+        rules: &Rules,
     ) -> Self {
         let given = Self {
             lifetime: lifetime.min(MAX_DELTA),
@@ -114,7 +116,7 @@ impl Freshness {
             },
             ..self
         };
-        given.bounded()
+        given.with_defaults(rules).bounded()
     }
 
     /// Whether the response speaks of its lifetime itself, in a usable way or not.
@@ -139,12 +141,11 @@ impl Freshness {
     /// Fills in the operator's stale windows where the response leaves them open. They never
     /// soften `s-maxage`, and never let a response without any lifetime go unvalidated.
     fn with_defaults(self, rules: &Rules) -> Self {
-        if self.reuse != Reuse::AsRequested {
+        if self.reuse != Reuse::AsRequested || self.lifetime == 0 {
             return self;
         }
-        let refreshable = rules.stale_while_revalidate.filter(|_| self.lifetime > 0);
         Self {
-            stale_while_revalidate: self.stale_while_revalidate.or(refreshable),
+            stale_while_revalidate: self.stale_while_revalidate.or(rules.stale_while_revalidate),
             stale_if_error: self.stale_if_error.or(rules.stale_if_error),
             ..self
         }

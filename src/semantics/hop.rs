@@ -44,15 +44,21 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 /// What the `Connection` field of a request asks for. Besides the fields that carry meaning, any
 /// end-to-end field it names and has may be one that the response varies on.
 pub(crate) fn connection_options(request: &HeaderMap) -> ConnectionOptions {
-    abusive_if(options(request).any(|name| {
-        !is_hop_by_hop(&name) && (carries_meaning(&name) || request.contains_key(&name))
-    }))
+    let misused = options(request)
+        .find(|name| !is_hop_by_hop(name) && (carries_meaning(name) || request.contains_key(name)));
+    match misused {
+        Some(_) => ConnectionOptions::Abusive,
+        None => ConnectionOptions::Ordinary,
+    }
 }
 
 /// What the `Connection` field of a response asks for. Fields of the response's own that nothing
 /// else depends on are for it to declare hop-by-hop.
 pub(crate) fn response_connection_options(response: &HeaderMap) -> ConnectionOptions {
-    abusive_if(options(response).any(|name| carries_meaning(&name)))
+    match options(response).find(carries_meaning) {
+        Some(_) => ConnectionOptions::Abusive,
+        None => ConnectionOptions::Ordinary,
+    }
 }
 
 /// The field names among the connection options. An option that is no field name is skipped.
@@ -90,14 +96,6 @@ fn carries_meaning(name: &HeaderName) -> bool {
         _ => ["accept", "content-", "if-"]
             .iter()
             .any(|prefix| name.as_str().starts_with(prefix)),
-    }
-}
-
-fn abusive_if(abusive: bool) -> ConnectionOptions {
-    if abusive {
-        ConnectionOptions::Abusive
-    } else {
-        ConnectionOptions::Ordinary
     }
 }
 

@@ -26,6 +26,9 @@ use crate::semantics::vary::Vary;
 /// The largest head worth storing: the bytes of all names and values.
 const MAX_HEAD: usize = 64 << 10;
 
+/// The most lines that a head worth storing has.
+const MAX_LINES: usize = 1024;
+
 /// A request that was forwarded, and the final response to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange<'a> {
@@ -62,6 +65,8 @@ pub(crate) type Omitted = SmallVec<[HeaderName; 2]>;
 pub(crate) enum DefaultLifetime {
     Allowed,
     Refused,
+    /// It may not, but only because of the request that the response answers.
+    Withheld(NotStored),
 }
 
 /// What becomes of the stored response in whose place another came and was not stored.
@@ -103,19 +108,23 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
         || directives.no_store
         || directives.no_cache.is_some()
         || directives.private.is_some();
-    let personal = exchange.response.contains_key(header::SET_COOKIE)
-        || (!directives.public && (facts.cookie() || facts.credentials()));
+    let cookie = exchange.response.contains_key(header::SET_COOKIE);
     let guessable = match standing(exchange.status) {
         StatusStanding::Ordinary => {
             directives.public || is_heuristically_cacheable(exchange.status)
         }
         StatusStanding::Error | StatusStanding::Never => false,
     };
-    if guessable && !stated && !personal {
-        DefaultLifetime::Allowed
-    } else {
-        DefaultLifetime::Refused
+    if !guessable || stated || cookie {
+        return DefaultLifetime::Refused;
     }
+    if !directives.public && facts.credentials() {
+        return DefaultLifetime::Withheld(NotStored::Authorization);
+    }
+    if !directives.public && facts.cookie() {
+        return DefaultLifetime::Withheld(NotStored::Cookie);
+    }
+    DefaultLifetime::Allowed
 }
 
 /// Decides what a refused response to a GET does to the stored one it came in place of
@@ -133,6 +142,18 @@ pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor 
     } else {
         Predecessor::Drop
     }
+}
+
+/// Whether a status is an answer to the conditions or the range of a request, and so says nothing
+/// about what a request without them would get (RFC 9110 §13, §14).
+pub(crate) fn answers_question(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT
+            | StatusCode::NOT_MODIFIED
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::RANGE_NOT_SATISFIABLE
+    )
 }
 
 fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
@@ -228,7 +249,7 @@ fn refused_by_fields(
         Length::Exactly(length) if length > rules.max_body => return Some(NotStored::BodyTooLarge),
         Length::Absent | Length::Exactly(_) => {}
     }
-    (head_len(response) > MAX_HEAD).then_some(NotStored::HeadTooLarge)
+    (head_len(response) > MAX_HEAD || response.len() > MAX_LINES).then_some(NotStored::HeadTooLarge)
 }
 
 /// Whether the response could never be used again: not without validation, and there is nothing

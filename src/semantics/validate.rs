@@ -64,7 +64,7 @@ fn has_entity_tag(stored: &HeaderMap) -> bool {
 
 /// Whether a 304 is about the stored response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum Confirmation {
     /// It is: update the stored response from it.
     Accept,
     /// It is about another representation: update nothing.
@@ -74,7 +74,7 @@ pub(crate) enum Verdict {
 /// Judges a 304 by the strongest validator in it (RFC 9111 §4.3.4).
 ///
 /// One without any can only be about the response that was validated: a request asks about one.
-pub(crate) fn accepts(stored: &HeaderMap, not_modified: &HeaderMap, now: i64) -> Verdict {
+pub(crate) fn accepts(stored: &HeaderMap, not_modified: &HeaderMap, now: i64) -> Confirmation {
     let same = if let Some(tag) = etag::of(not_modified) {
         etag::of(stored).is_some_and(|current| {
             if tag.weak {
@@ -89,9 +89,9 @@ pub(crate) fn accepts(stored: &HeaderMap, not_modified: &HeaderMap, now: i64) ->
         true
     };
     if same {
-        Verdict::Accept
+        Confirmation::Accept
     } else {
-        Verdict::Reject
+        Confirmation::Reject
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use moka::{Expiry, ops::compute::Op, sync::Cache};
 
-use super::{Change, Resource, Store, StoreFuture, Update};
+use super::{
+    resource::Resource,
+    tier::{Change, Store, StoreFuture, Update},
+};
 use crate::{
     entry::HotHeads,
     key::{BuildKeyHasher, Key, KeyRef},
@@ -25,7 +28,11 @@ const LARGE_INSERT: u64 = 1024;
 
 /// The memory tier: a cache bounded in bytes, which keeps what is asked for often (TinyLFU).
 ///
-/// Copies share the same contents.
+/// It belongs to one cache. Clones share its contents and its bound; two caches over clones of one
+/// memory share the bound alone. Neither finds what the other stored: what is fetched and what is
+/// invalidated is known to each cache for itself, so an entry that both served would outlive its
+/// invalidation in one of them. For several layers over one cache, see
+/// [`CacheLayer::with`](crate::CacheLayer::with).
 #[derive(Clone)]
 pub struct Memory {
     capacity: u64,
@@ -66,6 +73,14 @@ impl Memory {
     #[must_use]
     pub fn entry_count(&self) -> u64 {
         self.cache.entry_count()
+    }
+
+    /// The largest resource of several variants, in bytes: one that left room for little else would
+    /// not be let in, and all its variants would be lost together. What moka weighs is a `u32`.
+    pub(crate) fn max_resource(&self) -> usize {
+        let usable = self.capacity - self.capacity / HOT_SHARE;
+        let bytes = (usable / 2).min(u64::from(u32::MAX / 2));
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn hot_heads(&self) -> Arc<HotHeads> {

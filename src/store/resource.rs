@@ -12,10 +12,21 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    /// The resource with these variants, newest last, of which the last `max` are kept.
-    pub(crate) fn new(mut variants: Vec<Arc<Entry>>, max: usize) -> Option<Self> {
-        let excess = variants.len().saturating_sub(max);
-        variants.drain(..excess);
+    /// The resource with these variants, newest last: the last `max`, as far as they fit
+    /// `max_bytes` together. The newest is kept whatever its size.
+    pub(crate) fn new(mut variants: Vec<Arc<Entry>>, max: usize, max_bytes: usize) -> Option<Self> {
+        let mut bytes = 0_usize;
+        let kept = variants
+            .iter()
+            .rev()
+            .take(max)
+            .enumerate()
+            .take_while(|(newer, entry)| {
+                bytes = bytes.saturating_add(entry.heap_bytes());
+                *newer == 0 || bytes <= max_bytes
+            })
+            .count();
+        variants.drain(..variants.len() - kept);
         match variants.len() {
             0 | 1 => variants.pop().map(Self::One),
             _ => Some(Self::Many(variants.into())),

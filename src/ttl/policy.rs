@@ -7,9 +7,15 @@ use http::{request, response};
 /// Gives a lifetime to responses that state none.
 ///
 /// A policy is asked about a response without `max-age`, `s-maxage` or `Expires` only, and only
-/// when a default may apply at all: never one that says `no-store`, `private` or `no-cache`, that
-/// sets a cookie, whose status is an error, or that answers a request with `Cookie` or
-/// `Authorization` without being marked `public` (RFC 9111 §3.5, §4.2.2, §7.3).
+/// when a default may apply at all: never one that says `no-store`, `private` or `no-cache`, or
+/// that sets a cookie (RFC 9111 §4.2.2, §7.3). A response to a request with `Cookie` or
+/// `Authorization` that is not marked `public` (RFC 9111 §3.5) is not stored for the lifetime that
+/// a policy gives it; what it says tells then whether the answer to others would be.
+///
+/// Statuses a default can apply to are 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 451 and
+/// 501. Of a response that is marked `public` they are all that are no error, so 302 and 307 too,
+/// but not 206 and 304, nor 400, 403, 409, 422 and 5xx other than 501, nor those that answer one
+/// request only, such as 401, 412, 416 and 429.
 ///
 /// Implemented for closures.
 ///

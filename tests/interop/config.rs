@@ -42,6 +42,7 @@ const REFUSED: &[Refused] = &[
     ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
     ("key_headers", "", |c| c.key_headers([""])),
     ("max_entry_bytes", "1048577", |c| c.max_entry_bytes(MIB + 1)),
+    ("max_fills", "0", |c| c.max_fills(0)),
     ("max_stale", "2147483649s", |c| c.max_stale(TOO_LONG)),
     ("max_variants", "0", |c| c.max_variants(0)),
     ("max_variants", "1025", |c| c.max_variants(1025)),
@@ -107,6 +108,8 @@ const TAKEN: &[Taken] = &[
     ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),
+    ("max_fills", |c| c.max_fills(1)),
+    ("max_fills", |c| c.max_fills(usize::MAX)),
     ("max_refreshes", |c| c.max_refreshes(0)),
     ("max_refreshes", |c| c.max_refreshes(usize::MAX)),
     ("max_stale", |c| c.max_stale(Duration::ZERO)),
@@ -141,7 +144,13 @@ const TAKEN: &[Taken] = &[
 ];
 
 /// The settings that only a new cache can take.
-const FIXED: &[&str] = &["clock", "max_refreshes", "max_waiters", "memory"];
+const FIXED: &[&str] = &[
+    "clock",
+    "max_fills",
+    "max_refreshes",
+    "max_waiters",
+    "memory",
+];
 
 fn builder() -> CacheBuilder {
     CacheLayer::builder().memory(Memory::with_capacity(MIB))

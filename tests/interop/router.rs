@@ -1,10 +1,13 @@
 //! axum: a layer on a router, on its routes, and on routers nested in one another.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get as on_get};
 use cachewarp::{CacheLayer, FixedTtl, Memory};
-use http::header::{CACHE_CONTROL, ETAG};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG},
+};
 
 use crate::support::{Calls, Reply, ask, asking, get, serve, settle, with};
 
@@ -45,6 +48,34 @@ async fn the_second_request_is_a_hit() {
     assert_eq!(hit.field("age"), Some("0"));
     assert_eq!(hit.field("content-length"), Some("10"));
     assert_eq!(calls.count(), 1);
+}
+
+/// axum tells the length of a body that it leaves out, and of one that is left out before it.
+#[tokio::test]
+async fn a_head_that_is_forwarded_is_answered_with_the_length_of_the_content() {
+    let streamed = || async {
+        let chunks = futures_util::stream::iter([Ok::<_, Infallible>(TEXT)]);
+        Body::from_stream(chunks)
+    };
+    let app = Router::new()
+        .route("/text", unlabelled(TEXT))
+        .route("/stream", on_get(streamed))
+        .route("/none", on_get(|| async { StatusCode::NO_CONTENT }))
+        .route(
+            "/stated",
+            on_get(|| async { ([(CONTENT_LENGTH, "7")], "seven..") }),
+        );
+    let address = serve(app.layer(cache())).await;
+    for (path, length) in [
+        ("/text", Some("10")),
+        ("/stream", None),
+        ("/none", None),
+        ("/stated", Some("7")),
+    ] {
+        let reply = ask(address, asking("HEAD", path)).await;
+        assert_eq!(reply.field("content-length"), length, "{path}");
+        assert!(reply.body.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Requests that share one question to the origin (RFC 9111 §4).
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use cachewarp::CacheOutcome;
+use cachewarp::{CacheBuilder, CacheOutcome, FixedTtl, SetCookiePolicy};
 use tokio::task::JoinSet;
 
 use crate::{
-    reply::{B1, Gate, Unreachable, down, ok},
+    reply::{B1, Gate, Reply, Unreachable, down, ok, status},
     site::{Answer, Ending, Site, settle},
-    step::at,
+    step::{Step, at},
 };
 
 /// Sends fifty requests at once, each with its number in `X-Number`.
@@ -96,6 +96,79 @@ async fn row_174_what_is_for_one_client_is_shared_with_nobody() {
 async fn row_175_one_tries_again_for_all_and_nobody_gets_half() {
     the_leader_fails().await;
     the_body_fails().await;
+}
+
+/// What one request gets for what it alone carries says nothing about the others.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_one_request_does_not_keep_others_from_sharing() {
+    let ask = |name: &str, value: &str| at(0).send(name, value);
+    let fixed = |b: CacheBuilder| b.ttl(FixedTtl::new(Duration::from_secs(60)));
+    let plain = |b: CacheBuilder| b;
+    let cases: [(fn(CacheBuilder) -> CacheBuilder, Step, Reply); 6] = [
+        (plain, ask("if-none-match", "\"a\""), status(304)),
+        (plain, ask("if-none-match", "\"a\""), status(412)),
+        (plain, ask("range", "bytes=0-1"), status(206)),
+        (plain, ask("range", "bytes=99-"), status(416)),
+        (fixed, ask("cookie", "a=b"), ok()),
+        (fixed, ask("authorization", "Basic dTpw"), ok()),
+    ];
+    for (settings, step, reply) in cases {
+        let site = Arc::new(Site::new(settings));
+        let place = format!("{:?} {}", step.headers, reply.code());
+        site.expect(step.reply(reply).fwd()).await;
+        let gate = Gate::new();
+        site.origin.script([ok().cc("max-age=60").held(&gate)]);
+        let asked = fifty(&site);
+        settle().await;
+        gate.open();
+        asked.join_all().await;
+        assert_eq!(site.origin.calls(), 2, "{place}");
+    }
+}
+
+/// Where cookies are stored, they are for those who find them there.
+#[tokio::test(start_paused = true)]
+async fn a_cookie_is_for_one_of_those_who_ask_at_once() {
+    let site = Arc::new(Site::new(|b| b.set_cookie(SetCookiePolicy::Store)));
+    let cookie = || ok().cc("max-age=60").etag("\"a\"");
+    site.origin
+        .answer(move |request| cookie().with("set-cookie", request.headers["x-number"].as_bytes()));
+    let mut cookies = HashSet::new();
+    for answer in fifty(&site).join_all().await {
+        let answer = answer.unwrap();
+        assert!(!is_collapsed(&answer), "{answer:?}");
+        cookies.insert(answer.lines("set-cookie").concat());
+    }
+    assert_eq!((site.origin.calls(), cookies.len()), (50, 50));
+    site.drain().await;
+    // It is stored all the same, and the key is none to be asked about alone.
+    let hit = site.ask(at(1).request()).await.unwrap();
+    assert!(matches!(hit.outcome(), CacheOutcome::Hit { .. }));
+    site.wait_until(61);
+    let gate = Gate::new();
+    site.origin.script([ok().cc("max-age=60").held(&gate)]);
+    let asked = fifty(&site);
+    settle().await;
+    gate.open();
+    asked.join_all().await;
+    assert_eq!(site.origin.calls(), 51);
+}
+
+/// Nor is one that comes with a 304 shared.
+#[tokio::test(start_paused = true)]
+async fn a_cookie_of_a_304_is_for_one_of_those_who_ask_at_once() {
+    let site = Arc::new(Site::new(|b| b.set_cookie(SetCookiePolicy::Store)));
+    let tagged = ok().cc("max-age=60").etag("\"a\"");
+    site.expect(at(0).reply(tagged).fwd()).await;
+    site.wait_until(61);
+    site.origin.answer(|request| {
+        let number = request.headers["x-number"].as_bytes();
+        status(304).etag("\"a\"").with("set-cookie", number)
+    });
+    for answer in fifty(&site).join_all().await {
+        assert!(!is_collapsed(&answer.unwrap()));
+    }
+    assert_eq!(site.origin.calls(), 51);
 }
 
 /// Before there is a head: one of the others asks again, for all.

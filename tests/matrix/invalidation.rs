@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    case::{case, play},
+    case::{Case, case, play},
+    date::http_date,
     reply::{Gate, Reply, error, ok, second, status},
     site::{Answer, Site},
     step::at,
@@ -32,6 +33,30 @@ async fn row_134_a_forwarded_head_speaks_of_the_stored_get() {
     .await;
 }
 
+/// An answer without a validator agrees with everything, also with what the origin had before.
+#[tokio::test(start_paused = true)]
+async fn a_head_brings_back_what_was_invalidated_only_by_its_validator() {
+    let head = |reply: Reply| {
+        case(tagged().modified(-1000))
+            .then(at(1).method("POST").reply(ok()).fwd())
+            .then(at(2).method("HEAD").reply(reply.cc("max-age=60")).fwd())
+    };
+    let modified = http_date(-1000);
+    play([
+        head(ok()).then(at(3).val_both(A, &modified)),
+        head(ok().etag(A)).then(at(3).hit().age(1)),
+        head(ok().modified(-1000)).then(at(3).hit().age(1)),
+    ])
+    .await;
+    // Where nothing is flagged in the store, because a write cannot name every key.
+    let extended = |case: Case| case.set(|b| b.key_headers(["x-key"]));
+    play([
+        extended(head(ok())).then(at(3).val_both(A, &modified)),
+        extended(head(ok().etag(A))).then(at(3).hit().age(1)),
+    ])
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn row_135_a_write_invalidates() {
     let writes = [
@@ -49,6 +74,29 @@ async fn row_135_a_write_invalidates() {
     }))
     .await;
     play(writes.map(|it| case(tagged()).then(write(it)).then(at(2).val(A)))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_offers_another_protocol_invalidates_unless_it_is_taken_up() {
+    let offer = |method: &str, code| {
+        case(tagged()).then(
+            at(1)
+                .method(method)
+                .send("connection", "upgrade, http2-settings")
+                .send("upgrade", "h2c")
+                .reply(status(code))
+                .pass(),
+        )
+    };
+    play([
+        offer("POST", 200).then(at(2).val(A)),
+        offer("PUT", 302).then(at(2).val(A)),
+        offer("POST", 101).then(at(2).hit()),
+        offer("POST", 404).then(at(2).hit()),
+        offer("GET", 200).then(at(2).hit()),
+        offer("CONNECT", 200).then(at(2).hit()),
+    ])
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

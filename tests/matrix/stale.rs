@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cachewarp::{CacheOutcome, SMaxagePolicy, StaleReason};
+use cachewarp::{CacheOutcome, FixedTtl, SMaxagePolicy, StaleReason};
 use futures_util::future::join_all;
 
 use crate::{
-    case::{case, play},
+    case::{Case, case, play},
     reply::{Gate, Reply, down, error, not_modified, ok, second, silence, status, unready},
     site::{Site, settle},
     step::{Step, at},
@@ -103,6 +103,43 @@ async fn row_086_other_statuses_are_answers() {
         passed_on(501).then(at(101).reply(error(503)).stale_on_error()),
         passed_on(505).then(at(101).reply(error(503)).stale_on_error()),
         passed_on(404).then(at(101).reply(error(503)).fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_error_takes_the_place_of_a_response() {
+    let failed = |code| status(code).cc("max-age=600").body("an error page");
+    play([501, 505, 507].map(|code| {
+        case(tagged("max-age=60"))
+            .then(at(1).cc("no-cache").reply(failed(code)).val(A).status(code))
+            .then(at(2).hit())
+            .then(at(70).reply(failed(code)).val(A).status(code))
+            .then(at(71).val(A).status(200))
+    }))
+    .await;
+    // With nothing in its place it is stored for as long as it says.
+    play([case(failed(507)).then(at(1).hit().status(507).body("an error page"))]).await;
+}
+
+/// Windows of the operator's follow a lifetime: that of the response, or the one it is given.
+#[tokio::test(start_paused = true)]
+async fn a_default_window_does_not_follow_no_lifetime() {
+    let windows = |case: Case, fresh| {
+        case.set(move |b| {
+            b.ttl(FixedTtl::new(fresh))
+                .stale_while_revalidate(Duration::from_secs(30))
+                .stale_if_error(Duration::from_secs(300))
+        })
+    };
+    let failing = |step: Step| step.reply(error(503)).val(A).status(503);
+    let (half, whole) = (Duration::from_millis(500), Duration::from_secs(1));
+    play([
+        windows(case(tagged("")), half).then(failing(at(1))),
+        windows(case(tagged("max-age=0")), whole).then(failing(at(1))),
+        windows(case(tagged("")), whole)
+            .then(at(31).reply(error(503)).stale_and_refresh())
+            .then(at(32).reply(error(503)).stale_on_error()),
     ])
     .await;
 }

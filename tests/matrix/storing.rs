@@ -229,6 +229,35 @@ async fn row_023_cookies_are_kept_out_of_the_store() {
     .await;
 }
 
+/// A lifetime that is given to the response is not given to what one user may have got.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_may_have_no_default_lifetime_leaves_what_has_one_alone() {
+    let personal = [
+        ("cookie", "a=b", "cookie"),
+        ("authorization", "Basic dTpw", "authorization"),
+    ];
+    let cases = personal.map(|(name, value, reason)| {
+        ["", "must-revalidate"].map(|cc| {
+            case(ok().cc(cc))
+                .set(|b| b.ttl(FixedTtl::new(Duration::from_secs(60))))
+                .then(at(1).hit())
+                .then(
+                    at(2)
+                        .send(name, value)
+                        .cc("no-cache")
+                        .reply(ok().cc(cc).body("their own"))
+                        .fwd()
+                        .has(
+                            "cache-status",
+                            format!("cachewarp; fwd=request; detail={reason}"),
+                        ),
+                )
+                .then(at(3).hit())
+        })
+    });
+    play(cases.into_iter().flatten()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn row_024_the_answer_to_post_does_not_answer_get() {
     play([empty()

@@ -29,6 +29,8 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--profile", "'odd'", "rfc-literal"],
         ),
         (&["--demo", "--ttl", "soon"], &["--ttl", "'soon'"]),
+        (&["--demo", "--ttl", "500ms"], &["--ttl", "'500ms'"]),
+        (&["--demo", "--ttl", "0"], &["--ttl", "'0'"]),
         (
             &["--demo", "--origin-timeout", "0"],
             &["--origin-timeout", "'0'"],

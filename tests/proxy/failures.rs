@@ -1,10 +1,13 @@
 //! An origin that is down, slow, or not to be understood.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Act, Origin, Proxy, ok, read_head, read_to_end, soon};
+use super::support::{Act, Origin, Proxy, field, ok, read_head, read_to_end, soon};
 
 #[tokio::test]
 async fn an_origin_that_is_down_is_502() {
@@ -28,6 +31,81 @@ async fn an_origin_that_is_slow_is_504() {
     assert_eq!(proxy.get("/", "").await.status(), 504);
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     assert_eq!(proxy.ask(post).await.status(), 504);
+}
+
+#[tokio::test]
+async fn a_client_that_pauses_its_upload_does_not_make_the_origin_slow() {
+    for framing in ["Content-Length: 4", "Transfer-Encoding: chunked"] {
+        let (origin, mut connections) = Origin::by_hand().await;
+        let proxy = Proxy::start(origin.address, &["--origin-timeout", "200ms"]).await;
+        let mut client = proxy.connect().await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = soon(connections.recv()).await.unwrap();
+        soon(read_head(&mut stream)).await.unwrap();
+        let (first, second) = match framing {
+            "Content-Length: 4" => ("hi", "ho"),
+            _ => ("2\r\nhi\r\n", "2\r\nho\r\n0\r\n\r\n"),
+        };
+        // Before the first piece, and between two of them.
+        for piece in [first, second] {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            client.write_all(piece.as_bytes()).await.unwrap();
+            let mut content = vec![0; piece.len()];
+            soon(stream.read_exact(&mut content)).await.unwrap();
+            assert_eq!(content, piece.as_bytes(), "{framing}");
+        }
+        // From here on the origin is the one to be waited for.
+        let head = soon(read_head(&mut client)).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 504 "), "{framing}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_upload_is_408() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let flags = ["--origin-timeout", "100ms", "--client-timeout", "300ms"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    let mut client = proxy.connect().await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhi";
+    client.write_all(post.as_bytes()).await.unwrap();
+    let mut stream = soon(connections.recv()).await.unwrap();
+    soon(read_head(&mut stream)).await.unwrap();
+    let reply = read_to_end(&mut client).await;
+    assert_eq!(reply.status(), 408);
+    // And the origin is not left waiting.
+    let mut rest = Vec::new();
+    let _ = soon(stream.read_to_end(&mut rest)).await;
+    assert_eq!(rest, b"hi");
+}
+
+#[tokio::test]
+async fn a_304_to_a_request_without_a_condition_is_502() {
+    let origin = Origin::start(|head| {
+        let etag = "Cache-Control: no-cache\r\nETag: \"1\"\r\n";
+        if head.starts_with("GET /fine ") && field(head, "if-none-match").is_none() {
+            return ok(etag, "fine");
+        }
+        Act::Say(format!("HTTP/1.1 304 Not Modified\r\n{etag}\r\n"))
+    })
+    .await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    let unasked = proxy.get("/", "").await;
+    assert_eq!(unasked.status(), 502);
+    assert_eq!(
+        unasked.field("proxy-status"),
+        Some("cachewarp; error=http_protocol_error")
+    );
+    // A condition of the client's, on its way to the origin as it is.
+    let past = "Cache-Control: no-store\r\nIf-None-Match: \"1\"\r\n";
+    assert_eq!(proxy.get("/other", past).await.status(), 304);
+    // A condition of the cache's own.
+    for _ in 0..2 {
+        let reply = proxy.get("/fine", "").await;
+        assert_eq!((reply.status(), reply.body.as_str()), (200, "fine"));
+    }
+    let last = origin.heads().pop().unwrap();
+    assert_eq!(field(&last, "if-none-match"), Some("\"1\""));
 }
 
 #[tokio::test]

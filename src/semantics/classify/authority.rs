@@ -1,6 +1,6 @@
 //! The authority a request is for: host and port (RFC 9110 §4.2, §7.2).
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::bypass::Bypass;
 use crate::semantics::list;
@@ -18,6 +18,12 @@ impl<'a> Authority<'a> {
     /// Splits an authority. `None` if its host is empty, it has user information, or it is
     /// anything but a host and a port (RFC 9110 §4.2.1, §4.2.4).
     pub(crate) fn parse(authority: &'a [u8]) -> Option<Self> {
+        if is_plain(authority) {
+            return Some(Self {
+                host: authority,
+                port: None,
+            });
+        }
         let end = match authority {
             [b'[', literal @ ..] => literal.iter().position(|byte| *byte == b']')? + 2,
             _ => authority
@@ -51,14 +57,20 @@ pub(crate) fn authority<'a>(
     uri: &'a Uri,
     headers: &'a HeaderMap,
 ) -> Result<Option<&'a [u8]>, Bypass> {
-    // A scan beats a lookup: requests have few fields.
-    let mut hosts = headers.iter().filter(|(name, _)| **name == header::HOST);
-    let host = hosts
-        .next()
-        .map(|(_, host)| list::trim_ows(host.as_bytes()));
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Bypass::RepeatedHost);
     }
+    agreed(uri, host)
+}
+
+/// As [`authority()`], of a request with this one `Host` line or none.
+pub(super) fn agreed<'a>(
+    uri: &'a Uri,
+    host: Option<&'a HeaderValue>,
+) -> Result<Option<&'a [u8]>, Bypass> {
+    let host = host.map(|host| list::trim_ows(host.as_bytes()));
     let target = uri.authority().map(|target| target.as_str().as_bytes());
     let parse = |authority| Authority::parse(authority).ok_or(Bypass::InvalidAuthority);
     match (target, host) {
@@ -101,6 +113,11 @@ fn is_host(host: &[u8]) -> bool {
         }
         name => name.iter().copied().all(is_name),
     }
+}
+
+/// Whether an authority is a registered name and nothing else, as most are.
+fn is_plain(authority: &[u8]) -> bool {
+    !authority.is_empty() && authority.iter().copied().all(is_name)
 }
 
 fn is_name(byte: u8) -> bool {

@@ -30,6 +30,8 @@ const ORIGIN_PRECONDITION: u32 = 1 << 8;
 const RANGE: u32 = 1 << 9;
 const UPGRADE: u32 = 1 << 10;
 const URL_OVERRIDE: u32 = 1 << 11;
+const HOST: u32 = 1 << 12;
+const REPEATED_HOST: u32 = 1 << 13;
 
 /// Which of the fields that matter to a cache a request has.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -40,7 +42,11 @@ impl Facts {
     pub(crate) fn scan(headers: &HeaderMap, rules: &Rules) -> Self {
         let mut facts = 0;
         for (name, value) in headers {
-            facts |= fact(name, value);
+            let fact = fact(name, value);
+            if fact & facts & HOST != 0 {
+                facts |= REPEATED_HOST;
+            }
+            facts |= fact;
             if rules.credential_headers.contains(name) {
                 facts |= CREDENTIALS;
             }
@@ -76,6 +82,11 @@ impl Facts {
     /// One of the [`FORWARDED_FIELDS`].
     pub(crate) fn forwarded(self) -> bool {
         self.has(FORWARDED)
+    }
+
+    /// More than one `Host`.
+    pub(crate) fn repeated_host(self) -> bool {
+        self.has(REPEATED_HOST)
     }
 
     /// `If-None-Match` or `If-Modified-Since`.
@@ -116,6 +127,13 @@ impl Facts {
 /// What one line of a header says.
 fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
     match *name {
+        // What nearly every request has and no rule asks for, lest it be compared with the names
+        // below that have no number.
+        header::ACCEPT
+        | header::ACCEPT_ENCODING
+        | header::ACCEPT_LANGUAGE
+        | header::REFERER
+        | header::USER_AGENT => 0,
         header::AUTHORIZATION => CREDENTIALS,
         header::CACHE_CONTROL | header::PRAGMA => DIRECTIVES,
         header::CONNECTION if lists(value, b"upgrade") => CONNECTION | UPGRADE,
@@ -124,6 +142,7 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => CONTENT,
         header::COOKIE => COOKIE,
         header::FORWARDED => FORWARDED,
+        header::HOST => HOST,
         header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,
         header::IF_MODIFIED_SINCE | header::IF_NONE_MATCH => CONDITIONAL,
         header::RANGE => RANGE,

@@ -381,8 +381,8 @@ fn default_windows_fill_in_for_responses_that_leave_them_open() {
             Some(30),
             Some(100),
         ),
-        // What is stale on arrival is validated, unless the origin cannot be asked.
-        (&["Cache-Control: max-age=0"], None, Some(100)),
+        // They follow a lifetime.
+        (&["Cache-Control: max-age=0"], None, None),
         // They soften nothing that the response insists on.
         (&["Cache-Control: max-age=60, must-revalidate"], None, None),
         (&["Cache-Control: max-age=60, no-cache"], None, None),
@@ -408,7 +408,7 @@ fn default_windows_fill_in_for_responses_that_leave_them_open() {
 
 #[test]
 fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
-    let given = freshness(&[]).with_policy(300, Some(10), Some(100));
+    let given = freshness(&[]).with_policy(300, Some(10), Some(100), &Rules::default());
     assert_eq!((given.lifetime, given.origin), (300, Origin::Policy));
     assert_eq!(
         (given.stale_while_revalidate, given.stale_if_error),
@@ -416,12 +416,14 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
     );
     assert!(!given.is_explicit());
     assert_eq!(
-        freshness(&[]).with_policy(u32::MAX, None, None).lifetime,
+        freshness(&[])
+            .with_policy(u32::MAX, None, None, &Rules::default())
+            .lifetime,
         MAX_DELTA
     );
     for restriction in ["no-cache", "must-revalidate", "proxy-revalidate"] {
         let own = freshness(&[&format!("Cache-Control: {restriction}")]);
-        let given = own.with_policy(300, Some(10), Some(100));
+        let given = own.with_policy(300, Some(10), Some(100), &Rules::default());
         assert_eq!(
             (given.lifetime, given.reuse),
             (300, own.reuse),
@@ -430,8 +432,32 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
         assert_eq!(given.stale_while_revalidate, None, "{restriction}");
         assert_eq!(given.stale_if_error, None, "{restriction}");
     }
-    let explicit = freshness(&["Cache-Control: max-age=60"]).with_policy(30, None, None);
+    let explicit =
+        freshness(&["Cache-Control: max-age=60"]).with_policy(30, None, None, &Rules::default());
     assert_eq!((explicit.lifetime, explicit.origin), (30, Origin::MaxAge));
+}
+
+#[test]
+fn default_windows_fill_in_for_a_policy_that_gives_a_lifetime_alone() {
+    let rules = Rules {
+        stale_while_revalidate: Some(10),
+        stale_if_error: Some(100),
+        ..Rules::default()
+    };
+    let cases = [
+        (300, None, (Some(10), Some(100))),
+        (300, Some(5), (Some(5), Some(100))),
+        (0, None, (None, None)),
+        (0, Some(5), (Some(5), None)),
+    ];
+    for (lifetime, window, expected) in cases {
+        let given = freshness(&[]).with_policy(lifetime, window, None, &rules);
+        assert_eq!(
+            (given.stale_while_revalidate, given.stale_if_error),
+            expected,
+            "{lifetime} {window:?}"
+        );
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub enum NotStored {
     Extension,
     /// `Content-Length` is invalid, or came with `Transfer-Encoding` (RFC 9112 §6.3).
     Framing,
-    /// The head is larger than 64 KiB.
+    /// The head is larger than 64 KiB, or has more than 1,024 lines.
     HeadTooLarge,
     /// The method is not GET (RFC 9110 §9.2.3).
     Method,

@@ -3,8 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    DefaultLifetime, Exchange, MAX_HEAD, NotStored, Predecessor, Side, Storable, default_lifetime,
-    predecessor, storable,
+    DefaultLifetime, Exchange, MAX_HEAD, MAX_LINES, NotStored, Predecessor, Side, Storable,
+    default_lifetime, predecessor, storable,
 };
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::classify::Facts;
@@ -582,6 +582,22 @@ fn what_is_too_large_is_not_stored() {
 // === Requests ===
 
 #[test]
+fn what_has_too_many_lines_is_not_stored() {
+    let lines = |count: usize| {
+        let mut lines = vec![MINUTE];
+        lines.resize(count, "X-Line: 1");
+        lines
+    };
+    check(
+        &Rules::default(),
+        &[
+            (200, &lines(MAX_LINES), stored()),
+            (200, &lines(MAX_LINES + 1), refused(NotStored::HeadTooLarge)),
+        ],
+    );
+}
+
+#[test]
 fn a_request_can_be_the_obstacle() {
     let authorized: &[&str] = &["Authorization: Basic abc"];
     let personal = || refused(NotStored::Authorization);
@@ -692,7 +708,7 @@ fn a_refused_response_supersedes_the_stored_one_unless_it_is_about_this_request(
 
 #[test]
 fn a_default_lifetime_is_for_responses_that_say_nothing_and_are_nobodys_own() {
-    use DefaultLifetime::{Allowed, Refused};
+    use DefaultLifetime::{Allowed, Refused, Withheld};
     let cases: &[(&[&str], u16, &[&str], DefaultLifetime)] = &[
         (&[], 200, &[], Allowed),
         (&[], 404, &[LONG_AGO], Allowed),
@@ -715,13 +731,20 @@ fn a_default_lifetime_is_for_responses_that_say_nothing_and_are_nobodys_own() {
             &["Set-Cookie: a=b", "Cache-Control: public"],
             Refused,
         ),
-        (&["Cookie: a=b"], 200, &[], Refused),
-        (&["Authorization: a"], 200, &[], Refused),
+        (&["Cookie: a=b"], 200, &["Set-Cookie: a=b"], Refused),
+        (&["Cookie: a=b"], 200, &[], Withheld(NotStored::Cookie)),
+        (&["Cookie: a=b"], 302, &[], Refused),
+        (
+            &["Authorization: a"],
+            200,
+            &[],
+            Withheld(NotStored::Authorization),
+        ),
         (
             &["Authorization: a"],
             200,
             &["Cache-Control: must-revalidate"],
-            Refused,
+            Withheld(NotStored::Authorization),
         ),
         (&["Cookie: a=b"], 200, &["Cache-Control: public"], Allowed),
         (

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    HeadUpdate, Validator, Verdict, accepts, conditional_request, has_validator, head_update,
+    Confirmation, HeadUpdate, Validator, accepts, conditional_request, has_validator, head_update,
     merge, strip,
 };
 use crate::semantics::rules::{HeadUpdates, Rules, SetCookiePolicy};
@@ -108,11 +108,11 @@ fn the_clients_conditions_and_range_give_way() {
 
 #[test]
 fn a_304_is_judged_by_its_strongest_validator() {
-    use Verdict::{Accept, Reject};
+    use Confirmation::{Accept, Reject};
     let modified = ("last-modified", MODIFIED);
     let strong = ("etag", "\"a\"");
     let weak = ("etag", "W/\"a\"");
-    let cases: &[(Lines<'_>, Lines<'_>, Verdict)] = &[
+    let cases: &[(Lines<'_>, Lines<'_>, Confirmation)] = &[
         // Stored, 304, verdict.
         (&[strong], &[strong], Accept),
         (&[strong], &[("etag", "\"b\"")], Reject),

@@ -1,0 +1,216 @@
+//! So much and no more: what outlives its client, and what one key may hold.
+
+use std::time::Duration;
+
+use cachewarp::{CacheLayer, CacheOutcome, Memory, Storing};
+use tower::Layer;
+
+use crate::support::{
+    Asked, Cache, Count, Feed, Origin, fed, fetch, fresh, get, get_with, is_hit, outcome, send,
+    settle, soon, text,
+};
+
+const FILLS: usize = 3;
+
+fn layer() -> CacheLayer {
+    CacheLayer::builder()
+        .memory(Memory::with_capacity(1 << 20))
+        .max_fills(FILLS)
+        .build()
+        .unwrap()
+}
+
+/// An origin that answers once the gate is open.
+fn gated(gate: &Count) -> Origin {
+    let gate = gate.clone();
+    Origin::new(move |_, request: Asked| {
+        let gate = gate.clone();
+        async move {
+            gate.reach(1).await;
+            Ok(fresh(request.uri().to_string()))
+        }
+    })
+}
+
+/// Sends so many requests that every fill there may be is under way.
+async fn occupy(cache: &Cache) {
+    for n in 0..FILLS {
+        let leaving = send(cache, get(&format!("/occupied/{n}")));
+        settle().await;
+        leaving.abort();
+    }
+    settle().await;
+}
+
+#[tokio::test]
+async fn a_fetch_too_many_ends_with_its_client() {
+    let gate = Count::new();
+    let (origin, layer) = (gated(&gate), layer());
+    let cache = layer.layer(origin.clone());
+    for n in 0..10 {
+        let leaving = send(&cache, get(&format!("/{n}")));
+        settle().await;
+        leaving.abort();
+        settle().await;
+    }
+    assert_eq!(origin.calls(), 10);
+    assert_eq!(layer.handle().stats().tasks, FILLS);
+    gate.add();
+    assert_eq!(layer.handle().drain(Duration::from_secs(60)).await, 0);
+    for n in 0..10 {
+        let answer = fetch(&cache, get(&format!("/{n}"))).await;
+        assert_eq!(is_hit(&answer), n < FILLS, "/{n}");
+    }
+}
+
+#[tokio::test]
+async fn to_wait_for_a_flight_takes_no_place() {
+    let gate = Count::new();
+    let (origin, layer) = (gated(&gate), layer());
+    let cache = layer.layer(origin.clone());
+    occupy(&cache).await;
+    let waiting: Vec<_> = (0..10).map(|_| send(&cache, get("/occupied/0"))).collect();
+    settle().await;
+    assert_eq!(origin.calls(), FILLS);
+    gate.add();
+    for request in waiting {
+        assert_eq!(
+            text(soon(request).await.unwrap().unwrap()).await,
+            "/occupied/0"
+        );
+    }
+    assert_eq!(origin.calls(), FILLS);
+}
+
+#[tokio::test]
+async fn a_body_too_many_reaches_its_client_and_is_not_stored() {
+    let gate = Count::new();
+    let origin = Origin::new({
+        let gate = gate.clone();
+        move |_, request: Asked| {
+            let gate = gate.clone();
+            async move {
+                if request.uri().path().starts_with("/occupied") {
+                    gate.reach(1).await;
+                }
+                let mut answer = fresh("whole");
+                let public = "public, max-age=600".parse().unwrap();
+                answer.headers_mut().insert("cache-control", public);
+                Ok(answer)
+            }
+        }
+    });
+    let layer = layer();
+    let cache = layer.layer(origin.clone());
+    occupy(&cache).await;
+    // One that would have led, and one that goes alone in any case.
+    for request in [get("/"), get_with("/", "authorization", "Basic YTpi")] {
+        let answer = fetch(&cache, request).await;
+        assert!(
+            matches!(
+                outcome(&answer),
+                CacheOutcome::Fetched {
+                    storing: Storing::Full,
+                    ..
+                }
+            ),
+            "{:?}",
+            outcome(&answer)
+        );
+        let field = answer.headers()["cache-status"].to_str().unwrap();
+        assert!(field.contains("detail=full"), "{field}");
+        assert_eq!(layer.handle().stats().tasks, FILLS);
+        assert_eq!(text(answer).await, "whole");
+    }
+    gate.add();
+    assert_eq!(layer.handle().drain(Duration::from_secs(60)).await, 0);
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "whole");
+    assert!(
+        is_hit(&fetch(&cache, get("/")).await),
+        "there is room again"
+    );
+}
+
+/// A fill that begins without a flight has its place until its body ended.
+#[tokio::test]
+async fn a_fill_without_a_flight_takes_a_place() {
+    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
+    let origin = Origin::new(move |_, _: Asked| {
+        let feeds = feeds.clone();
+        async move {
+            let (feed, mut answer) = fed();
+            let public = "public, max-age=600".parse().unwrap();
+            answer.headers_mut().insert("cache-control", public);
+            feeds.send(feed)?;
+            Ok(answer)
+        }
+    });
+    let layer = layer();
+    let cache = layer.layer(origin.clone());
+    let mut open = Vec::new();
+    for n in 0..=FILLS {
+        let request = get_with(&format!("/{n}"), "authorization", "Basic YTpi");
+        let answer = fetch(&cache, request).await;
+        open.push((answer, soon(fed_bodies.recv()).await.unwrap()));
+    }
+    assert_eq!(layer.handle().stats().tasks, FILLS);
+    for (n, (answer, feed)) in open.into_iter().enumerate() {
+        let begun = matches!(
+            outcome(&answer),
+            CacheOutcome::Fetched {
+                storing: Storing::Begun { .. },
+                ..
+            }
+        );
+        assert_eq!(begun, n < FILLS);
+        feed.data("text").await;
+        drop(feed);
+        assert_eq!(text(answer).await, "text");
+    }
+    assert_eq!(layer.handle().drain(Duration::from_secs(60)).await, 0);
+    let cached = fetch(&cache, get("/0")).await;
+    assert!(is_hit(&cached));
+}
+
+/// Nobody who waits is left without an answer because there is no place for a second attempt.
+#[tokio::test(start_paused = true)]
+async fn without_a_place_for_a_second_attempt_the_wait_goes_on() {
+    let gate = Count::new();
+    let (origin, layer) = (gated(&gate), layer());
+    let cache = layer.layer(origin.clone());
+    occupy(&cache).await;
+    let waiting = send(&cache, get("/occupied/0"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(origin.calls(), FILLS);
+    gate.add();
+    let answer = soon(waiting).await.unwrap().unwrap();
+    assert_eq!(answer.status(), http::StatusCode::OK);
+    assert_eq!(text(answer).await, "/occupied/0");
+}
+
+/// More variants than memory has room for leave the latest, not none.
+#[tokio::test]
+async fn variants_too_large_for_the_memory_together_go_one_by_one() {
+    const KIB: usize = 1024;
+    let origin = Origin::new(|_, _| async {
+        let mut answer = fresh(vec![0; 150 * KIB]);
+        let vary = "x-variant".parse().unwrap();
+        answer.headers_mut().insert("vary", vary);
+        Ok(answer)
+    });
+    let layer = CacheLayer::new(Memory::with_capacity(1 << 20));
+    let cache = layer.layer(origin.clone());
+    for n in 1..=8 {
+        let variant = get_with("/", "x-variant", &n.to_string());
+        text(fetch(&cache, variant).await).await;
+    }
+    for n in (1..=8).rev() {
+        let variant = get_with("/", "x-variant", &n.to_string());
+        let mut only = variant;
+        let directive = "only-if-cached".parse().unwrap();
+        only.headers_mut().insert("cache-control", directive);
+        // Half of the memory, without what is set aside in it for ready heads.
+        assert_eq!(is_hit(&fetch(&cache, only).await), n > 5, "{n}");
+    }
+    assert_eq!(origin.calls(), 8);
+}
