@@ -74,6 +74,7 @@ impl CacheBuilder {
                 default_authority: "localhost".into(),
                 default_scheme: "http".into(),
                 executor: Arc::new(TokioExecutor),
+                id: 0,
                 fill: Limits {
                     max_body: 0,
                     on_abandoned: OnAbandoned::Continue,
@@ -522,7 +523,7 @@ impl CacheBuilder {
                 None => shared,
             },
         };
-        Ok(CacheLayer::from_parts(shared, Arc::new(config)))
+        Ok(CacheLayer::from_parts(shared, config))
     }
 
     /// The layer over `memory` with every other setting at its default, which needs no check.
@@ -532,7 +533,7 @@ impl CacheBuilder {
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
         let shared = Shared::new(memory, Arc::new(SystemClock::new()), Bounds::default());
-        CacheLayer::from_parts(Arc::new(shared), Arc::new(config))
+        CacheLayer::from_parts(Arc::new(shared), config)
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) default_scheme: Box<str>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) fill: fill::Limits,
+    /// Tells these settings from all others of this process.
+    pub(crate) id: u64,
     pub(crate) keep_stale: Duration,
     pub(crate) key: Option<Arc<dyn KeyPolicy>>,
     pub(crate) key_headers: Vec<HeaderName>,

@@ -29,8 +29,8 @@ use crate::{
 /// Bodies up to this size live in the same buffer as the head.
 const INLINE_BODY: usize = 4 * 1024;
 
-/// The largest stored head, in bytes of field names and values.
-pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024 - 1;
+/// The bytes that hold the length of a packed value.
+const LENGTH: usize = size_of::<u32>();
 
 /// Hits within one second after which an entry keeps a finished head.
 const HOT_AFTER: u32 = 2;
@@ -116,7 +116,7 @@ pub(crate) struct Entry {
     status: StatusCode,
     standing: Standing,
     names: Arc<[HeaderName]>,
-    /// Two bytes of length for each value, the values, then the body if it is small.
+    /// The length of each value, in four bytes, the values, then the body if it is small.
     packed: Bytes,
     head_len: u32,
     body: Option<Segments>,
@@ -131,17 +131,18 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Packs a response. The head may hold [`MAX_HEAD_BYTES`] at most.
+    /// Packs a response.
     pub(crate) fn new(head: &Head, body: &Segments, shapes: &Shapes) -> Self {
         let body_len = body.len();
         let inline = body_len <= INLINE_BODY as u64;
-        let lengths = head.headers.len() * 2;
+        let lengths = head.headers.len() * LENGTH;
         let values: usize = head.headers.values().map(HeaderValue::len).sum();
         let head_len = lengths + values;
         let mut packed = Vec::with_capacity(head_len + if inline { body_len as usize } else { 0 });
         for value in head.headers.values() {
-            debug_assert!(value.len() <= MAX_HEAD_BYTES, "the road bounds heads");
-            packed.extend_from_slice(&(value.len() as u16).to_le_bytes());
+            // A value is far below 4 GiB: `http` holds no more than 64 KiB of them in a map, each
+            // from a message that fits in memory.
+            packed.extend_from_slice(&(value.len() as u32).to_le_bytes());
         }
         for value in head.headers.values() {
             packed.extend_from_slice(value.as_bytes());
@@ -235,10 +236,12 @@ impl Entry {
 
     /// The stored header fields, in a map with room for those that an answer adds.
     pub(crate) fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.names.len() + ADDED_FIELDS);
-        let mut start = self.names.len() * 2;
-        for (name, len) in self.names.iter().zip(self.packed.chunks_exact(2)) {
-            let end = start + usize::from(u16::from_le_bytes([len[0], len[1]]));
+        let room = self.names.len() + ADDED_FIELDS;
+        let mut headers = HeaderMap::try_with_capacity(room).unwrap_or_default();
+        let (lengths, _) = self.packed.as_chunks::<LENGTH>();
+        let mut start = self.names.len() * LENGTH;
+        for (name, length) in self.names.iter().zip(lengths) {
+            let end = start + u32::from_le_bytes(*length) as usize;
             // Every value was a valid `HeaderValue` when it was packed.
             if let Ok(value) = HeaderValue::from_maybe_shared(self.packed.slice(start..end)) {
                 headers.append(name.clone(), value);
@@ -254,7 +257,7 @@ impl Entry {
         &self,
         hot: &Arc<HotHeads>,
         age: u32,
-        maker: usize,
+        maker: u64,
         finish: impl FnOnce(&mut response::Parts),
     ) -> response::Parts {
         let ready = self.ready.load();
@@ -270,7 +273,7 @@ impl Entry {
         &self,
         hot: &Arc<HotHeads>,
         age: u32,
-        maker: usize,
+        maker: u64,
         last: Option<&ReadyHead>,
         finish: impl FnOnce(&mut response::Parts),
     ) -> response::Parts {
@@ -311,7 +314,14 @@ impl Entry {
                 .sum()
         });
         let selectors = size_of_val(self.selecting.selectors());
-        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + selectors
+        // Held by the table of shapes and by this entry: the first of its shape pays for the names.
+        let names = if Arc::strong_count(&self.names) <= 2 {
+            let text: usize = self.names.iter().map(|name| name.as_str().len()).sum();
+            size_of_val(&*self.names) + text + 2 * SHARED
+        } else {
+            0
+        };
+        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + selectors + names
     }
 }
 
@@ -343,7 +353,7 @@ impl Variant for Arc<Entry> {
 /// The head of every hit within one second.
 struct ReadyHead {
     age: u32,
-    maker: usize,
+    maker: u64,
     head: response::Parts,
     lease: Arc<Lease>,
 }
@@ -374,10 +384,11 @@ impl Recent {
 fn head_bytes(fields: usize) -> usize {
     /// A bucket holds a name, a value, a hash and its links; an index entry is four bytes.
     const BUCKET: usize = 104;
-    /// A map with room for four extensions, and one extension.
-    const EXTENSIONS: usize = 192;
+    /// A map with room for four extensions, and one extension; the values of the added fields; and
+    /// what the allocator adds to all of these.
+    const BESIDE: usize = 448;
     let indices = (fields * 4 / 3).next_power_of_two().max(8) * 4;
-    size_of::<ReadyHead>() + fields * BUCKET + indices + EXTENSIONS
+    size_of::<ReadyHead>() + fields * BUCKET + indices + BESIDE
 }
 
 /// The allowance that ready heads share.
@@ -454,3 +465,6 @@ fn compact(name: &HeaderName) -> HeaderName {
     // The bytes are those of a valid name.
     HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::Semaphore;
@@ -100,7 +103,7 @@ impl CacheLayer {
     pub fn scope(&self, namespace: &str) -> Self {
         let mut config = (*self.cache.config).clone();
         config.namespace = namespace.into();
-        Self::from_parts(Arc::clone(&self.cache.shared), Arc::new(config))
+        Self::from_parts(Arc::clone(&self.cache.shared), config)
     }
 
     /// A handle on the cache itself.
@@ -109,7 +112,10 @@ impl CacheLayer {
         CacheHandle::new(Arc::clone(&self.cache.shared))
     }
 
-    pub(crate) fn from_parts(shared: Arc<Shared>, config: Arc<Config>) -> Self {
+    pub(crate) fn from_parts(shared: Arc<Shared>, mut config: Config) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        config.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let config = Arc::new(config);
         Self {
             cache: Cache { shared, config },
         }

@@ -125,7 +125,7 @@ fn hit<B>(
     label: Label,
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
-    let maker = Arc::as_ptr(config).addr();
+    let maker = config.id;
     let head = entry.finished_head(&shared.hot, age, maker, |head| {
         head.headers.insert(AGE, status::age_value(age));
         config

@@ -59,7 +59,7 @@ fn over(store: impl Store) -> CacheLayer {
     let Cache { config, .. } = CacheLayer::new(memory.clone()).cache;
     let mut shared = Shared::new(memory, Arc::new(SystemClock::new()), Bounds::default());
     shared.store = Arc::new(store);
-    CacheLayer::from_parts(Arc::new(shared), config)
+    CacheLayer::from_parts(Arc::new(shared), (*config).clone())
 }
 
 /// Row 172.
@@ -143,7 +143,7 @@ async fn a_refresh_that_comes_after_another_asks_nobody() {
         memory,
         shown: Mutex::default(),
     });
-    let layer = CacheLayer::from_parts(Arc::new(shared), config);
+    let layer = CacheLayer::from_parts(Arc::new(shared), (*config).clone());
     let seen = Arc::clone(&calls);
     let service = layer.layer(service_fn(move |_: Request<Body>| {
         seen.fetch_add(1, Ordering::Relaxed);

@@ -104,7 +104,8 @@ async fn an_answer_to_one_request_does_not_keep_others_from_sharing() {
     let ask = |name: &str, value: &str| at(0).send(name, value);
     let fixed = |b: CacheBuilder| b.ttl(FixedTtl::new(Duration::from_secs(60)));
     let plain = |b: CacheBuilder| b;
-    let cases: [(fn(CacheBuilder) -> CacheBuilder, Step, Reply); 6] = [
+    type Setting = fn(CacheBuilder) -> CacheBuilder;
+    let cases: [(Setting, Step, Reply); 6] = [
         (plain, ask("if-none-match", "\"a\""), status(304)),
         (plain, ask("if-none-match", "\"a\""), status(412)),
         (plain, ask("range", "bytes=0-1"), status(206)),
