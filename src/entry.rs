@@ -29,9 +29,6 @@ use crate::{
 /// Bodies up to this size live in the same buffer as the head.
 const INLINE_BODY: usize = 4 * 1024;
 
-/// The bytes that hold the length of a packed value.
-const LENGTH: usize = size_of::<u32>();
-
 /// Hits within one second after which an entry keeps a finished head.
 const HOT_AFTER: u32 = 2;
 
@@ -116,7 +113,7 @@ pub(crate) struct Entry {
     status: StatusCode,
     standing: Standing,
     names: Arc<[HeaderName]>,
-    /// The length of each value, in four bytes, the values, then the body if it is small.
+    /// Each value after its length, then the body if it is small.
     packed: Bytes,
     head_len: u32,
     body: Option<Segments>,
@@ -135,16 +132,13 @@ impl Entry {
     pub(crate) fn new(head: &Head, body: &Segments, shapes: &Shapes) -> Self {
         let body_len = body.len();
         let inline = body_len <= INLINE_BODY as u64;
-        let lengths = head.headers.len() * LENGTH;
-        let values: usize = head.headers.values().map(HeaderValue::len).sum();
-        let head_len = lengths + values;
+        let lines = head.headers.values();
+        let head_len: usize = lines
+            .map(|value| length_len(value.len()) + value.len())
+            .sum();
         let mut packed = Vec::with_capacity(head_len + if inline { body_len as usize } else { 0 });
         for value in head.headers.values() {
-            // A value is far below 4 GiB: `http` holds no more than 64 KiB of them in a map, each
-            // from a message that fits in memory.
-            packed.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        }
-        for value in head.headers.values() {
+            push_length(&mut packed, value.len());
             packed.extend_from_slice(value.as_bytes());
         }
         if inline {
@@ -238,15 +232,15 @@ impl Entry {
     pub(crate) fn headers(&self) -> HeaderMap {
         let room = self.names.len() + ADDED_FIELDS;
         let mut headers = HeaderMap::try_with_capacity(room).unwrap_or_default();
-        let (lengths, _) = self.packed.as_chunks::<LENGTH>();
-        let mut start = self.names.len() * LENGTH;
-        for (name, length) in self.names.iter().zip(lengths) {
-            let end = start + u32::from_le_bytes(*length) as usize;
+        let mut at = 0;
+        for name in self.names.iter() {
+            let (start, length) = read_length(&self.packed, at);
+            let end = start + length;
             // Every value was a valid `HeaderValue` when it was packed.
             if let Ok(value) = HeaderValue::from_maybe_shared(self.packed.slice(start..end)) {
                 headers.append(name.clone(), value);
             }
-            start = end;
+            at = end;
         }
         headers
     }
@@ -323,6 +317,36 @@ impl Entry {
         };
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + selectors + names
     }
+}
+
+/// Appends a length as base-128 digits, least significant first: one byte below 128.
+fn push_length(packed: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        // Masked to seven bits, so the cast keeps every bit that is left.
+        packed.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    packed.push(length as u8);
+}
+
+/// The bytes that a length takes.
+fn length_len(length: usize) -> usize {
+    (length.max(1).ilog2() / 7 + 1) as usize
+}
+
+/// Reads a length at `at`; returns where it ends, and the length.
+fn read_length(packed: &[u8], mut at: usize) -> (usize, usize) {
+    let mut length = 0;
+    let mut shift = 0;
+    while let Some(digit) = packed.get(at) {
+        length |= usize::from(digit & 0x7f) << shift;
+        shift += 7;
+        at += 1;
+        if digit & 0x80 == 0 {
+            break;
+        }
+    }
+    (at, length)
 }
 
 impl fmt::Debug for Entry {
