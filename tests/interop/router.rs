@@ -60,6 +60,7 @@ async fn a_head_that_is_forwarded_is_answered_with_the_length_of_the_content() {
     let app = Router::new()
         .route("/text", unlabelled(TEXT))
         .route("/stream", on_get(streamed))
+        .route("/left-out", on_get(|| async { Body::empty() }))
         .route("/none", on_get(|| async { StatusCode::NO_CONTENT }))
         .route(
             "/stated",
@@ -69,6 +70,7 @@ async fn a_head_that_is_forwarded_is_answered_with_the_length_of_the_content() {
     for (path, length) in [
         ("/text", Some("10")),
         ("/stream", None),
+        ("/left-out", None),
         ("/none", None),
         ("/stated", Some("7")),
     ] {
