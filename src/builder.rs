@@ -1,6 +1,6 @@
 //! Settings in, refusals out: the only place that refuses a setting.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeBounds, sync::Arc, time::Duration};
 
 use http::{HeaderName, uri::Authority};
 
@@ -512,10 +512,10 @@ impl CacheBuilder {
                 clock,
                 memory,
             } => {
-                in_range("memory", capacity, capacity > 0, "at least 1 byte")?;
+                in_range("memory", &capacity, 1.., "at least 1 byte")?;
                 let Bounds { fills, waiters, .. } = bounds;
-                in_range("max_fills", fills, fills > 0, "at least 1")?;
-                in_range("max_waiters", waiters, waiters > 0, "at least 1")?;
+                in_range("max_fills", &fills, 1.., "at least 1")?;
+                in_range("max_waiters", &waiters, 1.., "at least 1")?;
                 Arc::new(Shared::new(memory, clock, bounds))
             }
             Base::Existing { shared, misplaced } => match misplaced {
@@ -587,31 +587,26 @@ fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     }
     in_range(
         "max_entry_bytes",
-        config.rules.max_body,
-        config.rules.max_body <= capacity && config.rules.max_body <= u64::from(u32::MAX),
+        &config.rules.max_body,
+        ..=capacity.min(u32::MAX.into()),
         "at most the capacity of the memory tier and below 4 GiB",
     )?;
     in_range(
         "max_variants",
-        config.max_variants,
-        (1..=1024).contains(&config.max_variants),
+        &config.max_variants,
+        1..=1024,
         "between 1 and 1024",
     )?;
     in_range(
         "max_vary_names",
-        config.rules.max_vary_names,
-        config.rules.max_vary_names <= 256,
+        &config.rules.max_vary_names,
+        ..=256,
         "at most 256",
     )?;
-    in_range(
-        "fill_window",
-        config.fill.window,
-        config.fill.window >= 1,
-        "at least 1 byte",
-    )?;
+    in_range("fill_window", &config.fill.window, 1.., "at least 1 byte")?;
     if let Some(heuristics) = config.rules.heuristics {
         let percent = heuristics.percent;
-        in_range("heuristics", percent, percent <= 100, "at most 100 percent")?;
+        in_range("heuristics", &percent, ..=100, "at most 100 percent")?;
     }
     for (setting, span) in [
         ("fill_timeout", config.fill.timeout),
@@ -619,11 +614,10 @@ fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         ("reader_stall", config.fill.reader_stall),
         ("wait_timeout", config.wait_timeout),
     ] {
-        let valid = !span.is_zero() && span <= MAX_SPAN;
         in_range(
             setting,
-            Span(span),
-            valid,
+            &Span(span),
+            Span(Duration::from_nanos(1))..=Span(MAX_SPAN),
             "above zero and at most 2^31 seconds",
         )?;
     }
@@ -635,8 +629,8 @@ fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     ] {
         in_range(
             setting,
-            Span(span),
-            span <= MAX_SPAN,
+            &Span(span),
+            ..=Span(MAX_SPAN),
             "at most 2^31 seconds",
         )?;
     }
@@ -657,13 +651,13 @@ fn malformed(setting: &'static str, value: &str) -> ConfigError {
     }
 }
 
-fn in_range(
+fn in_range<T: fmt::Display + PartialOrd>(
     setting: &'static str,
-    value: impl fmt::Display,
-    valid: bool,
+    value: &T,
+    range: impl RangeBounds<T>,
     allowed: &'static str,
 ) -> Result<(), ConfigError> {
-    if valid {
+    if range.contains(value) {
         return Ok(());
     }
     Err(ConfigError::OutOfRange {
@@ -673,6 +667,7 @@ fn in_range(
     })
 }
 
+#[derive(PartialEq, PartialOrd)]
 struct Span(Duration);
 
 impl fmt::Display for Span {
