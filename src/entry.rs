@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     generation::Generation,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
+    varint,
 };
 
 /// Bodies up to this size live in the same buffer as the head.
@@ -134,11 +135,11 @@ impl Entry {
         let inline = body_len <= INLINE_BODY as u64;
         let lines = head.headers.values();
         let head_len: usize = lines
-            .map(|value| length_len(value.len()) + value.len())
+            .map(|value| varint::encoded_len(value.len()) + value.len())
             .sum();
         let mut packed = Vec::with_capacity(head_len + if inline { body_len as usize } else { 0 });
         for value in head.headers.values() {
-            push_length(&mut packed, value.len());
+            varint::encode(value.len(), |digit| packed.push(digit));
             packed.extend_from_slice(value.as_bytes());
         }
         if inline {
@@ -234,7 +235,7 @@ impl Entry {
         let mut headers = HeaderMap::try_with_capacity(room).unwrap_or_default();
         let mut at = 0;
         for name in self.names.iter() {
-            let (start, length) = read_length(&self.packed, at);
+            let (start, length) = varint::decode(&self.packed, at);
             let end = start + length;
             // Every value was a valid `HeaderValue` when it was packed.
             if let Ok(value) = HeaderValue::from_maybe_shared(self.packed.slice(start..end)) {
@@ -317,36 +318,6 @@ impl Entry {
         };
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + selectors + names
     }
-}
-
-/// Appends a length as base-128 digits, least significant first: one byte below 128.
-fn push_length(packed: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        // Masked to seven bits, so the cast keeps every bit that is left.
-        packed.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    packed.push(length as u8);
-}
-
-/// The bytes that a length takes.
-fn length_len(length: usize) -> usize {
-    (length.max(1).ilog2() / 7 + 1) as usize
-}
-
-/// Reads a length at `at`; returns where it ends, and the length.
-fn read_length(packed: &[u8], mut at: usize) -> (usize, usize) {
-    let mut length = 0;
-    let mut shift = 0;
-    while let Some(digit) = packed.get(at) {
-        length |= usize::from(digit & 0x7f) << shift;
-        shift += 7;
-        at += 1;
-        if digit & 0x80 == 0 {
-            break;
-        }
-    }
-    (at, length)
 }
 
 impl fmt::Debug for Entry {

@@ -1,8 +1,8 @@
 //! A body that is recorded while it streams: one recorder, any number of readers.
 //!
 //! Segments are copied to their exact size as they arrive: a slice kept as received keeps the
-//! whole read buffer of its connection alive. Small ones are merged as more arrive, so a body that
-//! trickles in costs no more than one that comes at once. Readers keep a position in bytes, not an
+//! whole read buffer of its connection alive. Small ones are merged once they amount to a segment,
+//! so a body that trickles in is stored like one that comes at once. Readers keep a position in bytes, not an
 //! index, which merging leaves alone.
 //!
 //! While a body is kept whole, slow readers cost nothing, since the store wants the bytes anyway.

@@ -18,6 +18,8 @@ use equivalent::Equivalent;
 use http::{Uri, request::Parts, uri::PathAndQuery};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::varint;
+
 /// The longest key, in bytes. A request whose key would be longer bypasses the cache.
 pub(crate) const MAX_KEY_BYTES: usize = 8 * 1024;
 
@@ -217,14 +219,8 @@ impl RequestKey {
         self.bytes.extend(query);
     }
 
-    /// A length as base-128 digits, least significant first: one byte below 128.
-    fn push_len(&mut self, mut len: usize) {
-        while len >= 0x80 {
-            // Masked to seven bits, so the cast keeps every bit that is left.
-            self.bytes.extend(&[(len & 0x7f) as u8 | 0x80]);
-            len >>= 7;
-        }
-        self.bytes.extend(&[len as u8]);
+    fn push_len(&mut self, len: usize) {
+        varint::encode(len, |digit| self.bytes.extend(&[digit]));
     }
 
     pub(crate) fn is_too_long(&self) -> bool {

@@ -40,17 +40,18 @@
 //!   that want the same.
 //! - Other methods go to the origin, and a write invalidates what is stored for its target before
 //!   its response is released.
-//! - Upgrades, CONNECT and gRPC pass through untouched, trailers included.
+//! - Upgrades and CONNECT pass through untouched; gRPC passes with its streams and trailers, and is
+//!   only labelled.
 //!
 //! Every response carries a [`CacheOutcome`] in its extensions, and says in `Cache-Status` and
 //! `X-Cache` how it was made.
 //!
 //! # What it never does
 //!
-//! It never stores what is private, sets a cookie, or answers `Authorization` without the response
-//! saying that it may be shared; never gives such a response to a request that waited for another;
-//! never stores a body that did not end as it should; never turns its own trouble into the
-//! client's. The service's error type stays as it is.
+//! Unless told otherwise it never stores what is private, sets a cookie, or answers `Authorization`
+//! without the response saying that it may be shared. It never gives such a response to a request
+//! that waited for another; never stores a body that did not end as it should; never turns its own
+//! trouble into the client's. The service's error type stays as it is.
 //!
 //! # Good to know
 //!
@@ -106,6 +107,7 @@ mod status;
 mod store;
 mod tasks;
 mod ttl;
+mod varint;
 
 pub use self::{
     body::CacheBody,

@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{
-    Arrival, Entry, Head, INLINE_BODY, Segments, Shapes, length_len, push_length, read_length,
-};
+use super::{Arrival, Entry, Head, INLINE_BODY, Segments, Shapes};
 use crate::{
     generation::Generations,
     semantics::{
@@ -105,14 +103,4 @@ fn entries_of_one_shape_share_its_names_and_the_first_pays_for_them() {
     let second = Entry::new(&head(&lines), &Segments::Empty, &shapes);
     assert!(Arc::ptr_eq(&first.names, &second.names));
     assert!(alone >= second.heap_bytes() + 100 * size_of::<HeaderName>());
-}
-
-#[test]
-fn a_length_takes_as_many_bytes_as_it_says() {
-    for length in [0, 1, 127, 128, 16_383, 16_384, 70_000, usize::MAX >> 8] {
-        let mut packed = vec![9];
-        push_length(&mut packed, length);
-        assert_eq!(packed.len() - 1, length_len(length), "{length}");
-        assert_eq!(read_length(&packed, 1), (packed.len(), length));
-    }
 }
