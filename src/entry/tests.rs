@@ -46,6 +46,16 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
     }
 }
 
+/// An entry that is of use for this long, for the tests of those who keep entries.
+pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
+    let head = Head {
+        keep,
+        ..head(&[("content-type", b"text/plain")])
+    };
+    let body = Segments::from_iter([Bytes::from_static(b"body")]);
+    Arc::new(Entry::new(&head, &body, &Shapes::default()))
+}
+
 fn body_of(entry: &Entry) -> Vec<u8> {
     entry.body().as_slice().concat()
 }

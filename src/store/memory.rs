@@ -1,15 +1,12 @@
 //! The memory tier, on moka: bounded by the bytes it really holds.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc};
 
-use moka::{Expiry, ops::compute::Op, sync::Cache};
+use moka::{notification::RemovalCause, ops::compute::Op, sync::Cache};
 
 use super::{
     resource::Resource,
+    schedule::{Minute, Schedule},
     tier::{Change, Store, StoreFuture, Update},
 };
 use crate::{
@@ -36,8 +33,16 @@ const LARGE_INSERT: u64 = 1024;
 #[derive(Clone)]
 pub struct Memory {
     capacity: u64,
-    cache: Cache<Key, Resource, BuildKeyHasher>,
+    cache: Cache<Key, Kept, BuildKeyHasher>,
     hot: Arc<HotHeads>,
+    schedule: Arc<Schedule>,
+}
+
+/// A resource, and when it is past its use.
+#[derive(Clone, Debug)]
+struct Kept {
+    resource: Resource,
+    until: Minute,
 }
 
 impl Memory {
@@ -45,15 +50,23 @@ impl Memory {
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
         let hot = bytes / HOT_SHARE;
+        let schedule = Arc::new(Schedule::new());
+        let evicted = Arc::clone(&schedule);
         let cache = Cache::builder()
             .max_capacity(bytes - hot)
             .weigher(weigh)
-            .expire_after(Retention)
+            .eviction_listener(move |key: Arc<Key>, kept: Kept, cause| {
+                // What takes the place of a resource is scheduled in its place.
+                if cause != RemovalCause::Replaced {
+                    evicted.remove(key.hash(), kept.until);
+                }
+            })
             .build_with_hasher(BuildKeyHasher::default());
         Self {
             capacity: bytes,
             cache,
             hot: HotHeads::new(usize::try_from(hot).unwrap_or(usize::MAX)),
+            schedule,
         }
     }
 
@@ -87,6 +100,17 @@ impl Memory {
         Arc::clone(&self.hot)
     }
 
+    /// Frees some of what is past its use, which every change does. moka could expire entries by
+    /// itself, but would look at their times and at its clock on every hit.
+    fn free(&self, now: Minute) {
+        for key in self.schedule.take_due(now) {
+            // Unless it was replaced since.
+            if self.cache.get(&key).is_some_and(|kept| kept.until <= now) {
+                self.cache.invalidate(&key);
+            }
+        }
+    }
+
     /// moka applies its bound in batches, which many small inserts never outrun and few large
     /// ones do: 400 of 8 MiB into 64 MiB held 1.1 GiB at their peak without this.
     fn maintain_after(&self, inserted: u64) {
@@ -108,46 +132,39 @@ impl fmt::Debug for Memory {
 
 impl Store for Memory {
     fn get(&self, key: KeyRef<'_>) -> StoreFuture<Option<Resource>> {
-        StoreFuture::ready(self.cache.get(&key))
+        StoreFuture::ready(self.cache.get(&key).map(|kept| kept.resource))
     }
 
     fn update(&self, key: Key, change: Change) -> StoreFuture<()> {
-        let mut inserted = 0;
+        let hash = key.hash();
+        let (mut before, mut after, mut inserted) = (None, None, 0);
         self.cache.entry(key).and_compute_with(|stored| {
-            match change(stored.as_ref().map(moka::Entry::value)) {
+            let stored = stored.as_ref().map(moka::Entry::value);
+            match change(stored.map(|kept| &kept.resource)) {
                 Update::Keep => Op::Nop,
                 Update::Remove => Op::Remove,
                 Update::Replace(resource) => {
                     inserted = resource.heap_bytes() as u64;
-                    Op::Put(resource)
+                    let until = self.schedule.after(resource.keep());
+                    before = stored.map(|kept| kept.until);
+                    after = Some(until);
+                    Op::Put(Kept { resource, until })
                 }
             }
         });
+        if let Some(until) = after {
+            self.schedule.replace(hash, before, until);
+        }
+        self.free(self.schedule.now());
         self.maintain_after(inserted);
         StoreFuture::ready(())
     }
 }
 
-fn weigh(key: &Key, resource: &Resource) -> u32 {
-    let bytes = BOOKKEEPING + key.heap_bytes() + resource.heap_bytes();
+fn weigh(key: &Key, kept: &Kept) -> u32 {
+    let bytes = BOOKKEEPING + key.heap_bytes() + kept.resource.heap_bytes();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// Frees what is past its use.
-struct Retention;
-
-impl Expiry<Key, Resource> for Retention {
-    fn expire_after_create(&self, _: &Key, resource: &Resource, _: Instant) -> Option<Duration> {
-        Some(resource.keep())
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Key,
-        resource: &Resource,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(resource.keep())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 mod memory;
 mod resource;
+mod schedule;
 mod tier;
 
 pub use self::memory::Memory;
