@@ -19,6 +19,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -153,7 +154,8 @@ impl Entry {
         Self {
             status: head.status,
             standing: head.standing,
-            names: shapes.intern(&head.headers),
+            // A map yields a name once for each of its values.
+            names: shapes.intern(head.headers.iter().map(|(name, _)| name)),
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
             body: (!inline).then(|| body.clone()),
@@ -162,7 +164,9 @@ impl Entry {
             arrival: head.arrival,
             keep: u32::try_from(head.keep.as_secs()).unwrap_or(u32::MAX),
             generation: head.generation,
-            selecting: head.selecting.clone(),
+            selecting: head
+                .selecting
+                .sharing_names(|names| shapes.intern(names.iter())),
             recent: Recent::default(),
             ready: ArcSwapOption::empty(),
         }
@@ -311,15 +315,18 @@ impl Entry {
                 .map(|s| s.len() + size_of::<Bytes>() + 2 * SHARED)
                 .sum()
         });
-        let selectors = size_of_val(self.selecting.selectors());
         // Held by the table of shapes and by this entry: the first of its shape pays for the names.
-        let names = if Arc::strong_count(&self.names) <= 2 {
-            let text: usize = self.names.iter().map(|name| name.as_str().len()).sum();
-            size_of_val(&*self.names) + text + 2 * SHARED
-        } else {
-            0
+        let names = |names: &Arc<[HeaderName]>| {
+            if Arc::strong_count(names) <= 2 {
+                let text: usize = names.iter().map(|name| name.as_str().len()).sum();
+                size_of_val(&**names) + text + 2 * SHARED
+            } else {
+                0
+            }
         };
-        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + selectors + names
+        let (selecting, values) = self.selecting.fields();
+        let names = names(&self.names) + names(selecting) + size_of_val(values);
+        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names
     }
 }
 
@@ -434,22 +441,21 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    fn intern(&self, headers: &HeaderMap) -> Arc<[HeaderName]> {
-        // A map yields a name once for each of its values.
-        let names = || headers.iter().map(|(name, _)| name);
+    fn intern<'n>(&self, names: impl Iterator<Item = &'n HeaderName>) -> Arc<[HeaderName]> {
+        let names: SmallVec<[&HeaderName; 16]> = names.collect();
         let mut hasher = Xxh3::new();
-        for name in names() {
+        for name in &names {
             hasher.update(name.as_str().as_bytes());
             hasher.update(b"\n");
         }
         let hash = hasher.digest();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = known.get(&hash)
-            && shape.iter().eq(names())
+            && shape.iter().eq(names.iter().copied())
         {
             return Arc::clone(shape);
         }
-        let shape: Arc<[HeaderName]> = names().map(compact).collect();
+        let shape: Arc<[HeaderName]> = names.into_iter().map(compact).collect();
         if known.len() >= MAX_SHAPES {
             known.clear();
         }

@@ -4,6 +4,7 @@
 //! the way to the origin cannot have selected anything.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_ENCODING, HOST, ORIGIN, VARY,
@@ -107,26 +108,18 @@ impl fmt::Debug for Seed {
 /// carry values that mean the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selecting {
-    /// Hash of the names.
-    names: u64,
     /// Hash of the names with their lines as received: a shortcut, since most clients repeat
     /// themselves to the byte.
     exact: u64,
-    selectors: Box<[Selector]>,
-}
-
-/// One selecting header field.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Selector {
-    pub(crate) name: HeaderName,
-    /// Hash of the normalised value; `None` when the request lacked the field, which differs from
-    /// an empty value.
-    pub(crate) value: Option<u128>,
+    names: Arc<[HeaderName]>,
+    /// Hashes of the normalised values; `None` where the request lacked the field, which differs
+    /// from an empty value.
+    values: Box<[Option<u128>]>,
 }
 
 impl PartialEq for Selecting {
     fn eq(&self, other: &Self) -> bool {
-        self.selectors == other.selectors
+        self.has_names_of(other) && self.values == other.values
     }
 }
 
@@ -140,21 +133,34 @@ impl Selecting {
         seed: Seed,
         order: LanguageOrder,
     ) -> Self {
-        let selector = |name: &HeaderName| Selector {
-            name: name.clone(),
-            value: normal_hash(name, request, seed, order),
-        };
         Self {
-            names: names.iter().fold(seed.0, |hash, name| {
-                xxh3_64_with_seed(name.as_str().as_bytes(), hash)
-            }),
-            exact: exact_hash(names.iter(), request, seed),
-            selectors: names.iter().map(selector).collect(),
+            exact: exact_hash(names, request, seed),
+            names: names.into(),
+            values: names
+                .iter()
+                .map(|name| normal_hash(name, request, seed, order))
+                .collect(),
         }
     }
 
-    pub(crate) fn selectors(&self) -> &[Selector] {
-        &self.selectors
+    /// The same, with the names as `share` has them: one list for many.
+    pub(crate) fn sharing_names(
+        &self,
+        share: impl FnOnce(&[HeaderName]) -> Arc<[HeaderName]>,
+    ) -> Self {
+        Self {
+            names: share(&self.names),
+            ..self.clone()
+        }
+    }
+
+    /// The names and the values' hashes, in the order of the names.
+    pub(crate) fn fields(&self) -> (&Arc<[HeaderName]>, &[Option<u128>]) {
+        (&self.names, &self.values)
+    }
+
+    fn has_names_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.names, &other.names) || self.names == other.names
     }
 
     /// Whether the variant answers `request`: each nominated field is absent from both requests or
@@ -167,7 +173,7 @@ impl Selecting {
 
     /// Whether the values are those of the stored request to the byte.
     pub(crate) fn is_exactly(&self, request: &HeaderMap, seed: Seed) -> bool {
-        self.is_empty() || self.exact == exact_hash(self.names(), request, seed)
+        self.is_empty() || self.exact == exact_hash(&self.names, request, seed)
     }
 
     /// The one among variants with the same names that was stored with just these values. `None`
@@ -179,11 +185,11 @@ impl Selecting {
         seed: Seed,
     ) -> Option<&'v V> {
         let first = selecting(variants.first()?);
-        let exact = exact_hash(first.names(), request, seed);
+        let exact = exact_hash(&first.names, request, seed);
         let mut found = None;
         for variant in variants {
             let candidate = selecting(variant);
-            if candidate.names != first.names {
+            if !candidate.has_names_of(first) {
                 return None;
             }
             if candidate.exact == exact {
@@ -195,17 +201,17 @@ impl Selecting {
 
     /// Whether the response came without `Vary`.
     pub(crate) fn is_empty(&self) -> bool {
-        self.selectors.is_empty()
+        self.names.is_empty()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.selectors.iter().map(|selector| &selector.name)
+        self.names.iter()
     }
 
     /// One number for all names and values, by which requests that want the same variant group.
     pub(crate) fn digest(&self) -> u128 {
         let mut encoded: SmallVec<[u8; 128]> = SmallVec::new();
-        for Selector { name, value } in &self.selectors {
+        for (name, value) in self.names.iter().zip(&self.values) {
             encoded.extend_from_slice(name.as_str().as_bytes());
             // NUL is in no field name: names end unambiguously.
             encoded.push(0);
@@ -237,10 +243,8 @@ impl<'a> Presented<'a> {
 
     /// See [`Selecting::matches`].
     pub(crate) fn selects(&mut self, variant: &'a Selecting) -> bool {
-        variant
-            .selectors
-            .iter()
-            .all(|stored| self.value(&stored.name) == stored.value)
+        let mut fields = variant.names.iter().zip(&variant.values);
+        fields.all(|(name, value)| self.value(name) == *value)
     }
 
     fn value(&mut self, name: &'a HeaderName) -> Option<u128> {
@@ -255,11 +259,7 @@ impl<'a> Presented<'a> {
 
 /// Hash of the lines of these fields as received. The number of lines tells an absent field from
 /// an empty one, and each hash seeds the next, which tells lines and fields apart.
-fn exact_hash<'n>(
-    names: impl Iterator<Item = &'n HeaderName>,
-    request: &HeaderMap,
-    seed: Seed,
-) -> u64 {
+fn exact_hash(names: &[HeaderName], request: &HeaderMap, seed: Seed) -> u64 {
     let mut hash = seed.0;
     for name in names {
         let mut lines = 0_u64;
