@@ -17,6 +17,13 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn wall(&self) -> i64;
 
+    /// Milliseconds since the Unix epoch, by which nodes that share a tier compare times.
+    ///
+    /// The default is `wall` in whole seconds.
+    fn wall_millis(&self) -> i64 {
+        self.wall().saturating_mul(1000)
+    }
+
     /// Time since an arbitrary fixed point; it never goes back.
     fn monotonic(&self) -> Duration;
 }
@@ -47,11 +54,15 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn wall(&self) -> i64 {
+        self.wall_millis().div_euclid(1000)
+    }
+
+    fn wall_millis(&self) -> i64 {
         #[allow(clippy::disallowed_methods, reason = "this is the one place")]
         let now = SystemTime::now();
         match now.duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
         }
     }
 

@@ -84,6 +84,20 @@ pub enum RangeMiss {
     #[default]
     Forward,
     /// A full response, which is stored and then cut.
+    ///
+    /// What this costs is bounded by
+    /// [`max_entry_bytes`](crate::CacheBuilder::max_entry_bytes) and by the client's patience:
+    ///
+    /// - A body that could be stored is fetched to its end, also after the client left (see
+    ///   [`OnAbandoned`](crate::OnAbandoned)).
+    /// - A longer one, or one that is not stored because of what its response says, is cut too if
+    ///   its length is declared. The bytes before the range have to pass first; once the range has
+    ///   been delivered, or its client has left, the body is dropped.
+    /// - Of a body of unknown length the client gets all (RFC 9110 §14.2), for as long as it reads;
+    ///   once it left, no more than `max_entry_bytes` are fetched.
+    /// - Two kinds go to the client whole, and end with it: a response short enough that is not
+    ///   stored only because of what its request carries (credentials, cookies, `no-store`), and
+    ///   one that comes while [`max_fills`](crate::CacheBuilder::max_fills) are under way.
     Fill,
 }
 

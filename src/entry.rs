@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     generation::Generation,
+    remote::Mark,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
     varint,
 };
@@ -130,6 +131,7 @@ pub(crate) struct Entry {
     recent: Recent,
     generation: Generation,
     names: Arc<[HeaderName]>,
+    mark: Option<Mark>,
 }
 
 impl Entry {
@@ -169,7 +171,17 @@ impl Entry {
                 .sharing_names(|names| shapes.intern(names.iter())),
             recent: Recent::default(),
             ready: ArcSwapOption::empty(),
+            mark: None,
         }
+    }
+
+    /// The same, with what ties it to the tier that nodes share.
+    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
+        Self { mark, ..self }
+    }
+
+    pub(crate) fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
     }
 
     /// The same response with another head, sharing a body of more than a few kilobytes.

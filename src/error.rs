@@ -5,7 +5,8 @@ use std::{error::Error, fmt};
 /// A boxed error, as the bodies of this crate report it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A setting that [`CacheBuilder::build`](crate::CacheBuilder::build) refuses.
+/// A setting that [`CacheBuilder::build`](crate::CacheBuilder::build), or the `connect` of a remote
+/// tier, refuses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -30,6 +31,13 @@ pub enum ConfigError {
         /// What is allowed, in words.
         allowed: &'static str,
     },
+    /// The setting needs something that is not there, such as a server that can be reached.
+    Unavailable {
+        /// The builder method that set it.
+        setting: &'static str,
+        /// What is missing, and why.
+        cause: String,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -49,6 +57,9 @@ impl fmt::Display for ConfigError {
                 value,
                 allowed,
             } => write!(f, "`{setting}` is {value}, but must be {allowed}"),
+            Self::Unavailable { setting, cause } => {
+                write!(f, "`{setting}` cannot be had: {cause}")
+            }
         }
     }
 }
@@ -60,7 +71,7 @@ impl Error for ConfigError {}
 pub(crate) struct StoreError(BoxError);
 
 impl StoreError {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn new(cause: impl Into<BoxError>) -> Self {
         Self(cause.into())
     }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, response};
 use http_body::Body;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, TryAcquireError},
+    time::timeout,
+};
 use tower::ServiceExt;
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     flown::{Arriving, Failure, Flown},
     generation::Generation,
     layer::Cache,
+    remote::{Lease, Seen},
     respond::{self, Label, Live, Shaping},
     semantics::{
         decide::{Candidate, OnError, Outcome, on_error},
@@ -40,6 +44,10 @@ pub(crate) struct Errand {
     /// The stored response that the request selects.
     pub(crate) selected: Option<Arc<Entry>>,
     pub(crate) forward: Forward,
+    /// What was seen of its place in the tier that nodes share, if that was asked.
+    pub(crate) seen: Option<Seen>,
+    /// What keeps other nodes from fetching the same.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// How the client's own conditions and range are treated on the way.
@@ -85,6 +93,13 @@ pub(crate) enum Permit {
     OfFlight,
     /// It is taken once there is a body to record.
     Own,
+}
+
+/// How a response that is not stored reaches the client that asked for it.
+enum Passing {
+    AsItCame,
+    /// Only the range that was asked for, which the origin was not told of.
+    Cut(Option<OwnedSemaphorePermit>),
 }
 
 /// A call of the inner service that brought no response.
@@ -271,23 +286,56 @@ impl Cache {
                 self.not_stored(errand, NotStored::ErrorStatus, response)
                     .await
             }
-            Verdict::Store => {
-                let taken = match permit {
-                    Permit::OfFlight => Ok(None),
-                    Permit::Own => Arc::clone(&self.shared.fills).try_acquire_owned().map(Some),
-                };
-                match taken {
-                    Ok(permit) => self.arriving(errand, assessment, parts, body, prepared, permit),
-                    Err(_) => self.too_many_fills(errand, Response::from_parts(parts, body)),
-                }
-            }
+            Verdict::Store => match self.fill_permit(permit) {
+                Ok(permit) => self.arriving(errand, assessment, parts, body, prepared, permit),
+                Err(_) => self.too_many_fills(errand, Response::from_parts(parts, body)),
+            },
             Verdict::Refuse(_) if failed => {
                 self.error_status(errand, Response::from_parts(parts, body))
             }
             Verdict::Refuse(reason) => {
-                self.not_stored(errand, reason, Response::from_parts(parts, body))
-                    .await
+                match self.passing(errand, &parts, &body, reason, prepared, permit) {
+                    Passing::AsItCame => {
+                        let response = Response::from_parts(parts, body);
+                        self.not_stored(errand, reason, response).await
+                    }
+                    Passing::Cut(permit) => {
+                        self.refused(errand, status, reason).await;
+                        self.cut(errand, reason, assessment, parts, body, permit)
+                    }
+                }
             }
+        }
+    }
+
+    /// How a response that is not stored reaches its client. A range is only given of a body whose
+    /// length is known (RFC 9110 §14.4).
+    fn passing<B: Body>(
+        &self,
+        errand: &Errand,
+        parts: &response::Parts,
+        body: &B,
+        reason: NotStored,
+        prepared: Prepared,
+        permit: Permit,
+    ) -> Passing {
+        if !errand.asked.facts.range()
+            || prepared.shaping() == Shaping::Leave
+            || parts.status != StatusCode::OK
+            || reason.side() == Side::Request
+            || assess::declared_length(parts, body).is_none()
+        {
+            return Passing::AsItCame;
+        }
+        self.fill_permit(permit)
+            .map_or(Passing::AsItCame, Passing::Cut)
+    }
+
+    /// The permit that a fill still needs, if it needs one; an error if too many are under way.
+    fn fill_permit(&self, permit: Permit) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        match permit {
+            Permit::OfFlight => Ok(None),
+            Permit::Own => Arc::clone(&self.shared.fills).try_acquire_owned().map(Some),
         }
     }
 
@@ -315,20 +363,24 @@ impl Cache {
         reason: NotStored,
         response: Response<B>,
     ) -> Exchanged<B, E> {
-        if storable::predecessor(response.status(), reason) == Predecessor::Drop {
-            self.replace_selected(errand, None).await;
-        }
-        let about_question =
-            self.own_question(errand) && storable::answers_question(response.status());
-        if reason.side() == Side::Response && !about_question {
-            self.remember_uncacheable(errand);
-        }
-        tracing::debug!(key = ?errand.asked.key, reason = reason.as_str(), "not stored");
+        self.refused(errand, response.status(), reason).await;
         Exchanged {
             answer: Ok(self.pass_on(errand, Storing::Refused(reason), response)),
             flown: Flown::Private,
             recording: None,
         }
+    }
+
+    /// What a response that is not stored does to what is.
+    async fn refused(&self, errand: &Errand, status: StatusCode, reason: NotStored) {
+        if storable::predecessor(status, reason) == Predecessor::Drop {
+            self.replace_selected(errand, None).await;
+        }
+        let about_question = self.own_question(errand) && storable::answers_question(status);
+        if reason.side() == Side::Response && !about_question {
+            self.remember_uncacheable(errand);
+        }
+        tracing::debug!(key = ?errand.asked.key, reason = reason.as_str(), "not stored");
     }
 
     /// What could be stored if fewer fills were under way: it ends with its client.
@@ -382,19 +434,12 @@ impl Cache {
         }
         let declared = assess::declared_length(&parts, &body);
         let fill = Fill::new(declared, Arc::clone(&shared.budget));
-        let label = Label {
-            received: Some(parts.status),
-            outcome: CacheOutcome::Fetched {
-                forward: errand.forward,
-                storing: Storing::Begun { ttl },
-            },
-        };
         let live = Live {
             parts,
             arrived: head.arrival.wall,
             shaping: prepared.shaping(),
         };
-        let answer = respond::from_live(self, &errand.asked, live, &fill, label);
+        let answer = self.live(errand, live, &fill, Storing::Begun { ttl });
         let arriving = Arc::new(Arriving { head, fill });
         let flown = if sets_cookie(&arriving.head.headers) {
             Flown::Private
@@ -402,11 +447,7 @@ impl Cache {
             Flown::Arriving(Arc::clone(&arriving))
         };
         Exchanged {
-            // A fill that has not begun can be read from its beginning.
-            answer: Ok(answer.unwrap_or_else(|| {
-                let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
-                respond::generated(self, failed)
-            })),
+            answer: Ok(answer),
             flown,
             recording: Some(Recording {
                 arriving,
@@ -414,6 +455,59 @@ impl Cache {
                 permit,
             }),
         }
+    }
+
+    /// The range that the client asked for, of a response that is not stored: its body is let go
+    /// once the range has been delivered.
+    fn cut<B: Body, E>(
+        &self,
+        errand: &Errand,
+        reason: NotStored,
+        assessment: Assessment,
+        parts: response::Parts,
+        body: B,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Exchanged<B, E> {
+        let head = assessment.head;
+        let declared = assess::declared_length(&parts, &body);
+        let fill = Fill::passing(declared, Arc::clone(&self.shared.budget));
+        let live = Live {
+            parts,
+            arrived: head.arrival.wall,
+            shaping: Shaping::Evaluate,
+        };
+        let answer = self.live(errand, live, &fill, Storing::Refused(reason));
+        Exchanged {
+            answer: Ok(answer),
+            flown: Flown::Private,
+            recording: Some(Recording {
+                arriving: Arc::new(Arriving { head, fill }),
+                body,
+                permit,
+            }),
+        }
+    }
+
+    /// The answer to the request that caused `fill`, which has not begun.
+    fn live<B>(
+        &self,
+        errand: &Errand,
+        live: Live,
+        fill: &Arc<Fill>,
+        storing: Storing,
+    ) -> Response<CacheBody<B>> {
+        let label = Label {
+            received: Some(live.parts.status),
+            outcome: CacheOutcome::Fetched {
+                forward: errand.forward,
+                storing,
+            },
+        };
+        // A fill that has not begun can be read from its beginning.
+        respond::from_live(self, &errand.asked, live, fill, label).unwrap_or_else(|| {
+            let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
+            respond::generated(self, failed)
+        })
     }
 
     /// A 304 that confirms the stored response (RFC 9111 §4.3.4); `None` if it is about another.
@@ -440,10 +534,13 @@ impl Cache {
             &config.rules,
         );
         let assessment = assess::assess(self, errand, &merged, moments);
-        let fresh = Arc::new(entry.with_head(&assessment.head, &shared.shapes));
+        let mark = self.mark(errand, &assessment.head.selecting);
+        let fresh = entry.with_head(&assessment.head, &shared.shapes);
+        let fresh = Arc::new(fresh.marked(mark));
         let flown = match assessment.verdict {
             Verdict::Store => {
                 self.swap(errand, entry, Some(Arc::clone(&fresh))).await;
+                self.publish(errand, &fresh);
                 shared.metrics().stored.increment(1);
                 if sets_cookie(&assessment.head.headers) {
                     Flown::Private

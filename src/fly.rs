@@ -9,6 +9,9 @@
 //! The exchange runs in a task of its own. The client that caused it reads the answer like those
 //! who wait for it, so its going away hurts nobody.
 
+mod share;
+mod wait;
+
 use std::{
     any::Any,
     future::pending,
@@ -20,29 +23,23 @@ use std::{
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use http_body::Body;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::oneshot;
 
+use self::{share::Share, wait::Waited};
 use crate::{
     body::CacheBody,
-    entry::{Arrival, Entry},
+    entry::Entry,
     fetch::{Errand, Exchanged, Permit},
     fill::{Limits, OnAbandoned},
-    flight::{Joined, Landing, Leader, Succession, Waiter},
-    flown::{Arriving, Failure, FlightKey, Flown},
+    flight::{Joined, Leader},
+    flown::{FlightKey, Flown},
     layer::Cache,
+    remote::{Consulted, Turn},
     respond,
-    semantics::{
-        cache_control::RequestDirectives,
-        decide::{Candidate, Decision, Found, Standing, decide},
-        freshness::Freshness,
-        vary::Selecting,
-    },
+    semantics::vary::Selecting,
     serve::{Next, Road, Served, look, serve},
     service::Inner,
-    status::{CacheOutcome, Generated},
+    status::Generated,
 };
 
 /// How often a request may change flights, as it learns which variant it wants.
@@ -57,25 +54,6 @@ enum Part {
     Late,
 }
 
-/// What became of a wait.
-enum Waited<B> {
-    /// Stale, 502, 503 or 504: the group used its attempts, or its time.
-    Answer(Response<CacheBody<B>>),
-    /// The waiter stays on board until it has its share.
-    Landed(Flown, Waiter<Flown>),
-    /// This request is the one to try next.
-    Lead(Leader<FlightKey, Flown>),
-}
-
-/// What a landed flight is to one that waited for it.
-enum Share<B> {
-    Answer(Response<CacheBody<B>>),
-    /// It brought another variant; this is the one wanted.
-    OtherVariant(u128),
-    /// Nothing for this request.
-    Nothing,
-}
-
 /// How the task of a flight ended, for the request that began it.
 enum Led<B, E> {
     Answer(Result<Response<CacheBody<B>>, E>),
@@ -86,7 +64,7 @@ impl<S> Road<S> {
     /// Gets an answer from the origin, by this request or by another for the same.
     pub(crate) async fn fly<Q>(
         self,
-        errand: Errand,
+        mut errand: Errand,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
@@ -101,6 +79,11 @@ impl<S> Road<S> {
                 && let Share::Answer(answer) = self.cache.share(&errand, flown, began)
             {
                 return Ok(answer);
+            }
+            if !self.cache.is_uncacheable(&errand)
+                && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
+            {
+                return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
             }
             return self.alone(errand, body).await;
         }
@@ -129,7 +112,7 @@ impl<S> Road<S> {
 
     /// Refreshes a stored response in the background, unless that is being done, failed a moment
     /// ago, or too much is under way already.
-    pub(crate) fn refresh<Q>(self, errand: Errand)
+    pub(crate) fn refresh<Q>(self, mut errand: Errand)
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
@@ -154,6 +137,15 @@ impl<S> Road<S> {
             // The refresh before may have landed and stored between this request's lookup and now.
             if self.cache.look_again(&leader, &errand).await.is_some() {
                 return;
+            }
+            match self.cache.turn_now(&mut errand).await {
+                Turn::Fetch => {}
+                Turn::Serve(entry, _) => {
+                    leader.land(Flown::Entry(entry));
+                    return;
+                }
+                // Another node refreshes it, for this one too.
+                Turn::Wait => return,
             }
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
@@ -209,7 +201,7 @@ impl<S> Road<S> {
     async fn lead<Q>(
         self,
         leader: Leader<FlightKey, Flown>,
-        errand: Errand,
+        mut errand: Errand,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
@@ -229,6 +221,12 @@ impl<S> Road<S> {
         let (reply, answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
+            if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
+                leader.land(Flown::Entry(Arc::clone(&entry)));
+                let answer = serve(&self.cache, &errand.asked, &entry, now, Served::Fresh);
+                let _ = reply.send(Led::Answer(Ok(answer)));
+                return;
+            }
             let fetching = self
                 .cache
                 .fetch(self.inner, &errand, body, Permit::OfFlight);
@@ -242,6 +240,9 @@ impl<S> Road<S> {
                     return;
                 }
             };
+            if let (Flown::Private, Some(lease)) = (&fetched.flown, &errand.lease) {
+                lease.uncacheable();
+            }
             leader.land(fetched.flown);
             // A client that went away does not take the answer; the fill goes on without it.
             let _ = reply.send(Led::Answer(fetched.answer));
@@ -286,126 +287,12 @@ impl Cache {
         let stored = shared.store.get(errand.asked.key.as_ref()).await.ok()?;
         let now = shared.clock.monotonic();
         match look(self, &errand.asked, stored.as_ref(), now) {
-            Next::Serve(entry, Served::Fresh) => {
+            Next::Serve(entry, Served::Fresh) if shared.trusts(entry) => {
                 leader.land(Flown::Entry(Arc::clone(entry)));
                 Some((Arc::clone(entry), now))
             }
             Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
         }
-    }
-
-    /// Waits for a flight. After one that fails, stale answers whom it may; for the rest of the
-    /// group it is tried once more. One that takes too long gets one more leader, while the rest
-    /// wait for either.
-    async fn wait<B>(&self, waiter: Waiter<Flown>, key: &FlightKey, errand: &Errand) -> Waited<B> {
-        let flights = &self.shared.flights;
-        let started = Instant::now();
-        let deadline = started + self.config.origin_timeout.max(self.config.wait_timeout);
-        let mut patience = started + self.config.wait_timeout;
-        let mut current = waiter;
-        let mut earlier: Option<Waiter<Flown>> = None;
-        loop {
-            let landing = tokio::select! {
-                biased;
-                landing = current.landed() => landing,
-                landing = landed(&mut earlier) => match (landing, earlier.take()) {
-                    (Landing::Landed(Flown::Failed(_)) | Landing::Abandoned, _) | (_, None) => {
-                        continue;
-                    }
-                    (Landing::Landed(flown), Some(waiter)) => {
-                        return Waited::Landed(flown, waiter);
-                    }
-                },
-                () = sleep_until(patience) => {
-                    if Instant::now() >= deadline {
-                        return Waited::Answer(self.give_up(errand, Failure::Timeout));
-                    }
-                    patience = deadline;
-                    match flights.succeed(&current, key.clone()) {
-                        Succession::Leader(leader) => return Waited::Lead(leader),
-                        Succession::Waiter(next) => {
-                            earlier = Some(std::mem::replace(&mut current, next));
-                        }
-                        Succession::Over => {}
-                    }
-                    continue;
-                }
-            };
-            let failure = match landing {
-                Landing::Landed(Flown::Failed(failure)) => failure,
-                Landing::Landed(flown) => return Waited::Landed(flown, current),
-                Landing::Abandoned => Failure::Error,
-            };
-            if let Some(stale) = self.stale(errand, failure) {
-                return Waited::Answer(stale);
-            }
-            if let Some(earlier) = earlier.take() {
-                current = earlier;
-                continue;
-            }
-            match flights.succeed(&current, key.clone()) {
-                Succession::Leader(leader) => return Waited::Lead(leader),
-                Succession::Waiter(next) => current = next,
-                Succession::Over => return Waited::Answer(self.give_up(errand, failure)),
-            }
-        }
-    }
-
-    /// What a landed flight is worth to a request: the response is judged like a stored one.
-    fn share<B>(&self, errand: &Errand, flown: Flown, began: Duration) -> Share<B> {
-        match flown {
-            Flown::Failed(_) | Flown::Private => Share::Nothing,
-            Flown::Entry(entry) => self.share_entry(errand, &entry, began),
-            Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
-        }
-    }
-
-    fn share_entry<B>(&self, errand: &Errand, entry: &Entry, began: Duration) -> Share<B> {
-        if let Some(variant) = self.other_variant(errand, entry.selecting()) {
-            return Share::OtherVariant(variant);
-        }
-        let now = self.shared.clock.monotonic();
-        let age = entry.age(now);
-        let came = Came::of(entry.arrival(), began);
-        match collapsed(errand, entry.freshness(), age, came) {
-            None => Share::Nothing,
-            Some(outcome) => Share::Answer(respond::from_entry(
-                self,
-                &errand.asked,
-                entry,
-                now,
-                outcome.into(),
-            )),
-        }
-    }
-
-    fn share_arriving<B>(&self, errand: &Errand, arriving: &Arriving, began: Duration) -> Share<B> {
-        let Arriving { head, fill } = arriving;
-        if let Some(variant) = self.other_variant(errand, &head.selecting) {
-            return Share::OtherVariant(variant);
-        }
-        let now = self.shared.clock.monotonic();
-        let came = Came::of(head.arrival, began);
-        let Some(outcome) = collapsed(errand, &head.freshness, head.age(now), came) else {
-            return Share::Nothing;
-        };
-        let asked = &errand.asked;
-        match respond::from_fill(self, asked, head, fill, now, outcome.into()) {
-            Some(answer) => Share::Answer(answer),
-            None => Share::Nothing,
-        }
-    }
-
-    /// The variant that the request wants, if the response is another.
-    fn other_variant(&self, errand: &Errand, selecting: &Selecting) -> Option<u128> {
-        let seed = self.shared.seed();
-        let order = self.config.rules.language_order;
-        let request = &errand.asked.parts.headers;
-        if selecting.matches(request, seed, order) {
-            return None;
-        }
-        let names: Vec<_> = selecting.names().cloned().collect();
-        Some(Selecting::record(&names, request, seed, order).digest())
     }
 
     /// Requests for a resource that is known to vary fly by variant from the start.
@@ -440,74 +327,9 @@ impl Cache {
         let now = shared.clock.monotonic();
         shared.uncacheable.contains(errand.asked.key.hash(), now)
     }
-
-    /// The answer to one whose group used its attempts: stale if that is allowed.
-    fn give_up<B>(&self, errand: &Errand, failure: Failure) -> Response<CacheBody<B>> {
-        self.stale(errand, failure).unwrap_or_else(|| {
-            let reason = Generated::FlightFailed(failure.for_waiters());
-            respond::generated(self, reason)
-        })
-    }
 }
 
 /// Whether the answer to a request is its own, because of what it carries or asks for.
 fn is_private(errand: &Errand) -> bool {
     errand.asked.facts.credentials() || errand.asked.directives.no_store
-}
-
-/// The landing of a flight, if there is one to wait for.
-async fn landed(waiter: &mut Option<Waiter<Flown>>) -> Landing<Flown> {
-    match waiter {
-        Some(waiter) => waiter.landed().await,
-        None => pending().await,
-    }
-}
-
-/// When a response that another request fetched was there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Came {
-    /// Before this request asked.
-    Before,
-    /// While it waited.
-    Since,
-}
-
-impl Came {
-    fn of(arrival: Arrival, began: Duration) -> Self {
-        if arrival.monotonic < began {
-            Self::Before
-        } else {
-            Self::Since
-        }
-    }
-}
-
-/// How a response that another request fetched answers this one, if it does.
-///
-/// If it came while this request waited, one that asked for validation has it.
-fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
-    let asked = &errand.asked.directives;
-    let directives = match came {
-        Came::Before => *asked,
-        Came::Since => RequestDirectives {
-            max_age: asked.max_age.filter(|age| *age > 0),
-            no_cache: false,
-            ..*asked
-        },
-    };
-    let candidate = Candidate {
-        freshness,
-        age,
-        standing: Standing::Valid,
-    };
-    match decide(Found::Selected(candidate), &directives) {
-        Decision::Serve => Some(CacheOutcome::Collapsed {
-            forward: errand.forward,
-            ttl: freshness.ttl(age),
-        }),
-        Decision::Fetch(_)
-        | Decision::Refuse
-        | Decision::Revalidate(_)
-        | Decision::ServeStale(_) => None,
-    }
 }

@@ -31,6 +31,7 @@ impl CacheHandle {
             memory_bytes: self.shared.memory.weighed_size(),
             fill_bytes: self.shared.budget.used(),
             flights: self.shared.flights.len(),
+            remote_connected: self.shared.hears(),
             tasks: self.shared.tasks.under_way(),
         }
     }
@@ -49,6 +50,8 @@ pub struct CacheStats {
     pub fill_bytes: u64,
     /// Flights that can be joined.
     pub flights: usize,
+    /// Whether changes by other nodes are heard of at this moment. `false` without a shared tier.
+    pub remote_connected: bool,
     /// Fetches, fills and refreshes under way that do not end with their client, of which there are
     /// [`max_fills`](crate::CacheBuilder::max_fills) at most.
     pub tasks: usize,

@@ -97,8 +97,11 @@ impl Cache {
                 }
                 match assessment.verdict {
                     Verdict::Store => {
+                        let mark = self.mark(errand, &assessment.head.selecting);
                         let updated = entry.with_head(&assessment.head, &shared.shapes);
-                        self.swap(errand, entry, Some(Arc::new(updated))).await;
+                        let updated = Arc::new(updated.marked(mark));
+                        self.swap(errand, entry, Some(Arc::clone(&updated))).await;
+                        self.publish(errand, &updated);
                     }
                     // It says nothing about what others may have.
                     Verdict::Refuse(reason) if reason.side() == Side::Request => {}

@@ -12,7 +12,7 @@ use crate::{
     fill::{Limits, Recorded},
     flown::Arriving,
     layer::Cache,
-    semantics::select,
+    semantics::{decide::Standing, select},
     store::{Change, Resource, Update},
 };
 
@@ -36,8 +36,12 @@ impl Cache {
                 let mut head = head.clone();
                 complete(&mut head.headers, head.status, &segments);
                 let shared = &self.shared;
-                let entry = Entry::new(&head, &segments, &shared.shapes);
-                self.replace_selected(errand, Some(Arc::new(entry))).await;
+                let mark = self.mark(errand, &head.selecting);
+                let entry = Entry::new(&head, &segments, &shared.shapes).marked(mark);
+                let entry = Arc::new(entry);
+                self.replace_selected(errand, Some(Arc::clone(&entry)))
+                    .await;
+                self.publish(errand, &entry);
                 // The memory tier weighs them from here on.
                 fill.settle();
             }
@@ -59,6 +63,9 @@ impl Cache {
     /// An entry is stored only if nothing invalidated the resource since its request came in:
     /// checked inside the store's own update, so that no invalidation comes between.
     pub(crate) async fn replace_selected(&self, errand: &Errand, entry: Option<Arc<Entry>>) {
+        if entry.is_none() {
+            self.invalidate_remote(&errand.asked.key);
+        }
         let Cache { shared, config } = self.clone();
         let metrics = Arc::clone(&shared);
         let resource_hash = errand.asked.key.resource_hash();
@@ -95,6 +102,12 @@ impl Cache {
     /// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
     /// no longer stored: what took its place is more recent.
     pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Option<Arc<Entry>>) {
+        if new
+            .as_ref()
+            .is_none_or(|new| new.standing() != Standing::Valid)
+        {
+            self.invalidate_remote(&errand.asked.key);
+        }
         let Cache { shared, config } = self.clone();
         let resource_hash = errand.asked.key.resource_hash();
         let generation = errand.generation;

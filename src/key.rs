@@ -242,6 +242,17 @@ impl RequestKey {
         };
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// The part that names the resource, whoever's partition of it the key is.
+    #[cfg(feature = "redis")]
+    pub(crate) fn resource_bytes(&self) -> &[u8] {
+        &self.bytes.as_slice()[..self.resource_len]
+    }
+
     pub(crate) fn as_ref(&self) -> KeyRef<'_> {
         KeyRef {
             bytes: self.bytes.as_slice(),

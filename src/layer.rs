@@ -25,6 +25,7 @@ use crate::{
     handle::CacheHandle,
     marks::Marks,
     metrics::Metrics,
+    remote::Remote,
     semantics::vary::Seed,
     service::CacheService,
     store::{Memory, Store},
@@ -42,6 +43,13 @@ use crate::{
 /// `Send + 'static`, and the bodies of its responses too. Request bodies need `Default` (an empty
 /// body), for the requests that the cache makes itself. Neither responses, errors nor bodies need
 /// be `Clone`.
+///
+/// The errors of response bodies had better have a name. Over bodies whose error is a
+/// `Box<dyn Error + Send + Sync>`, an `async` block that calls the service may not be spawned:
+/// "implementation of `From` is not general enough", says the compiler, which forgets there that
+/// the box is `'static`. Then let the service itself give its errors a type, with
+/// `body.map_err(MyError)` boxed again, or with `axum::body::Body::new(body)`: an adapter around
+/// the service meets the same error.
 ///
 /// # Errors
 ///
@@ -155,6 +163,8 @@ pub(crate) struct Shared {
     /// Keys whose refresh failed a moment ago.
     pub(crate) paused: Marks,
     pub(crate) refreshes: Arc<Semaphore>,
+    /// The tier shared with other nodes, if there is one.
+    pub(crate) remote: Option<Arc<Remote>>,
     /// Keys everything about the store and the flights with a secret of this process.
     pub(crate) seed: u64,
     pub(crate) shapes: Shapes,
@@ -165,7 +175,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(memory: Memory, clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
+    pub(crate) fn new(
+        memory: Memory,
+        remote: Option<Arc<Remote>>,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+    ) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let fills = permits(bounds.fills);
         Self {
@@ -178,6 +193,7 @@ impl Shared {
             metrics: OnceLock::new(),
             paused: Marks::new(),
             refreshes: permits(bounds.refreshes),
+            remote,
             seed: RandomState::new().hash_one("cachewarp"),
             shapes: Shapes::default(),
             store: Arc::new(memory.clone()),

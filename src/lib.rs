@@ -68,6 +68,7 @@
 //!
 //! - `axum`: keys on axum's `OriginalUri`, so that routers nested under different prefixes never
 //!   share an entry. Turn it on whenever the layer is applied inside a nested router.
+//! - `redis`: [`Redis`], a second tier that nodes share, in Redis or Valkey.
 //! - `full`: all of them.
 //!
 //! [tower]: https://docs.rs/tower
@@ -99,6 +100,7 @@ mod key;
 mod layer;
 mod marks;
 mod metrics;
+mod remote;
 mod respond;
 mod semantics;
 mod serve;
@@ -133,6 +135,9 @@ pub use self::{
     tasks::{Executor, Task},
     ttl::{Fetched, FixedTtl, Lifetime, OriginTtl, TtlPolicy},
 };
+
+#[cfg(feature = "redis")]
+pub use self::store::{Redis, RedisBuilder};
 
 /// Runs the examples of the README as tests.
 #[cfg(doctest)]

@@ -95,3 +95,69 @@ impl Metrics {
         .increment(1);
     }
 }
+
+#[cfg(feature = "redis")]
+const REMOTE_LOOKUPS: &str = "cachewarp_remote_lookups_total";
+#[cfg(feature = "redis")]
+const REMOTE_WRITES: &str = "cachewarp_remote_writes_total";
+#[cfg(feature = "redis")]
+const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
+#[cfg(feature = "redis")]
+const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
+#[cfg(feature = "redis")]
+const REMOTE_INVALIDATIONS_LOST: &str = "cachewarp_remote_invalidations_lost_total";
+
+/// The handles of the tier that nodes share.
+#[cfg(feature = "redis")]
+#[derive(Debug)]
+pub(crate) struct RemoteMetrics {
+    pub(crate) errors: Counter,
+    pub(crate) hits: Counter,
+    pub(crate) invalidations_lost: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) undecodable: Counter,
+    pub(crate) writes: Counter,
+    pub(crate) writes_dropped: Counter,
+}
+
+#[cfg(feature = "redis")]
+impl RemoteMetrics {
+    pub(crate) fn register() -> Self {
+        describe_counter!(
+            REMOTE_LOOKUPS,
+            Unit::Count,
+            "Lookups in the shared tier, by what they found"
+        );
+        describe_counter!(
+            REMOTE_WRITES,
+            Unit::Count,
+            "Responses for the shared tier, by what became of them"
+        );
+        describe_counter!(
+            REMOTE_ERRORS,
+            Unit::Count,
+            "Questions to the shared tier without an answer"
+        );
+        describe_counter!(
+            REMOTE_UNDECODABLE,
+            Unit::Count,
+            "Values in the shared tier that did not decode and were deleted"
+        );
+        describe_counter!(
+            REMOTE_INVALIDATIONS_LOST,
+            Unit::Count,
+            "Invalidations that other nodes did not learn of"
+        );
+        let lookups = |found: &'static str| counter!(REMOTE_LOOKUPS, "found" => found);
+        let writes = |became: &'static str| counter!(REMOTE_WRITES, "became" => became);
+        Self {
+            errors: counter!(REMOTE_ERRORS),
+            hits: lookups("hit"),
+            invalidations_lost: counter!(REMOTE_INVALIDATIONS_LOST),
+            misses: lookups("miss"),
+            undecodable: counter!(REMOTE_UNDECODABLE),
+            writes: writes("stored"),
+            writes_dropped: writes("dropped"),
+        }
+    }
+}

@@ -21,6 +21,7 @@ use crate::{
     entry::Entry,
     fetch::Errand,
     layer::Cache,
+    remote::Consulted,
     respond,
     semantics::{
         decide::{Candidate, Decision, Found, Stale, decide},
@@ -46,8 +47,10 @@ pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> Option<Response<Ca
     };
     let now = cache.shared.clock.monotonic();
     match look(cache, asked, Some(resource), now) {
-        Next::Serve(entry, served) => Some(serve(cache, asked, entry, now, served)),
-        Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
+        Next::Serve(entry, served) if cache.shared.trusts(entry) => {
+            Some(serve(cache, asked, entry, now, served))
+        }
+        Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
     }
 }
 
@@ -78,43 +81,78 @@ impl<S> Road<S> {
             None
         });
         let now = shared.clock.monotonic();
-        let (selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
-            Next::Refuse => {
-                return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
-            }
-            Next::Serve(entry, served) => {
-                return Ok(serve(&self.cache, &asked, entry, now, served));
-            }
-            Next::Refresh(entry) => {
-                let served = Served::Stale(StaleReason::WhileRevalidate);
-                let answer = serve(&self.cache, &asked, entry, now, served);
-                let selected = Some(Arc::clone(entry));
-                self.refresh::<Q>(Errand {
-                    asked,
-                    generation,
-                    stored,
-                    selected,
-                    forward: Forward::Stale,
-                });
-                return Ok(answer);
-            }
-            Next::Ask { selected, forward } => (selected.map(Arc::clone), forward),
+        let (step, selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
+            Next::Serve(entry, served) => (Step::Serve(served), Some(entry), Forward::Stale),
+            Next::Refresh(entry) => (Step::Refresh, Some(entry), Forward::Stale),
+            Next::Refuse => (Step::Refuse, None, Forward::UriMiss),
+            Next::Ask { selected, forward } => (Step::Ask, selected, forward),
         };
-        let errand = Errand {
+        let mut errand = Errand {
+            selected: selected.map(Arc::clone),
             asked,
-            generation,
-            stored,
-            selected,
             forward,
+            generation,
+            lease: None,
+            seen: None,
+            stored,
         };
-        if errand.asked.is_head() {
-            return self.cache.fetch_head(self.inner, &errand, body).await;
+        if step != Step::Ask && !errand.selected.as_ref().is_some_and(|it| shared.trusts(it)) {
+            // Other nodes may have stored something, or changed what is in memory.
+            match self.cache.consult(&mut errand).await {
+                Consulted::Serve(entry, now, served) => {
+                    return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
+                }
+                Consulted::Ask if step != Step::Refuse => return self.ask(errand, body).await,
+                // When they do not answer, what is in memory is the best there is.
+                Consulted::Ask | Consulted::Silent => {}
+            }
         }
-        self.fly(errand, body).await
+        match (step, &errand.selected) {
+            (Step::Serve(served), Some(entry)) => {
+                Ok(serve(&self.cache, &errand.asked, entry, now, served))
+            }
+            (Step::Refresh, Some(entry)) => {
+                let served = Served::Stale(StaleReason::WhileRevalidate);
+                let answer = serve(&self.cache, &errand.asked, entry, now, served);
+                self.refresh::<Q>(errand);
+                Ok(answer)
+            }
+            (Step::Refuse, _) => Ok(respond::generated(&self.cache, Generated::OnlyIfCached)),
+            // Only what was selected is ever served.
+            (Step::Ask | Step::Refresh | Step::Serve(_), _) => self.ask(errand, body).await,
+        }
+    }
+
+    /// Answers a request that memory has no answer to.
+    async fn ask<Q>(
+        self,
+        mut errand: Errand,
+        body: Q,
+    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        if !errand.asked.is_head() {
+            return self.fly(errand, body).await;
+        }
+        if let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await {
+            return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
+        }
+        self.cache.fetch_head(self.inner, &errand, body).await
     }
 }
 
-/// What comes after the lookup.
+/// What comes after the lookup in memory, for the errand that has what was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    Ask,
+    Refresh,
+    Refuse,
+    Serve(Served),
+}
+
+/// What comes after a lookup.
 #[derive(Debug)]
 pub(crate) enum Next<'a> {
     /// Ask the origin, about the selected response if there is one.
@@ -129,7 +167,7 @@ pub(crate) enum Next<'a> {
 }
 
 /// How a stored response is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Served {
     Fresh,
     Stale(StaleReason),

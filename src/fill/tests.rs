@@ -1,8 +1,10 @@
 //! What a fill keeps, whom it waits for, and when it gives up.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc, task::Poll};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
@@ -330,4 +332,29 @@ async fn a_body_that_is_always_ready_lets_its_readers_read() {
     // On this one thread it gets there only if the recorder pauses.
     assert!(next(&mut reader).await > 0);
     recorder.abort();
+}
+
+/// As of a service that knows the length of its body and does not say it in its head.
+#[tokio::test(start_paused = true)]
+async fn a_body_declared_too_long_to_keep_ends_with_its_last_reader() {
+    let fill = Fill::new(Some(1024 * KIB), Budget::new(1024 * KIB));
+    let (sizes, recorder) = fed(&fill, limits());
+    let mut part = fill.read(0, Some(1)).unwrap();
+    send(&sizes, 1, 1024).await;
+    // Those who come meanwhile read from the beginning all the same.
+    let late = fill.read(0, None).unwrap();
+    assert_eq!(next(&mut part).await, 1);
+    send(&sizes, 1, 1024).await;
+    assert!(!recorder.is_finished());
+    drop(late);
+    assert_eq!(recorder.await.unwrap(), "not kept");
+    assert!(part.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_passing_body_is_never_kept() {
+    let fill = Fill::passing(Some(0), Budget::new(1024 * KIB));
+    let _reader = fill.read(0, None).unwrap();
+    let (recorded, _ending) = fill.record(frames([]), &limits()).await;
+    assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
 }

@@ -57,7 +57,12 @@ impl Store for Failing {
 fn over(store: impl Store) -> CacheLayer {
     let memory = Memory::with_capacity(1 << 20);
     let Cache { config, .. } = CacheLayer::new(memory.clone()).cache;
-    let mut shared = Shared::new(memory, Arc::new(SystemClock::new()), Bounds::default());
+    let mut shared = Shared::new(
+        memory,
+        None,
+        Arc::new(SystemClock::new()),
+        Bounds::default(),
+    );
     shared.store = Arc::new(store);
     CacheLayer::from_parts(Arc::new(shared), (*config).clone())
 }
@@ -137,7 +142,12 @@ async fn a_refresh_that_comes_after_another_asks_nobody() {
         tokio::spawn(task);
     });
     let Cache { config, .. } = settings.build().unwrap().cache;
-    let mut shared = Shared::new(memory.clone(), Arc::new(clock.clone()), Bounds::default());
+    let mut shared = Shared::new(
+        memory.clone(),
+        None,
+        Arc::new(clock.clone()),
+        Bounds::default(),
+    );
     shared.store = Arc::new(Lagging {
         behind: Arc::clone(&behind),
         memory,

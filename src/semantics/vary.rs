@@ -280,9 +280,19 @@ fn normal_hash(
     seed: Seed,
     order: LanguageOrder,
 ) -> Option<u128> {
+    let value = normal_value(name, request, order)?;
+    Some(xxh3_128_with_seed(&value, seed.0))
+}
+
+/// The value of a field in its normal form, `None` if the request lacks it.
+pub(crate) fn normal_value(
+    name: &HeaderName,
+    request: &HeaderMap,
+    order: LanguageOrder,
+) -> Option<SmallVec<[u8; 256]>> {
     request
         .contains_key(name)
-        .then(|| xxh3_128_with_seed(&normalise(name, request, order), seed.0))
+        .then(|| normalise(name, request, order))
 }
 
 #[cfg(test)]

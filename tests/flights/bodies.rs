@@ -2,42 +2,36 @@
 
 use std::{task::Poll, time::Duration};
 
-use cachewarp::{CacheBuilder, CacheLayer, FillError, Memory, OnAbandoned};
-use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
+use cachewarp::{CacheBuilder, CacheLayer, FillError, Memory, OnAbandoned, RangeMiss};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE},
+};
 use http_body_util::BodyExt;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    sync::mpsc::UnboundedReceiver,
     time::{advance, sleep},
 };
 use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    Answer, Asked, BoxError, Cache, Cached, Count, Feed, Origin, board, chunk, fed, fetch, fresh,
-    get, is_hit, outcome, send, settle, soon, text, whole,
+    Answer, BoxError, Cache, Cached, Count, Feed, Origin, answered, board, chunk, crowd, fed,
+    feeds, fetch, fresh, get, get_with, is_hit, outcome, send, settle, soon, text, whole,
 };
 
 const KIB: usize = 1024;
 
 /// An origin whose bodies are fed by hand, under heads that `adjust` completes.
-fn fed_origin(adjust: fn(&mut Answer)) -> (Origin, UnboundedReceiver<Feed>) {
-    let (feeds, fed_bodies) = unbounded_channel();
-    let origin = Origin::new(move |_, _: Asked| {
-        let feeds = feeds.clone();
-        async move {
-            let (feed, mut answer) = fed();
-            adjust(&mut answer);
-            feeds.send(feed)?;
-            Ok(answer)
-        }
+fn fed_origin(
+    adjust: impl Fn(&mut Answer) + Send + Sync + 'static,
+) -> (Origin, UnboundedReceiver<Feed>) {
+    let (feeds, fed_bodies) = feeds();
+    let origin = Origin::answering(move |_, _| {
+        let mut answer = feeds.answer()?;
+        adjust(&mut answer);
+        Ok(answer)
     });
     (origin, fed_bodies)
-}
-
-fn cached(origin: &Origin, change: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Cache {
-    change(CacheLayer::builder().memory(Memory::with_capacity(1 << 20)))
-        .build()
-        .unwrap()
-        .layer(origin.clone())
 }
 
 /// Keeps bodies of 64 KiB, and 64 KiB of longer ones.
@@ -54,13 +48,9 @@ async fn readers(
     feeds: &mut UnboundedReceiver<Feed>,
     count: usize,
 ) -> (Vec<Cached>, Feed) {
-    let aboard = Count::new();
-    let requests: Vec<_> = (0..count)
-        .map(|_| board(cache, get("/"), &aboard))
-        .collect();
     let mut answers = Vec::new();
-    for request in requests {
-        answers.push(soon(request).await.unwrap().unwrap());
+    for request in crowd(cache, count, &Count::new()) {
+        answers.push(answered(request).await);
     }
     (answers, soon(feeds.recv()).await.unwrap())
 }
@@ -91,7 +81,7 @@ async fn a_body_too_large_to_keep_reaches_all_who_waited_for_it() {
             }
         }
     });
-    let cache = cached(&origin, narrow);
+    let cache = origin.cached_with(narrow);
     let requests: Vec<_> = (0..=WAITERS)
         .map(|_| {
             let request = board(&cache, get("/"), &aboard);
@@ -107,26 +97,15 @@ async fn a_body_too_large_to_keep_reaches_all_who_waited_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_does_not_move_on_before_those_who_waited_are_there() {
-    let (aboard, (feeds, mut fed_bodies)) = (Count::new(), unbounded_channel::<Feed>());
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |_, _| {
-            let (aboard, feeds) = (aboard.clone(), feeds.clone());
-            async move {
-                aboard.reach(2).await;
-                let (feed, answer) = fed();
-                feeds.send(feed)?;
-                Ok(answer)
-            }
-        }
-    });
-    let cache = cached(&origin, narrow);
+    let (aboard, (feeds, mut fed_bodies)) = (Count::new(), feeds());
+    let origin = Origin::held(&aboard, 2, move |_, _| feeds.answer());
+    let cache = origin.cached_with(narrow);
     let leader = board(&cache, get("/"), &aboard);
     aboard.reach(1).await;
     let mut waiter = tokio_test::task::spawn(cache.clone().oneshot(get("/")));
     assert!(waiter.poll().is_pending());
     aboard.add();
-    let leader = soon(leader).await.unwrap().unwrap();
+    let leader = answered(leader).await;
     let leader = tokio::spawn(async move { text(leader).await.len() });
     let feed = soon(fed_bodies.recv()).await.unwrap();
     let feeding = tokio::spawn(async move {
@@ -149,7 +128,7 @@ async fn a_window_does_not_move_on_before_those_who_waited_are_there() {
 #[tokio::test(start_paused = true)]
 async fn the_slowest_reader_sets_the_pace_of_a_body_too_large_to_keep() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, narrow);
+    let cache = origin.cached_with(narrow);
     let (answers, feed) = readers(&cache, &mut feeds, 2).await;
     let [fast, slow] = answers.try_into().unwrap();
     let fast = tokio::spawn(async move { text(fast).await.len() });
@@ -186,7 +165,7 @@ async fn the_slowest_reader_sets_the_pace_of_a_body_too_large_to_keep() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_holds_others_back_too_long_is_cut_off() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, narrow);
+    let cache = origin.cached_with(narrow);
     let (answers, feed) = readers(&cache, &mut feeds, 3).await;
     let [one, other, stalled] = answers.try_into().unwrap();
     let others: Vec<_> = [one, other]
@@ -209,7 +188,7 @@ async fn a_reader_that_holds_others_back_too_long_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_is_alone_may_stand_still() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, narrow);
+    let cache = origin.cached_with(narrow);
     let (answers, feed) = readers(&cache, &mut feeds, 1).await;
     let mut alone = answers.into_iter().next().unwrap().into_body();
     let mut taken = 0;
@@ -228,7 +207,7 @@ async fn a_reader_that_is_alone_may_stand_still() {
 #[tokio::test]
 async fn the_origin_is_let_go_when_all_readers_of_a_large_body_left() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, narrow);
+    let cache = origin.cached_with(narrow);
     let (answers, feed) = readers(&cache, &mut feeds, 3).await;
     let tasks: Vec<_> = answers
         .into_iter()
@@ -255,7 +234,7 @@ async fn the_origin_is_let_go_when_all_readers_of_a_large_body_left() {
 async fn an_abandoned_body_is_fetched_to_its_end_or_let_go_as_configured() {
     for policy in [OnAbandoned::Continue, OnAbandoned::Discard] {
         let (origin, mut feeds) = fed_origin(|_| {});
-        let cache = cached(&origin, |builder| builder.on_abandoned(policy));
+        let cache = origin.cached_with(|builder| builder.on_abandoned(policy));
         let (answers, feed) = readers(&cache, &mut feeds, 2).await;
         let [one, other] = answers.try_into().unwrap();
         feed.data("begun, ").await;
@@ -288,6 +267,109 @@ async fn an_abandoned_body_is_fetched_to_its_end_or_let_go_as_configured() {
     }
 }
 
+/// An origin of a resource of 1 MiB, fed by hand, whose head says how long it is.
+fn declared_origin(adjust: fn(&mut Answer)) -> (Origin, UnboundedReceiver<Feed>) {
+    fed_origin(move |answer| {
+        let length = HeaderValue::from_static("1048576");
+        answer.headers_mut().insert(CONTENT_LENGTH, length);
+        adjust(answer);
+    })
+}
+
+/// One range of what may not be stored costs no more than the range and what comes before it.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_a_body_that_is_not_stored_ends_its_fetch() {
+    type Head = (&'static str, fn(&mut Answer));
+    let heads: [Head; 2] = [
+        ("body-too-large", |_| {}),
+        ("no-store", |answer| {
+            let no_store = HeaderValue::from_static("no-store");
+            answer.headers_mut().insert(CACHE_CONTROL, no_store);
+        }),
+    ];
+    for (reason, adjust) in heads {
+        let (origin, mut feeds) = declared_origin(adjust);
+        let fill = |builder| narrow(builder).range_miss(RangeMiss::Fill);
+        let cache = origin.cached_with(fill);
+        let answer = fetch(&cache, get_with("/", "range", "bytes=100000-100001")).await;
+        let feed = soon(feeds.recv()).await.unwrap();
+        assert_eq!(answer.status(), 206, "{reason}");
+        assert_eq!(answer.headers()[CONTENT_LENGTH], "2");
+        let of_all = "bytes 100000-100001/1048576";
+        assert_eq!(answer.headers()[CONTENT_RANGE], of_all);
+        let status = answer.headers()["cache-status"].to_str().unwrap();
+        assert!(status.contains(reason), "{status}");
+        let mut body = answer.into_body();
+        // More than is kept and more than the window, before the range begins.
+        feed.data(vec![b'-'; 100_000]).await;
+        settle().await;
+        assert!(!feed.is_dropped(), "{reason}: somebody still reads");
+        feed.data("012345").await;
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "01");
+        // Its client need not have gone away.
+        feed.dropped().await;
+        assert!(chunk(&mut body).await.is_none());
+        let next = send(&cache, get("/"));
+        soon(feeds.recv()).await.unwrap();
+        assert!(!is_hit(&soon(next).await.unwrap().unwrap()), "{reason}");
+        assert_eq!(origin.calls(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_before_its_range_ends_the_fetch() {
+    let (origin, mut feeds) = declared_origin(|_| {});
+    let fill = |builder| narrow(builder).range_miss(RangeMiss::Fill);
+    let cache = origin.cached_with(fill);
+    let answer = fetch(&cache, get_with("/", "range", "bytes=-1")).await;
+    let feed = soon(feeds.recv()).await.unwrap();
+    feed.data(vec![0; 16 * KIB]).await;
+    settle().await;
+    assert!(!feed.is_dropped());
+    drop(answer);
+    feed.dropped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_unknown_length_is_not_cut_and_ends_with_its_client() {
+    let (origin, mut feeds) = fed_origin(|_| {});
+    let fill = |builder| narrow(builder).range_miss(RangeMiss::Fill);
+    let cache = origin.cached_with(fill);
+    let answer = fetch(&cache, get_with("/", "range", "bytes=0-0")).await;
+    let feed = soon(feeds.recv()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut body = answer.into_body();
+    // Twice as much as is kept.
+    for _ in 0..8 {
+        feed.data(vec![0; 16 * KIB]).await;
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap().len(), 16 * KIB);
+    }
+    assert!(!feed.is_dropped());
+    drop(body);
+    feed.dropped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_of_a_body_that_may_be_stored_fetches_all_of_it_and_stores_it() {
+    let (origin, mut feeds) = fed_origin(|answer| {
+        let ten = HeaderValue::from_static("10");
+        answer.headers_mut().insert(CONTENT_LENGTH, ten);
+    });
+    let cache = origin.cached_with(|builder| builder.range_miss(RangeMiss::Fill));
+    let answer = fetch(&cache, get_with("/", "range", "bytes=0-0")).await;
+    let feed = soon(feeds.recv()).await.unwrap();
+    feed.data("0").await;
+    assert_eq!(answer.status(), 206);
+    assert_eq!(text(answer).await, "0");
+    feed.data("123456789").await;
+    drop(feed);
+    settle().await;
+    let hit = fetch(&cache, get("/")).await;
+    assert!(is_hit(&hit));
+    assert_eq!(text(hit).await, "0123456789");
+    assert_eq!(origin.calls(), 1);
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_end_as_declared_fails_for_all_and_is_not_stored() {
     type Ending = (&'static str, Option<&'static str>, FillError);
@@ -301,7 +383,7 @@ async fn a_body_that_does_not_end_as_declared_fails_for_all_and_is_not_stored() 
             let ten = HeaderValue::from_static("10");
             answer.headers_mut().insert(CONTENT_LENGTH, ten);
         });
-        let cache = cached(&origin, |builder| builder);
+        let cache = origin.cached_with(|builder| builder);
         let (answers, feed) = readers(&cache, &mut feeds, 3).await;
         match sent {
             Some(sent) => feed.data(sent).await,
@@ -328,9 +410,7 @@ async fn a_body_that_does_not_end_as_declared_fails_for_all_and_is_not_stored() 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_nobody_reads_has_so_much_time() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, |builder| {
-        builder.fill_timeout(Duration::from_secs(60))
-    });
+    let cache = origin.cached_with(|builder| builder.fill_timeout(Duration::from_secs(60)));
     let (answers, feed) = readers(&cache, &mut feeds, 1).await;
     feed.data("slow").await;
     // Its reader waits as long as it likes.
@@ -354,7 +434,7 @@ async fn a_body_that_nobody_reads_has_so_much_time() {
 #[tokio::test]
 async fn trailers_reach_those_who_read_along() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, |builder| builder);
+    let cache = origin.cached_with(|builder| builder);
     let (answers, feed) = readers(&cache, &mut feeds, 3).await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", HeaderValue::from_static("42"));
@@ -371,7 +451,7 @@ async fn trailers_reach_those_who_read_along() {
 #[tokio::test]
 async fn one_who_comes_late_reads_from_the_beginning() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = cached(&origin, |builder| builder);
+    let cache = origin.cached_with(|builder| builder);
     let (mut answers, feed) = readers(&cache, &mut feeds, 1).await;
     let mut first = answers.remove(0).into_body();
     for part in ["one ", "two "] {
@@ -392,8 +472,7 @@ async fn one_who_comes_late_reads_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_read_a_body_to_its_end_finds_it_stored() {
-    let origin =
-        Origin::new(|_, request: Asked| async move { Ok(fresh(request.uri().to_string())) });
+    let origin = Origin::answering(|_, request| Ok(fresh(request.uri().to_string())));
     let cache = origin.cached();
     for n in 0..1_000 {
         let path = format!("/{n}");
@@ -404,7 +483,7 @@ async fn who_has_read_a_body_to_its_end_finds_it_stored() {
 
 #[tokio::test]
 async fn one_who_reads_a_stored_body_slowly_keeps_nothing_else_from_being_stored() {
-    let origin = Origin::new(|_, _| async { Ok(fresh(vec![0; 250 * KIB])) });
+    let origin = Origin::answering(|_, _| Ok(fresh(vec![0; 250 * KIB])));
     let layer = CacheLayer::new(Memory::with_capacity(1 << 20));
     let cache = layer.layer(origin.clone());
     let mut unread = Vec::new();

@@ -6,8 +6,8 @@ use cachewarp::{CacheLayer, CacheOutcome, Memory, Storing};
 use tower::Layer;
 
 use crate::support::{
-    Asked, Cache, Count, Feed, Origin, fed, fetch, fresh, get, get_with, is_hit, outcome, send,
-    settle, soon, text,
+    Asked, Cache, Count, Origin, answered, feeds, fetch, fresh, get, get_with, is_hit, outcome,
+    send, settle, soon, text, with_directives,
 };
 
 const FILLS: usize = 3;
@@ -22,14 +22,7 @@ fn layer() -> CacheLayer {
 
 /// An origin that answers once the gate is open.
 fn gated(gate: &Count) -> Origin {
-    let gate = gate.clone();
-    Origin::new(move |_, request: Asked| {
-        let gate = gate.clone();
-        async move {
-            gate.reach(1).await;
-            Ok(fresh(request.uri().to_string()))
-        }
-    })
+    Origin::held(gate, 1, |_, request| Ok(fresh(request.uri().to_string())))
 }
 
 /// Sends so many requests that every fill there may be is under way.
@@ -85,20 +78,9 @@ async fn to_wait_for_a_flight_takes_no_place() {
 #[tokio::test]
 async fn a_body_too_many_reaches_its_client_and_is_not_stored() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, request: Asked| {
-            let gate = gate.clone();
-            async move {
-                if request.uri().path().starts_with("/occupied") {
-                    gate.reach(1).await;
-                }
-                let mut answer = fresh("whole");
-                let public = "public, max-age=600".parse().unwrap();
-                answer.headers_mut().insert("cache-control", public);
-                Ok(answer)
-            }
-        }
+    let occupied = |_, request: &Asked| request.uri().path().starts_with("/occupied");
+    let origin = Origin::held_if(occupied, &gate, 1, |_, _| {
+        Ok(with_directives("public, max-age=600", "whole"))
     });
     let layer = layer();
     let cache = layer.layer(origin.clone());
@@ -134,16 +116,12 @@ async fn a_body_too_many_reaches_its_client_and_is_not_stored() {
 /// A fill that begins without a flight has its place until its body ended.
 #[tokio::test]
 async fn a_fill_without_a_flight_takes_a_place() {
-    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
-    let origin = Origin::new(move |_, _: Asked| {
-        let feeds = feeds.clone();
-        async move {
-            let (feed, mut answer) = fed();
-            let public = "public, max-age=600".parse().unwrap();
-            answer.headers_mut().insert("cache-control", public);
-            feeds.send(feed)?;
-            Ok(answer)
-        }
+    let (feeds, mut fed_bodies) = feeds();
+    let origin = Origin::answering(move |_, _| {
+        let mut answer = feeds.answer()?;
+        let public = "public, max-age=600".parse().unwrap();
+        answer.headers_mut().insert("cache-control", public);
+        Ok(answer)
     });
     let layer = layer();
     let cache = layer.layer(origin.clone());
@@ -183,7 +161,7 @@ async fn without_a_place_for_a_second_attempt_the_wait_goes_on() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(origin.calls(), FILLS);
     gate.add();
-    let answer = soon(waiting).await.unwrap().unwrap();
+    let answer = answered(waiting).await;
     assert_eq!(answer.status(), http::StatusCode::OK);
     assert_eq!(text(answer).await, "/occupied/0");
 }
@@ -192,7 +170,7 @@ async fn without_a_place_for_a_second_attempt_the_wait_goes_on() {
 #[tokio::test]
 async fn variants_too_large_for_the_memory_together_go_one_by_one() {
     const KIB: usize = 1024;
-    let origin = Origin::new(|_, _| async {
+    let origin = Origin::answering(|_, _| {
         let mut answer = fresh(vec![0; 150 * KIB]);
         let vary = "x-variant".parse().unwrap();
         answer.headers_mut().insert("vary", vary);

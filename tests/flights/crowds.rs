@@ -6,38 +6,57 @@ use std::{
     pin::pin,
 };
 
-use cachewarp::{CacheLayer, CacheOutcome, Memory, clock::ManualClock};
+use cachewarp::{CacheOutcome, clock::ManualClock};
 use http::{Response, StatusCode};
 use std::time::Duration;
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 
 use crate::support::{
-    Asked, Count, Origin, board, fetch, fresh, full, get, get_with, is_hit, outcome, send, soon,
-    status, text, with_directives,
+    Answer, Asked, Count, Origin, all_get, answered, board, crowd, fetch, fresh, full, get,
+    get_with, is_hit, outcome, send, soon, status, text, with_directives,
 };
 
 const CROWD: usize = 10_000;
 
+/// An origin whose first call is answered once `aboard` has come to `crowd`, and the rest once so
+/// many of them are there as `together` says: one after another would never do.
+fn meeting(aboard: &Count, crowd: usize, together: usize, answer: fn(&Asked) -> Answer) -> Origin {
+    let (aboard, at_origin) = (aboard.clone(), Count::new());
+    Origin::new(move |call, request| {
+        let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
+        async move {
+            if call == 1 {
+                aboard.reach(crowd).await;
+            } else {
+                at_origin.add();
+                at_origin.reach(together).await;
+            }
+            Ok(answer(&request))
+        }
+    })
+}
+
+/// What a request says in one field, as a response that varies on that.
+fn varying(request: &Asked, name: &'static str) -> Answer {
+    Response::builder()
+        .header("cache-control", "max-age=600")
+        .header("vary", name)
+        .body(full(request.headers()[name].as_bytes().to_vec()))
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crowd_on_a_cold_key_makes_one_call_and_gets_one_body() {
     let (aboard, body) = (Count::new(), vec![b'x'; 10_000]);
-    let origin = Origin::new({
-        let (aboard, body) = (aboard.clone(), body.clone());
-        move |_, _| {
-            let (aboard, body) = (aboard.clone(), body.clone());
-            async move {
-                aboard.reach(CROWD).await;
-                Ok(fresh(body))
-            }
-        }
+    let origin = Origin::held(&aboard, CROWD, {
+        let body = body.clone();
+        move |_, _| Ok(fresh(body.clone()))
     });
     let cache = origin.cached();
-    let requests: Vec<_> = (0..CROWD)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, CROWD, &aboard);
     let mut collapsed = 0;
     for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         collapsed += usize::from(matches!(outcome(&answer), CacheOutcome::Collapsed { .. }));
         assert_eq!(text(answer).await, body);
     }
@@ -49,23 +68,14 @@ async fn a_crowd_on_a_cold_key_makes_one_call_and_gets_one_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crowd_before_a_failing_origin_makes_two_calls_and_sees_no_error_page() {
     let aboard = Count::new();
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |_, _| {
-            let aboard = aboard.clone();
-            async move {
-                aboard.reach(CROWD).await;
-                Ok(status(StatusCode::SERVICE_UNAVAILABLE, "a secret"))
-            }
-        }
+    let origin = Origin::held(&aboard, CROWD, move |_, _| {
+        Ok(status(StatusCode::SERVICE_UNAVAILABLE, "a secret"))
     });
     let cache = origin.cached();
-    let requests: Vec<_> = (0..CROWD)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, CROWD, &aboard);
     let mut pages = 0;
     for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert!([502, 503].contains(&answer.status().as_u16()));
         match outcome(&answer) {
             // The two that asked are told what the origin told them.
@@ -81,33 +91,24 @@ async fn a_crowd_before_a_failing_origin_makes_two_calls_and_sees_no_error_page(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crowd_with_a_stale_answer_at_hand_gets_that_from_a_failing_origin() {
     let aboard = Count::new();
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |call, _| {
-            let aboard = aboard.clone();
-            async move {
-                if call == 1 {
-                    return Ok(with_directives("max-age=1, stale-if-error=600", "stale"));
-                }
-                aboard.reach(CROWD).await;
-                Ok(status(StatusCode::SERVICE_UNAVAILABLE, "a secret"))
-            }
-        }
-    });
+    let origin = Origin::held_if(
+        |call, _| call > 1,
+        &aboard,
+        CROWD,
+        |call, _| {
+            Ok(match call {
+                1 => with_directives("max-age=1, stale-if-error=600", "stale"),
+                _ => status(StatusCode::SERVICE_UNAVAILABLE, "a secret"),
+            })
+        },
+    );
     let clock = ManualClock::at(1_700_000_000);
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .clock(clock.clone())
-        .build()
-        .unwrap()
-        .layer(origin.clone());
+    let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
     assert_eq!(text(fetch(&cache, get("/")).await).await, "stale");
     clock.advance(Duration::from_secs(10));
-    let requests: Vec<_> = (0..CROWD)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, CROWD, &aboard);
     for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(answer.status(), 200);
         assert!(matches!(outcome(&answer), CacheOutcome::Stale { .. }));
         assert_eq!(text(answer).await, "stale");
@@ -118,26 +119,10 @@ async fn a_crowd_with_a_stale_answer_at_hand_gets_that_from_a_failing_origin() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_private_answer_is_shared_with_nobody_and_nobody_queues_behind_it() {
     const REQUESTS: usize = 50;
-    let (aboard, at_origin) = (Count::new(), Count::new());
-    let origin = Origin::new({
-        let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-        move |call, request: Asked| {
-            let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-            async move {
-                let user = request.headers()["x-user"].clone();
-                if call == 1 {
-                    aboard.reach(REQUESTS).await;
-                } else {
-                    // None is answered before all are here: one after another would never do.
-                    at_origin.add();
-                    at_origin.reach(REQUESTS - 1).await;
-                }
-                Ok(with_directives(
-                    "private, max-age=600",
-                    user.as_bytes().to_vec(),
-                ))
-            }
-        }
+    let aboard = Count::new();
+    let origin = meeting(&aboard, REQUESTS, REQUESTS - 1, |request| {
+        let user = request.headers()["x-user"].as_bytes().to_vec();
+        with_directives("private, max-age=600", user)
     });
     let cache = origin.cached();
     let requests: Vec<_> = (0..REQUESTS)
@@ -147,7 +132,7 @@ async fn a_private_answer_is_shared_with_nobody_and_nobody_queues_behind_it() {
         })
         .collect();
     for (user, request) in requests.into_iter().enumerate() {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(text(answer).await, user.to_string());
     }
     assert_eq!(origin.calls(), REQUESTS);
@@ -179,12 +164,7 @@ async fn a_key_known_to_be_uncacheable_is_not_queued_for_until_it_is_cacheable_a
             }
         }
     });
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .clock(clock.clone())
-        .build()
-        .unwrap()
-        .layer(origin.clone());
+    let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
     fetch(&cache, get("/")).await;
     // All ten are at the origin at once.
     let requests: Vec<_> = (0..10).map(|_| send(&cache, get("/"))).collect();
@@ -195,13 +175,8 @@ async fn a_key_known_to_be_uncacheable_is_not_queued_for_until_it_is_cacheable_a
     assert!(is_hit(&fetch(&cache, get("/")).await));
     // From here on one asks for all again.
     clock.advance(Duration::from_secs(2));
-    let requests: Vec<_> = (0..20)
-        .map(|_| board(&cache, get("/"), &at_origin))
-        .collect();
-    for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "once more");
-    }
+    let requests = crowd(&cache, 20, &at_origin);
+    all_get(requests, "once more").await;
     assert_eq!(origin.calls(), 13);
 }
 
@@ -209,33 +184,26 @@ async fn a_key_known_to_be_uncacheable_is_not_queued_for_until_it_is_cacheable_a
 async fn what_is_known_to_be_uncacheable_is_forgotten_after_a_while() {
     let aboard = Count::new();
     let clock = ManualClock::at(1_700_000_000);
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |call, _| {
-            let aboard = aboard.clone();
-            async move {
-                if call == 1 {
-                    return Ok(with_directives("no-store", ""));
-                }
-                aboard.reach(20).await;
-                Ok(fresh("shared"))
-            }
-        }
+    let origin = Origin::held_if(
+        |call, _| call > 1,
+        &aboard,
+        20,
+        |call, _| {
+            Ok(match call {
+                1 => with_directives("no-store", ""),
+                _ => fresh("shared"),
+            })
+        },
+    );
+    let cache = origin.cached_with(|builder| {
+        builder
+            .clock(clock.clone())
+            .uncacheable_for(Duration::from_secs(10))
     });
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .clock(clock.clone())
-        .uncacheable_for(Duration::from_secs(10))
-        .build()
-        .unwrap()
-        .layer(origin.clone());
     fetch(&cache, get("/")).await;
     clock.advance(Duration::from_secs(12));
-    let requests: Vec<_> = (0..20).map(|_| board(&cache, get("/"), &aboard)).collect();
-    for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "shared");
-    }
+    let requests = crowd(&cache, 20, &aboard);
+    all_get(requests, "shared").await;
     assert_eq!(origin.calls(), 2);
 }
 
@@ -243,27 +211,9 @@ async fn what_is_known_to_be_uncacheable_is_forgotten_after_a_while() {
 async fn those_who_want_other_variants_regroup_with_one_call_each() {
     const LANGUAGES: [&str; 5] = ["de", "en", "fi", "fr", "nl"];
     const REQUESTS: usize = 50;
-    let (aboard, at_origin) = (Count::new(), Count::new());
-    let origin = Origin::new({
-        let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-        move |call, request: Asked| {
-            let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-            async move {
-                let language = request.headers()["accept-language"].clone();
-                if call == 1 {
-                    aboard.reach(REQUESTS).await;
-                } else {
-                    at_origin.add();
-                    at_origin.reach(LANGUAGES.len() - 1).await;
-                }
-                let body = full(language.as_bytes().to_vec());
-                Ok(Response::builder()
-                    .header("cache-control", "max-age=600")
-                    .header("vary", "accept-language")
-                    .body(body)
-                    .unwrap())
-            }
-        }
+    let aboard = Count::new();
+    let origin = meeting(&aboard, REQUESTS, LANGUAGES.len() - 1, |request| {
+        varying(request, "accept-language")
     });
     let cache = origin.cached();
     let requests: Vec<_> = (0..REQUESTS)
@@ -274,7 +224,7 @@ async fn those_who_want_other_variants_regroup_with_one_call_each() {
         })
         .collect();
     for (language, request) in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(text(answer).await, language);
     }
     assert_eq!(origin.calls(), LANGUAGES.len());
@@ -288,26 +238,9 @@ async fn those_who_want_other_variants_regroup_with_one_call_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn as_many_variants_as_requests_are_fetched_side_by_side() {
     const REQUESTS: usize = 50;
-    let (aboard, at_origin) = (Count::new(), Count::new());
-    let origin = Origin::new({
-        let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-        move |call, request: Asked| {
-            let (aboard, at_origin) = (aboard.clone(), at_origin.clone());
-            async move {
-                let user = request.headers()["x-user"].clone();
-                if call == 1 {
-                    aboard.reach(REQUESTS).await;
-                } else {
-                    at_origin.add();
-                    at_origin.reach(REQUESTS - 1).await;
-                }
-                Ok(Response::builder()
-                    .header("cache-control", "max-age=600")
-                    .header("vary", "x-user")
-                    .body(full(user.as_bytes().to_vec()))
-                    .unwrap())
-            }
-        }
+    let aboard = Count::new();
+    let origin = meeting(&aboard, REQUESTS, REQUESTS - 1, |request| {
+        varying(request, "x-user")
     });
     let cache = origin.cached();
     let requests: Vec<_> = (0..REQUESTS)
@@ -328,16 +261,7 @@ async fn as_many_variants_as_requests_are_fetched_side_by_side() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_is_polled_when_something_happened_and_not_otherwise() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                Ok(fresh("late"))
-            }
-        }
-    });
+    let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("late")));
     let cache = origin.cached();
     let leader = send(&cache, get("/"));
     tokio::task::yield_now().await;

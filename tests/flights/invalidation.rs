@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::task::yield_now;
 
 use crate::support::{
-    Answer, Asked, Broken, Cache, Cached, Count, Feed, Origin, board, chunk, fed, fetch, fresh,
-    get, is_hit, request, send, soon, text, with_directives,
+    Answer, Asked, Broken, Cache, Cached, Count, Origin, all_get, answered, chunk, crowd, feeds,
+    fetch, fresh, get, is_hit, request, send, soon, text, with_directives,
 };
 
 /// Numbers that look random and are the same in every run.
@@ -126,20 +126,11 @@ async fn a_get_after_a_post_never_sees_what_was_there_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_ends_after_a_post_is_not_stored_and_not_joined() {
     const ROUNDS: usize = 200;
-    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
-    let origin = Origin::new(move |call, request: Asked| {
-        let feeds = feeds.clone();
-        async move {
-            if request.method() == Method::POST {
-                return Ok(with_directives("no-store", ""));
-            }
-            if call % 3 != 1 {
-                return Ok(fresh("new"));
-            }
-            let (feed, answer) = fed();
-            feeds.send(feed)?;
-            Ok(answer)
-        }
+    let (feeds, mut fed_bodies) = feeds();
+    let origin = Origin::answering(move |call, request| match call % 3 {
+        _ if request.method() == Method::POST => Ok(with_directives("no-store", "")),
+        1 => feeds.answer(),
+        _ => Ok(fresh("new")),
     });
     let cache = origin.cached();
     for round in 0..ROUNDS {
@@ -172,33 +163,26 @@ async fn a_body_that_ends_after_a_post_is_not_stored_and_not_joined() {
 #[tokio::test]
 async fn a_head_that_comes_after_a_post_is_not_shared_with_those_who_asked_later() {
     let (gate, aboard) = (Count::new(), Count::new());
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |call, request: Asked| {
-            let gate = gate.clone();
-            async move {
-                if request.method() == Method::POST {
-                    return Ok(with_directives("no-store", ""));
-                }
-                if call == 1 {
-                    gate.reach(1).await;
-                    return Ok(fresh("old"));
-                }
-                Ok(fresh("new"))
-            }
-        }
-    });
+    let origin = Origin::held_if(
+        |call, _| call == 1,
+        &gate,
+        1,
+        |call, request| {
+            Ok(match call {
+                _ if request.method() == Method::POST => with_directives("no-store", ""),
+                1 => fresh("old"),
+                _ => fresh("new"),
+            })
+        },
+    );
     let cache = origin.cached();
-    let before: Vec<_> = (0..5).map(|_| board(&cache, get("/"), &aboard)).collect();
+    let before = crowd(&cache, 5, &aboard);
     aboard.reach(5).await;
     fetch(&cache, request(Method::POST, "/")).await;
     let after = send(&cache, get("/"));
-    assert_eq!(text(soon(after).await.unwrap().unwrap()).await, "new");
+    assert_eq!(text(answered(after).await).await, "new");
     gate.add();
-    for request in before {
-        let answer = soon(request).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "old");
-    }
+    all_get(before, "old").await;
     assert_eq!(text(fetch(&cache, get("/")).await).await, "new");
     assert_eq!(origin.calls(), 3);
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use cachewarp::{CacheLayer, CacheOutcome, Generated, Memory, Task};
+use cachewarp::{CacheOutcome, Generated, Task};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower::Layer;
 
 use crate::support::{
-    Answer, BoxError, Count, Feed, Origin, board, chunk, fed, fetch, fresh, get, is_hit, outcome,
-    send, soon, text,
+    Answer, BoxError, Count, Origin, all_get, answered, board, chunk, crowd, feeds, fetch, fresh,
+    get, is_hit, outcome, send, soon, text,
 };
 
 const WAITERS: usize = 20;
@@ -22,13 +22,8 @@ fn origin(
     first: fn() -> Result<Answer, BoxError>,
     later: fn() -> Result<Answer, BoxError>,
 ) -> Origin {
-    let aboard = aboard.clone();
-    Origin::new(move |call, _| {
-        let aboard = aboard.clone();
-        async move {
-            aboard.reach(WAITERS + 1).await;
-            if call == 1 { first() } else { later() }
-        }
+    Origin::held(aboard, WAITERS + 1, move |call, _| {
+        if call == 1 { first() } else { later() }
     })
 }
 
@@ -36,46 +31,23 @@ fn origin(
 async fn a_client_that_leaves_before_the_head_hurts_nobody() {
     let gate = Count::new();
     let aboard = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                Ok(fresh("for all"))
-            }
-        }
-    });
+    let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("for all")));
     let cache = origin.cached();
     let leader = board(&cache, get("/"), &aboard);
     aboard.reach(1).await;
-    let waiters: Vec<_> = (0..WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let waiters = crowd(&cache, WAITERS, &aboard);
     aboard.reach(WAITERS + 1).await;
     leader.abort();
     assert!(soon(leader).await.unwrap_err().is_cancelled());
     gate.add();
-    for waiter in waiters {
-        let answer = soon(waiter).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "for all");
-    }
+    all_get(waiters, "for all").await;
     assert_eq!(origin.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_alone_leaves_a_stored_response() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                Ok(fresh("for the next"))
-            }
-        }
-    });
+    let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("for the next")));
     let layer = crate::support::layer();
     let cache = layer.layer(origin.clone());
     let aboard = Count::new();
@@ -91,36 +63,19 @@ async fn a_client_that_leaves_alone_leaves_a_stored_response() {
 
 #[tokio::test]
 async fn a_client_that_leaves_mid_stream_hurts_nobody() {
-    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
-    let aboard = Count::new();
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |_, _| {
-            let (aboard, feeds) = (aboard.clone(), feeds.clone());
-            async move {
-                aboard.reach(WAITERS + 1).await;
-                let (feed, answer) = fed();
-                feeds.send(feed)?;
-                Ok(answer)
-            }
-        }
-    });
+    let (aboard, (feeds, mut fed_bodies)) = (Count::new(), feeds());
+    let origin = Origin::held(&aboard, WAITERS + 1, move |_, _| feeds.answer());
     let cache = origin.cached();
     let leader = board(&cache, get("/"), &aboard);
-    let waiters: Vec<_> = (0..WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
-    let mut leader = soon(leader).await.unwrap().unwrap().into_body();
+    let waiters = crowd(&cache, WAITERS, &aboard);
+    let mut leader = answered(leader).await.into_body();
     let feed = soon(fed_bodies.recv()).await.unwrap();
     feed.data("one ").await;
     assert_eq!(chunk(&mut leader).await.unwrap().unwrap(), "one ");
     drop(leader);
     feed.data("two").await;
     drop(feed);
-    for waiter in waiters {
-        let answer = soon(waiter).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "one two");
-    }
+    all_get(waiters, "one two").await;
     assert_eq!(origin.calls(), 1);
     assert!(is_hit(&fetch(&cache, get("/")).await));
 }
@@ -131,15 +86,10 @@ async fn a_panic_resumes_where_it_was_caused_and_the_group_tries_once_more() {
     let origin = origin(&aboard, || panic!("of the first"), || Ok(fresh("second")));
     let cache = origin.cached();
     let leader = board(&cache, get("/"), &aboard);
-    let waiters: Vec<_> = (0..WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let waiters = crowd(&cache, WAITERS, &aboard);
     let panic = soon(leader).await.unwrap_err().into_panic();
     assert_eq!(panic.downcast_ref(), Some(&"of the first"));
-    for waiter in waiters {
-        let answer = soon(waiter).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "second");
-    }
+    all_get(waiters, "second").await;
     assert_eq!(origin.calls(), 2);
 }
 
@@ -148,9 +98,7 @@ async fn a_panic_in_both_attempts_answers_the_rest() {
     let aboard = Count::new();
     let origin = origin(&aboard, || panic!("first"), || panic!("second"));
     let cache = origin.cached();
-    let requests: Vec<_> = (0..=WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, WAITERS + 1, &aboard);
     let (mut panics, mut answers) = (0, 0);
     for request in requests {
         match soon(request).await {
@@ -174,9 +122,7 @@ async fn an_error_goes_to_the_one_whose_call_it_was() {
         || Err("connection refused again".into()),
     );
     let cache = origin.cached();
-    let requests: Vec<_> = (0..=WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, WAITERS + 1, &aboard);
     let (mut errors, mut answers) = (Vec::new(), 0);
     for request in requests {
         match soon(request).await.unwrap() {
@@ -200,11 +146,9 @@ async fn an_origin_that_never_answers_costs_two_calls_and_everybody_is_told() {
     let origin = Origin::new(|_, _| std::future::pending());
     let cache = origin.cached();
     let began = Instant::now();
-    let requests: Vec<_> = (0..=WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, WAITERS + 1, &aboard);
     for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     }
     assert_eq!(origin.calls(), 2);
@@ -219,19 +163,12 @@ async fn an_origin_that_never_answers_costs_two_calls_and_everybody_is_told() {
 
 #[tokio::test]
 async fn an_executor_that_drops_its_tasks_leaves_nobody_waiting() {
-    let origin = Origin::new(|_, _| async { Ok(fresh("never")) });
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .executor(|task: Task| drop(task))
-        .build()
-        .unwrap()
-        .layer(origin.clone());
+    let origin = Origin::answering(|_, _| Ok(fresh("never")));
+    let cache = origin.cached_with(|builder| builder.executor(|task: Task| drop(task)));
     let aboard = Count::new();
-    let requests: Vec<_> = (0..=WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, WAITERS + 1, &aboard);
     for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     }
     assert_eq!(origin.calls(), 0);
@@ -239,32 +176,23 @@ async fn an_executor_that_drops_its_tasks_leaves_nobody_waiting() {
 
 #[tokio::test]
 async fn a_leader_lost_mid_stream_ends_every_body_with_an_error() {
-    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel::<Feed>();
-    let aboard = Count::new();
-    let origin = Origin::new({
-        let aboard = aboard.clone();
-        move |call, _| {
-            let (aboard, feeds) = (aboard.clone(), feeds.clone());
-            async move {
-                if call > 1 {
-                    return Ok(fresh("anew"));
-                }
-                aboard.reach(WAITERS + 1).await;
-                let (feed, answer) = fed();
-                feeds.send(feed)?;
-                Ok(answer)
-            }
-        }
-    });
+    let (aboard, (feeds, mut fed_bodies)) = (Count::new(), feeds());
+    let origin = Origin::held_if(
+        |call, _| call == 1,
+        &aboard,
+        WAITERS + 1,
+        move |call, _| match call {
+            1 => feeds.answer(),
+            _ => Ok(fresh("anew")),
+        },
+    );
     let cache = origin.cached();
-    let requests: Vec<_> = (0..=WAITERS)
-        .map(|_| board(&cache, get("/"), &aboard))
-        .collect();
+    let requests = crowd(&cache, WAITERS + 1, &aboard);
     let feed = soon(fed_bodies.recv()).await.unwrap();
     feed.data("half").await;
     feed.fail().await;
     for request in requests {
-        let mut body = soon(request).await.unwrap().unwrap().into_body();
+        let mut body = answered(request).await.into_body();
         assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "half");
         assert!(soon(body.frame()).await.unwrap().is_err());
     }

@@ -20,15 +20,9 @@ use crate::support::{
 
 /// An origin whose answers under `/slow` come when the gate opens.
 fn slow_origin(gate: &Count) -> Origin {
-    let gate = gate.clone();
-    Origin::new(move |_, request: Asked| {
-        let gate = gate.clone();
-        async move {
-            if request.uri().path().starts_with("/slow") {
-                gate.reach(1).await;
-            }
-            Ok(fresh(request.uri().path().to_owned()))
-        }
+    let is_slow = |_, request: &Asked| request.uri().path().starts_with("/slow");
+    Origin::held_if(is_slow, gate, 1, |_, request| {
+        Ok(fresh(request.uri().path().to_owned()))
     })
 }
 

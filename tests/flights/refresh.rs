@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use cachewarp::{CacheBuilder, CacheLayer, CacheOutcome, Memory, OnAbandoned, clock::ManualClock};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tower::Layer;
 
 use crate::support::{
-    Asked, Cached, Count, Origin, fed, fetch, get, get_with, is_hit, outcome, settle, soon, status,
-    text, with_directives,
+    Cache, Cached, Count, Origin, feeds, fetch, get, get_with, is_hit, outcome, settle, soon,
+    status, text, with_directives,
 };
 
 const WINDOW: &str = "max-age=1, stale-while-revalidate=600";
@@ -21,6 +21,14 @@ fn layer(change: impl FnOnce(CacheBuilder) -> CacheBuilder) -> (CacheLayer, Manu
     (change(builder).build().unwrap(), clock)
 }
 
+/// A cache that holds the origin's first answer, which is stale by now.
+async fn with_stale(layer: &CacheLayer, clock: &ManualClock, origin: &Origin) -> Cache {
+    let cache = layer.layer(origin.clone());
+    text(fetch(&cache, get("/")).await).await;
+    clock.advance(Duration::from_secs(5));
+    cache
+}
+
 fn is_stale(answer: &Cached) -> bool {
     matches!(outcome(answer), CacheOutcome::Stale { .. })
 }
@@ -28,22 +36,14 @@ fn is_stale(answer: &Cached) -> bool {
 #[tokio::test]
 async fn many_stale_answers_cause_one_refresh_which_drain_waits_for() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |call, _| {
-            let gate = gate.clone();
-            async move {
-                if call > 1 {
-                    gate.reach(1).await;
-                }
-                Ok(with_directives(WINDOW, call.to_string()))
-            }
-        }
-    });
+    let origin = Origin::held_if(
+        |call, _| call > 1,
+        &gate,
+        1,
+        |call, _| Ok(with_directives(WINDOW, call.to_string())),
+    );
     let (layer, clock) = layer(|builder| builder);
-    let cache = layer.layer(origin.clone());
-    text(fetch(&cache, get("/")).await).await;
-    clock.advance(Duration::from_secs(5));
+    let cache = with_stale(&layer, &clock, &origin).await;
     for _ in 0..100 {
         let answer = fetch(&cache, get("/")).await;
         assert!(is_stale(&answer));
@@ -92,16 +92,12 @@ async fn after_a_failed_refresh_there_is_a_pause() {
 
 #[tokio::test]
 async fn a_request_with_credentials_causes_no_refresh() {
-    let origin = Origin::new(|call, _: Asked| async move {
-        let mut answer = with_directives(WINDOW, call.to_string());
-        let cacheable = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=600");
-        answer.headers_mut().insert("cache-control", cacheable);
-        Ok(answer)
+    let origin = Origin::answering(|call, _| {
+        let directives = format!("public, {WINDOW}");
+        Ok(with_directives(&directives, call.to_string()))
     });
     let (layer, clock) = layer(|builder| builder);
-    let cache = layer.layer(origin.clone());
-    text(fetch(&cache, get("/")).await).await;
-    clock.advance(Duration::from_secs(5));
+    let cache = with_stale(&layer, &clock, &origin).await;
     let answer = fetch(&cache, get_with("/", "authorization", "Basic YTpi")).await;
     assert!(is_stale(&answer));
     settle().await;
@@ -114,22 +110,13 @@ async fn a_request_with_credentials_causes_no_refresh() {
 #[tokio::test]
 async fn a_refresh_is_stored_although_no_client_reads_it() {
     for policy in [OnAbandoned::Continue, OnAbandoned::Discard] {
-        let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel();
-        let origin = Origin::new(move |call, _| {
-            let feeds = feeds.clone();
-            async move {
-                if call == 1 {
-                    return Ok(with_directives(WINDOW, "old"));
-                }
-                let (feed, answer) = fed();
-                feeds.send(feed)?;
-                Ok(answer)
-            }
+        let (feeds, mut fed_bodies) = feeds();
+        let origin = Origin::answering(move |call, _| match call {
+            1 => Ok(with_directives(WINDOW, "old")),
+            _ => feeds.answer(),
         });
         let (layer, clock) = layer(|builder| builder.on_abandoned(policy));
-        let cache = layer.layer(origin.clone());
-        text(fetch(&cache, get("/")).await).await;
-        clock.advance(Duration::from_secs(5));
+        let cache = with_stale(&layer, &clock, &origin).await;
         assert!(is_stale(&fetch(&cache, get("/")).await));
         let feed = soon(fed_bodies.recv()).await.unwrap();
         settle().await;
@@ -147,24 +134,15 @@ async fn a_refresh_is_stored_although_no_client_reads_it() {
 /// Nobody reads it, so its time is bounded, and the refresh after it can begin.
 #[tokio::test(start_paused = true)]
 async fn a_refresh_whose_body_never_ends_is_given_up() {
-    let (feeds, mut fed_bodies) = tokio::sync::mpsc::unbounded_channel();
-    let origin = Origin::new(move |call, _| {
-        let feeds = feeds.clone();
-        async move {
-            if call != 2 {
-                return Ok(with_directives(WINDOW, call.to_string()));
-            }
-            let (feed, answer) = fed();
-            feeds.send(feed)?;
-            Ok(answer)
-        }
+    let (feeds, mut fed_bodies) = feeds();
+    let origin = Origin::answering(move |call, _| match call {
+        2 => feeds.answer(),
+        _ => Ok(with_directives(WINDOW, call.to_string())),
     });
     let (layer, clock) = layer(|builder| builder.fill_timeout(Duration::from_secs(60)));
-    let cache = layer.layer(origin.clone());
-    text(fetch(&cache, get("/")).await).await;
-    clock.advance(Duration::from_secs(5));
+    let cache = with_stale(&layer, &clock, &origin).await;
     assert!(is_stale(&fetch(&cache, get("/")).await));
-    let feed: crate::support::Feed = soon(fed_bodies.recv()).await.unwrap();
+    let feed = soon(fed_bodies.recv()).await.unwrap();
     feed.dropped().await;
     assert_eq!(layer.handle().drain(Duration::from_secs(1)).await, 0);
     assert!(is_stale(&fetch(&cache, get("/")).await));

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{CacheBody, CacheLayer, CacheOutcome, CacheService};
+use cachewarp::{CacheBody, CacheBuilder, CacheLayer, CacheOutcome, CacheService, Memory};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::CACHE_CONTROL};
 use http_body::{Body, Frame};
@@ -27,6 +27,8 @@ pub(crate) type Asked = Request<Empty<Bytes>>;
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Broken>>;
 pub(crate) type Cached = Response<CacheBody<UnsyncBoxBody<Bytes, Broken>>>;
 pub(crate) type Cache = CacheService<Origin>;
+/// A request under way.
+pub(crate) type Sent = JoinHandle<Result<Cached, BoxError>>;
 
 /// How a body of the origin fails.
 #[derive(Debug)]
@@ -71,17 +73,13 @@ pub(crate) fn get_with(path: &str, name: &'static str, value: &str) -> Asked {
 }
 
 /// Sends a request in a task of its own.
-pub(crate) fn send(cache: &Cache, request: Asked) -> JoinHandle<Result<Cached, BoxError>> {
+pub(crate) fn send(cache: &Cache, request: Asked) -> Sent {
     tokio::spawn(cache.clone().oneshot(request))
 }
 
 /// Sends a request in a task of its own, which counts itself in `aboard` once it has been polled:
 /// by then it leads, waits, or is on its own way.
-pub(crate) fn board(
-    cache: &Cache,
-    request: Asked,
-    aboard: &Count,
-) -> JoinHandle<Result<Cached, BoxError>> {
+pub(crate) fn board(cache: &Cache, request: Asked, aboard: &Count) -> Sent {
     let (cache, aboard) = (cache.clone(), aboard.clone());
     tokio::spawn(async move {
         let mut answer = pin!(cache.oneshot(request));
@@ -92,6 +90,23 @@ pub(crate) fn board(
             Poll::Pending => answer.await,
         }
     })
+}
+
+/// So many requests for `/`, each sent by [`board`]; the first is the one that leads.
+pub(crate) fn crowd(cache: &Cache, size: usize, aboard: &Count) -> Vec<Sent> {
+    (0..size).map(|_| board(cache, get("/"), aboard)).collect()
+}
+
+/// The answer to a request that was sent.
+pub(crate) async fn answered(request: Sent) -> Cached {
+    soon(request).await.unwrap().unwrap()
+}
+
+/// Expects this body in every answer.
+pub(crate) async fn all_get(requests: impl IntoIterator<Item = Sent>, body: &str) {
+    for request in requests {
+        assert_eq!(text(answered(request).await).await, body);
+    }
 }
 
 pub(crate) async fn fetch(cache: &Cache, request: Asked) -> Cached {
@@ -175,6 +190,44 @@ impl Origin {
         }
     }
 
+    /// Answers at once.
+    pub(crate) fn answering<F>(answer: F) -> Self
+    where
+        F: Fn(usize, Asked) -> Result<Answer, BoxError> + Send + Sync + 'static,
+    {
+        Self::held_if(|_, _| false, &Count::new(), 0, answer)
+    }
+
+    /// Answers once `count` has come to `until`.
+    pub(crate) fn held<F>(count: &Count, until: usize, answer: F) -> Self
+    where
+        F: Fn(usize, Asked) -> Result<Answer, BoxError> + Send + Sync + 'static,
+    {
+        Self::held_if(|_, _| true, count, until, answer)
+    }
+
+    /// Answers the calls that are `held` once `count` has come to `until`, and others at once.
+    pub(crate) fn held_if<F>(
+        held: fn(usize, &Asked) -> bool,
+        count: &Count,
+        until: usize,
+        answer: F,
+    ) -> Self
+    where
+        F: Fn(usize, Asked) -> Result<Answer, BoxError> + Send + Sync + 'static,
+    {
+        let (count, answer) = (count.clone(), Arc::new(answer));
+        Self::new(move |call, request| {
+            let (count, answer) = (count.clone(), Arc::clone(&answer));
+            async move {
+                if held(call, &request) {
+                    count.reach(until).await;
+                }
+                answer(call, request)
+            }
+        })
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
@@ -182,6 +235,14 @@ impl Origin {
     /// This origin behind a cache with default settings.
     pub(crate) fn cached(&self) -> Cache {
         layer().layer(self.clone())
+    }
+
+    /// This origin behind a cache of 1 MiB with settings of its own.
+    pub(crate) fn cached_with(&self, change: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Cache {
+        change(CacheLayer::builder().memory(Memory::with_capacity(1 << 20)))
+            .build()
+            .unwrap()
+            .layer(self.clone())
     }
 }
 
@@ -201,7 +262,7 @@ impl Service<Asked> for Origin {
 }
 
 pub(crate) fn layer() -> CacheLayer {
-    CacheLayer::new(cachewarp::Memory::with_capacity(64 << 20))
+    CacheLayer::new(Memory::with_capacity(64 << 20))
 }
 
 /// 200, fresh for ten minutes.
@@ -239,6 +300,24 @@ pub(crate) fn fed() -> (Feed, Answer) {
 pub(crate) fn feed() -> (Feed, UnsyncBoxBody<Bytes, Broken>) {
     let (frames, fed) = mpsc::channel(1);
     (Feed(frames), Fed(fed).boxed_unsync())
+}
+
+/// Where the hands go that feed the bodies of an origin.
+pub(crate) struct Feeds(mpsc::UnboundedSender<Feed>);
+
+/// Makes answers whose bodies are fed by the hands that are received, in their order.
+pub(crate) fn feeds() -> (Feeds, mpsc::UnboundedReceiver<Feed>) {
+    let (feeds, hands) = mpsc::unbounded_channel();
+    (Feeds(feeds), hands)
+}
+
+impl Feeds {
+    /// 200, fresh, with a body that the test feeds.
+    pub(crate) fn answer(&self) -> Result<Answer, BoxError> {
+        let (feed, answer) = fed();
+        self.0.send(feed)?;
+        Ok(answer)
+    }
 }
 
 /// Feeds a body. Dropping it ends the body cleanly.

@@ -2,36 +2,27 @@
 
 use std::time::Duration;
 
-use cachewarp::{CacheLayer, CacheOutcome, Generated, Memory};
+use cachewarp::{CacheOutcome, Generated};
 use http::StatusCode;
-use tokio::time::{Instant, advance, sleep};
-use tower::Layer;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, advance, sleep},
+};
 
 use crate::support::{
-    Asked, Cache, Count, Feed, Origin, board, chunk, fed, fetch, fresh, full, get, get_with,
-    outcome, send, settle, soon, status, text, with_directives,
+    Asked, Cache, Count, Feed, Origin, all_get, answered, board, chunk, crowd, feeds, fetch, fresh,
+    full, get, get_with, outcome, send, settle, soon, status, text,
 };
 
 const WAITERS: usize = 20;
 
 /// A cache whose requests wait for 5 seconds, and for 30 at the most.
 fn patient(origin: &Origin) -> Cache {
-    CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .wait_timeout(Duration::from_secs(5))
-        .origin_timeout(Duration::from_secs(30))
-        .build()
-        .unwrap()
-        .layer(origin.clone())
-}
-
-fn crowd(
-    cache: &Cache,
-    aboard: &Count,
-) -> Vec<tokio::task::JoinHandle<Result<crate::support::Cached, crate::support::BoxError>>> {
-    (0..=WAITERS)
-        .map(|_| board(cache, get("/"), aboard))
-        .collect()
+    origin.cached_with(|builder| {
+        builder
+            .wait_timeout(Duration::from_secs(5))
+            .origin_timeout(Duration::from_secs(30))
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,16 +36,16 @@ async fn a_wait_that_takes_too_long_elects_one_more_leader_for_all() {
     let cache = patient(&origin);
     let aboard = Count::new();
     let began = Instant::now();
-    let mut requests = crowd(&cache, &aboard).into_iter();
+    let mut requests = crowd(&cache, WAITERS + 1, &aboard).into_iter();
     aboard.reach(WAITERS + 1).await;
     let leader = requests.next().unwrap();
     sleep(Duration::from_millis(4_900)).await;
     assert_eq!(origin.calls(), 1);
     for waiter in requests {
-        assert_eq!(text(soon(waiter).await.unwrap().unwrap()).await, "2");
+        assert_eq!(text(answered(waiter).await).await, "2");
     }
     assert_eq!(began.elapsed().as_secs(), 5);
-    assert_eq!(text(soon(leader).await.unwrap().unwrap()).await, "1");
+    assert_eq!(text(answered(leader).await).await, "1");
     assert_eq!(origin.calls(), 2);
 }
 
@@ -67,10 +58,10 @@ async fn the_first_leader_may_still_be_the_one_that_answers() {
     });
     let cache = patient(&origin);
     let began = Instant::now();
-    let requests = crowd(&cache, &Count::new());
+    let requests = crowd(&cache, WAITERS + 1, &Count::new());
     let mut answers = Vec::new();
     for request in requests {
-        let body = text(soon(request).await.unwrap().unwrap()).await;
+        let body = text(answered(request).await).await;
         answers.push((body, began.elapsed().as_secs()));
     }
     let first = answers.iter().filter(|it| it.0 == "1").count();
@@ -89,8 +80,8 @@ async fn a_second_leader_that_fails_leaves_the_hope_in_the_first() {
     });
     let cache = patient(&origin);
     let mut good = 0;
-    for request in crowd(&cache, &Count::new()) {
-        let answer = soon(request).await.unwrap().unwrap();
+    for request in crowd(&cache, WAITERS + 1, &Count::new()) {
+        let answer = answered(request).await;
         good += usize::from(answer.status() == 200);
     }
     assert_eq!(good, WAITERS, "all but the second leader");
@@ -103,8 +94,8 @@ async fn a_hard_timeout_ends_every_wait() {
     let cache = patient(&origin);
     let began = Instant::now();
     let mut statuses = Vec::new();
-    for request in crowd(&cache, &Count::new()) {
-        let answer = soon(request).await.unwrap().unwrap();
+    for request in crowd(&cache, WAITERS + 1, &Count::new()) {
+        let answer = answered(request).await;
         statuses.push(answer.status().as_u16());
     }
     assert_eq!(statuses, [504; WAITERS + 1]);
@@ -115,56 +106,25 @@ async fn a_hard_timeout_ends_every_wait() {
 #[tokio::test]
 async fn one_waiter_too_many_is_answered_at_once() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                Ok(fresh("for three"))
-            }
-        }
-    });
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .max_waiters(2)
-        .build()
-        .unwrap()
-        .layer(origin.clone());
+    let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("for three")));
+    let cache = origin.cached_with(|builder| builder.max_waiters(2));
     let aboard = Count::new();
-    let requests: Vec<_> = (0..3).map(|_| board(&cache, get("/"), &aboard)).collect();
+    let requests = crowd(&cache, 3, &aboard);
     aboard.reach(3).await;
     let crowded = fetch(&cache, get("/")).await;
     assert_eq!(crowded.status(), StatusCode::SERVICE_UNAVAILABLE);
     let reason = CacheOutcome::Generated(Generated::Crowded);
     assert_eq!(outcome(&crowded), reason);
     gate.add();
-    for request in requests {
-        let answer = soon(request).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "for three");
-    }
+    all_get(requests, "for three").await;
     assert_eq!(origin.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_leaves_makes_room_for_another() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                Ok(fresh("for two"))
-            }
-        }
-    });
-    let cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(1 << 20))
-        .max_waiters(1)
-        .build()
-        .unwrap()
-        .layer(origin.clone());
+    let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("for two")));
+    let cache = origin.cached_with(|builder| builder.max_waiters(1));
     let leader = send(&cache, get("/"));
     settle().await;
     let leaving = send(&cache, get("/"));
@@ -175,27 +135,24 @@ async fn a_waiter_that_leaves_makes_room_for_another() {
     settle().await;
     gate.add();
     for request in [leader, staying] {
-        let answer = soon(request).await.unwrap().unwrap();
+        let answer = answered(request).await;
         assert_eq!(text(answer).await, "for two");
     }
     assert_eq!(origin.calls(), 1);
 }
 
-/// An origin whose answer to `first` is fed by hand, and which answers the rest at once.
-fn fed_first() -> (Origin, tokio::sync::mpsc::UnboundedReceiver<Feed>) {
-    let (feeds, fed_bodies) = tokio::sync::mpsc::unbounded_channel();
-    let origin = Origin::new(move |call, request: Asked| {
-        let feeds = feeds.clone();
-        async move {
-            if call > 1 {
-                let who = request.headers().get("authorization");
-                let who = who.map_or("anonymous", |it| it.to_str().unwrap());
-                return Ok(with_directives("max-age=600", format!("for {who}")));
-            }
-            let (feed, answer) = fed();
-            feeds.send(feed)?;
-            Ok(answer)
-        }
+/// Who asked, if the request says it.
+fn for_whom(request: &Asked) -> String {
+    let who = request.headers().get("authorization");
+    format!("for {}", who.map_or("anonymous", |it| it.to_str().unwrap()))
+}
+
+/// An origin whose first answer is fed by hand, and which answers the rest at once.
+fn fed_first() -> (Origin, UnboundedReceiver<Feed>) {
+    let (feeds, fed_bodies) = feeds();
+    let origin = Origin::answering(move |call, request| match call {
+        1 => feeds.answer(),
+        _ => Ok(fresh(for_whom(&request))),
     });
     (origin, fed_bodies)
 }
@@ -207,21 +164,17 @@ async fn requests_with_credentials_or_no_store_never_wait() {
         ("cache-control", "no-store", "anonymous"),
     ] {
         let gate = Count::new();
-        let origin = Origin::new({
-            let gate = gate.clone();
-            move |call, request: Asked| {
-                let gate = gate.clone();
-                async move {
-                    if call == 1 {
-                        gate.reach(1).await;
-                        return Ok(fresh("for all"));
-                    }
-                    let who = request.headers().get("authorization");
-                    let who = who.map_or("anonymous", |it| it.to_str().unwrap());
-                    Ok(fresh(format!("for {who}")))
-                }
-            }
-        });
+        let origin = Origin::held_if(
+            |call, _| call == 1,
+            &gate,
+            1,
+            |call, request| {
+                Ok(match call {
+                    1 => fresh("for all"),
+                    _ => fresh(for_whom(&request)),
+                })
+            },
+        );
         let cache = origin.cached();
         let leader = send(&cache, get("/"));
         settle().await;
@@ -230,7 +183,7 @@ async fn requests_with_credentials_or_no_store_never_wait() {
         assert_eq!(text(answer).await, format!("for {own}"));
         assert_eq!(began.elapsed(), Duration::ZERO);
         gate.add();
-        let answer = soon(leader).await.unwrap().unwrap();
+        let answer = answered(leader).await;
         assert_eq!(text(answer).await, "for all");
         assert_eq!(origin.calls(), 2);
     }
@@ -259,19 +212,17 @@ async fn requests_with_credentials_or_no_store_share_what_has_landed_and_may_be_
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_request_with_credentials() {
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |call, _| {
-            let gate = gate.clone();
-            async move {
-                if call == 1 {
-                    gate.reach(1).await;
-                    return Ok(with_directives("max-age=600", "for one"));
-                }
-                Ok(fresh("for all"))
-            }
-        }
-    });
+    let origin = Origin::held_if(
+        |call, _| call == 1,
+        &gate,
+        1,
+        |call, _| {
+            Ok(match call {
+                1 => fresh("for one"),
+                _ => fresh("for all"),
+            })
+        },
+    );
     let cache = origin.cached();
     let credentials = send(&cache, get_with("/", "authorization", "Basic YTpi"));
     settle().await;
@@ -279,7 +230,7 @@ async fn nobody_waits_for_a_request_with_credentials() {
     assert_eq!(text(fetch(&cache, get("/")).await).await, "for all");
     assert_eq!(began.elapsed(), Duration::ZERO);
     gate.add();
-    let answer = soon(credentials).await.unwrap().unwrap();
+    let answer = answered(credentials).await;
     assert_eq!(text(answer).await, "for one");
     assert_eq!(text(fetch(&cache, get("/")).await).await, "for all");
     assert_eq!(origin.calls(), 2);
@@ -300,17 +251,10 @@ async fn a_request_for_validation_shares_what_comes_later_and_not_what_came_befo
     assert_eq!(origin.calls(), 2);
 
     let gate = Count::new();
-    let origin = Origin::new({
-        let gate = gate.clone();
-        move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.reach(1).await;
-                let mut answer = fresh("");
-                *answer.body_mut() = full("validated");
-                Ok(answer)
-            }
-        }
+    let origin = Origin::held(&gate, 1, move |_, _| {
+        let mut answer = fresh("");
+        *answer.body_mut() = full("validated");
+        Ok(answer)
     });
     let cache = origin.cached();
     let aboard = Count::new();
@@ -322,9 +266,6 @@ async fn a_request_for_validation_shares_what_comes_later_and_not_what_came_befo
         .collect();
     aboard.reach(10).await;
     gate.add();
-    for reload in reloads {
-        let answer = soon(reload).await.unwrap().unwrap();
-        assert_eq!(text(answer).await, "validated");
-    }
+    all_get(reloads, "validated").await;
     assert_eq!(origin.calls(), 1);
 }

@@ -7,7 +7,7 @@ use crate::{
     date::http_date,
     reply::{Gate, Reply, error, ok, second, status},
     site::{Answer, Site},
-    step::at,
+    step::{Step, at},
 };
 
 const A: &str = "\"a\"";
@@ -140,6 +140,46 @@ async fn row_137_a_write_invalidates_what_it_names_of_its_own_origin() {
         post("location", "https://a.test/y").then(y(2).hit()),
     ])
     .await;
+}
+
+/// Clients send what RFC 3986 forbids and `http` takes, or encode it first.
+#[tokio::test(start_paused = true)]
+async fn a_write_invalidates_what_it_names_however_it_is_spelt() {
+    let answered = |stored: &str, target: &str, location: &str, next: fn(Step) -> Step| {
+        let stored = format!("http://a.test{stored}");
+        let write = at(1)
+            .method("POST")
+            .uri(&format!("http://a.test{target}"))
+            .reply(status(201).with("location", location))
+            .fwd();
+        case(ok().cc("max-age=60"))
+            .first(|step| step.uri(&stored))
+            .then(write)
+            .then(next(at(2).uri(&stored)))
+    };
+    let named = [
+        ("/dir/c", "/dir/a|b", "c"),
+        ("/dir/c", "/dir/a|b", "http://a.test/dir/c#a|b"),
+        ("/c", "/dir/a|b", "../c"),
+        ("/dir/a|b?q", "/dir/a|b", "?q"),
+        ("/dir/a|c", "/dir/x", "a|c"),
+        ("/dir/a%7Cc", "/dir/x", "a|c"),
+        ("/dir/a%7Cc", "/dir/x", "a%7Cc"),
+        ("/{id}/c?a=[1]", "/{id}/x", "c?a=[1]"),
+        ("/%7Bid%7D/c?a=%5B1%5D", "/x", "http://a.test/{id}/c?a=[1]"),
+        ("/100%/c", "/100%/x", "c"),
+        ("/a%20b", "/x", "/a b"),
+    ];
+    play(named.map(|(stored, target, location)| answered(stored, target, location, Step::fwd)))
+        .await;
+    let others = [
+        ("/dir/a|c", "/dir/x", "a%7Cc"),
+        ("/dir/c", "/dir/a|b", "//b.test/dir/c"),
+        ("/c", "/x", "//a.test|b/c"),
+        ("/dir/c", "/dir/a|b", "/c"),
+    ];
+    play(others.map(|(stored, target, location)| answered(stored, target, location, Step::hit)))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

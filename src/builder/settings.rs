@@ -1,0 +1,124 @@
+//! What a builder collects, and what it starts from.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::HeaderName;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Bounds, ConditionalMiss, Config, RangeMiss},
+    fill::{Limits, OnAbandoned},
+    layer::Shared,
+    remote::Remote,
+    semantics::rules::Rules,
+    status::{StatusFields, XCache},
+    store::Memory,
+    tasks::TokioExecutor,
+    ttl::OriginTtl,
+};
+
+/// The memory of a layer that was given none.
+const DEFAULT_CAPACITY: u64 = 64 << 20;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Collects the settings of a [`CacheLayer`](crate::CacheLayer).
+///
+/// Setters accept anything; [`build`](Self::build) is where a setting is refused.
+#[must_use]
+pub struct CacheBuilder {
+    pub(super) base: Base,
+    pub(super) config: Config,
+    pub(super) max_entry_bytes: Option<u64>,
+    pub(super) targets: Vec<String>,
+    pub(super) key_headers: Vec<String>,
+    pub(super) credential_headers: Vec<String>,
+}
+
+/// What the settings are for: a cache yet to be made, or one that exists.
+pub(super) enum Base {
+    New {
+        bounds: Bounds,
+        clock: Arc<dyn Clock>,
+        memory: Memory,
+        remote: Option<Arc<Remote>>,
+    },
+    Existing {
+        shared: Arc<Shared>,
+        /// A setting given that only a new cache can take.
+        misplaced: Option<&'static str>,
+    },
+}
+
+impl CacheBuilder {
+    pub(crate) fn new() -> Self {
+        let status = StatusFields {
+            cache_status: Some("cachewarp".into()),
+            x_cache: XCache::On,
+        };
+        Self {
+            base: Base::New {
+                bounds: Bounds::default(),
+                clock: Arc::new(SystemClock::new()),
+                memory: Memory::with_capacity(DEFAULT_CAPACITY),
+                remote: None,
+            },
+            config: Config {
+                conditional_miss: ConditionalMiss::Forward,
+                default_authority: "localhost".into(),
+                default_scheme: "http".into(),
+                executor: Arc::new(TokioExecutor),
+                id: 0,
+                fill: Limits {
+                    max_body: 0,
+                    on_abandoned: OnAbandoned::Continue,
+                    reader_stall: Duration::from_secs(10),
+                    timeout: Duration::from_secs(60),
+                    window: 1 << 20,
+                },
+                keep_stale: DAY,
+                key: None,
+                key_headers: Vec::new(),
+                max_stale: Duration::from_secs(3600),
+                max_variants: 64,
+                namespace: "".into(),
+                origin_timeout: Duration::from_secs(60),
+                range_miss: RangeMiss::Forward,
+                refresh_pause: Duration::from_secs(5),
+                rules: Rules::default(),
+                status,
+                ttl: Arc::new(OriginTtl),
+                uncacheable_for: Duration::from_secs(10),
+                wait_timeout: Duration::from_secs(5),
+            },
+            max_entry_bytes: None,
+            targets: Vec::new(),
+            key_headers: Vec::new(),
+            credential_headers: Vec::new(),
+        }
+    }
+
+    /// Settings that start from those of an existing layer, for the same cache.
+    pub(crate) fn from_layer(shared: Arc<Shared>, config: &Config) -> Self {
+        let names = |names: &[HeaderName]| names.iter().map(ToString::to_string).collect();
+        Self {
+            max_entry_bytes: Some(config.rules.max_body),
+            targets: names(&config.rules.targets),
+            key_headers: names(&config.key_headers),
+            credential_headers: names(&config.rules.credential_headers),
+            config: config.clone(),
+            base: Base::Existing {
+                shared,
+                misplaced: None,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for CacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

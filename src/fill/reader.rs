@@ -1,0 +1,130 @@
+//! A reader of a body while it is recorded.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+
+use super::{
+    shared::Fill,
+    state::{CutOff, Keeping, Place, State},
+};
+use crate::error::FillError;
+
+impl Fill {
+    /// A reader of the bytes from `first` on, up to `end` if given; `None` if the body failed, or
+    /// once the window has moved past the first of them.
+    pub(crate) fn read(self: &Arc<Self>, first: u64, end: Option<u64>) -> Option<FillReader> {
+        let mut state = self.lock();
+        if state.beginning() > first || matches!(state.ended, Some(Err(_))) {
+            return None;
+        }
+        let slot = state.readers.insert(Place {
+            position: first,
+            end,
+            cut_off: CutOff::No,
+            waker: None,
+        });
+        drop(state);
+        Some(FillReader {
+            fill: Arc::clone(self),
+            slot,
+            end,
+        })
+    }
+}
+
+/// Reads a fill from its beginning, or a part of it.
+#[derive(Debug)]
+pub(crate) struct FillReader {
+    pub(super) fill: Arc<Fill>,
+    pub(super) slot: usize,
+    end: Option<u64>,
+}
+
+impl FillReader {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FillError>>> {
+        let mut guard = self.fill.lock();
+        let state = &mut *guard;
+        // The slot is this reader's own until it is dropped.
+        let Some(place) = state.readers.get(self.slot) else {
+            return Poll::Ready(None);
+        };
+        let position = place.position;
+        if place.cut_off == CutOff::Yes {
+            return Poll::Ready(Some(Err(FillError::TooSlow)));
+        }
+        if self.end.is_some_and(|end| position >= end) {
+            return Poll::Ready(None);
+        }
+        if let Some(mut bytes) = state.at(position) {
+            if let Some(end) = self.end {
+                let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+                bytes.truncate(left);
+            }
+            self.advance(state, position + bytes.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let ended = state.ended.clone();
+        match ended {
+            Some(Ok(Some(trailers))) if self.end.is_none() => {
+                self.end = Some(position);
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Some(Ok(_)) => Poll::Ready(None),
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                if let Some(place) = state.readers.get_mut(self.slot) {
+                    place.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn advance(&self, state: &mut State, position: u64) {
+        if let Some(place) = state.readers.get_mut(self.slot) {
+            place.position = position;
+        }
+        if state.keeping == Keeping::Window {
+            self.fill.moved.notify_one();
+        }
+    }
+
+    /// The bytes yet to come, if the head declared how many there are.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        let end = self.end.or(self.fill.declared)?;
+        let state = self.fill.lock();
+        let place = state.readers.get(self.slot)?;
+        Some(end.saturating_sub(place.position))
+    }
+}
+
+impl Drop for FillReader {
+    fn drop(&mut self) {
+        let mut state = self.fill.lock();
+        state.readers.try_remove(self.slot);
+        drop(state);
+        self.fill.moved.notify_one();
+    }
+}
+
+/// Reads as a body, for tests and for [`CacheBody`](crate::CacheBody).
+impl Body for FillReader {
+    type Data = Bytes;
+    type Error = FillError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FillError>>> {
+        Self::poll_frame(self.get_mut(), cx)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a landed flight is to one that waited for it, or comes late: judged like what is stored.
+
+use std::time::Duration;
+
+use http::Response;
+
+use crate::{
+    body::CacheBody,
+    entry::{Arrival, Entry},
+    fetch::Errand,
+    flown::{Arriving, Flown},
+    layer::Cache,
+    respond,
+    semantics::{
+        cache_control::RequestDirectives,
+        decide::{Candidate, Decision, Found, Standing, decide},
+        freshness::Freshness,
+        vary::Selecting,
+    },
+    status::CacheOutcome,
+};
+
+/// What a landed flight is to one that waited for it.
+pub(super) enum Share<B> {
+    Answer(Response<CacheBody<B>>),
+    /// It brought another variant; this is the one wanted.
+    OtherVariant(u128),
+    /// Nothing for this request.
+    Nothing,
+}
+
+impl Cache {
+    /// What a landed flight is worth to a request: the response is judged like a stored one.
+    pub(super) fn share<B>(&self, errand: &Errand, flown: Flown, began: Duration) -> Share<B> {
+        match flown {
+            Flown::Failed(_) | Flown::Private => Share::Nothing,
+            Flown::Entry(entry) => self.share_entry(errand, &entry, began),
+            Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
+        }
+    }
+
+    fn share_entry<B>(&self, errand: &Errand, entry: &Entry, began: Duration) -> Share<B> {
+        if let Some(variant) = self.other_variant(errand, entry.selecting()) {
+            return Share::OtherVariant(variant);
+        }
+        let now = self.shared.clock.monotonic();
+        let age = entry.age(now);
+        let came = Came::of(entry.arrival(), began);
+        match collapsed(errand, entry.freshness(), age, came) {
+            None => Share::Nothing,
+            Some(outcome) => Share::Answer(respond::from_entry(
+                self,
+                &errand.asked,
+                entry,
+                now,
+                outcome.into(),
+            )),
+        }
+    }
+
+    fn share_arriving<B>(&self, errand: &Errand, arriving: &Arriving, began: Duration) -> Share<B> {
+        let Arriving { head, fill } = arriving;
+        if let Some(variant) = self.other_variant(errand, &head.selecting) {
+            return Share::OtherVariant(variant);
+        }
+        let now = self.shared.clock.monotonic();
+        let came = Came::of(head.arrival, began);
+        let Some(outcome) = collapsed(errand, &head.freshness, head.age(now), came) else {
+            return Share::Nothing;
+        };
+        let asked = &errand.asked;
+        match respond::from_fill(self, asked, head, fill, now, outcome.into()) {
+            Some(answer) => Share::Answer(answer),
+            None => Share::Nothing,
+        }
+    }
+
+    /// The variant that the request wants, if the response is another.
+    fn other_variant(&self, errand: &Errand, selecting: &Selecting) -> Option<u128> {
+        let seed = self.shared.seed();
+        let order = self.config.rules.language_order;
+        let request = &errand.asked.parts.headers;
+        if selecting.matches(request, seed, order) {
+            return None;
+        }
+        let names: Vec<_> = selecting.names().cloned().collect();
+        Some(Selecting::record(&names, request, seed, order).digest())
+    }
+}
+
+/// When a response that another request fetched was there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Came {
+    /// Before this request asked.
+    Before,
+    /// While it waited.
+    Since,
+}
+
+impl Came {
+    fn of(arrival: Arrival, began: Duration) -> Self {
+        if arrival.monotonic < began {
+            Self::Before
+        } else {
+            Self::Since
+        }
+    }
+}
+
+/// How a response that another request fetched answers this one, if it does.
+///
+/// If it came while this request waited, one that asked for validation has it.
+fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
+    let asked = &errand.asked.directives;
+    let directives = match came {
+        Came::Before => *asked,
+        Came::Since => RequestDirectives {
+            max_age: asked.max_age.filter(|age| *age > 0),
+            no_cache: false,
+            ..*asked
+        },
+    };
+    let candidate = Candidate {
+        freshness,
+        age,
+        standing: Standing::Valid,
+    };
+    match decide(Found::Selected(candidate), &directives) {
+        Decision::Serve => Some(CacheOutcome::Collapsed {
+            forward: errand.forward,
+            ttl: freshness.ttl(age),
+        }),
+        Decision::Fetch(_)
+        | Decision::Refuse
+        | Decision::Revalidate(_)
+        | Decision::ServeStale(_) => None,
+    }
+}

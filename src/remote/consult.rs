@@ -1,0 +1,168 @@
+//! The second lookup: what the other nodes stored, before the origin is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    parcel::{self, Here, Shown},
+    place::Place,
+    tier::{Kept, Remote, Seen},
+    trust::{Concerns, Mark},
+};
+use crate::{
+    entry::Entry,
+    fetch::Errand,
+    layer::{Cache, Shared},
+    serve::{Next, Served, look},
+    status::Forward,
+    store::{Resource, Stamp},
+};
+
+/// What the shared tier is to a request.
+#[derive(Debug)]
+pub(crate) enum Consulted {
+    /// No use: the errand is updated with what it knows now, and goes to the origin.
+    Ask,
+    Serve(Arc<Entry>, Duration, Served),
+    /// There is none, or it did not answer.
+    Silent,
+}
+
+/// What was found there.
+enum Found {
+    Entry(Arc<Entry>),
+    /// It was invalidated.
+    Fence,
+    Nothing,
+    Silent,
+}
+
+impl Shared {
+    /// Whether this node hears of what the others change.
+    pub(crate) fn hears(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.trust.is_told())
+    }
+
+    /// Whether `entry` may be used without asking the other nodes for what they did to it.
+    pub(crate) fn trusts(&self, entry: &Entry) -> bool {
+        match &self.remote {
+            None => true,
+            Some(remote) => entry.mark().is_some_and(|mark| remote.stands(mark)),
+        }
+    }
+}
+
+impl Cache {
+    /// Looks a request up in the shared tier. What is found there is promoted to memory.
+    pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
+        let Some(remote) = &self.shared.remote else {
+            return Consulted::Silent;
+        };
+        if !remote.redis.available() {
+            return Consulted::Silent;
+        }
+        let found = self.search(remote, errand).await;
+        let entry = match found {
+            Found::Silent => return Consulted::Silent,
+            Found::Entry(entry) => entry,
+            Found::Nothing => return Consulted::Ask,
+            Found::Fence => {
+                errand.selected = None;
+                errand.forward = Forward::UriMiss;
+                return Consulted::Ask;
+            }
+        };
+        let now = self.shared.clock.monotonic();
+        let resource = Resource::One(Arc::clone(&entry));
+        match look(self, &errand.asked, Some(&resource), now) {
+            Next::Serve(_, served) => Consulted::Serve(entry, now, served),
+            Next::Refresh(_) => {
+                errand.selected = Some(entry);
+                errand.forward = Forward::Stale;
+                Consulted::Ask
+            }
+            Next::Ask { selected, forward } => {
+                errand.selected = selected.map(Arc::clone);
+                errand.forward = forward;
+                errand.stored = Some(resource);
+                Consulted::Ask
+            }
+            Next::Refuse => Consulted::Ask,
+        }
+    }
+
+    async fn search(&self, remote: &Remote, errand: &mut Errand) -> Found {
+        let place = Place::of(&errand.asked.key);
+        if remote.fences.concern(place.resource()) {
+            return Found::Fence;
+        }
+        let concerns = Concerns::of(&place);
+        let witness = remote.trust.witness(concerns);
+        if let Some(entry) = errand.selected.clone()
+            && let Some(mark) = entry.mark()
+        {
+            let seen = Seen::of(mark, witness);
+            if remote.stands(mark) {
+                errand.seen = Some(seen);
+                return Found::Entry(entry);
+            }
+            match remote.keeps(&place, mark).await {
+                Ok(true) => {
+                    mark.confirm(witness);
+                    errand.seen = Some(seen);
+                    return Found::Entry(entry);
+                }
+                Ok(false) => {}
+                Err(error) => return silent(remote, &error),
+            }
+        }
+        let order = self.config.rules.language_order;
+        let request = errand.asked.parts.headers.clone();
+        let mut shown = Shown::new(&request, order);
+        let sight = match remote.find(&place, &mut shown).await {
+            Ok(sight) => sight,
+            Err(error) => return silent(remote, &error),
+        };
+        errand.seen = Some(Seen {
+            witness,
+            ..sight.seen
+        });
+        let (parcel, version) = match sight.kept {
+            Kept::Entry { parcel, version } => (parcel, version),
+            Kept::Fence => return Found::Fence,
+            Kept::Nothing => {
+                remote.metrics().misses.increment(1);
+                return Found::Nothing;
+            }
+        };
+        let here = Here {
+            clock: &*self.shared.clock,
+            generation: errand.generation,
+            order,
+            request: &request,
+            seed: self.shared.seed(),
+        };
+        let Some((head, body)) = parcel::unpack(&parcel, &here) else {
+            remote.metrics().misses.increment(1);
+            return Found::Nothing;
+        };
+        remote.metrics().hits.increment(1);
+        let stamp = Stamp {
+            epoch: sight.seen.epoch,
+            version,
+        };
+        let variant = parcel::variant_of(&parcel.selecting);
+        let mark = Mark::new(concerns, stamp, variant, witness);
+        let entry = Entry::new(&head, &body, &self.shared.shapes).marked(Some(mark));
+        let entry = Arc::new(entry);
+        self.replace_selected(errand, Some(Arc::clone(&entry)))
+            .await;
+        Found::Entry(entry)
+    }
+}
+
+fn silent(remote: &Remote, error: &crate::error::StoreError) -> Found {
+    remote.metrics().errors.increment(1);
+    tracing::debug!(%error, "the shared tier did not answer");
+    Found::Silent
+}

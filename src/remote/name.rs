@@ -1,0 +1,88 @@
+//! What things are called in the shared tier.
+//!
+//! A key becomes 128 bits of hash, in hexadecimal: Redis sees neither paths nor queries, and names
+//! are short. Two keys with one name are told apart by the whole key, which every value carries.
+//! The braces keep all that belongs to one resource on one node of a Cluster.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The name of one key: its hash.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Name(u128);
+
+impl Name {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(xxh3_128(key))
+    }
+
+    pub(crate) fn hash(self) -> u128 {
+        self.0
+    }
+
+    /// Where the response is kept, or the record of its variants.
+    pub(crate) fn main(self, namespace: &str) -> String {
+        format!("{namespace}:v1:{{{:032x}}}", self.0)
+    }
+
+    /// Where one variant is kept.
+    pub(crate) fn variant(self, namespace: &str, id: u64) -> String {
+        format!("{namespace}:v1:{{{:032x}}}:{id:016x}", self.0)
+    }
+
+    /// Where the invalidations of a resource are told to those who keep partitions of it.
+    pub(crate) fn fence(self, namespace: &str) -> String {
+        format!("{namespace}:v1:{{{:032x}}}:fence", self.0)
+    }
+
+    /// Where a node says that it is fetching.
+    pub(crate) fn lease(self, namespace: &str) -> String {
+        format!("{namespace}:v1:{{{:032x}}}:lease", self.0)
+    }
+
+    /// The name that something in the shared tier belongs to.
+    pub(crate) fn parse(kept: &[u8]) -> Option<Self> {
+        let open = kept.iter().position(|byte| *byte == b'{')?;
+        let hex = kept.get(open + 1..open + 33)?;
+        let hex = std::str::from_utf8(hex).ok()?;
+        u128::from_str_radix(hex, 16).ok().map(Self)
+    }
+}
+
+/// What every name begins with.
+pub(crate) fn prefix(namespace: &str) -> String {
+    format!("{namespace}:v1:")
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_belongs_to_a_key_leads_back_to_its_name() {
+        let name = Name::of(b"some key");
+        for kept in [
+            name.main("ns"),
+            name.variant("ns", 7),
+            name.lease("ns"),
+            name.fence("ns"),
+        ] {
+            assert!(kept.starts_with(&prefix("ns")), "{kept}");
+            assert_eq!(Name::parse(kept.as_bytes()), Some(name), "{kept}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        for kept in ["", "ns:v1:", "ns:v1:{12}", "ns:v1:{zz", "{é}"] {
+            assert_eq!(Name::parse(kept.as_bytes()), None, "{kept}");
+        }
+    }
+}

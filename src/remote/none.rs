@@ -1,0 +1,99 @@
+//! No tier that nodes share: what the rest of the crate sees when it was built without a client for
+//! one.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    entry::Entry,
+    fetch::Errand,
+    key::RequestKey,
+    layer::{Cache, Shared},
+    semantics::vary::Selecting,
+    serve::Served,
+};
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum Remote {}
+
+/// Nothing is ever marked.
+#[derive(Debug)]
+pub(crate) enum Mark {}
+
+/// Nothing is ever seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen {}
+
+/// There is nobody to keep from fetching.
+#[derive(Debug)]
+pub(crate) enum Lease {}
+
+impl Lease {
+    pub(crate) fn uncacheable(&self) {
+        match *self {}
+    }
+}
+
+/// What the tier is to a request.
+#[derive(Debug)]
+#[expect(dead_code, reason = "only a tier does more than stay silent")]
+pub(crate) enum Consulted {
+    Ask,
+    Serve(Arc<Entry>, Duration, Served),
+    Silent,
+}
+
+/// What a node that wants to fetch does next.
+#[derive(Debug)]
+#[expect(dead_code, reason = "only with others is there anything to wait for")]
+pub(crate) enum Turn {
+    Fetch,
+    Serve(Arc<Entry>, Duration),
+    Wait,
+}
+
+impl Shared {
+    #[expect(clippy::unused_self, reason = "with a tier it matters")]
+    pub(crate) fn hears(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn trusts(&self, entry: &Entry) -> bool {
+        match (&self.remote, entry.mark()) {
+            (Some(remote), _) => match **remote {},
+            (None, Some(mark)) => match *mark {},
+            (None, None) => true,
+        }
+    }
+}
+
+#[expect(
+    clippy::unused_async,
+    clippy::unused_self,
+    reason = "with a tier it matters"
+)]
+impl Cache {
+    pub(crate) async fn consult(&self, _: &mut Errand) -> Consulted {
+        Consulted::Silent
+    }
+
+    pub(crate) async fn turn(&self, _: &mut Errand) -> Turn {
+        Turn::Fetch
+    }
+
+    pub(crate) async fn turn_now(&self, _: &mut Errand) -> Turn {
+        Turn::Fetch
+    }
+
+    pub(crate) fn mark(&self, _: &Errand, _: &Selecting) -> Option<Mark> {
+        None
+    }
+
+    pub(crate) fn publish(&self, errand: &Errand, _: &Arc<Entry>) {
+        if let Some(seen) = errand.seen {
+            match seen {}
+        }
+    }
+
+    pub(crate) fn invalidate_remote(&self, _: &RequestKey) {}
+}

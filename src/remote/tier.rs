@@ -1,0 +1,327 @@
+//! The tier that nodes share, as one cache sees it: what is in it for a request.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join;
+use moka::sync::Cache as Records;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    fences::Fences,
+    name::{Name, prefix},
+    parcel::Shown,
+    place::Place,
+    trust::{Mark, Trust, Witness},
+    waiting::Waiting,
+};
+use crate::{
+    error::StoreError,
+    metrics::RemoteMetrics,
+    store::{Listed, Notice, Parcel, Record, Redis, Stamp, Tracking, Value, decode, stamp},
+};
+
+/// Bytes of records that are remembered, so that a variant is asked for along with its record.
+const REMEMBERED: u64 = 4 << 20;
+
+/// What responses on their way to the tier may hold together, in KiB: 64 MiB.
+const WRITING: usize = 64 << 10;
+
+/// What a response on its way holds beside its body, in KiB.
+const BESIDE: usize = 4;
+
+/// How long a node may fetch before the others stop waiting for it, unless it says that it still
+/// does.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// A Redis, and what one cache knows of it.
+pub(crate) struct Remote {
+    pub(super) redis: Redis,
+    pub(super) trust: Arc<Trust>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) fences: Fences,
+    pub(super) lease: Duration,
+    metrics: OnceLock<RemoteMetrics>,
+    records: Records<Name, Arc<Record>>,
+    versions: AtomicU64,
+    writing: Arc<Semaphore>,
+    _tracking: Tracking,
+}
+
+/// What was seen of a place when it was looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Seen {
+    /// Of what is kept there.
+    pub(super) main: Stamp,
+    /// Of the resource: every invalidation begins another.
+    pub(super) epoch: u64,
+    /// Taken before the look.
+    pub(super) witness: Witness,
+}
+
+impl Seen {
+    /// What was seen of the place that `mark` marks, which still has the response.
+    pub(super) fn of(mark: &Mark, witness: Witness) -> Self {
+        Self {
+            main: mark.stamp(),
+            epoch: mark.stamp().epoch,
+            witness,
+        }
+    }
+}
+
+/// What is kept for a request.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Entry {
+        parcel: Parcel,
+        version: u64,
+    },
+    /// Nothing any more: it was invalidated.
+    Fence,
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) kept: Kept,
+    pub(super) seen: Seen,
+}
+
+impl Remote {
+    pub(crate) fn new(redis: Redis) -> Self {
+        let trust = Arc::new(Trust::new());
+        let waiting = Arc::new(Waiting::default());
+        let (told, wakes) = (Arc::clone(&trust), Arc::clone(&waiting));
+        let tracking = redis.track(prefix(redis.namespace()), move |notice| match notice {
+            Notice::Changed(kept) => {
+                if let Some(name) = Name::parse(&kept) {
+                    told.changed(name);
+                    wakes.wake(name);
+                }
+            }
+            Notice::Lost => told.lost(),
+            Notice::Armed => told.regained(),
+        });
+        Self {
+            fences: Fences::default(),
+            lease: LEASE,
+            metrics: OnceLock::new(),
+            records: Records::builder()
+                .max_capacity(REMEMBERED)
+                .weigher(|_, record: &Arc<Record>| weight(record))
+                .build(),
+            redis,
+            trust,
+            versions: AtomicU64::new(RandomState::new().hash_one("versions")),
+            waiting,
+            writing: Arc::new(Semaphore::new(WRITING)),
+            _tracking: tracking,
+        }
+    }
+
+    /// Made with the first question, like all handles.
+    pub(super) fn metrics(&self) -> &RemoteMetrics {
+        self.metrics.get_or_init(RemoteMetrics::register)
+    }
+
+    /// A number that no other response, invalidation or lease has, on any node.
+    pub(super) fn nonce(&self) -> u64 {
+        // Never zero, which stands for nothing.
+        self.versions.fetch_add(1, Ordering::Relaxed).max(1)
+    }
+
+    /// Room for a response on its way, unless as many are as may be.
+    pub(super) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(BESIDE + bytes / 1024).ok()?;
+        Arc::clone(&self.writing).try_acquire_many_owned(units).ok()
+    }
+
+    /// A number from 0 to 1 that other nodes are unlikely to have.
+    pub(super) fn jitter(&self) -> f64 {
+        (self.nonce().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64
+    }
+
+    /// Whether what `mark` marks may be used without asking.
+    pub(crate) fn stands(&self, mark: &Mark) -> bool {
+        mark.stands(&self.trust)
+    }
+
+    /// What is kept for a request with these selecting fields.
+    pub(super) async fn find(
+        &self,
+        place: &Place,
+        shown: &mut Shown<'_>,
+    ) -> Result<Sight, StoreError> {
+        let space = self.redis.namespace();
+        let main = place.name.main(space);
+        let (first, epoch, ahead) = match place.partition_of {
+            Some(resource) => {
+                let fence = resource.fence(space);
+                let (first, fence) = self.redis.get_two(&main, &fence).await?;
+                let epoch = fence.and_then(|fence| stamp(&fence));
+                (first, Some(epoch.unwrap_or_default().epoch), None)
+            }
+            None => match self.remembered(place, shown) {
+                Some(id) => {
+                    let variant = place.name.variant(space, id);
+                    let (first, second) = self.redis.get_two(&main, &variant).await?;
+                    (first, None, second.map(|bytes| (id, bytes)))
+                }
+                None => (self.redis.get(&main).await?, None, None),
+            },
+        };
+        let (value, at) = match first {
+            None => (None, Stamp::default()),
+            Some(bytes) => match self.open(&main, &bytes).await {
+                Some((value, at)) => (Some(value), at),
+                None => (None, Stamp::default()),
+            },
+        };
+        let seen = Seen {
+            main: at,
+            epoch: epoch.unwrap_or(at.epoch),
+            witness: Witness::default(),
+        };
+        let kept = match value {
+            Some(Value::Fence) => Kept::Fence,
+            Some(Value::Entry(parcel)) if parcel.key == place.key && at.epoch == seen.epoch => {
+                Kept::Entry {
+                    parcel,
+                    version: at.version,
+                }
+            }
+            Some(Value::Record(record)) if record.key == place.key => {
+                self.variant(place, record, ahead, seen.epoch, shown)
+                    .await?
+            }
+            Some(Value::Entry(_) | Value::Record(_)) | None => Kept::Nothing,
+        };
+        Ok(Sight { kept, seen })
+    }
+
+    /// The variant that the request selects: the most recent that matches.
+    async fn variant(
+        &self,
+        place: &Place,
+        record: Record,
+        ahead: Option<(u64, Bytes)>,
+        epoch: u64,
+        shown: &mut Shown<'_>,
+    ) -> Result<Kept, StoreError> {
+        let record = Arc::new(record);
+        self.records.insert(place.name, Arc::clone(&record));
+        let Some(id) = choose(&record, shown) else {
+            return Ok(Kept::Nothing);
+        };
+        let variant = place.name.variant(self.redis.namespace(), id);
+        let bytes = match ahead {
+            Some((asked, bytes)) if asked == id => Some(bytes),
+            _ => self.redis.get(&variant).await?,
+        };
+        let Some(bytes) = bytes else {
+            return Ok(Kept::Nothing);
+        };
+        Ok(match self.open(&variant, &bytes).await {
+            Some((Value::Entry(parcel), at))
+                if parcel.key == place.key
+                    && at.epoch == epoch
+                    && shown.matches(&parcel.selecting) =>
+            {
+                Kept::Entry {
+                    parcel,
+                    version: at.version,
+                }
+            }
+            _ => Kept::Nothing,
+        })
+    }
+
+    /// Whether the response that `mark` marks is still the one kept. Reads no body.
+    pub(super) async fn keeps(&self, place: &Place, mark: &Mark) -> Result<bool, StoreError> {
+        let space = self.redis.namespace();
+        let main = place.name.main(space);
+        let Some(id) = mark.variant() else {
+            let at = self.redis.peek(&main).await?;
+            let at = at.and_then(|bytes| stamp(&bytes));
+            return Ok(at.is_some_and(|at| at == mark.stamp()));
+        };
+        let variant = place.name.variant(space, id);
+        let (first, second) = join(self.redis.get(&main), self.redis.peek(&variant)).await;
+        let listed = match first? {
+            Some(bytes) => match decode(&bytes) {
+                Ok((Value::Record(record), _)) => record.variants.iter().any(|it| it.id == id),
+                Ok(_) | Err(_) => false,
+            },
+            None => false,
+        };
+        let at = second?.and_then(|bytes| stamp(&bytes));
+        Ok(listed && at.is_some_and(|at| at == mark.stamp()))
+    }
+
+    /// Decodes a value. One that does not decode is deleted.
+    pub(super) async fn open(&self, name: &str, bytes: &Bytes) -> Option<(Value, Stamp)> {
+        match decode(bytes) {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                self.metrics().undecodable.increment(1);
+                tracing::warn!(name, %error, "a shared value does not decode");
+                if let Err(error) = self.redis.discard(name, bytes).await {
+                    tracing::debug!(name, %error, "not deleted");
+                }
+                None
+            }
+        }
+    }
+
+    /// The variant that was the request's when its record was last seen.
+    fn remembered(&self, place: &Place, shown: &mut Shown<'_>) -> Option<u64> {
+        let record = self.records.get(&place.name)?;
+        (record.key == place.key)
+            .then(|| choose(&record, shown))
+            .flatten()
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("redis", &self.redis)
+            .field("told", &self.trust.is_told())
+            .finish_non_exhaustive()
+    }
+}
+
+fn choose(record: &Record, shown: &mut Shown<'_>) -> Option<u64> {
+    let matching = record
+        .variants
+        .iter()
+        .filter(|listed| shown.matches(&listed.selecting));
+    matching
+        .max_by_key(|listed| recency(listed))
+        .map(|it| it.id)
+}
+
+/// Orders by `Date`, then by arrival. A `Date` in the future counts as the time of arrival.
+pub(super) fn recency(listed: &Listed) -> (i64, i64) {
+    let arrived = listed.arrived_ms.div_euclid(1000);
+    (listed.date.min(arrived), listed.arrived_ms)
+}
+
+/// About what a record holds in memory.
+fn weight(record: &Record) -> u32 {
+    let bytes: usize = record
+        .variants
+        .iter()
+        .map(|listed| 96 + listed.selecting.len() * 96)
+        .sum();
+    u32::try_from(256 + record.key.len() + bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,254 @@
+//! The settings of the remote tier: what is given, what is refused, and what fred makes of it.
+
+use std::{fmt, ops::RangeInclusive, time::Duration};
+
+use fred::{
+    prelude::ReconnectPolicy,
+    types::{Builder, config::Config},
+};
+
+use super::url::{parse, shown};
+use crate::error::ConfigError;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// The longest wait for a connection, and for the commands that set one up.
+const CONNECT: Duration = Duration::from_millis(500);
+
+/// After how long without an answer a connection is given up, and how often that is looked at.
+/// Commands that take longer than the first would look like that, so it follows the timeouts.
+const UNRESPONSIVE: Duration = Duration::from_millis(300);
+const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(100);
+
+/// Between two attempts to connect, in milliseconds.
+const RECONNECT_MIN: u32 = 50;
+const RECONNECT_MAX: u32 = 500;
+
+/// The settings of a [`Redis`](crate::Redis), from [`Redis::builder`](crate::Redis::builder).
+///
+/// `connect` refuses what is not allowed; until then everything is taken as it comes.
+#[derive(Clone)]
+#[must_use]
+pub struct RedisBuilder {
+    pub(super) compression_threshold: Option<usize>,
+    pub(super) max_value_bytes: usize,
+    pub(super) namespace: String,
+    password: Option<String>,
+    pub(super) pool_size: usize,
+    pub(super) read_timeout: Duration,
+    pub(super) start: Start,
+    url: String,
+    username: Option<String>,
+    pub(super) write_timeout: Duration,
+}
+
+/// What a server that cannot be reached does to `connect`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Start {
+    Anyway,
+    Connected,
+}
+
+impl RedisBuilder {
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            compression_threshold: Some(KIB),
+            max_value_bytes: 8 * MIB,
+            namespace: "cachewarp".to_owned(),
+            password: None,
+            pool_size: 2,
+            read_timeout: Duration::from_millis(50),
+            start: Start::Anyway,
+            url,
+            username: None,
+            write_timeout: Duration::from_millis(250),
+        }
+    }
+
+    /// How many connections to hold to each server, 1 to 64. Commands are pipelined, so a few
+    /// serve any number of requests.
+    ///
+    /// Defaults to: 2.
+    pub fn pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections;
+        self
+    }
+
+    /// What the name of every key begins with, 1 to 64 visible ASCII characters without `{`, `}`,
+    /// `*`, `?`, `[`, `]`, and `\`. Caches with the same namespace share what they store.
+    ///
+    /// Defaults to: `cachewarp`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The ACL user to connect as, in place of the URL's.
+    ///
+    /// Defaults to: the URL's, or the server's default user.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The password to connect with, in place of the URL's. No log and no error repeats it.
+    ///
+    /// Defaults to: the URL's, or none.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// How long a read may take, 1 ms to 10 s. One that takes longer counts as a miss, and the
+    /// server is left alone for half a second.
+    ///
+    /// Defaults to: 50 ms.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// How long a write may take, 1 ms to 10 s. No request waits for one.
+    ///
+    /// Defaults to: 250 ms.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// The largest value to store, encoded and compressed, 1 KiB to 512 MiB. What is larger stays
+    /// in memory alone.
+    ///
+    /// Defaults to: 8 MiB.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
+        self
+    }
+
+    /// From which size on to compress a body before it is sent, or `None` for never.
+    ///
+    /// Defaults to: 1 KiB.
+    pub fn compression_threshold(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.compression_threshold = bytes.into();
+        self
+    }
+
+    /// Whether `connect` waits for a connection, and fails when there is none after three seconds.
+    /// Otherwise it returns at once; until the server can be reached, it is as if it held nothing.
+    ///
+    /// Defaults to: `false`.
+    pub fn require_at_start(mut self, require: bool) -> Self {
+        self.start = if require {
+            Start::Connected
+        } else {
+            Start::Anyway
+        };
+        self
+    }
+
+    /// Checks every setting; what comes out makes clients.
+    pub(super) fn check(&self) -> Result<Config, ConfigError> {
+        within("pool_size", &self.pool_size, &(1..=64), "1 to 64")?;
+        within(
+            "max_value_bytes",
+            &self.max_value_bytes,
+            &(KIB..=512 * MIB),
+            "1 KiB to 512 MiB",
+        )?;
+        let allowed = Shown(Duration::from_millis(1))..=Shown(Duration::from_secs(10));
+        for (setting, timeout) in [
+            ("read_timeout", self.read_timeout),
+            ("write_timeout", self.write_timeout),
+        ] {
+            within(setting, &Shown(timeout), &allowed, "1 ms to 10 s")?;
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !br"{}*?[]\".contains(&byte);
+        if self.namespace.is_empty()
+            || self.namespace.len() > 64
+            || !self.namespace.bytes().all(plain)
+        {
+            return Err(ConfigError::Malformed {
+                setting: "namespace",
+                value: self.namespace.clone(),
+            });
+        }
+        let mut config = parse(&self.url)?;
+        config.username = self.username.clone().or(config.username);
+        config.password = self.password.clone().or(config.password);
+        Ok(config)
+    }
+
+    /// Makes clients that fail fast and recover by themselves.
+    pub(super) fn clients(&self, config: Config) -> Builder {
+        let slowest = self.read_timeout.max(self.write_timeout);
+        let mut builder = Builder::from_config(config);
+        builder
+            // Without a policy, or with `fail_fast` here, a server that is not there at the start
+            // is never found later. Commands fail fast by options of their own.
+            .with_config(|config| config.fail_fast = false)
+            .set_policy(ReconnectPolicy::new_exponential(
+                0,
+                RECONNECT_MIN,
+                RECONNECT_MAX,
+                2,
+            ))
+            .with_performance_config(|config| config.default_command_timeout = slowest)
+            .with_connection_config(|config| {
+                config.connection_timeout = CONNECT;
+                config.internal_command_timeout = CONNECT;
+                config.max_command_attempts = 1;
+                config.tcp.nodelay = Some(true);
+                config.unresponsive.max_timeout =
+                    Some(UNRESPONSIVE.max(slowest + UNRESPONSIVE_LOOK));
+                config.unresponsive.interval = UNRESPONSIVE_LOOK;
+                // `max_command_buffer_len` stays unset: its count leaks in fred 10.1, until
+                // everything is refused.
+            });
+        builder
+    }
+}
+
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("compression_threshold", &self.compression_threshold)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .field("namespace", &self.namespace)
+            .field("pool_size", &self.pool_size)
+            .field("read_timeout", &self.read_timeout)
+            .field("start", &self.start)
+            .field("url", &shown(&self.url))
+            .field("write_timeout", &self.write_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn within<T: PartialOrd + ToString>(
+    setting: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange {
+        setting,
+        value: value.to_string(),
+        allowed,
+    })
+}
+
+/// A duration with a `Display`.
+#[derive(PartialEq, PartialOrd)]
+struct Shown(Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

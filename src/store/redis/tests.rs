@@ -1,0 +1,206 @@
+//! What the tests of the client share, and the topologies: Cluster and Sentinel.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    client::Redis,
+    commands::{Placed, Put},
+    settings::RedisBuilder,
+    support::{cluster::cluster, sentinels::sentinels},
+};
+
+pub(super) const KEEP: Duration = Duration::from_secs(60);
+pub(super) const READ: Duration = Duration::from_millis(50);
+
+/// What a stopped or vanished server may take to be of use again.
+pub(super) const RECOVERY: Duration = Duration::from_secs(1);
+
+/// A value as it is stored: what it is, its stamp, and the rest.
+pub(super) fn value(epoch: u64, version: u64, rest: &[u8]) -> Bytes {
+    let mut bytes = b"cwt\x01".to_vec();
+    bytes.extend_from_slice(&epoch.to_be_bytes());
+    bytes.extend_from_slice(&version.to_be_bytes());
+    bytes.extend_from_slice(rest);
+    bytes.into()
+}
+
+pub(super) fn put(name: &str, (epoch, version): (u64, u64), value: Bytes) -> Put<'_> {
+    Put {
+        name,
+        epoch,
+        version,
+        value,
+        keep: KEEP,
+        beside: None,
+    }
+}
+
+/// A client that is connected already.
+pub(super) async fn connected(builder: RedisBuilder) -> Redis {
+    let redis = builder.require_at_start(true).connect().await;
+    redis.expect("the server is running")
+}
+
+/// How long it took until something came about, which fails after ten seconds.
+pub(super) async fn came(mut is: impl AsyncFnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    let wait = async {
+        while !is().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("within ten seconds");
+    start.elapsed()
+}
+
+pub(super) fn text(error: &impl ToString) -> String {
+    error.to_string()
+}
+
+// === Cluster ===
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_serves_every_command() {
+    let cluster = cluster(3, 0);
+    let redis = connected(Redis::builder(cluster.url())).await;
+    for number in 0..50 {
+        let name = format!("key-{number}");
+        let other = format!("key-{}", number + 1);
+        let beside = format!("{{{name}}}-beside");
+        let new = value(0, 1, name.as_bytes());
+        let wish = Put {
+            beside: Some((beside.clone(), "body".into(), KEEP)),
+            ..put(&name, (0, 0), new.clone())
+        };
+        assert_eq!(redis.put(wish).await.unwrap(), Placed::Stored);
+        assert_eq!(redis.get(&name).await.unwrap(), Some(new.clone()));
+        // Together on one server, and on different ones.
+        let both = redis.get_two(&name, &beside).await.unwrap();
+        assert_eq!(both, (Some(new.clone()), Some("body".into())));
+        let both = redis.get_two(&other, &name).await.unwrap();
+        assert_eq!(both, (None, Some(new.clone())));
+        let again = redis.put(put(&name, (0, 0), new.clone())).await.unwrap();
+        assert_eq!(again, Placed::Changed);
+        redis.fence(&name, value(9, 0, b""), KEEP).await.unwrap();
+        let late = redis.put(put(&name, (0, 1), new)).await.unwrap();
+        assert_eq!(late, Placed::Fenced);
+        redis.discard(&name, &value(9, 0, b"")).await.unwrap();
+        assert_eq!(redis.get(&name).await.unwrap(), None);
+        assert!(redis.acquire(&name, b"token", KEEP).await.unwrap());
+        assert!(!redis.acquire(&name, b"token", KEEP).await.unwrap());
+        assert!(redis.release(&name, b"token").await.unwrap());
+        let shared = redis.set_if_absent_get(&name, b"shared").await.unwrap();
+        assert_eq!(shared, "shared");
+    }
+    assert_eq!(redis.outages(), (0, 0));
+}
+
+/// Names that the servers of a Cluster of three masters have, in the order of the servers.
+fn names_of_three() -> [String; 3] {
+    let slot = |name: &str| usize::from(fred::util::redis_keyslot(name.as_bytes()));
+    let on = |server: usize| {
+        let mut names = (0..).map(|number| format!("key-{number}"));
+        names
+            .find(|name| slot(name) * 3 / 16_384 == server)
+            .unwrap()
+    };
+    [on(0), on(1), on(2)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
+    let mut cluster = cluster(3, 0);
+    let redis = connected(Redis::builder(cluster.url())).await;
+    let [first, second, third] = names_of_three();
+    for name in [&first, &second, &third] {
+        assert_eq!(redis.get(name).await.unwrap(), None);
+    }
+    cluster.nodes()[1].pause();
+    let start = Instant::now();
+    assert!(redis.get(&second).await.is_err());
+    assert!(
+        start.elapsed() < READ + Duration::from_millis(20),
+        "{:?}",
+        start.elapsed()
+    );
+    // Nothing that it has is asked for now, and what the others have is.
+    let start = Instant::now();
+    for number in 0..1_000 {
+        let name = format!("other-{number}");
+        let slot = usize::from(fred::util::redis_keyslot(name.as_bytes()));
+        // What is paused is paused in pieces of 64 slots, of which two are of two servers.
+        if [5_461 / 64, 10_922 / 64].contains(&(slot / 64)) {
+            continue;
+        }
+        let found = redis.get(&name).await;
+        assert_eq!(found.is_err(), slot * 3 / 16_384 == 1, "{name}: {found:?}");
+        if start.elapsed() > Duration::from_millis(250) {
+            assert!(number > 100, "{number} in a quarter of a second");
+            break;
+        }
+    }
+    assert!(redis.get_two(&first, &second).await.is_err());
+    assert!(redis.get_two(&first, &third).await.is_ok());
+    assert!(redis.available());
+    cluster.nodes()[1].resume();
+    came(async || redis.get(&second).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_goes_on_without_a_killed_master() {
+    let mut cluster = cluster(3, 1);
+    let redis = connected(Redis::builder(cluster.url())).await;
+    let [_, second, _] = names_of_three();
+    let placed = redis
+        .put(put(&second, (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
+    assert_eq!(placed, Placed::Stored);
+    cluster.nodes()[1].kill();
+    came(async || {
+        let now = redis.get(&second).await;
+        now.is_ok_and(|now| now == Some(value(0, 1, b"")))
+    })
+    .await;
+    came(async || {
+        let next = put(&second, (0, 1), value(0, 2, b""));
+        redis.put(next).await.is_ok()
+    })
+    .await;
+}
+
+// === Sentinel ===
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_master_is_replaced() {
+    let mut set = sentinels(3);
+    let redis = connected(Redis::builder(set.url())).await;
+    let placed = redis.put(put("a", (0, 0), value(0, 1, b""))).await.unwrap();
+    assert_eq!(placed, Placed::Stored);
+    assert_eq!(redis.get("a").await.unwrap(), Some(value(0, 1, b"")));
+
+    set.servers()[0].kill();
+    let found = came(async || redis.fence("b", "x".into(), KEEP).await.is_ok()).await;
+    assert!(found < Duration::from_secs(5), "{found:?}");
+    assert_eq!(set.servers()[1].command(&["GET", "b"]).text(), "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_master_is_replaced() {
+    let mut set = sentinels(1);
+    let redis = connected(Redis::builder(set.url())).await;
+    redis.fence("a", "x".into(), KEEP).await.unwrap();
+    let [old, new] = set.servers();
+    old.pause();
+    came(async || redis.fence("a", "y".into(), KEEP).await.is_ok()).await;
+    assert_eq!(new.command(&["GET", "a"]).text(), "y");
+    // Nobody goes back to it.
+    old.resume();
+    redis.fence("a", "z".into(), KEEP).await.unwrap();
+    assert_eq!(new.command(&["GET", "a"]).text(), "z");
+}

@@ -1,0 +1,189 @@
+//! Nodes find what others stored, fetch one at a time, and drop what others replaced.
+
+use std::time::Duration;
+
+use cachewarp::CacheOutcome;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::{
+    nodes::{Node, Origin, eventually, fresh, get_with, request},
+    support::redis::standalone,
+};
+
+#[tokio::test]
+async fn a_node_finds_what_another_stored() {
+    let redis = standalone();
+    let origin = Origin::counting();
+    let (first, second) = (
+        Node::new(&origin, &redis).await,
+        Node::new(&origin, &redis).await,
+    );
+    let fetched = first.get("/a").await;
+    assert!(matches!(fetched.outcome, CacheOutcome::Fetched { .. }));
+    first.settle().await;
+    let found = second.get("/a").await;
+    assert!(found.is_hit(), "{found:?}");
+    assert_eq!(found.body, fetched.body);
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_restarted_node_asks_the_origin_for_nothing_that_is_fresh() {
+    let redis = standalone();
+    let origin = Origin::counting();
+    let paths: Vec<String> = (0..200).map(|index| format!("/{index}")).collect();
+    let before = Node::new(&origin, &redis).await;
+    for path in &paths {
+        before.get(path).await;
+    }
+    before.settle().await;
+    drop(before);
+    let after = Node::new(&origin, &redis).await;
+    for path in &paths {
+        assert!(after.get(path).await.is_hit(), "{path}");
+        // From memory by now.
+        assert!(after.get(path).await.is_hit(), "{path}");
+    }
+    assert_eq!(origin.calls(), 200);
+}
+
+#[tokio::test]
+async fn variants_are_shared_each_with_those_who_want_it() {
+    let redis = standalone();
+    let origin = Origin::new(|request| {
+        let language = &request.headers()["accept-language"];
+        let mut response = fresh(format!("in {}", language.to_str().unwrap()));
+        let vary = "accept-language".parse().unwrap();
+        response.headers_mut().insert("vary", vary);
+        response
+    });
+    let ask = |language: &'static str| get_with("/a", "accept-language", language);
+    let first = Node::new(&origin, &redis).await;
+    for language in ["en", "de", "fr"] {
+        assert_eq!(first.send(ask(language)).await.body, format!("in {language}"));
+        first.settle().await;
+    }
+    let second = Node::new(&origin, &redis).await;
+    for language in ["fr", "en", "de", "en"] {
+        let found = second.send(ask(language)).await;
+        assert!(found.is_hit(), "{language}: {found:?}");
+        assert_eq!(found.body, format!("in {language}"));
+    }
+    assert_eq!(origin.calls(), 3);
+    assert!(!second.send(ask("it")).await.is_hit());
+    assert_eq!(origin.calls(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
+    let redis = standalone();
+    let origin = Origin::counting();
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        nodes.push(Node::new(&origin, &redis).await);
+    }
+    for node in &nodes {
+        node.hears().await;
+    }
+    origin.close();
+    let requests: Vec<_> = (0..1000)
+        .map(|index| {
+            let node = nodes[index % 4].clone();
+            tokio::spawn(async move { node.get("/cold").await })
+        })
+        .collect();
+    eventually("the origin is asked", async || origin.calls_of("/cold") > 0).await;
+    // Longer than those who wait take to look for themselves.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    origin.open();
+    let mut bodies = Vec::new();
+    for request in requests {
+        bodies.push(request.await.unwrap().body);
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1);
+    assert_eq!(origin.calls_of("/cold"), 1);
+}
+
+#[tokio::test]
+async fn what_a_node_replaces_is_replaced_on_the_others() {
+    let redis = standalone();
+    let origin = Origin::counting();
+    let (first, second) = (
+        Node::new(&origin, &redis).await,
+        Node::new(&origin, &redis).await,
+    );
+    first.hears().await;
+    second.hears().await;
+    first.get("/a").await;
+    first.settle().await;
+    let old = second.get("/a").await;
+    assert!(old.is_hit());
+    let new = first.send(get_with("/a", "cache-control", "no-cache")).await;
+    assert_ne!(new.body, old.body);
+    first.settle().await;
+    eventually("the other node has the new one", async || {
+        second.get("/a").await.body == new.body
+    })
+    .await;
+    assert!(second.get("/a").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_write_on_one_node_invalidates_on_the_others() {
+    let redis = standalone();
+    let origin = Origin::counting();
+    let (first, second) = (
+        Node::new(&origin, &redis).await,
+        Node::new(&origin, &redis).await,
+    );
+    first.hears().await;
+    second.hears().await;
+    let old = first.get("/a").await;
+    first.settle().await;
+    assert_eq!(second.get("/a").await.body, old.body);
+    first.send(request(Method::POST, "/a")).await;
+    // On the node itself at once, although the invalidation may still be on its way.
+    let new = first.get("/a").await;
+    assert_ne!(new.body, old.body);
+    eventually("the other node drops the old one", async || {
+        second.get("/a").await.body != old.body
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_without_redis_serves_on_from_memory_and_origin() {
+    let mut redis = standalone();
+    let origin = Origin::counting();
+    let node = Node::new(&origin, &redis).await;
+    node.hears().await;
+    node.get("/a").await;
+    node.settle().await;
+    redis.kill();
+    eventually("it is noticed", async || !node.layer.handle().stats().remote_connected).await;
+    assert!(node.get("/a").await.is_hit());
+    let fetched = node.get("/b").await;
+    assert_eq!(fetched.status, StatusCode::OK);
+    assert!(node.get("/b").await.is_hit());
+}
+
+#[tokio::test]
+async fn what_is_for_one_client_only_is_not_shared_and_nobody_waits_for_it() {
+    let redis = standalone();
+    let origin = Origin::new(|_| {
+        Response::builder()
+            .header("cache-control", "private, max-age=60")
+            .body(Full::new("mine".into()))
+            .unwrap()
+    });
+    let (first, second) = (
+        Node::new(&origin, &redis).await,
+        Node::new(&origin, &redis).await,
+    );
+    first.get("/a").await;
+    first.settle().await;
+    assert!(!second.get("/a").await.is_hit());
+    assert_eq!(origin.calls(), 2);
+}
