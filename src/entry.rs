@@ -9,10 +9,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -268,33 +265,36 @@ impl Entry {
     /// The finished head of a fresh hit at `age`, which `finish` makes of the stored one unless it
     /// is there already. `maker` tells apart the layers that finish heads differently.
     pub(crate) fn finished_head(
-        &self,
+        self: &Arc<Self>,
         hot: &Arc<HotHeads>,
-        age: u32,
+        now: Duration,
         maker: u64,
-        finish: impl FnOnce(&mut response::Parts),
+        finish: impl FnOnce(&mut response::Parts, u32),
     ) -> response::Parts {
+        let age = self.age(now);
         let ready = self.ready.load();
         match &*ready {
             Some(ready) if ready.age == age && ready.maker == maker => ready.head.clone(),
-            ready => self.finish(hot, age, maker, ready.as_deref(), finish),
+            ready => self.finish(hot, now, maker, ready.as_deref(), finish),
         }
     }
 
     /// Finishes a head, and keeps it for the hits that follow if the entry is asked for a lot.
     #[cold]
     fn finish(
-        &self,
+        self: &Arc<Self>,
         hot: &Arc<HotHeads>,
-        age: u32,
+        now: Duration,
         maker: u64,
         last: Option<&ReadyHead>,
-        finish: impl FnOnce(&mut response::Parts),
+        finish: impl FnOnce(&mut response::Parts, u32),
     ) -> response::Parts {
+        let age = self.age(now);
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = self.status;
         head.headers = self.headers();
-        finish(&mut head);
+        finish(&mut head, age);
+        let bytes = head_bytes(head.headers.len());
         let lease = match last {
             // Still asked for: the head of the next second takes the place of the last one's.
             Some(last) if age.abs_diff(last.age) <= 1 => Some(Arc::clone(&last.lease)),
@@ -302,9 +302,11 @@ impl Entry {
                 self.ready.store(None);
                 None
             }
-            None => (self.recent.hit(age) >= HOT_AFTER)
-                .then(|| hot.lease(head_bytes(head.headers.len())))
-                .flatten(),
+            None if self.recent.hit(age) >= HOT_AFTER => {
+                let holder = Arc::downgrade(self);
+                hot.lease(holder, bytes, now)
+            }
+            None => None,
         };
         if let Some(lease) = lease {
             self.ready.store(Some(Arc::new(ReadyHead {
@@ -342,6 +344,17 @@ impl Entry {
     }
 }
 
+impl Holder for Entry {
+    fn keeps_ready(&self, now: Duration) -> bool {
+        let age = self.ready.load().as_ref().map(|ready| ready.age);
+        let used = age.is_some_and(|ready| self.age(now).saturating_sub(ready) <= 1);
+        if age.is_some() && !used {
+            self.ready.store(None);
+        }
+        used
+    }
+}
+
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
@@ -364,85 +377,6 @@ impl Variant for Arc<Entry> {
 
     fn response_time(&self) -> i64 {
         self.arrival.wall
-    }
-}
-
-/// The head of every hit within one second.
-struct ReadyHead {
-    age: u32,
-    maker: u64,
-    head: response::Parts,
-    lease: Arc<Lease>,
-}
-
-/// How often an entry was hit within the last second that it was hit in.
-///
-/// The age of that second, in the upper bits, and the count in the lower eight.
-#[derive(Debug, Default)]
-struct Recent(AtomicU32);
-
-impl Recent {
-    /// Counts a hit; returns how many came before it in the same second.
-    fn hit(&self, age: u32) -> u32 {
-        let before = self.0.load(Ordering::Relaxed);
-        let count = if before >> 8 == age & 0x00ff_ffff {
-            before & 0xff
-        } else {
-            0
-        };
-        // Two hits at once may count as one.
-        self.0
-            .store(age << 8 | (count + 1).min(0xff), Ordering::Relaxed);
-        count
-    }
-}
-
-/// About what a ready head of that many fields holds on the heap.
-fn head_bytes(fields: usize) -> usize {
-    /// A bucket holds a name, a value, a hash and its links; an index entry is four bytes.
-    const BUCKET: usize = 104;
-    /// A map with room for four extensions, and one extension; the values of the added fields; and
-    /// what the allocator adds to all of these.
-    const BESIDE: usize = 448;
-    let indices = (fields * 4 / 3).next_power_of_two().max(8) * 4;
-    size_of::<ReadyHead>() + fields * BUCKET + indices + BESIDE
-}
-
-/// The allowance that ready heads share.
-#[derive(Debug)]
-pub(crate) struct HotHeads {
-    allowance: usize,
-    used: AtomicUsize,
-}
-
-impl HotHeads {
-    pub(crate) fn new(allowance: usize) -> Arc<Self> {
-        Arc::new(Self {
-            allowance,
-            used: AtomicUsize::new(0),
-        })
-    }
-
-    fn lease(self: &Arc<Self>, bytes: usize) -> Option<Arc<Lease>> {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let lease = Lease {
-            hot: Arc::clone(self),
-            bytes,
-        };
-        // Dropping the lease gives back what was taken.
-        (before + bytes <= self.allowance).then(|| Arc::new(lease))
-    }
-}
-
-/// A share of the allowance, given back when the last ready head that holds it goes.
-struct Lease {
-    hot: Arc<HotHeads>,
-    bytes: usize,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.hot.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -482,5 +416,9 @@ fn compact(name: &HeaderName) -> HeaderName {
     HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
 }
 
+mod ready;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use self::ready::HotHeads;
+use self::ready::{Holder, ReadyHead, Recent, head_bytes};

@@ -69,18 +69,17 @@ impl From<CacheOutcome> for Label {
 pub(crate) fn from_entry<B>(
     cache: &Cache,
     asked: &Asked,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
-    let age = entry.age(now);
     if let CacheOutcome::Hit { .. } = label.outcome
         && !asked.facts.conditional()
         && !asked.facts.range()
     {
-        return hit(cache, asked, entry, age, label);
+        return hit(cache, asked, entry, now, label);
     }
-    shaped(cache, asked, entry, age, label)
+    shaped(cache, asked, entry, entry.age(now), label)
 }
 
 /// A stored response in the shape that the client's conditions and range give it.
@@ -120,13 +119,13 @@ fn shaped<B>(
 fn hit<B>(
     cache: &Cache,
     asked: &Asked,
-    entry: &Entry,
-    age: u32,
+    entry: &Arc<Entry>,
+    now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
     let maker = config.id;
-    let head = entry.finished_head(&shared.hot, age, maker, |head| {
+    let head = entry.finished_head(&shared.hot, now, maker, |head, age| {
         head.headers.insert(AGE, status::age_value(age));
         config
             .status

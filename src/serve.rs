@@ -213,7 +213,7 @@ pub(crate) fn look<'a>(
 pub(crate) fn serve<B>(
     cache: &Cache,
     asked: &Asked,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     now: Duration,
     served: Served,
 ) -> Response<CacheBody<B>> {

@@ -1,6 +1,6 @@
 //! What a landed flight is to one that waited for it, or comes late: judged like what is stored.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
@@ -39,7 +39,7 @@ impl Cache {
         }
     }
 
-    fn share_entry<B>(&self, errand: &Errand, entry: &Entry, began: Duration) -> Share<B> {
+    fn share_entry<B>(&self, errand: &Errand, entry: &Arc<Entry>, began: Duration) -> Share<B> {
         if let Some(variant) = self.other_variant(errand, entry.selecting()) {
             return Share::OtherVariant(variant);
         }

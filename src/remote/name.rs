@@ -41,13 +41,27 @@ impl Name {
         format!("{namespace}:v1:{{{:032x}}}:lease", self.0)
     }
 
-    /// The name that something in the shared tier belongs to.
-    pub(crate) fn parse(kept: &[u8]) -> Option<Self> {
+    /// The name that something in the shared tier belongs to, and which part of it that is.
+    pub(crate) fn parse(kept: &[u8]) -> Option<(Self, Part)> {
         let open = kept.iter().position(|byte| *byte == b'{')?;
         let hex = kept.get(open + 1..open + 33)?;
         let hex = std::str::from_utf8(hex).ok()?;
-        u128::from_str_radix(hex, 16).ok().map(Self)
+        let name = u128::from_str_radix(hex, 16).ok().map(Self)?;
+        let part = match kept.get(open + 33..)? {
+            b"}" | b"}:fence" => Part::Main,
+            _ => Part::Beside,
+        };
+        Some((name, part))
     }
+}
+
+/// What a change of something means for what is held in memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// It may be another response now, or none.
+    Main,
+    /// Nothing: a lease, or a variant, which changes along with its record or ends.
+    Beside,
 }
 
 /// What every name begins with.
@@ -68,20 +82,21 @@ mod tests {
     #[test]
     fn whatever_belongs_to_a_key_leads_back_to_its_name() {
         let name = Name::of(b"some key");
-        for kept in [
-            name.main("ns"),
-            name.variant("ns", 7),
-            name.lease("ns"),
-            name.fence("ns"),
+        for (kept, part) in [
+            (name.main("ns"), Part::Main),
+            (name.variant("ns", 7), Part::Beside),
+            (name.lease("ns"), Part::Beside),
+            (name.fence("ns"), Part::Main),
         ] {
             assert!(kept.starts_with(&prefix("ns")), "{kept}");
-            assert_eq!(Name::parse(kept.as_bytes()), Some(name), "{kept}");
+            let parsed = Name::parse(kept.as_bytes());
+            assert_eq!(parsed, Some((name, part)), "{kept}");
         }
     }
 
     #[test]
     fn what_is_no_name_is_none() {
-        for kept in ["", "ns:v1:", "ns:v1:{12}", "ns:v1:{zz", "{é}"] {
+        for kept in ["", "ns:v1:", "ns:v1:{12}", "ns:v1:{zz", "{é}", "ns:v1:alive"] {
             assert_eq!(Name::parse(kept.as_bytes()), None, "{kept}");
         }
     }

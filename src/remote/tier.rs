@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     fences::Fences,
-    name::{Name, prefix},
+    name::{Name, Part, prefix},
     parcel::Shown,
     place::Place,
     trust::{Mark, Trust, Witness},
@@ -103,8 +103,10 @@ impl Remote {
         let (told, wakes) = (Arc::clone(&trust), Arc::clone(&waiting));
         let tracking = redis.track(prefix(redis.namespace()), move |notice| match notice {
             Notice::Changed(kept) => {
-                if let Some(name) = Name::parse(&kept) {
-                    told.changed(name);
+                if let Some((name, part)) = Name::parse(&kept) {
+                    if part == Part::Main {
+                        told.changed(name);
+                    }
                     wakes.wake(name);
                 }
             }

@@ -9,7 +9,7 @@ use super::{
     client::Redis,
     commands::{Placed, Put},
     settings::RedisBuilder,
-    support::{cluster::cluster, sentinels::sentinels},
+    support::{cluster::cluster, redis::Reply, sentinels::sentinels},
 };
 
 pub(super) const KEEP: Duration = Duration::from_secs(60);
@@ -115,19 +115,17 @@ fn names_of_three() -> [String; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
     let mut cluster = cluster(3, 0);
-    let redis = connected(Redis::builder(cluster.url())).await;
+    // fred gives up a connection soon after the longest timeout, and the others with it.
+    let builder = Redis::builder(cluster.url())
+        .read_timeout(Duration::from_millis(200))
+        .write_timeout(Duration::from_secs(5));
+    let redis = connected(builder).await;
     let [first, second, third] = names_of_three();
     for name in [&first, &second, &third] {
         assert_eq!(redis.get(name).await.unwrap(), None);
     }
     cluster.nodes()[1].pause();
-    let start = Instant::now();
     assert!(redis.get(&second).await.is_err());
-    assert!(
-        start.elapsed() < READ + Duration::from_millis(20),
-        "{:?}",
-        start.elapsed()
-    );
     // Nothing that it has is asked for now, and what the others have is.
     let start = Instant::now();
     for number in 0..1_000 {
@@ -139,8 +137,9 @@ async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
         }
         let found = redis.get(&name).await;
         assert_eq!(found.is_err(), slot * 3 / 16_384 == 1, "{name}: {found:?}");
-        if start.elapsed() > Duration::from_millis(250) {
-            assert!(number > 100, "{number} in a quarter of a second");
+        // After 1.5 s the Cluster itself gives up, since it does not cover all slots.
+        if start.elapsed() > Duration::from_millis(800) {
+            assert!(number > 50, "{number} in 0.8 s");
             break;
         }
     }
@@ -161,6 +160,9 @@ async fn a_cluster_goes_on_without_a_killed_master() {
         .await
         .unwrap();
     assert_eq!(placed, Placed::Stored);
+    let mut replica = cluster.nodes()[4].wire();
+    assert!(replica.command(&["READONLY"]).is_ok());
+    came(async || matches!(replica.command(&["GET", &second]), Reply::Bulk(_))).await;
     cluster.nodes()[1].kill();
     came(async || {
         let now = redis.get(&second).await;
