@@ -10,7 +10,7 @@ use crate::{
     layer::Cache,
     semantics::{
         cache_control::RequestDirectives,
-        classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Road, Safety},
+        classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
         decide::Standing,
         list,
         rules::ForwardedPolicy,
@@ -67,10 +67,10 @@ impl Asked {
         };
         let uri = target_uri(parts);
         match classify::classify(&parts.method, uri, &parts.headers, facts, content) {
-            Road::Tunnel => return Destination::Tunnel,
-            Road::Forward(safety) => return Destination::Forward(safety),
-            Road::Bypass(reason) => return Destination::Bypass(reason),
-            Road::Lookup(authority) => key.name(key_target(cache, parts, authority)),
+            Route::Tunnel => return Destination::Tunnel,
+            Route::Forward(safety) => return Destination::Forward(safety),
+            Route::Bypass(reason) => return Destination::Bypass(reason),
+            Route::Lookup(authority) => key.name(key_target(cache, parts, authority)),
         }
         if let Err(reason) = extend_key(cache, parts, facts, key) {
             return Destination::Bypass(reason);

@@ -10,7 +10,7 @@ use crate::{
     generation::Generations,
     semantics::{
         decide::Standing,
-        freshness::{Freshness, Origin, Reuse},
+        freshness::{Freshness, LifetimeSource, Reuse},
         vary::Selecting,
     },
 };
@@ -31,7 +31,7 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
             initial_age: 5,
             stale_while_revalidate: None,
             stale_if_error: Some(7),
-            origin: Origin::MaxAge,
+            source: LifetimeSource::MaxAge,
             reuse: Reuse::AsRequested,
         },
         arrival: Arrival {

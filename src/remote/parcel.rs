@@ -14,7 +14,7 @@ use crate::{
     generation::Generation,
     semantics::{
         decide::Standing,
-        freshness::{Freshness, Origin, Reuse},
+        freshness::{Freshness, LifetimeSource, Reuse},
         rules::LanguageOrder,
         vary::{self, Seed, Selecting},
     },
@@ -123,7 +123,7 @@ pub(super) fn pack(entry: &Entry, key: Bytes, arrived_ms: i64, selecting: Vec<Se
         initial_age: head.freshness.initial_age,
         stale_while_revalidate: head.freshness.stale_while_revalidate,
         stale_if_error: head.freshness.stale_if_error,
-        origin: origin_code(head.freshness.origin),
+        origin: source_code(head.freshness.source),
         reuse: reuse_code(head.freshness.reuse),
         keep: u32::try_from(head.keep.as_secs()).unwrap_or(u32::MAX),
         selecting,
@@ -173,7 +173,7 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>) -> Option<(Head, Segments
             initial_age: parcel.initial_age.saturating_add(older.unwrap_or(u32::MAX)),
             stale_while_revalidate: parcel.stale_while_revalidate,
             stale_if_error: parcel.stale_if_error,
-            origin: origin(parcel.origin)?,
+            source: source(parcel.origin)?,
             reuse: reuse(parcel.reuse)?,
         },
         arrival: Arrival {
@@ -196,27 +196,27 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>) -> Option<(Head, Segments
     Some((head, body))
 }
 
-fn origin_code(origin: Origin) -> u8 {
-    match origin {
-        Origin::None => 0,
-        Origin::SMaxage => 1,
-        Origin::MaxAge => 2,
-        Origin::Expires => 3,
-        Origin::Heuristic => 4,
-        Origin::Policy => 5,
+fn source_code(source: LifetimeSource) -> u8 {
+    match source {
+        LifetimeSource::None => 0,
+        LifetimeSource::SMaxage => 1,
+        LifetimeSource::MaxAge => 2,
+        LifetimeSource::Expires => 3,
+        LifetimeSource::Heuristic => 4,
+        LifetimeSource::Policy => 5,
     }
 }
 
-fn origin(code: u8) -> Option<Origin> {
+fn source(code: u8) -> Option<LifetimeSource> {
     let all = [
-        Origin::None,
-        Origin::SMaxage,
-        Origin::MaxAge,
-        Origin::Expires,
-        Origin::Heuristic,
-        Origin::Policy,
+        LifetimeSource::None,
+        LifetimeSource::SMaxage,
+        LifetimeSource::MaxAge,
+        LifetimeSource::Expires,
+        LifetimeSource::Heuristic,
+        LifetimeSource::Policy,
     ];
-    all.into_iter().find(|origin| origin_code(*origin) == code)
+    all.into_iter().find(|source| source_code(*source) == code)
 }
 
 fn reuse_code(reuse: Reuse) -> u8 {

@@ -14,7 +14,7 @@ use crate::semantics::hop::{self, ConnectionOptions};
 
 /// The road of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Road<'a> {
+pub(crate) enum Route<'a> {
     /// It becomes something other than HTTP: hand it on untouched.
     Tunnel,
     /// Its method is not one that is answered from the store: hand it on, then see what the
@@ -64,16 +64,16 @@ pub(crate) fn classify<'a>(
     headers: &'a HeaderMap,
     facts: &Facts,
     content: Content,
-) -> Road<'a> {
+) -> Route<'a> {
     if facts.upgrade() || *method == Method::CONNECT {
-        return Road::Tunnel;
+        return Route::Tunnel;
     }
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Road::Forward(Safety::of(method));
+        return Route::Forward(Safety::of(method));
     }
     match keyable(uri, headers, facts, content) {
-        Ok(authority) => Road::Lookup(authority),
-        Err(reason) => Road::Bypass(reason),
+        Ok(authority) => Route::Lookup(authority),
+        Err(reason) => Route::Bypass(reason),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Freshness {
     /// `None` whenever `reuse` forbids it.
     pub(crate) stale_if_error: Option<u32>,
     /// Where the response has its lifetime from.
-    pub(crate) origin: Origin,
+    pub(crate) source: LifetimeSource,
     /// What the response lets a cache do without asking.
     pub(crate) reuse: Reuse,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Times {
 
 /// Where a freshness lifetime comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Origin {
+pub(crate) enum LifetimeSource {
     /// The `s-maxage` directive, usable or not.
     SMaxage,
     /// The `max-age` directive, usable or not.
@@ -81,13 +81,13 @@ impl Freshness {
     ) -> Self {
         let directives = &effective.directives;
         let date = fields::date(response, times.response).unwrap_or(times.response);
-        let (lifetime, origin) = lifetime(status, response, effective, date, times, rules);
+        let (lifetime, source) = lifetime(status, response, effective, date, times, rules);
         let unbounded = Self {
             lifetime,
             initial_age: initial_age(response, date, times, rules.age),
             stale_while_revalidate: directives.stale_while_revalidate,
             stale_if_error: directives.stale_if_error,
-            origin,
+            source,
             reuse: reuse(directives, rules.s_maxage),
         };
         unbounded.with_defaults(rules).bounded()
@@ -109,10 +109,10 @@ impl Freshness {
             lifetime: lifetime.min(MAX_DELTA),
             stale_while_revalidate,
             stale_if_error,
-            origin: if self.is_explicit() {
-                self.origin
+            source: if self.is_explicit() {
+                self.source
             } else {
-                Origin::Policy
+                LifetimeSource::Policy
             },
             ..self
         };
@@ -122,8 +122,8 @@ impl Freshness {
     /// Whether the response speaks of its lifetime itself, in a usable way or not.
     pub(crate) fn is_explicit(&self) -> bool {
         matches!(
-            self.origin,
-            Origin::SMaxage | Origin::MaxAge | Origin::Expires
+            self.source,
+            LifetimeSource::SMaxage | LifetimeSource::MaxAge | LifetimeSource::Expires
         )
     }
 
@@ -154,7 +154,7 @@ impl Freshness {
     /// Closes the stale windows of a response that must not be reused stale (RFC 9111 §4.2.4), or
     /// that nobody gave a lifetime for them to follow.
     fn bounded(self) -> Self {
-        let stated = self.is_explicit() || self.origin == Origin::Policy;
+        let stated = self.is_explicit() || self.source == LifetimeSource::Policy;
         match self.reuse {
             Reuse::WithinWindows | Reuse::AsRequested if stated => self,
             _ => Self {
@@ -184,19 +184,19 @@ fn lifetime(
     date: i64,
     times: Times,
     rules: &Rules,
-) -> (u32, Origin) {
+) -> (u32, LifetimeSource) {
     let directives = &effective.directives;
     if let Some(s_maxage) = directives.s_maxage {
-        return (s_maxage.seconds(), Origin::SMaxage);
+        return (s_maxage.seconds(), LifetimeSource::SMaxage);
     }
     if let Some(max_age) = directives.max_age {
-        return (max_age.seconds(), Origin::MaxAge);
+        return (max_age.seconds(), LifetimeSource::MaxAge);
     }
     // A selected targeted field replaces `Expires` as well (RFC 9213 §2.2).
     if effective.source == Source::CacheControl {
         match fields::expires(response, times.response) {
-            Expires::At(at) => return (clamped(at.saturating_sub(date)), Origin::Expires),
-            Expires::Past => return (0, Origin::Expires),
+            Expires::At(at) => return (clamped(at.saturating_sub(date)), LifetimeSource::Expires),
+            Expires::Past => return (0, LifetimeSource::Expires),
             Expires::Absent => {}
         }
     }
@@ -208,8 +208,8 @@ fn lifetime(
             heuristic_lifetime(&heuristics, directives, modified, date)
         });
     match guess {
-        None | Some(0) => (0, Origin::None),
-        Some(lifetime) => (lifetime, Origin::Heuristic),
+        None | Some(0) => (0, LifetimeSource::None),
+        Some(lifetime) => (lifetime, LifetimeSource::Heuristic),
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, proptest};
 
 use super::{
-    Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Road, Safety, authority, classify,
+    Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety, authority, classify,
 };
 use crate::semantics::rules::Rules;
 
@@ -31,20 +31,20 @@ fn facts(lines: &[&str]) -> Facts {
 }
 
 /// The road of a request, without the authority that a lookup goes by.
-fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Road<'static> {
+fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Route<'static> {
     let uri: Uri = uri.parse().unwrap();
     let headers = head(lines);
     match classify(&method(name), &uri, &headers, &facts(lines), content) {
-        Road::Tunnel => Road::Tunnel,
-        Road::Forward(safety) => Road::Forward(safety),
-        Road::Bypass(reason) => Road::Bypass(reason),
-        Road::Lookup(_) => LOOKUP,
+        Route::Tunnel => Route::Tunnel,
+        Route::Forward(safety) => Route::Forward(safety),
+        Route::Bypass(reason) => Route::Bypass(reason),
+        Route::Lookup(_) => LOOKUP,
     }
 }
 
-const LOOKUP: Road<'static> = Road::Lookup(None);
+const LOOKUP: Route<'static> = Route::Lookup(None);
 
-fn road(name: &str, uri: &str, lines: &[&str]) -> Road<'static> {
+fn road(name: &str, uri: &str, lines: &[&str]) -> Route<'static> {
     road_with(name, uri, lines, Content::Absent)
 }
 
@@ -94,10 +94,10 @@ fn tunnels_are_left_alone() {
         ),
     ];
     for (name, uri, lines) in tunnels {
-        assert_eq!(road(name, uri, lines), Road::Tunnel, "{name} {lines:?}");
+        assert_eq!(road(name, uri, lines), Route::Tunnel, "{name} {lines:?}");
     }
     // Extended CONNECT has a whole URI (RFC 8441 §4).
-    assert_eq!(road("CONNECT", "https://a.test/chat", &[]), Road::Tunnel);
+    assert_eq!(road("CONNECT", "https://a.test/chat", &[]), Route::Tunnel);
     assert_eq!(road("GET", "/", &["Connection: x-upgrade"]), LOOKUP);
 }
 
@@ -105,7 +105,7 @@ fn tunnels_are_left_alone() {
 fn other_methods_are_forwarded() {
     let safe = ["OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"];
     for name in safe {
-        assert_eq!(road(name, "/", &[]), Road::Forward(Safety::Safe), "{name}");
+        assert_eq!(road(name, "/", &[]), Route::Forward(Safety::Safe), "{name}");
     }
     // Methods are case-sensitive, and one that is unknown may do anything.
     let unsafe_ones = [
@@ -114,14 +114,14 @@ fn other_methods_are_forwarded() {
     for name in unsafe_ones {
         assert_eq!(
             road(name, "/", &[]),
-            Road::Forward(Safety::Unsafe),
+            Route::Forward(Safety::Unsafe),
             "{name}"
         );
     }
-    assert_eq!(road("OPTIONS", "*", &[]), Road::Forward(Safety::Safe));
+    assert_eq!(road("OPTIONS", "*", &[]), Route::Forward(Safety::Safe));
     // What would make a GET bypass the cache must not hide what a POST invalidates.
     let fat = ["Content-Length: 5", "If-Match: \"a\"", "X-Original-URL: /y"];
-    assert_eq!(road("POST", "/", &fat), Road::Forward(Safety::Unsafe));
+    assert_eq!(road("POST", "/", &fat), Route::Forward(Safety::Unsafe));
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn requests_that_a_key_cannot_stand_for_bypass_the_cache() {
         for name in ["GET", "HEAD"] {
             assert_eq!(
                 road(name, uri, lines),
-                Road::Bypass(*reason),
+                Route::Bypass(*reason),
                 "{uri} {lines:?}"
             );
         }
     }
     let fat = road_with("GET", "/", &[], Content::Present);
-    assert_eq!(fat, Road::Bypass(Bypass::Content));
+    assert_eq!(fat, Route::Bypass(Bypass::Content));
 }
 
 // === Authority ===

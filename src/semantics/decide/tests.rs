@@ -9,7 +9,7 @@ use super::{
     Candidate, Decision, Found, Missing, OnError, Outcome, Stale, Standing, Why, decide, on_error,
 };
 use crate::semantics::cache_control::{MaxStale, RequestDirectives};
-use crate::semantics::freshness::{Freshness, Origin, Reuse, Times};
+use crate::semantics::freshness::{Freshness, LifetimeSource, Reuse, Times};
 use crate::semantics::rules::{IgnoredRequest, Rules};
 use crate::semantics::targeted;
 
@@ -453,7 +453,7 @@ fn any_freshness() -> impl Strategy<Value = Freshness> {
         initial_age: 0,
         stale_while_revalidate: windows.0,
         stale_if_error: windows.1,
-        origin: Origin::MaxAge,
+        source: LifetimeSource::MaxAge,
         reuse,
     })
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Freshness, Origin, Reuse, Times};
+use super::{Freshness, LifetimeSource, Reuse, Times};
 use crate::semantics::date;
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{AgePolicy, DuplicatePolicy, Heuristics, Rules, SMaxagePolicy};
@@ -64,63 +64,63 @@ fn with_heuristics() -> Rules {
 fn the_first_source_that_is_present_decides() {
     let in_an_hour = field("Expires", NOW + 3600);
     let an_hour_ago = field("Expires", NOW - 3600);
-    let cases: &[(&[&str], u32, Origin)] = &[
-        (&[], 0, Origin::None),
-        (&["Cache-Control: public"], 0, Origin::None),
-        (&["Cache-Control: max-age=60"], 60, Origin::MaxAge),
-        (&["Cache-Control: max-age=0"], 0, Origin::MaxAge),
-        (&["Cache-Control: s-maxage=60"], 60, Origin::SMaxage),
+    let cases: &[(&[&str], u32, LifetimeSource)] = &[
+        (&[], 0, LifetimeSource::None),
+        (&["Cache-Control: public"], 0, LifetimeSource::None),
+        (&["Cache-Control: max-age=60"], 60, LifetimeSource::MaxAge),
+        (&["Cache-Control: max-age=0"], 0, LifetimeSource::MaxAge),
+        (&["Cache-Control: s-maxage=60"], 60, LifetimeSource::SMaxage),
         (
             &["Cache-Control: max-age=1, s-maxage=600"],
             600,
-            Origin::SMaxage,
+            LifetimeSource::SMaxage,
         ),
         (
             &["Cache-Control: max-age=600, s-maxage=1"],
             1,
-            Origin::SMaxage,
+            LifetimeSource::SMaxage,
         ),
         (
             &["Cache-Control: max-age=600, s-maxage=x"],
             0,
-            Origin::SMaxage,
+            LifetimeSource::SMaxage,
         ),
-        (&[&in_an_hour], 3600, Origin::Expires),
-        (&[&an_hour_ago], 0, Origin::Expires),
+        (&[&in_an_hour], 3600, LifetimeSource::Expires),
+        (&[&an_hour_ago], 0, LifetimeSource::Expires),
         // `Expires` changes nothing beside a directive, in either direction.
         (
             &["Cache-Control: max-age=600", &an_hour_ago],
             600,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
         (
             &["Cache-Control: max-age=600", "Expires: 0"],
             600,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
         (
             &["Cache-Control: max-age=0", &in_an_hour],
             0,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
-        (&["Cache-Control: max-age", &in_an_hour], 0, Origin::MaxAge),
+        (&["Cache-Control: max-age", &in_an_hour], 0, LifetimeSource::MaxAge),
         (
             &["Cache-Control: max-age=-60", &in_an_hour],
             0,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
         // `immutable` gives no lifetime, and takes none.
-        (&["Cache-Control: immutable"], 0, Origin::None),
+        (&["Cache-Control: immutable"], 0, LifetimeSource::None),
         (
             &["Cache-Control: max-age=60, immutable"],
             60,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
     ];
     for (lines, lifetime, origin) in cases {
         let found = freshness(lines);
         assert_eq!(
-            (found.lifetime, found.origin),
+            (found.lifetime, found.source),
             (*lifetime, *origin),
             "{lines:?}"
         );
@@ -132,8 +132,8 @@ fn a_value_that_means_nothing_means_stale_at_once() {
     for expires in ["0", "-1", "", "never", "Thu, 18 Aug 2050 02:01:18 UTC"] {
         let found = freshness(&[&format!("Expires: {expires}")]);
         assert_eq!(
-            (found.lifetime, found.origin),
-            (0, Origin::Expires),
+            (found.lifetime, found.source),
+            (0, LifetimeSource::Expires),
             "{expires:?}"
         );
         assert!(found.is_explicit(), "{expires:?}");
@@ -171,16 +171,16 @@ fn a_targeted_field_replaces_cache_control_and_expires() {
     };
     let past = field("Expires", NOW - 1);
     let future = field("Expires", NOW + 600);
-    let cases: &[(&[&str], u32, Origin)] = &[
+    let cases: &[(&[&str], u32, LifetimeSource)] = &[
         (
             &["CDN-Cache-Control: max-age=600", "Cache-Control: no-cache"],
             600,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
         (
             &["CDN-Cache-Control: max-age=600", &past],
             600,
-            Origin::MaxAge,
+            LifetimeSource::MaxAge,
         ),
         (
             &[
@@ -189,18 +189,18 @@ fn a_targeted_field_replaces_cache_control_and_expires() {
                 &future,
             ],
             0,
-            Origin::None,
+            LifetimeSource::None,
         ),
         (
             &["CDN-Cache-Control: max-age=\"600\"", &future],
             600,
-            Origin::Expires,
+            LifetimeSource::Expires,
         ),
     ];
     for (lines, lifetime, origin) in cases {
         let found = freshness_with(200, lines, &rules);
         assert_eq!(
-            (found.lifetime, found.origin),
+            (found.lifetime, found.source),
             (*lifetime, *origin),
             "{lines:?}"
         );
@@ -241,7 +241,7 @@ fn heuristics_apply_only_where_nothing_is_said_and_the_status_allows_them() {
         let found = freshness_with(*status, lines, &rules);
         assert_eq!(found.lifetime, *lifetime, "{status} {lines:?}");
         assert_eq!(
-            found.origin == Origin::Heuristic,
+            found.source == LifetimeSource::Heuristic,
             *lifetime > 0,
             "{status} {lines:?}"
         );
@@ -409,7 +409,7 @@ fn default_windows_fill_in_for_responses_that_leave_them_open() {
 #[test]
 fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
     let given = freshness(&[]).with_policy(300, Some(10), Some(100), &Rules::default());
-    assert_eq!((given.lifetime, given.origin), (300, Origin::Policy));
+    assert_eq!((given.lifetime, given.source), (300, LifetimeSource::Policy));
     assert_eq!(
         (given.stale_while_revalidate, given.stale_if_error),
         (Some(10), Some(100))
@@ -434,7 +434,7 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
     }
     let explicit =
         freshness(&["Cache-Control: max-age=60"]).with_policy(30, None, None, &Rules::default());
-    assert_eq!((explicit.lifetime, explicit.origin), (30, Origin::MaxAge));
+    assert_eq!((explicit.lifetime, explicit.source), (30, LifetimeSource::MaxAge));
 }
 
 #[test]
