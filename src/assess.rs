@@ -72,6 +72,7 @@ pub(crate) fn assess(
     let effective = targeted::effective(received, rules);
     let siblings: &[Arc<Entry>] = stored.as_ref().map_or(&[], Resource::variants);
     let varies = select::inherit(vary::effective(request, received), siblings);
+    let varies = varies.or_names(&errand.varies);
     let own = Freshness::of(response.status, received, &effective, moments.times, rules);
     let exchange = |freshness| Exchange {
         method: &asked.parts.method,

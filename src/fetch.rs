@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, response};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header::SET_COOKIE, response};
 use http_body::Body;
 use tokio::{
     sync::{OwnedSemaphorePermit, TryAcquireError},
@@ -46,6 +46,8 @@ pub(crate) struct Errand {
     pub(crate) forward: Forward,
     /// What was seen of its place in the tier that nodes share, if that was asked.
     pub(crate) seen: Option<Seen>,
+    /// What the most recent of the variants there was selected by, if none is for this request.
+    pub(crate) varies: Vec<HeaderName>,
     /// What keeps other nodes from fetching the same.
     pub(crate) lease: Option<Arc<Lease>>,
 }

@@ -95,6 +95,7 @@ impl<S> Road<S> {
             lease: None,
             seen: None,
             stored,
+            varies: Vec::new(),
         };
         if step != Step::Ask && !errand.selected.as_ref().is_some_and(|it| shared.trusts(it)) {
             // Other nodes may have stored something, or changed what is in memory.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
+
 use super::{
     parcel::{self, Here, Shown},
     place::Place,
@@ -130,6 +132,13 @@ impl Cache {
         let (parcel, version) = match sight.kept {
             Kept::Entry { parcel, version } => (parcel, version),
             Kept::Fence => return Found::Fence,
+            Kept::Others(names) => {
+                let names = names.iter().map(|name| HeaderName::from_bytes(name));
+                errand.varies = names.flatten().collect();
+                errand.forward = Forward::VaryMiss;
+                remote.metrics().misses.increment(1);
+                return Found::Nothing;
+            }
             Kept::Nothing => {
                 remote.metrics().misses.increment(1);
                 return Found::Nothing;

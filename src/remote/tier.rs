@@ -88,6 +88,8 @@ pub(super) enum Kept {
     /// Nothing any more: it was invalidated.
     Fence,
     Nothing,
+    /// Variants, of which none is for the request: what the most recent was selected by.
+    Others(Vec<Bytes>),
 }
 
 #[derive(Debug)]
@@ -222,7 +224,10 @@ impl Remote {
         let record = Arc::new(record);
         self.records.insert(place.name, Arc::clone(&record));
         let Some(id) = choose(&record, shown) else {
-            return Ok(Kept::Nothing);
+            let newest = record.variants.iter().max_by_key(|listed| recency(listed));
+            let fields = newest.map_or(&[][..], |listed| &listed.selecting);
+            let names = fields.iter().map(|selector| selector.name.clone());
+            return Ok(Kept::Others(names.collect()));
         };
         let variant = place.name.variant(self.redis.namespace(), id);
         let bytes = match ahead {

@@ -43,6 +43,14 @@ impl Vary {
         }
     }
 
+    /// These names in place of none.
+    pub(crate) fn or_names(self, names: &[HeaderName]) -> Self {
+        match self {
+            Self::Absent => Self::of(names.iter().cloned().collect()),
+            Self::Any | Self::Names(_) => self,
+        }
+    }
+
     /// The nominated names, or `None` when no list of names is enough.
     pub(crate) fn names(&self) -> Option<&[HeaderName]> {
         match self {

@@ -72,6 +72,22 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
     server.pause();
     assert!(redis.get("a").await.is_err());
 
+    // Of many that come after the pause one waits, and the others are refused.
+    came(async || !redis.inner.breaker.refuses(0, redis.inner.now())).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let redis = redis.clone();
+        callers.spawn(async move { redis.get("a").await.map_err(|error| text(&error)) });
+    }
+    let ends = callers.join_all().await;
+    let of = |what: &str| {
+        let errors = ends.iter().filter_map(|end| end.as_ref().err());
+        errors.filter(|error| error.contains(what)).count()
+    };
+    // By then fred may have noticed that nothing is connected, which costs nobody anything.
+    assert!(of("Request timed out") <= 1, "{ends:?}");
+    assert!(of("a moment ago") + of("Canceled") >= 63, "{ends:?}");
+
     // While it stays stopped, no more than one caller waits each half second.
     let waits = async {
         let mut waits = 0;
