@@ -1,11 +1,11 @@
 //! Asking: every command passes the breaker, fails fast, ends in time, and tells how it went.
 
-use std::{error::Error, fmt, future::Future, time::Duration};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use fred::{
     clients::{Client, WithOptions},
     error::{Error as FredError, ErrorKind},
-    interfaces::{ClientLike, ClusterInterface},
+    interfaces::{ClientLike, ClusterInterface, KeysInterface},
     types::config::Options,
     util::redis_keyslot,
 };
@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 impl Inner {
     /// Runs one command, or several as one, that concern these names.
     pub(super) async fn ask<T, F>(
-        &self,
+        self: &Arc<Self>,
         purpose: Purpose,
         names: &[&str],
         command: impl FnOnce(WithOptions<Client>) -> F,
@@ -42,39 +42,63 @@ impl Inner {
         F: Future<Output = Result<T, FredError>>,
     {
         let now = self.now();
-        let sections = || names.iter().map(|name| self.section(name));
-        // All are looked at first, so that no section loses its probe to another's pause.
-        let refused = sections().any(|section| self.breaker.refuses(section, now))
-            || sections().any(|section| self.breaker.admit(section, now) == Admission::Refuse);
-        if refused {
+        let mut admitted = true;
+        for name in names {
+            match self.breaker.admit(self.section(name), now) {
+                Admission::Ask => {}
+                Admission::Probe => {
+                    self.probe((*name).to_owned());
+                    admitted = false;
+                }
+                Admission::Refuse => admitted = false,
+            }
+        }
+        if !admitted {
             return Err(StoreError::new(Paused));
         }
         let result = command(self.client(purpose)).await;
-        let now = self.now();
-        match &result {
-            Ok(_) => sections().for_each(|section| self.breaker.answered(section)),
-            Err(error) => match error.kind() {
-                ErrorKind::Timeout => {
-                    for name in names {
-                        self.pause(name, now);
-                    }
-                }
-                ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Routing => {
-                    sections().for_each(|section| self.breaker.unconnected(section, now));
-                }
-                _ => sections().for_each(|section| self.breaker.answered(section)),
-            },
-        }
-        match &result {
-            Ok(_) => self.worked(purpose, now),
-            Err(error) => self.failed(purpose, now, error),
-        }
+        self.learn(purpose, names, &result);
         result.map_err(StoreError::new)
+    }
+
+    /// Sees whether the server that has this name answers again. No request waits for that.
+    fn probe(self: &Arc<Self>, name: String) {
+        let inner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let result: Result<i64, FredError> = inner.client(Purpose::Read).exists(&name).await;
+            inner.learn(Purpose::Read, &[&name], &result);
+        });
+    }
+
+    /// What the end of a command says about its server.
+    fn learn<T>(&self, purpose: Purpose, names: &[&str], result: &Result<T, FredError>) {
+        let now = self.now();
+        let sections = || names.iter().map(|name| self.section(name));
+        let error = match result {
+            Ok(_) => {
+                sections().for_each(|section| self.breaker.answered(section));
+                self.worked(purpose, now);
+                return;
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::Timeout => {
+                for name in names {
+                    self.pause(name, now);
+                }
+            }
+            ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Routing => {
+                sections().for_each(|section| self.breaker.unconnected(section, now));
+            }
+            _ => sections().for_each(|section| self.breaker.answered(section)),
+        }
+        self.failed(purpose, now, error);
     }
 
     /// Runs a write of this many bytes, unless too much is on its way already.
     pub(super) async fn write<T, F>(
-        &self,
+        self: &Arc<Self>,
         bytes: usize,
         names: &[&str],
         command: impl FnOnce(WithOptions<Client>) -> F,

@@ -14,9 +14,9 @@ pub(super) const SECTIONS: usize = 256;
 
 /// A breaker per section of the key space.
 ///
-/// After a timeout a section is paused. Once the pause is over one caller at a time, and no more
-/// than one each pause, goes to see whether the server answers again, while the others are still
-/// refused: a server that hangs costs one of them its timeout, not all.
+/// After a timeout a section is paused. Once the pause is over somebody is to see whether the server
+/// answers again, no more than once each pause, while all callers are still refused: a server that
+/// hangs costs nobody anything more.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// When the pause of each section ends, in microseconds; 0 while it is not paused.
@@ -28,7 +28,7 @@ pub(super) struct Breaker {
 pub(super) enum Admission {
     /// Ask the server.
     Ask,
-    /// Ask the server, alone.
+    /// Do without it, and see to it that somebody asks it.
     Probe,
     /// Do without it.
     Refuse,

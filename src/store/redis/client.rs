@@ -38,6 +38,9 @@ use crate::{clock::SystemClock, error::ConfigError};
 /// How long `connect` waits for a server that is required.
 const START: Duration = Duration::from_secs(3);
 
+/// How long `connect` waits for a server that is not required.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// How long connections are given to close in good order.
 const QUIT: Duration = Duration::from_secs(1);
 
@@ -68,7 +71,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) pool: Pool,
     pub(super) reads: Health,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     pub(super) scripts: Scripts,
     pub(super) settings: RedisBuilder,
     tasks: Vec<ConnectHandle>,
@@ -112,8 +115,8 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Checks the settings and begins to connect, in the background unless
-    /// [`require_at_start`](Self::require_at_start) is set.
+    /// Checks the settings and connects, for a quarter of a second at the most: then it goes on in
+    /// the background, unless [`require_at_start`](Self::require_at_start) is set.
     ///
     /// # Errors
     ///
@@ -165,8 +168,12 @@ impl RedisBuilder {
                 }
             });
         }
-        if inner.settings.start == Start::Connected {
-            inner.wait(first).await?;
+        match inner.settings.start {
+            Start::Connected => inner.wait(first).await?,
+            // What is in reach is there at once, so that the first requests find what is shared.
+            Start::Anyway => {
+                let _ = timeout(GRACE, inner.pool.wait_for_connect()).await;
+            }
         }
         Ok(Redis { inner })
     }

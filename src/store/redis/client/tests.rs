@@ -88,7 +88,7 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
     assert!(of("Request timed out") <= 1, "{ends:?}");
     assert!(of("a moment ago") + of("Canceled") >= 63, "{ends:?}");
 
-    // While it stays stopped, no more than one caller waits each half second.
+    // While it stays stopped, no caller waits.
     let waits = async {
         let mut waits = 0;
         let end = Instant::now() + Duration::from_millis(1_600);
@@ -101,7 +101,7 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
         waits
     };
     let waits = waits.await;
-    assert!(waits <= 4, "{waits} waits");
+    assert_eq!(waits, 0);
 
     server.resume();
     let recovery = came(async || redis.get("a").await.is_ok()).await;
@@ -170,7 +170,7 @@ async fn a_server_that_is_not_there_yet_is_found_later() {
     let start = Instant::now();
     let redis = Redis::connect(server.url()).await.unwrap();
     assert!(
-        start.elapsed() < Duration::from_millis(50),
+        start.elapsed() < Duration::from_millis(400),
         "{:?}",
         start.elapsed()
     );
