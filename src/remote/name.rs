@@ -96,7 +96,14 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_none() {
-        for kept in ["", "ns:v1:", "ns:v1:{12}", "ns:v1:{zz", "{é}", "ns:v1:alive"] {
+        for kept in [
+            "",
+            "ns:v1:",
+            "ns:v1:{12}",
+            "ns:v1:{zz",
+            "{é}",
+            "ns:v1:alive",
+        ] {
             assert_eq!(Name::parse(kept.as_bytes()), None, "{kept}");
         }
     }

@@ -111,9 +111,16 @@ impl Cluster {
             panic!("no slot");
         };
         let (slot, id) = (slot.to_string(), to.command(&["cluster", "myid"]).text());
-        // First where it goes, lest nobody serve it in between.
-        let others = self.nodes.iter().filter(|node| node.port() != to.port());
-        for node in std::iter::once(to).chain(others) {
+        let others = || self.nodes.iter().filter(|node| node.port() != to.port());
+        let gives = |node: &&Server| {
+            let command = ["cluster", "setslot", &slot, "migrating", &id];
+            node.command(&command) == Reply::Simple("OK".to_owned())
+        };
+        let from = others().find(gives).expect("a node serves the slot");
+        let from = from.command(&["cluster", "myid"]).text();
+        // Who imports a slot takes it under an epoch of its own, which the others believe.
+        assert_ok(to, &["cluster", "setslot", &slot, "importing", &from]);
+        for node in std::iter::once(to).chain(others()) {
             assert_ok(node, &["cluster", "setslot", &slot, "node", &id]);
         }
     }
