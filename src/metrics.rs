@@ -105,6 +105,8 @@ const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
 #[cfg(feature = "redis")]
 const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
 #[cfg(feature = "redis")]
+const REMOTE_OUTAGES: &str = "cachewarp_remote_outages_total";
+#[cfg(feature = "redis")]
 const REMOTE_INVALIDATIONS_LOST: &str = "cachewarp_remote_invalidations_lost_total";
 
 /// The handles of the tier that nodes share.
@@ -144,6 +146,11 @@ impl RemoteMetrics {
             "Values in the shared tier that did not decode and were deleted"
         );
         describe_counter!(
+            REMOTE_OUTAGES,
+            Unit::Count,
+            "How often reading from or writing to the shared tier stopped working"
+        );
+        describe_counter!(
             REMOTE_INVALIDATIONS_LOST,
             Unit::Count,
             "Invalidations that other nodes did not learn of"
@@ -160,4 +167,10 @@ impl RemoteMetrics {
             writes_dropped: writes("dropped"),
         }
     }
+}
+
+/// Not among the handles: it happens to connections, which have no cache.
+#[cfg(feature = "redis")]
+pub(crate) fn remote_outages(of: &'static str) -> Counter {
+    counter!(REMOTE_OUTAGES, "of" => of)
 }

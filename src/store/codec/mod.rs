@@ -32,10 +32,11 @@ pub(crate) use self::{
     compress::Compression,
     decode::decode,
     encode::encode,
-    error::DecodeError,
     frame::stamp,
     value::{Listed, Parcel, Record, Selector, Stamp, Value},
 };
 
+#[cfg(test)]
+use self::error::DecodeError;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::{
     health::{Change, Health},
     url::servers,
 };
-use crate::{clock::Clock, error::StoreError};
+use crate::{clock::Clock, error::StoreError, metrics};
 
 /// The bytes of values that may be on their way at once, in units of [`UNIT`], unless one value
 /// may be larger. fred holds what it could not send yet without a bound of its own.
@@ -28,6 +28,15 @@ pub(super) const UNIT: usize = 1 << 10;
 pub(super) enum Purpose {
     Read,
     Write,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 impl Inner {
@@ -74,13 +83,10 @@ impl Inner {
     fn learn<T>(&self, purpose: Purpose, names: &[&str], result: &Result<T, FredError>) {
         let now = self.now();
         let sections = || names.iter().map(|name| self.section(name));
-        let error = match result {
-            Ok(_) => {
-                sections().for_each(|section| self.breaker.answered(section));
-                self.worked(purpose, now);
-                return;
-            }
-            Err(error) => error,
+        let Err(error) = result else {
+            sections().for_each(|section| self.breaker.answered(section));
+            self.worked(purpose, now);
+            return;
         };
         match error.kind() {
             ErrorKind::Timeout => {
@@ -204,6 +210,7 @@ impl Inner {
     pub(super) fn failed(&self, purpose: Purpose, now: Duration, error: &FredError) {
         if self.health(purpose).failed(now) == Change::Broken {
             let servers = servers(&self.config);
+            metrics::remote_outages(purpose.as_str()).increment(1);
             match purpose {
                 Purpose::Read => tracing::warn!(servers, %error, "reading from Redis fails"),
                 Purpose::Write => tracing::warn!(servers, %error, "writing to Redis fails"),

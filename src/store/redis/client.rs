@@ -231,6 +231,7 @@ impl Redis {
     }
 
     /// How often reads and how often writes have stopped working so far.
+    #[cfg(test)]
     pub(crate) fn outages(&self) -> (u64, u64) {
         (self.inner.reads.outages(), self.inner.writes.outages())
     }

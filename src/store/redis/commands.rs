@@ -217,22 +217,6 @@ impl Redis {
             .await?;
         Ok(deleted == 1)
     }
-
-    /// Stores a value for good unless there is one, and returns what is stored: the first to
-    /// come decides for all.
-    pub(crate) async fn set_if_absent_get(
-        &self,
-        name: &str,
-        value: &[u8],
-    ) -> Result<Bytes, StoreError> {
-        let script = &self.inner.scripts.share;
-        let arguments = vec![Value::Bytes(Bytes::copy_from_slice(value))];
-        self.inner
-            .write(value.len(), &[name], async |client| {
-                run(&client, script, vec![name.to_owned()], arguments).await
-            })
-            .await
-    }
 }
 
 /// Runs a script by its hash, and by its text where the server does not know it (any more). fred's

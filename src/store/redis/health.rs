@@ -15,6 +15,7 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct Health {
     /// When something failed last, in microseconds; 0 while it works.
     failed: AtomicU64,
+    #[cfg(test)]
     outages: AtomicU64,
 }
 
@@ -35,6 +36,7 @@ impl Health {
         if self.failed.swap(time, Ordering::Relaxed) != 0 {
             return Change::None;
         }
+        #[cfg(test)]
         self.outages.fetch_add(1, Ordering::Relaxed);
         Change::Broken
     }
@@ -52,6 +54,7 @@ impl Health {
     }
 
     /// How often it stopped working.
+    #[cfg(test)]
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
     }

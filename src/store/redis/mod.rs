@@ -20,7 +20,6 @@ pub(crate) mod support;
 mod tests;
 
 pub use self::{client::Redis, settings::RedisBuilder};
-#[expect(unused_imports, reason = "the tier above it comes next")]
 pub(crate) use self::{
     commands::{Placed, Put},
     tracking::{Notice, Tracking},

@@ -12,7 +12,6 @@ pub(super) struct Scripts {
     pub(super) extend: Script,
     pub(super) put: Script,
     pub(super) release: Script,
-    pub(super) share: Script,
 }
 
 impl Scripts {
@@ -22,7 +21,6 @@ impl Scripts {
             extend: Script::from_lua(EXPIRE_EQUAL),
             put: Script::from_lua(PUT),
             release: Script::from_lua(DELETE_EQUAL),
-            share: Script::from_lua(SHARE),
         }
     }
 }
@@ -56,12 +54,4 @@ return 0
 const EXPIRE_EQUAL: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0
-";
-
-/// Sets a key that is not there to the argument, and answers what it holds.
-const SHARE: &str = r"
-local held = redis.call('GET', KEYS[1])
-if held then return held end
-redis.call('SET', KEYS[1], ARGV[1])
-return ARGV[1]
 ";

@@ -178,21 +178,6 @@ async fn a_lease_is_held_by_one_and_given_back_by_its_holder() {
 }
 
 #[tokio::test]
-async fn the_first_to_come_decides_a_shared_value() {
-    let server = standalone();
-    let redis = connected(Redis::builder(server.url())).await;
-    assert_eq!(
-        redis.set_if_absent_get("secret", b"one").await.unwrap(),
-        "one"
-    );
-    assert_eq!(
-        redis.set_if_absent_get("secret", b"two").await.unwrap(),
-        "one"
-    );
-    assert_eq!(server.command(&["TTL", "secret"]), Reply::Integer(-1));
-}
-
-#[tokio::test]
 async fn scripts_outlive_their_cache() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
@@ -204,7 +189,6 @@ async fn scripts_outlive_their_cache() {
         redis.release("b", b"token").await.unwrap();
         redis.extend("b", b"token", KEEP).await.unwrap();
         redis.discard("b", &"junk".into()).await.unwrap();
-        redis.set_if_absent_get("c", b"shared").await.unwrap();
     }
 }
 
