@@ -19,6 +19,8 @@ mod parcel;
 #[cfg(feature = "redis")]
 mod place;
 #[cfg(feature = "redis")]
+mod placing;
+#[cfg(feature = "redis")]
 mod publish;
 #[cfg(feature = "redis")]
 mod tier;

@@ -15,7 +15,8 @@ use super::{
     lease::Lease,
     parcel::{self, Shown},
     place::Place,
-    tier::{Remote, Seen, recency},
+    placing::Parting,
+    tier::Remote,
     trust::{Concerns, Mark},
 };
 use crate::{
@@ -25,32 +26,14 @@ use crate::{
     key::RequestKey,
     layer::Cache,
     semantics::vary::Selecting,
-    store::{Compression, Listed, Parcel, Placed, Put, Record, Stamp, Value, encode},
+    store::{Compression, Placed, Stamp, Value, encode},
 };
-
-/// How often a response is put in its place when others put theirs there meanwhile.
-const ATTEMPTS: usize = 4;
-
-/// Variants in one record.
-const MAX_VARIANTS: usize = 64;
 
 /// How long to wait for the echo of an own write.
 const ECHO: Duration = Duration::from_secs(1);
 
 /// Between two attempts to tell invalidations.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// A response on its way to the shared tier.
-struct Parting {
-    place: Place,
-    seen: Seen,
-    parcel: Parcel,
-    stamp: Stamp,
-    variant: Option<u64>,
-    keep: Duration,
-    /// What the response's request answered to: it takes the place of variants it would have got.
-    request: http::HeaderMap,
-}
 
 impl Cache {
     /// The mark of a response that is about to be stored. `None` if it cannot be shared.
@@ -160,97 +143,6 @@ impl Cache {
 }
 
 impl Remote {
-    /// Puts a response in its place, unless something that must not be replaced is there.
-    async fn place(&self, cache: &Cache, parting: Parting) -> Result<Placed, StoreError> {
-        let space = self.redis.namespace();
-        let main = parting.place.name.main(space);
-        let compression = match self.redis.compression_threshold() {
-            Some(threshold) => Compression::AtLeast(threshold),
-            None => Compression::Off,
-        };
-        let mut at = parting.seen.main;
-        let mut current = None;
-        let value = Value::Entry(parting.parcel);
-        let bytes = encode(&value, parting.stamp, compression);
-        let Value::Entry(parcel) = value else {
-            return Ok(Placed::Changed);
-        };
-        for attempt in 0..ATTEMPTS {
-            // A record is changed, not replaced, so it has to be read first.
-            if attempt > 0 || parting.variant.is_some() {
-                current = match self.redis.get(&main).await? {
-                    Some(bytes) => self.open(&main, &bytes).await,
-                    None => None,
-                };
-                at = current.as_ref().map_or(Stamp::default(), |(_, at)| *at);
-                if at.epoch != parting.seen.main.epoch {
-                    return Ok(Placed::Fenced);
-                }
-                if let Some((Value::Entry(newer), _)) = &current
-                    && newer.arrived_ms > parcel.arrived_ms
-                {
-                    return Ok(Placed::Changed);
-                }
-            }
-            let placed = match parting.variant {
-                None => {
-                    let put = Put {
-                        name: &main,
-                        epoch: at.epoch,
-                        version: at.version,
-                        value: bytes.clone(),
-                        keep: parting.keep,
-                        beside: None,
-                    };
-                    self.redis.put(put).await?
-                }
-                Some(id) => {
-                    let listed = Listed {
-                        id,
-                        date: parcel.date,
-                        arrived_ms: parcel.arrived_ms,
-                        until_ms: until(&parcel, parting.keep),
-                        selecting: parcel.selecting.clone(),
-                    };
-                    let siblings = match current.take() {
-                        Some((Value::Record(record), _)) if record.key == parting.place.key => {
-                            record.variants
-                        }
-                        _ => Vec::new(),
-                    };
-                    let order = cache.config.rules.language_order;
-                    let mut shown = Shown::new(&parting.request, order);
-                    let now = cache.shared.clock.wall_millis();
-                    let variants = beside(siblings, listed, &mut shown, now);
-                    let last = variants.iter().map(|it| it.until_ms).max().unwrap_or(now);
-                    let keep = u64::try_from(last.saturating_sub(now)).unwrap_or(1);
-                    let record = Value::Record(Record {
-                        key: parting.place.key.clone(),
-                        variants,
-                    });
-                    let stamp = Stamp {
-                        epoch: parting.stamp.epoch,
-                        version: self.nonce(),
-                    };
-                    let variant = parting.place.name.variant(space, id);
-                    let put = Put {
-                        name: &main,
-                        epoch: at.epoch,
-                        version: at.version,
-                        value: encode(&record, stamp, Compression::Off),
-                        keep: Duration::from_millis(keep).min(KEEP),
-                        beside: Some((variant, bytes.clone(), parting.keep)),
-                    };
-                    self.redis.put(put).await?
-                }
-            };
-            if placed != Placed::Changed {
-                return Ok(placed);
-            }
-        }
-        Ok(Placed::Changed)
-    }
-
     async fn fence(&self, fence: Fence) -> Result<(), StoreError> {
         let space = self.redis.namespace();
         let stamp = Stamp {
@@ -279,25 +171,4 @@ async fn tell(remote: Weak<Remote>) {
             }
         }
     }
-}
-
-/// The variants that are left beside a new one: those that its request would not have got, that are
-/// still of use, and the most recent of them.
-fn beside(siblings: Vec<Listed>, new: Listed, shown: &mut Shown<'_>, now_ms: i64) -> Vec<Listed> {
-    let mut kept: Vec<Listed> = siblings
-        .into_iter()
-        .filter(|sibling| {
-            sibling.id != new.id && sibling.until_ms > now_ms && !shown.matches(&sibling.selecting)
-        })
-        .collect();
-    kept.sort_by_key(recency);
-    let most = MAX_VARIANTS - 1;
-    kept.drain(..kept.len().saturating_sub(most));
-    kept.push(new);
-    kept
-}
-
-fn until(parcel: &Parcel, keep: Duration) -> i64 {
-    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    parcel.arrived_ms.saturating_add(keep)
 }
