@@ -31,13 +31,31 @@
 //! # Ok::<(), cachewarp::ConfigError>(())
 //! ```
 //!
+//! # Many nodes
+//!
+//! With the feature `redis`, nodes share what they store through Redis or Valkey. Each finds what
+//! another stored, one at a time fetches what none has, and none serves for long what another
+//! replaced or invalidated. A Redis that is slow, full or gone is as good as one that holds
+//! nothing. See [`Redis`] and [`CacheBuilder::remote`].
+//!
+//! ```
+//! # #[cfg(feature = "redis")] mod example {
+//! use cachewarp::{CacheLayer, ConfigError, Memory, Redis};
+//!
+//! async fn cache() -> Result<CacheLayer, ConfigError> {
+//!     let redis = Redis::connect("redis://127.0.0.1:6379").await?;
+//!     CacheLayer::builder().memory(Memory::with_capacity(64 << 20)).remote(redis).build()
+//! }
+//! # }
+//! ```
+//!
 //! # What it does to a request
 //!
 //! - GET and HEAD are looked up under scheme, host, path, query, and what the settings add
 //!   ([`KeyPolicy`]). `Vary` picks the variant.
 //! - What is fresh is served with its `Age`; conditions and ranges are answered here.
 //! - What is stale is validated with the origin, what is missing is fetched, by one request for all
-//!   that want the same.
+//!   that want the same. With a tier that nodes share, that is asked first.
 //! - Other methods go to the origin, and a write invalidates what is stored for its target before
 //!   its response is released.
 //! - Upgrades and CONNECT pass through untouched; gRPC passes with its streams and trailers, and is

@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, net::ToSocketAddrs, time::Duration};
 
-use clap::{Parser, ValueEnum, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
 use http::Uri;
+
+use crate::backend::Backend;
 
 const MIB: u64 = 1 << 20;
 /// Ten years: beyond any use, and safe to add to any clock.
@@ -33,6 +35,9 @@ pub(crate) struct Config {
     /// Bytes of memory for stored responses: 1048576, 512KiB, 64MiB, 2GB
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
     pub(crate) max_memory: u64,
+
+    #[command(flatten)]
+    pub(crate) backend: Backend,
 
     /// How to read what the RFCs leave open
     #[arg(long, value_enum, default_value_t = Profile::Default)]
@@ -89,8 +94,14 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) fn from_env() -> Self {
-        match Config::try_parse() {
-            Ok(config) => Self::Serve(Box::new(config)),
+        let parsed = Config::command().try_get_matches().and_then(|matches| {
+            let config = Config::from_arg_matches(&matches)?;
+            let checked = config.backend.check(&matches);
+            Ok((config, checked))
+        });
+        match parsed {
+            Ok((config, Ok(()))) => Self::Serve(Box::new(config)),
+            Ok((_, Err(line))) => Self::Refuse(line),
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                     Self::Print(error.to_string())

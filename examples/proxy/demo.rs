@@ -56,6 +56,14 @@ pub(crate) fn lines(proxy: SocketAddr) -> String {
     )
 }
 
+/// What to try with a node beside this one: under one name, or each would have pages of its own.
+pub(crate) fn other_node(proxy: SocketAddr) -> String {
+    format!(
+        "start another node with the same flags and another --port, and ask it for the same:\n  \
+         curl -i -H 'Host: {proxy}' http://OTHER/report\n"
+    )
+}
+
 async fn serve(listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let started = Instant::now();

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --port 8000
 //! cargo run --release --example proxy -- --demo
+//! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --backend redis
 //! ```
 //!
 //! A request's road, one module per step:
@@ -11,7 +12,7 @@
 //! |-|-|
 //! | accept, on one runtime per core | `server`, `patience` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hop`, `identity` |
-//! | the cache | `edge` puts the layer around the rest |
+//! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
 //! | connections to the origin | `origin`, `http2`, `connect` |
 //! | make the response fit to store and send | `response` |
@@ -24,6 +25,7 @@
 
 mod admit;
 mod answer;
+mod backend;
 mod body;
 mod config;
 mod connect;
@@ -93,7 +95,21 @@ fn main() -> ExitCode {
         }
     };
     log();
-    match run(&config, address) {
+    let control = match runtime() {
+        Ok(control) => control,
+        Err(error) => {
+            eprintln!("error: cannot start a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let cache = match control.block_on(cache(&config)) {
+        Ok(cache) => cache,
+        Err(line) => {
+            eprintln!("error: {line}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    match run(&config, address, &cache, &control) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -112,19 +128,22 @@ fn log() {
         .init();
 }
 
-fn run(config: &Config, address: SocketAddr) -> Result<(), String> {
+fn run(
+    config: &Config,
+    address: SocketAddr,
+    cache: &CacheLayer,
+    control: &Runtime,
+) -> Result<(), String> {
     let listeners = server::listen(address, config.workers())
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listeners
         .first()
         .and_then(|listener| listener.local_addr().ok())
         .unwrap_or(address);
-    let cache = cache(config).map_err(|error| error.to_string())?;
     let origin = match config.origin() {
         Some(origin) => origin.clone(),
         None => demo::start().map_err(|error| format!("cannot start the demo origin: {error}"))?,
     };
-    let control = runtime().map_err(|error| format!("cannot start a runtime: {error}"))?;
     // Before anybody is told of the address: whoever asks for it may ask us to stop as well.
     let mut signals = {
         let _context = control.enter();
@@ -177,7 +196,8 @@ fn run(config: &Config, address: SocketAddr) -> Result<(), String> {
     Ok(())
 }
 
-fn cache(config: &Config) -> Result<CacheLayer, cachewarp::ConfigError> {
+/// The one cache of all runtimes. What it needs beyond requests runs on the current one.
+async fn cache(config: &Config) -> Result<CacheLayer, String> {
     let mut cache = CacheLayer::builder()
         .memory(Memory::with_capacity(config.max_memory))
         // The upstream service keeps to its own limit; this one is for a service that does not.
@@ -188,7 +208,8 @@ fn cache(config: &Config) -> Result<CacheLayer, cachewarp::ConfigError> {
     if config.profile == Profile::RfcLiteral {
         cache = cache.rfc_literal();
     }
-    cache.build()
+    let cache = config.backend.add_to(cache).await?;
+    cache.build().map_err(|error| error.to_string())
 }
 
 fn policy(config: &Config) -> Policy {
@@ -253,13 +274,21 @@ fn announce(config: &Config, address: SocketAddr, origin: &Uri) {
     let mut out = io::stdout().lock();
     let origin = origin.to_string();
     // Nobody may be reading; that is no reason to stop.
+    let shared = if config.backend.is_shared() {
+        ", shared through Redis"
+    } else {
+        ""
+    };
     let _ = writeln!(
         out,
-        "listening on http://{address}, origin {}",
+        "listening on http://{address}, origin {}{shared}",
         origin.trim_end_matches('/')
     );
     if config.demo {
         let _ = out.write_all(demo::lines(address).as_bytes());
+    }
+    if config.demo && config.backend.is_shared() {
+        let _ = out.write_all(demo::other_node(address).as_bytes());
     }
     let _ = out.flush();
 }

@@ -5,8 +5,15 @@ use std::process::{Output, Stdio};
 use super::support::{Origin, Proxy, command, ok, soon};
 
 async fn run(flags: &[&str]) -> Output {
+    run_in(&[], flags).await
+}
+
+async fn run_in(environment: &[(&str, &str)], flags: &[&str]) -> Output {
     let mut command = command();
-    command.args(flags).stdin(Stdio::null());
+    command
+        .args(flags)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null());
     soon(command.output()).await.expect("the proxy starts")
 }
 
@@ -40,6 +47,22 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--host", "'no.such.invalid'"],
         ),
         (&["--demo", "--nonsense"], &["--nonsense"]),
+        (
+            &["--demo", "--backend", "disk"],
+            &["--backend", "'disk'", "memory, redis"],
+        ),
+        (
+            &["--demo", "--redis-url", "redis://h"],
+            &["--redis-url", "--backend"],
+        ),
+        (
+            &["--demo", "--backend", "memory", "--redis-namespace", "a"],
+            &["--redis-namespace", "--backend"],
+        ),
+        (
+            &["--demo", "--backend", "redis", "--redis-namespace", "a{b"],
+            &["--redis-namespace", "\"a{b\""],
+        ),
     ] {
         let output = run(flags).await;
         let error = String::from_utf8_lossy(&output.stderr);
@@ -51,6 +74,48 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
         );
         assert!(output.stdout.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_url_of_redis_is_refused_without_its_password() {
+    let redis = ["--demo", "--backend", "redis"];
+    for url in [
+        "ftp://user:secret@h",
+        "redis://user:secret@h:99999",
+        "user:secret@h",
+        "redis://user:secret@",
+        "redis-sentinel://user:secret@h",
+    ] {
+        let given = run(&[&redis[..], &["--redis-url", url]].concat()).await;
+        let set = run_in(&[("REDIS_URL", url)], &redis).await;
+        let memory = run(&["--demo", "--redis-url", url]).await;
+        for output in [given, set, memory] {
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{url}: {error}");
+            assert_eq!(error.trim_end().lines().count(), 1, "{url}: {error}");
+            assert!(error.contains("--redis-url"), "{url}: {error}");
+            assert!(!error.contains("secret"), "{url}: {error}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_url_of_redis_in_the_environment_alone_changes_nothing() {
+    let origin = Origin::start(|_| ok("", "here")).await;
+    let mut memory = command();
+    memory
+        .args(["--origin", &format!("http://{}", origin.address)])
+        .args(["--port", "0"])
+        .env("REDIS_URL", "no url: secret");
+    let proxy = Proxy::spawn(memory).await;
+    assert_eq!(proxy.get("/", "").await.body, "here");
+    let help = run_in(&[("REDIS_URL", "redis://:secret@h")], &["--help"]).await;
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(
+        text.contains("REDIS_URL") && !text.contains("secret"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -3,12 +3,17 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod servers;
+
 mod cache;
 mod command_line;
 mod failures;
 mod forwarding;
 mod hop_by_hop;
 mod http2;
+mod sharing;
 mod shutdown;
 mod support;
 mod upgrade;

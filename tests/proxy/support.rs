@@ -37,7 +37,11 @@ pub(crate) fn command() -> Command {
         path.display()
     );
     let mut command = Command::new(path);
-    command.kill_on_drop(true).env("RUST_LOG", "error");
+    command
+        .kill_on_drop(true)
+        .env("RUST_LOG", "error")
+        .env_remove("CACHE_BACKEND")
+        .env_remove("REDIS_URL");
     command
 }
 

@@ -167,7 +167,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Takes a lease, unless it is taken.
+    /// Takes a lease, unless it is taken. A request waits for it, so it has the time of a read.
     pub(crate) async fn acquire(
         &self,
         name: &str,
@@ -178,7 +178,7 @@ impl Redis {
         // Refused is nil, which neither `bool` nor `()` tells from an answer.
         let answer: Option<String> = self
             .inner
-            .ask(Purpose::Write, &[name], async |client| {
+            .ask(Purpose::Read, &[name], async |client| {
                 let options = Some(SetOptions::NX);
                 client.set(name, token, expiry, options, false).await
             })
