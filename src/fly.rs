@@ -149,7 +149,7 @@ impl<S> Road<S> {
             }
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
-            let fetched = AssertUnwindSafe(fetching).catch_unwind().await;
+            let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
             if !matches!(&fetched, Ok(it) if !matches!(it.flown, Flown::Failed(_))) {
                 let Cache { shared, config } = &cache;
                 let now = shared.clock.monotonic();
@@ -180,12 +180,10 @@ impl<S> Road<S> {
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
+        let fetching = self.cache.fetch(self.inner, &errand, body, Permit::Own);
         let Exchanged {
             answer, recording, ..
-        } = self
-            .cache
-            .fetch(self.inner, &errand, body, Permit::Own)
-            .await;
+        } = Box::pin(fetching).await;
         if let Some(recording) = recording {
             let shared = Arc::clone(&self.cache.shared);
             let executor = Arc::clone(&self.cache.config.executor);
@@ -227,10 +225,12 @@ impl<S> Road<S> {
                 let _ = reply.send(Led::Answer(Ok(answer)));
                 return;
             }
+            // In a box, like all that comes after: what another node has needs none of it, and the
+            // task is moved as a whole.
             let fetching = self
                 .cache
                 .fetch(self.inner, &errand, body, Permit::OfFlight);
-            let fetching = AssertUnwindSafe(fetching);
+            let fetching = AssertUnwindSafe(Box::pin(fetching));
             let fetched = match fetching.catch_unwind().await {
                 Ok(fetched) => fetched,
                 Err(panic) => {
@@ -240,9 +240,7 @@ impl<S> Road<S> {
                     return;
                 }
             };
-            if let (Flown::Private, Some(lease)) = (&fetched.flown, &errand.lease) {
-                lease.uncacheable();
-            }
+            self.cache.announce(&errand, &fetched.flown);
             leader.land(fetched.flown);
             // A client that went away does not take the answer; the fill goes on without it.
             let _ = reply.send(Led::Answer(fetched.answer));
@@ -257,7 +255,7 @@ impl<S> Road<S> {
                 let limits = &self.cache.config.fill;
                 tokio::select! {
                     biased;
-                    () = self.cache.record(&errand, recording, limits) => {}
+                    () = Box::pin(self.cache.record(&errand, recording, limits)) => {}
                     () = boarding => {}
                 }
             }

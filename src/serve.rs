@@ -140,7 +140,7 @@ impl<S> Road<S> {
         if let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await {
             return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
         }
-        self.cache.fetch_head(self.inner, &errand, body).await
+        Box::pin(self.cache.fetch_head(self.inner, &errand, body)).await
     }
 }
 

@@ -1,7 +1,15 @@
 //! Background work: how it is spawned, counted and waited for.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use pin_project_lite::pin_project;
 use tokio::{sync::watch, time::timeout};
 use tracing::Instrument;
 
@@ -50,15 +58,11 @@ impl Tasks {
         executor: &dyn Executor,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let place = Place::take(&self.under_way);
-        executor.execute(Box::pin(
-            async move {
-                // Held by the task, so that one that is dropped or panics counts as ended.
-                let _place = place;
-                task.await;
-            }
-            .in_current_span(),
-        ));
+        let counted = Counted {
+            task,
+            _place: Place::take(&self.under_way),
+        };
+        executor.execute(Box::pin(counted.in_current_span()));
     }
 
     pub(crate) fn under_way(&self) -> usize {
@@ -79,6 +83,25 @@ impl Tasks {
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tasks({})", self.under_way())
+    }
+}
+
+pin_project! {
+    /// A task and its place, held by it so that one that is dropped or panics counts as ended.
+    ///
+    /// No `async` block, which would have room for the task twice: as it came, and as it runs.
+    struct Counted<T> {
+        #[pin]
+        task: T,
+        _place: Place,
+    }
+}
+
+impl<T: Future<Output = ()>> Future for Counted<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
     }
 }
 

@@ -119,8 +119,8 @@ impl Cache {
             }
         }
         let order = self.config.rules.language_order;
-        let request = errand.asked.parts.headers.clone();
-        let mut shown = Shown::new(&request, order);
+        let request = &errand.asked.parts.headers;
+        let mut shown = Shown::new(request, order);
         let sight = match remote.find(&place, &mut shown).await {
             Ok(sight) => sight,
             Err(error) => return silent(remote, &error),
@@ -148,7 +148,7 @@ impl Cache {
             clock: &*self.shared.clock,
             generation: errand.generation,
             order,
-            request: &request,
+            request,
             seed: self.shared.seed(),
         };
         let Some((head, body)) = parcel::unpack(&parcel, &here) else {

@@ -4,7 +4,7 @@
 //! One that cannot be told at once is told again and again, for as long as it matters.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -49,6 +49,8 @@ pub(super) struct Fences {
 #[derive(Debug, Default)]
 struct Pending {
     epochs: HashMap<Name, u64>,
+    /// Whose turn it is: all of them get theirs, whatever becomes of one.
+    order: VecDeque<Name>,
     told_by_someone: bool,
 }
 
@@ -63,7 +65,9 @@ impl Fences {
         if pending.epochs.len() >= MOST && !pending.epochs.contains_key(&fence.name) {
             return Telling::Full;
         }
-        pending.epochs.insert(fence.name, fence.epoch);
+        if pending.epochs.insert(fence.name, fence.epoch).is_none() {
+            pending.order.push_back(fence.name);
+        }
         self.count.store(pending.epochs.len(), Ordering::SeqCst);
         if std::mem::replace(&mut pending.told_by_someone, true) {
             Telling::UnderWay
@@ -75,11 +79,14 @@ impl Fences {
     /// One that is yet to be told. Without any, nobody tells them any more.
     pub(super) fn next(&self) -> Option<Fence> {
         let mut pending = self.pending();
-        let next = pending.epochs.iter().next();
-        let next = next.map(|(name, epoch)| Fence {
-            name: *name,
-            epoch: *epoch,
-        });
+        let mut next = None;
+        while let Some(name) = pending.order.pop_front() {
+            if let Some(&epoch) = pending.epochs.get(&name) {
+                pending.order.push_back(name);
+                next = Some(Fence { name, epoch });
+                break;
+            }
+        }
         pending.told_by_someone = next.is_some();
         next
     }

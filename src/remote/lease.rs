@@ -8,10 +8,7 @@
 use std::{
     fmt,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,17 +16,38 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{consult::Consulted, place::Place};
-use crate::{entry::Entry, fetch::Errand, layer::Cache, serve::Served, store::Redis};
+use crate::{entry::Entry, fetch::Errand, flown::Flown, layer::Cache, serve::Served, store::Redis};
 
 /// Between two looks of one who waits, in case what it waits for goes untold: this and up to as
 /// much again.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// For how long the others are told that a response is for one client only.
-const UNCACHEABLE_FOR: Duration = Duration::from_secs(1);
+/// For how long the others are told that there is nothing to wait for.
+const WORD_FOR: Duration = Duration::from_secs(1);
 
-/// What a lease says once its holder knows that the response cannot be shared.
-const UNCACHEABLE: &[u8] = b"uncacheable";
+/// What the holder of a lease says to those who wait, once it knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Word {
+    /// Each node is to fetch for itself: the response is for all its clients, but too large to be
+    /// given to the others.
+    Alone,
+    /// Each client is to be answered for itself.
+    Uncacheable,
+}
+
+impl Word {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Alone => b"alone",
+            Self::Uncacheable => b"uncacheable",
+        }
+    }
+
+    fn parse(said: &[u8]) -> Option<Self> {
+        let all = [Self::Alone, Self::Uncacheable];
+        all.into_iter().find(|word| word.as_bytes() == said)
+    }
+}
 
 /// What a node that wants to fetch does next.
 #[derive(Debug)]
@@ -84,13 +102,17 @@ impl Cache {
         match remote.redis.acquire(&name, &token, remote.lease).await {
             Ok(true) => {}
             Ok(false) => {
-                return match remote.redis.get(&name).await {
-                    Ok(Some(says)) if *says == *UNCACHEABLE => {
+                let said = match remote.redis.get(&name).await {
+                    Ok(said) => said.and_then(|said| Word::parse(&said)),
+                    Err(_) => return Turn::Fetch,
+                };
+                return match said {
+                    None => Turn::Wait,
+                    Some(Word::Alone) => Turn::Fetch,
+                    Some(Word::Uncacheable) => {
                         self.remember_uncacheable(errand);
                         Turn::Fetch
                     }
-                    Ok(_) => Turn::Wait,
-                    Err(_) => Turn::Fetch,
                 };
             }
             Err(_) => return Turn::Fetch,
@@ -99,7 +121,7 @@ impl Cache {
             cache: self.clone(),
             name,
             token,
-            uncacheable: AtomicBool::new(false),
+            said: Mutex::default(),
         });
         lease.renew(remote.redis.clone(), remote.lease);
         errand.lease = Some(lease);
@@ -114,18 +136,63 @@ impl Cache {
     }
 }
 
+impl Cache {
+    /// Tells the nodes that wait for this one's fetch as soon as it is known to be no use to them.
+    pub(crate) fn announce(&self, errand: &Errand, flown: &Flown) {
+        let (Some(lease), Some(remote)) = (&errand.lease, &self.shared.remote) else {
+            return;
+        };
+        let most = remote.redis.max_value_bytes() as u64;
+        match flown {
+            Flown::Private => lease.say(Word::Uncacheable),
+            Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
+                lease.say(Word::Alone);
+            }
+            Flown::Arriving(_) | Flown::Entry(_) | Flown::Failed(_) => {}
+        }
+    }
+}
+
 /// The word of a node that it is fetching. Dropped, it is given back.
 pub(crate) struct Lease {
     cache: Cache,
     name: String,
     token: Bytes,
-    uncacheable: AtomicBool,
+    said: Mutex<Option<Word>>,
 }
 
 impl Lease {
-    /// The response is for one client only: nobody need wait for another.
-    pub(crate) fn uncacheable(&self) {
-        self.uncacheable.store(true, Ordering::SeqCst);
+    /// Tells those who wait that they need not. The lease ends with that.
+    pub(super) fn say(&self, word: Word) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.replace(word).is_none() {
+            self.end(Some(word));
+        }
+    }
+
+    fn end(&self, word: Option<Word>) {
+        let shared = &self.cache.shared;
+        let Some(remote) = &shared.remote else {
+            return;
+        };
+        let redis = remote.redis.clone();
+        // Wherever this is called, and even as a runtime ends.
+        let runtime = redis.runtime();
+        let (name, token) = (self.name.clone(), self.token.clone());
+        let executor = move |task| drop(runtime.spawn(task));
+        shared.tasks.spawn(&executor, async move {
+            let ended = match word {
+                Some(word) => {
+                    let said = Bytes::from_static(word.as_bytes());
+                    redis.fence(&name, said, WORD_FOR).await
+                }
+                None => redis.release(&name, &token).await.map(|_| ()),
+            };
+            if let Err(error) = ended {
+                // It ends by itself.
+                tracing::debug!(%error, "a lease was not given back");
+            }
+        });
     }
 
     /// Says it again and again for as long as the lease is held.
@@ -152,29 +219,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let shared = &self.cache.shared;
-        let Some(remote) = &shared.remote else {
-            return;
-        };
-        let redis = remote.redis.clone();
-        // Wherever this is dropped, and even as a runtime ends.
-        let runtime = redis.runtime();
-        let name = std::mem::take(&mut self.name);
-        let token = std::mem::take(&mut self.token);
-        let uncacheable = self.uncacheable.load(Ordering::SeqCst);
-        let executor = move |task| drop(runtime.spawn(task));
-        shared.tasks.spawn(&executor, async move {
-            let given_back = if uncacheable {
-                let says = Bytes::from_static(UNCACHEABLE);
-                redis.fence(&name, says, UNCACHEABLE_FOR).await
-            } else {
-                redis.release(&name, &token).await.map(|_| ())
-            };
-            if let Err(error) = given_back {
-                // It ends by itself.
-                tracing::debug!(%error, "a lease was not given back");
-            }
-        });
+        let said = self.said.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none() {
+            self.end(None);
+        }
     }
 }
 

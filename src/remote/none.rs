@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     entry::Entry,
     fetch::Errand,
+    flown::Flown,
     key::RequestKey,
     layer::{Cache, Shared},
     semantics::vary::Selecting,
@@ -27,12 +28,6 @@ pub(crate) enum Seen {}
 /// There is nobody to keep from fetching.
 #[derive(Debug)]
 pub(crate) enum Lease {}
-
-impl Lease {
-    pub(crate) fn uncacheable(&self) {
-        match *self {}
-    }
-}
 
 /// What the tier is to a request.
 #[derive(Debug)]
@@ -83,6 +78,12 @@ impl Cache {
 
     pub(crate) async fn turn_now(&self, _: &mut Errand) -> Turn {
         Turn::Fetch
+    }
+
+    pub(crate) fn announce(&self, errand: &Errand, _: &Flown) {
+        if let Some(lease) = &errand.lease {
+            match **lease {}
+        }
     }
 
     pub(crate) fn mark(&self, _: &Errand, _: &Selecting) -> Option<Mark> {

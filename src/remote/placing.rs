@@ -43,17 +43,18 @@ impl Remote {
     pub(super) async fn place(
         &self,
         cache: &Cache,
-        parting: Parting,
+        mut parting: Parting,
     ) -> Result<Placed, StoreError> {
         let main = parting.place.name.main(self.redis.namespace());
         let value = self.encoded(&parting.parcel, parting.stamp).await?;
+        parting.parcel.body.clear();
         let expected = parting.seen.main;
         for attempt in 0..ATTEMPTS {
             // What was seen may be there still. A record is changed, not replaced, so it has to
             // be read first.
             let there = if attempt > 0 || parting.variant.is_some() {
                 match self.redis.get(&main).await? {
-                    Some(bytes) => self.open(&main, &bytes).await,
+                    Some(bytes) => self.open(&main, &bytes),
                     None => None,
                 }
             } else {

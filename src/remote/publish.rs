@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     fences::{Fence, KEEP, Telling},
-    lease::Lease,
+    lease::{Lease, Word},
     parcel::{self, Shown},
     place::Place,
     placing::Parting,
@@ -65,6 +65,10 @@ impl Cache {
         }
         let bytes = usize::try_from(entry.body_len()).unwrap_or(usize::MAX);
         if bytes > remote.redis.max_value_bytes() {
+            if let Some(lease) = &errand.lease {
+                lease.say(Word::Alone);
+            }
+            remote.metrics().writes_dropped.increment(1);
             return;
         }
         let Some(permit) = remote.room_for(bytes) else {
@@ -86,7 +90,8 @@ impl Cache {
             seen,
         };
         let lease: Option<Arc<Lease>> = errand.lease.clone();
-        let (cache, entry) = (self.clone(), Arc::clone(entry));
+        // Only what is still in memory when it is done needs to hear of it.
+        let (cache, entry) = (self.clone(), Arc::downgrade(entry));
         self.shared.tasks.spawn(&*self.config.executor, async move {
             let listener = remote.waiting.listen(parting.place.name);
             let mut echo = pin!(listener.changed());
@@ -102,13 +107,16 @@ impl Cache {
                 }
                 Err(error) => {
                     remote.metrics().errors.increment(1);
+                    remote.metrics().writes_dropped.increment(1);
                     tracing::debug!(%error, "not given to the other nodes");
                     return;
                 }
             }
             // This node hears of its own write like every other. Before anybody asks for the
             // entry, see that it was just that.
-            if timeout(ECHO, echo).await.is_ok()
+            if remote.trust.is_told()
+                && timeout(ECHO, echo).await.is_ok()
+                && let Some(entry) = entry.upgrade()
                 && let Some(mark) = entry.mark()
             {
                 let witness = remote.trust.witness(Concerns::of(&place));

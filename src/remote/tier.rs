@@ -32,8 +32,9 @@ use crate::{
 /// Bytes of records that are remembered, so that a variant is asked for along with its record.
 const REMEMBERED: u64 = 4 << 20;
 
-/// What responses on their way to the tier may hold together, in KiB: 64 MiB.
-const WRITING: usize = 64 << 10;
+/// What responses on their way to the tier may hold together, in KiB: 32 MiB of bodies, each of
+/// which may be there twice, as it is and encoded.
+const WRITING: usize = 32 << 10;
 
 /// What a response on its way holds beside its body, in KiB.
 const BESIDE: usize = 4;
@@ -183,12 +184,9 @@ impl Remote {
                 None => (self.redis.get(&main).await?, None, None),
             },
         };
-        let (value, at) = match first {
+        let (value, at) = match first.and_then(|bytes| self.open(&main, &bytes)) {
+            Some((value, at)) => (Some(value), at),
             None => (None, Stamp::default()),
-            Some(bytes) => match self.open(&main, &bytes).await {
-                Some((value, at)) => (Some(value), at),
-                None => (None, Stamp::default()),
-            },
         };
         let seen = Seen {
             main: at,
@@ -237,7 +235,7 @@ impl Remote {
         let Some(bytes) = bytes else {
             return Ok(Kept::Nothing);
         };
-        Ok(match self.open(&variant, &bytes).await {
+        Ok(match self.open(&variant, &bytes) {
             Some((Value::Entry(parcel), at))
                 if parcel.key == place.key
                     && at.epoch == epoch
@@ -275,15 +273,19 @@ impl Remote {
     }
 
     /// Decodes a value. One that does not decode is deleted.
-    pub(super) async fn open(&self, name: &str, bytes: &Bytes) -> Option<(Value, Stamp)> {
+    pub(super) fn open(&self, name: &str, bytes: &Bytes) -> Option<(Value, Stamp)> {
         match decode(bytes) {
             Ok(opened) => Some(opened),
             Err(error) => {
                 self.metrics().undecodable.increment(1);
                 tracing::warn!(name, %error, "a shared value does not decode");
-                if let Err(error) = self.redis.discard(name, bytes).await {
-                    tracing::debug!(name, %error, "not deleted");
-                }
+                let (redis, name, bytes) = (self.redis.clone(), name.to_owned(), bytes.clone());
+                let runtime = redis.runtime();
+                runtime.spawn(async move {
+                    if let Err(error) = redis.discard(&name, &bytes).await {
+                        tracing::debug!(name, %error, "not deleted");
+                    }
+                });
                 None
             }
         }

@@ -15,8 +15,10 @@ use std::{
 
 use bytes::Bytes;
 use cachewarp::{CacheBuilder, CacheLayer, CacheOutcome, CacheService, Memory, Redis};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use futures_util::{FutureExt, StreamExt, stream};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 
@@ -47,13 +49,16 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(
 
 type Handler = dyn Fn(&Request<Full<Bytes>>) -> Response<Full<Bytes>> + Send + Sync;
 
-/// The one origin of all nodes: counts its calls by path, and answers while its gate is open.
+/// The one origin of all nodes: counts its calls by path, answers while its gate is open, and ends
+/// its bodies while those are let go.
 #[derive(Clone)]
 pub(crate) struct Origin {
     handler: Arc<Handler>,
     calls: Arc<AtomicUsize>,
     by_path: Arc<Mutex<HashMap<String, usize>>>,
     gate: watch::Sender<bool>,
+    bodies: watch::Sender<bool>,
+    body_takes: Arc<Mutex<Duration>>,
 }
 
 impl Origin {
@@ -65,6 +70,8 @@ impl Origin {
             calls: Arc::default(),
             by_path: Arc::default(),
             gate: watch::Sender::new(true),
+            bodies: watch::Sender::new(true),
+            body_takes: Arc::default(),
         }
     }
 
@@ -96,6 +103,55 @@ impl Origin {
     pub(crate) fn open(&self) {
         self.gate.send_replace(true);
     }
+
+    /// From here on bodies stop half way.
+    pub(crate) fn hold_bodies(&self) {
+        self.bodies.send_replace(false);
+    }
+
+    pub(crate) fn release_bodies(&self) {
+        self.bodies.send_replace(true);
+    }
+
+    /// From here on every body takes this long.
+    pub(crate) fn slow_bodies(&self, takes: Duration) {
+        *self.body_takes.lock().unwrap() = takes;
+    }
+
+    /// The response with its body as it is sent at this moment.
+    fn send(&self, response: Response<Full<Bytes>>) -> Response<OriginBody> {
+        let takes = *self.body_takes.lock().unwrap();
+        let nothing = response.body().size_hint().exact() == Some(0);
+        if nothing || takes.is_zero() && *self.bodies.borrow() {
+            return response.map(BodyExt::boxed_unsync);
+        }
+        let mut go_on = self.bodies.subscribe();
+        response.map(|body| {
+            let whole = body.collect().now_or_never().unwrap().unwrap().to_bytes();
+            let half = whole.len() / 2;
+            let (first, rest) = (whole.slice(..half), whole.slice(half..));
+            let rest = stream::once(async move {
+                tokio::time::sleep(takes).await;
+                // The sender outlives every body: the origin has it.
+                go_on.wait_for(|open| *open).await.unwrap();
+                Ok(Frame::data(rest))
+            });
+            let frames = stream::iter([Ok(Frame::data(first))]).chain(rest);
+            BodyExt::boxed_unsync(StreamBody::new(frames))
+        })
+    }
+}
+
+/// What the origin sends.
+pub(crate) type OriginBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The number of a body of [`Origin::counting`].
+#[track_caller]
+pub(crate) fn version(body: &str) -> u64 {
+    let number = body.rsplit(' ').next();
+    number
+        .and_then(|it| it.parse().ok())
+        .expect("a numbered body")
 }
 
 /// A response that is fresh for an hour.
@@ -114,7 +170,7 @@ pub(crate) fn status(status: StatusCode) -> Response<Full<Bytes>> {
 }
 
 impl Service<Request<Full<Bytes>>> for Origin {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<OriginBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -130,7 +186,7 @@ impl Service<Request<Full<Bytes>>> for Origin {
             .unwrap()
             .entry(request.uri().path().to_owned())
             .or_default() += 1;
-        let response = (self.handler)(&request);
+        let response = self.send((self.handler)(&request));
         if *self.gate.borrow() {
             return Box::pin(ready(Ok(response)));
         }
@@ -155,6 +211,7 @@ pub(crate) struct Node {
 pub(crate) struct Seen {
     pub(crate) status: StatusCode,
     pub(crate) outcome: CacheOutcome,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: String,
     pub(crate) age: Option<u64>,
 }
@@ -168,6 +225,18 @@ impl Seen {
 impl Node {
     pub(crate) async fn new(origin: &Origin, redis: &Server) -> Self {
         Self::with(origin, &redis.url(), |builder| builder).await
+    }
+
+    /// One that waits for Redis however slow it is: for what is not about that, on a machine that
+    /// others use as well.
+    pub(crate) async fn patient(origin: &Origin, redis: &Server) -> Self {
+        let redis = Redis::builder(redis.url())
+            .read_timeout(Duration::from_secs(10))
+            .write_timeout(Duration::from_secs(10))
+            .require_at_start(true);
+        let redis = redis.connect().await.unwrap();
+        let wait = Duration::from_secs(20);
+        Self::over(origin, redis, |builder| builder.wait_timeout(wait))
     }
 
     pub(crate) async fn with(
@@ -212,12 +281,21 @@ impl Node {
                 .headers
                 .get("age")
                 .map(|age| age.to_str().unwrap().parse().unwrap()),
+            headers: parts.headers,
         }
     }
 
     /// Waits until nothing is on its way to Redis any more.
     pub(crate) async fn settle(&self) {
         assert_eq!(self.layer.handle().drain(PATIENCE).await, 0);
+    }
+
+    /// Waits until this node is told of changes.
+    pub(crate) async fn is_told(&self) {
+        eventually("a node is told of changes", async || {
+            self.layer.handle().stats().remote_connected
+        })
+        .await;
     }
 
     /// Waits until this node's own fetches are hits without a question, so it hears of changes.

@@ -61,7 +61,10 @@ async fn variants_are_shared_each_with_those_who_want_it() {
     let ask = |language: &'static str| get_with("/a", "accept-language", language);
     let first = Node::new(&origin, &redis).await;
     for language in ["en", "de", "fr"] {
-        assert_eq!(first.send(ask(language)).await.body, format!("in {language}"));
+        assert_eq!(
+            first.send(ask(language)).await.body,
+            format!("in {language}")
+        );
         first.settle().await;
     }
     let second = Node::new(&origin, &redis).await;
@@ -81,7 +84,7 @@ async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
     let origin = Origin::counting();
     let mut nodes = Vec::new();
     for _ in 0..4 {
-        nodes.push(Node::new(&origin, &redis).await);
+        nodes.push(Node::patient(&origin, &redis).await);
     }
     for node in &nodes {
         node.hears().await;
@@ -120,7 +123,9 @@ async fn what_a_node_replaces_is_replaced_on_the_others() {
     first.settle().await;
     let old = second.get("/a").await;
     assert!(old.is_hit());
-    let new = first.send(get_with("/a", "cache-control", "no-cache")).await;
+    let new = first
+        .send(get_with("/a", "cache-control", "no-cache"))
+        .await;
     assert_ne!(new.body, old.body);
     first.settle().await;
     eventually("the other node has the new one", async || {
@@ -162,7 +167,10 @@ async fn a_node_without_redis_serves_on_from_memory_and_origin() {
     node.get("/a").await;
     node.settle().await;
     redis.kill();
-    eventually("it is noticed", async || !node.layer.handle().stats().remote_connected).await;
+    eventually("it is noticed", async || {
+        !node.layer.handle().stats().remote_connected
+    })
+    .await;
     assert!(node.get("/a").await.is_hit());
     let fetched = node.get("/b").await;
     assert_eq!(fetched.status, StatusCode::OK);

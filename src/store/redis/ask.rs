@@ -65,7 +65,8 @@ impl Inner {
         if !admitted {
             return Err(StoreError::new(Paused));
         }
-        let result = command(self.client(purpose)).await;
+        // In a box: fred's futures take 7 KiB, several times over in whatever awaits this.
+        let result = Box::pin(command(self.client(purpose))).await;
         self.learn(purpose, names, &result);
         result.map_err(StoreError::new)
     }

@@ -70,7 +70,13 @@ impl Redis {
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
         self.inner
             .ask(Purpose::Read, &[name], async |client| {
-                client.get(name).await
+                match client.get(name).await {
+                    Err(error) if is_other_type(&error) => {
+                        let _deleted: i64 = client.unlink(name).await?;
+                        Ok(None)
+                    }
+                    answer => answer,
+                }
             })
             .await
     }
@@ -80,7 +86,10 @@ impl Redis {
         let beginning: Bytes = self
             .inner
             .ask(Purpose::Read, &[name], async |client| {
-                client.getrange(name, 0, STAMP_END - 1).await
+                match client.getrange(name, 0, STAMP_END - 1).await {
+                    Err(error) if is_other_type(&error) => Ok(Bytes::new()),
+                    answer => answer,
+                }
             })
             .await?;
         Ok(Some(beginning).filter(|bytes| !bytes.is_empty()))
@@ -146,12 +155,16 @@ impl Redis {
         value: Bytes,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        let expiry = Some(Expiration::PX(milliseconds(keep)));
-        self.inner
-            .write(value.len(), &[name], async |client| {
-                client.set(name, value, expiry, None, false).await
+        let script = &self.inner.scripts.replace;
+        let bytes = value.len();
+        let arguments = vec![Value::Bytes(value), milliseconds(keep).into()];
+        let _replaced: i64 = self
+            .inner
+            .write(bytes, &[name], async |client| {
+                run(&client, script, vec![name.to_owned()], arguments).await
             })
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Deletes a value, unless another one is there by now.
@@ -239,6 +252,11 @@ async fn run<R: FromValue>(
 
 fn stamp(number: u64) -> Value {
     Value::Bytes(Bytes::copy_from_slice(&number.to_be_bytes()))
+}
+
+/// Whether something is kept there that is no value of ours: whoever put it there, it is no use.
+fn is_other_type(error: &FredError) -> bool {
+    error.details().starts_with("WRONGTYPE")
 }
 
 /// At least one, as the server asks for.

@@ -12,6 +12,7 @@ pub(super) struct Scripts {
     pub(super) extend: Script,
     pub(super) put: Script,
     pub(super) release: Script,
+    pub(super) replace: Script,
 }
 
 impl Scripts {
@@ -21,6 +22,7 @@ impl Scripts {
             extend: Script::from_lua(EXPIRE_EQUAL),
             put: Script::from_lua(PUT),
             release: Script::from_lua(DELETE_EQUAL),
+            replace: Script::from_lua(REPLACE),
         }
     }
 }
@@ -41,6 +43,13 @@ if string.sub(stamp, 1, 8) ~= ARGV[1] then return 3 end
 if string.sub(stamp, 9, 16) ~= ARGV[2] then return 2 end
 if KEYS[2] then redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6]) end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 1
+";
+
+/// Sets a key, even on a server that is full: a script that has made room may take some.
+const REPLACE: &str = r"
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 ";
 
