@@ -8,6 +8,7 @@ use crate::{
     generation::Generation,
     key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
     layer::Cache,
+    remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
@@ -88,8 +89,12 @@ impl Asked {
     }
 
     /// Whether `entry` still stands. Entries of plain keys are flagged in the store; those of
-    /// extended ones, which an invalidation cannot enumerate, by their generation.
+    /// extended ones, which an invalidation cannot enumerate, by their generation. What another node
+    /// invalidated is refuted.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
+        if entry.mark().is_some_and(Mark::is_refuted) {
+            return Standing::Invalidated;
+        }
         match self.key.dimensions() {
             Dimensions::Extended if entry.generation() != self.generation(cache) => {
                 Standing::Invalidated

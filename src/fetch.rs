@@ -542,7 +542,6 @@ impl Cache {
         let flown = match assessment.verdict {
             Verdict::Store => {
                 self.swap(errand, entry, Some(Arc::clone(&fresh))).await;
-                self.publish(errand, &fresh);
                 shared.metrics().stored.increment(1);
                 if sets_cookie(&assessment.head.headers) {
                     Flown::Private

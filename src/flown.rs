@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct FlightKey {
     pub(crate) key: Key,
     pub(crate) generation: Generation,
+    /// What other nodes had changed.
+    pub(crate) changes: u32,
     /// Which variant is wanted, once the resource is known to have several.
     pub(crate) variant: Option<u128>,
 }
@@ -29,6 +31,8 @@ pub(crate) enum Flown {
     Arriving(Arc<Arriving>),
     /// With a stored response that is valid now.
     Entry(Arc<Entry>),
+    /// With a response that another node had stored.
+    Found(Arc<Entry>),
     /// With a response for the one who asked, and nobody else.
     Private,
     Failed(Failure),

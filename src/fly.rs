@@ -45,6 +45,9 @@ use crate::{
 /// How often a request may change flights, as it learns which variant it wants.
 const MAX_FLIGHTS: usize = 4;
 
+/// For how long nobody looks whether another node is still refreshing.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
 /// What a request may do in a flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
@@ -141,11 +144,18 @@ impl<S> Road<S> {
             match self.cache.turn_now(&mut errand).await {
                 Turn::Fetch => {}
                 Turn::Serve(entry, _) => {
-                    leader.land(Flown::Entry(entry));
+                    leader.land(Flown::Found(entry));
                     return;
                 }
                 // Another node refreshes it, for this one too.
-                Turn::Wait => return,
+                Turn::Wait => {
+                    let Cache { shared, config } = &self.cache;
+                    let now = shared.clock.monotonic();
+                    shared
+                        .paused
+                        .set(hash, now, config.refresh_pause.min(ELSEWHERE));
+                    return;
+                }
             }
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
@@ -220,7 +230,7 @@ impl<S> Road<S> {
         let cache = self.cache.clone();
         let task = async move {
             if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
-                leader.land(Flown::Entry(Arc::clone(&entry)));
+                leader.land(Flown::Found(Arc::clone(&entry)));
                 let answer = serve(&self.cache, &errand.asked, &entry, now, Served::Fresh);
                 let _ = reply.send(Led::Answer(Ok(answer)));
                 return;
@@ -305,6 +315,7 @@ impl Cache {
         FlightKey {
             key: errand.asked.key.to_key(),
             generation: errand.generation,
+            changes: self.shared.changes(&errand.asked.key),
             variant: newest.map(|entry| {
                 let names: Vec<_> = entry.selecting().names().cloned().collect();
                 Selecting::record(&names, request, seed, order).digest()
@@ -320,7 +331,7 @@ impl Cache {
         }
     }
 
-    fn is_uncacheable(&self, errand: &Errand) -> bool {
+    pub(crate) fn is_uncacheable(&self, errand: &Errand) -> bool {
         let shared = &self.shared;
         let now = shared.clock.monotonic();
         shared.uncacheable.contains(errand.asked.key.hash(), now)

@@ -100,8 +100,7 @@ impl Cache {
                         let mark = self.mark(errand, &assessment.head.selecting);
                         let updated = entry.with_head(&assessment.head, &shared.shapes);
                         let updated = Arc::new(updated.marked(mark));
-                        self.swap(errand, entry, Some(Arc::clone(&updated))).await;
-                        self.publish(errand, &updated);
+                        self.swap(errand, entry, Some(updated)).await;
                     }
                     // It says nothing about what others may have.
                     Verdict::Refuse(reason) if reason.side() == Side::Request => {}

@@ -264,11 +264,12 @@ fn triplet(bytes: &[u8]) -> Option<u8> {
 /// Makes sure that nothing stored for the resource is used again without validation, and that
 /// nothing fetched before this moment is stored after it.
 fn invalidate(cache: &Cache, key: &RequestKey) {
-    // The fence first: a fill that stores before the update below is flagged by it, and one that
-    // comes after it sees the new generation.
+    // The fences first: a fill that stores before the update below is flagged by it, and one that
+    // comes after it sees the new generation. Nobody who sees that may find in the tier that nodes
+    // share what was there before.
     let shared = &cache.shared;
-    shared.generations.advance(key.resource_hash());
     cache.invalidate_remote(key);
+    shared.generations.advance(key.resource_hash());
     shared.metrics().invalidations.increment(1);
     let flagging = Arc::clone(shared);
     let now = shared.clock.wall();

@@ -1,6 +1,9 @@
 //! What an exchange leaves in the store: the only place that writes entries there.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
@@ -64,7 +67,7 @@ impl Cache {
     /// checked inside the store's own update, so that no invalidation comes between.
     pub(crate) async fn replace_selected(&self, errand: &Errand, entry: Option<Arc<Entry>>) {
         if entry.is_none() {
-            self.invalidate_remote(&errand.asked.key);
+            self.withdraw(errand);
         }
         let Cache { shared, config } = self.clone();
         let metrics = Arc::clone(&shared);
@@ -81,7 +84,16 @@ impl Cache {
                 select::survivors(variants, &request, shared.seed(), order)
                     .cloned()
                     .collect();
-            if entry.is_some() {
+            if let Some(entry) = &entry {
+                // What takes its place arrived after it: then this one took its time.
+                let newer = |old: &Arc<Entry>| {
+                    old.arrival().monotonic > entry.arrival().monotonic
+                        && old.standing() == Standing::Valid
+                        && !kept.iter().any(|kept| Arc::ptr_eq(kept, old))
+                };
+                if variants.iter().any(newer) {
+                    return Update::Keep;
+                }
                 shared.metrics().stored.increment(1);
             }
             kept.extend(entry);
@@ -100,14 +112,20 @@ impl Cache {
     }
 
     /// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
-    /// no longer stored: what took its place is more recent.
+    /// no longer stored: what took its place is more recent. What is stored is given to the other
+    /// nodes, if they had the old one.
     pub(crate) async fn swap(&self, errand: &Errand, old: &Arc<Entry>, new: Option<Arc<Entry>>) {
-        if new
+        let valid = new
             .as_ref()
-            .is_none_or(|new| new.standing() != Standing::Valid)
-        {
-            self.invalidate_remote(&errand.asked.key);
+            .filter(|new| new.standing() == Standing::Valid)
+            .cloned();
+        if valid.is_none() {
+            self.withdraw(errand);
         }
+        let swapped = Arc::new(AtomicBool::new(false));
+        let swaps = Arc::clone(&swapped);
+        let selected = errand.selected.as_ref();
+        let is_selected = selected.is_some_and(|selected| Arc::ptr_eq(selected, old));
         let Cache { shared, config } = self.clone();
         let resource_hash = errand.asked.key.resource_hash();
         let generation = errand.generation;
@@ -121,6 +139,7 @@ impl Cache {
             {
                 return Update::Keep;
             }
+            swaps.store(true, Ordering::Relaxed);
             let swapped = variants
                 .iter()
                 .filter_map(|entry| {
@@ -142,6 +161,12 @@ impl Cache {
             .is_err()
         {
             shared.metrics().store_errors.increment(1);
+        }
+        if let Some(new) = valid
+            && is_selected
+            && swapped.load(Ordering::Relaxed)
+        {
+            self.publish(errand, &new);
         }
     }
 

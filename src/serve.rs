@@ -103,9 +103,12 @@ impl<S> Road<S> {
                 Consulted::Serve(entry, now, served) => {
                     return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
                 }
-                Consulted::Ask if step != Step::Refuse => return self.ask(errand, body).await,
+                Consulted::Ask if errand.asked.directives.only_if_cached => {
+                    return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
+                }
+                Consulted::Ask => return self.ask(errand, body).await,
                 // When they do not answer, what is in memory is the best there is.
-                Consulted::Ask | Consulted::Silent => {}
+                Consulted::Silent => {}
             }
         }
         match (step, &errand.selected) {
@@ -137,7 +140,9 @@ impl<S> Road<S> {
         if !errand.asked.is_head() {
             return self.fly(errand, body).await;
         }
-        if let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await {
+        if errand.seen.is_none()
+            && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
+        {
             return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
         }
         Box::pin(self.cache.fetch_head(self.inner, &errand, body)).await

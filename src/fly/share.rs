@@ -34,18 +34,21 @@ impl Cache {
     pub(super) fn share<B>(&self, errand: &Errand, flown: Flown, began: Duration) -> Share<B> {
         match flown {
             Flown::Failed(_) | Flown::Private => Share::Nothing,
-            Flown::Entry(entry) => self.share_entry(errand, &entry, began),
+            Flown::Entry(entry) => {
+                let came = Came::of(entry.arrival(), began);
+                self.share_entry(errand, &entry, came)
+            }
+            Flown::Found(entry) => self.share_entry(errand, &entry, Came::Before),
             Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
         }
     }
 
-    fn share_entry<B>(&self, errand: &Errand, entry: &Arc<Entry>, began: Duration) -> Share<B> {
+    fn share_entry<B>(&self, errand: &Errand, entry: &Arc<Entry>, came: Came) -> Share<B> {
         if let Some(variant) = self.other_variant(errand, entry.selecting()) {
             return Share::OtherVariant(variant);
         }
         let now = self.shared.clock.monotonic();
         let age = entry.age(now);
-        let came = Came::of(entry.arrival(), began);
         match collapsed(errand, entry.freshness(), age, came) {
             None => Share::Nothing,
             Some(outcome) => Share::Answer(respond::from_entry(

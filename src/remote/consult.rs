@@ -13,9 +13,10 @@ use super::{
 use crate::{
     entry::Entry,
     fetch::Errand,
+    key::RequestKey,
     layer::{Cache, Shared},
     serve::{Next, Served, look},
-    status::Forward,
+    status::{Forward, StaleReason},
     store::{Resource, Stamp},
 };
 
@@ -32,13 +33,19 @@ pub(crate) enum Consulted {
 /// What was found there.
 enum Found {
     Entry(Arc<Entry>),
-    /// It was invalidated.
-    Fence,
     Nothing,
     Silent,
 }
 
 impl Shared {
+    /// What other nodes changed so far of what a key stands for: those who asked before a change
+    /// and those who ask after it do not fly together.
+    pub(crate) fn changes(&self, key: &RequestKey) -> u32 {
+        self.remote.as_ref().map_or(0, |remote| {
+            remote.trust.changes(Concerns::of(&Place::of(key)))
+        })
+    }
+
     /// Whether this node hears of what the others change.
     pub(crate) fn hears(&self) -> bool {
         let remote = self.remote.as_ref();
@@ -68,20 +75,17 @@ impl Cache {
             Found::Silent => return Consulted::Silent,
             Found::Entry(entry) => entry,
             Found::Nothing => return Consulted::Ask,
-            Found::Fence => {
-                errand.selected = None;
-                errand.forward = Forward::UriMiss;
-                return Consulted::Ask;
-            }
         };
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
         match look(self, &errand.asked, Some(&resource), now) {
             Next::Serve(_, served) => Consulted::Serve(entry, now, served),
             Next::Refresh(_) => {
-                errand.selected = Some(entry);
+                let served = Served::Stale(StaleReason::WhileRevalidate);
+                errand.selected = Some(Arc::clone(&entry));
                 errand.forward = Forward::Stale;
-                Consulted::Ask
+                errand.stored = Some(resource);
+                Consulted::Serve(entry, now, served)
             }
             Next::Ask { selected, forward } => {
                 errand.selected = selected.map(Arc::clone);
@@ -95,11 +99,19 @@ impl Cache {
 
     async fn search(&self, remote: &Remote, errand: &mut Errand) -> Found {
         let place = Place::of(&errand.asked.key);
-        if remote.fences.concern(place.resource()) {
-            return Found::Fence;
-        }
         let concerns = Concerns::of(&place);
         let witness = remote.trust.witness(concerns);
+        errand.varies.clear();
+        if let Some(epoch) = remote.fences.concern(place.resource()) {
+            // What is stored now is stored after this invalidation, which is there by then.
+            errand.seen = place
+                .partition_of
+                .is_none()
+                .then(|| Seen::fenced(epoch, witness));
+            refute(errand);
+            return Found::Nothing;
+        }
+        let order = self.config.rules.language_order;
         if let Some(entry) = errand.selected.clone()
             && let Some(mark) = entry.mark()
         {
@@ -108,7 +120,8 @@ impl Cache {
                 errand.seen = Some(seen);
                 return Found::Entry(entry);
             }
-            match remote.keeps(&place, mark).await {
+            let mut shown = Shown::new(&errand.asked.parts.headers, order);
+            match remote.keeps(&place, mark, &mut shown).await {
                 Ok(true) => {
                     mark.confirm(witness);
                     errand.seen = Some(seen);
@@ -118,7 +131,6 @@ impl Cache {
                 Err(error) => return silent(remote, &error),
             }
         }
-        let order = self.config.rules.language_order;
         let request = &errand.asked.parts.headers;
         let mut shown = Shown::new(request, order);
         let sight = match remote.find(&place, &mut shown).await {
@@ -129,9 +141,18 @@ impl Cache {
             witness,
             ..sight.seen
         });
+        if sight.seen.epoch != 0 {
+            let mark = errand.selected.as_ref().and_then(|entry| entry.mark());
+            if mark.is_some_and(|mark| mark.stamp().epoch != sight.seen.epoch) {
+                refute(errand);
+            }
+        }
         let (parcel, version) = match sight.kept {
             Kept::Entry { parcel, version } => (parcel, version),
-            Kept::Fence => return Found::Fence,
+            Kept::Fence => {
+                refute(errand);
+                return Found::Nothing;
+            }
             Kept::Others(names) => {
                 let names = names.iter().map(|name| HeaderName::from_bytes(name));
                 errand.varies = names.flatten().collect();
@@ -167,6 +188,13 @@ impl Cache {
         self.replace_selected(errand, Some(Arc::clone(&entry)))
             .await;
         Found::Entry(entry)
+    }
+}
+
+/// What was invalidated may still be validated, but never be served in the meantime.
+fn refute(errand: &Errand) {
+    if let Some(mark) = errand.selected.as_ref().and_then(|entry| entry.mark()) {
+        mark.refute();
     }
 }
 

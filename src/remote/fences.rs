@@ -55,8 +55,22 @@ struct Pending {
 }
 
 impl Fences {
-    pub(super) fn concern(&self, name: Name) -> bool {
-        self.count.load(Ordering::SeqCst) > 0 && self.pending().epochs.contains_key(&name)
+    /// The epoch that an invalidation of this name on its way begins.
+    pub(super) fn concern(&self, name: Name) -> Option<u64> {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        self.pending().epochs.get(&name).copied()
+    }
+
+    /// How many are on their way.
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Nobody tells them any more, whoever began to.
+    pub(super) fn pause(&self) {
+        self.pending().told_by_someone = false;
     }
 
     /// A newer fence takes the place of an older one.
@@ -119,10 +133,11 @@ mod tests {
         // Another invalidation while the first is told.
         assert_eq!(fences.add(second), Telling::UnderWay);
         fences.told(first);
-        assert!(fences.concern(name) && !fences.concern(Name::of(b"b")));
+        assert_eq!(fences.concern(name), Some(2));
+        assert_eq!(fences.concern(Name::of(b"b")), None);
         assert_eq!(fences.next(), Some(second));
         fences.told(second);
-        assert!(!fences.concern(name));
+        assert_eq!(fences.concern(name), None);
         assert_eq!(fences.next(), None);
         assert_eq!(fences.add(first), Telling::Begin);
     }

@@ -15,12 +15,23 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{consult::Consulted, place::Place};
-use crate::{entry::Entry, fetch::Errand, flown::Flown, layer::Cache, serve::Served, store::Redis};
+use super::{
+    consult::Consulted,
+    parcel::{self, Shown},
+    place::Place,
+    tier::Remote,
+};
+use crate::{
+    entry::Entry, fetch::Errand, flown::Flown, layer::Cache, semantics::freshness::Reuse,
+    serve::Served, store::Redis,
+};
 
-/// Between two looks of one who waits, in case what it waits for goes untold: this and up to as
-/// much again.
+/// Between the first two looks of one who waits, in case what it waits for goes untold: this and up
+/// to as much again.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The same between later ones, while changes are told.
+const LONGEST_LOOK: Duration = Duration::from_millis(800);
 
 /// For how long the others are told that there is nothing to wait for.
 const WORD_FOR: Duration = Duration::from_secs(1);
@@ -68,6 +79,7 @@ impl Cache {
         };
         let deadline = Instant::now() + self.config.wait_timeout;
         let name = Place::of(&errand.asked.key).name;
+        let mut look = LOOK;
         loop {
             let listener = remote.waiting.listen(name);
             let mut changed = pin!(listener.changed());
@@ -78,9 +90,12 @@ impl Cache {
                 Turn::Wait => return Turn::Fetch,
                 turn => return turn,
             }
-            let look = LOOK + LOOK.mul_f64(remote.jitter());
             // Told or not, it looks again.
-            let _ = timeout_at(deadline.min(Instant::now() + look), changed).await;
+            let patience = look + look.mul_f64(remote.jitter());
+            let _ = timeout_at(deadline.min(Instant::now() + patience), changed).await;
+            if remote.trust.is_told() {
+                look = LONGEST_LOOK.min(look * 2);
+            }
         }
     }
 
@@ -96,8 +111,16 @@ impl Cache {
         if errand.seen.is_none() {
             return Turn::Fetch;
         }
-        let name = Place::of(&errand.asked.key).name;
-        let name = name.lease(remote.redis.namespace());
+        // What may not be used unvalidated is no use to the others.
+        let asked = &errand.asked.directives;
+        let validates = errand
+            .selected
+            .as_ref()
+            .is_some_and(|it| it.freshness().reuse == Reuse::Validate);
+        if asked.no_cache || asked.max_age == Some(0) || validates {
+            return Turn::Fetch;
+        }
+        let name = self.lease_name(remote, errand);
         let token = Bytes::copy_from_slice(&remote.nonce().to_be_bytes());
         match remote.redis.acquire(&name, &token, remote.lease).await {
             Ok(true) => {}
@@ -115,7 +138,14 @@ impl Cache {
                     }
                 };
             }
-            Err(_) => return Turn::Fetch,
+            Err(_) => {
+                // It may have been taken all the same.
+                let redis = remote.redis.clone();
+                remote.redis.runtime().spawn(async move {
+                    let _ = redis.release(&name, &token).await;
+                });
+                return Turn::Fetch;
+            }
         }
         let lease = Arc::new(Lease {
             cache: self.clone(),
@@ -137,6 +167,26 @@ impl Cache {
 }
 
 impl Cache {
+    /// What is fetched: the resource as it is since it was last invalidated, and the variant of it
+    /// if it is known to have several.
+    fn lease_name(&self, remote: &Remote, errand: &Errand) -> String {
+        let newest = errand
+            .stored
+            .as_ref()
+            .and_then(|stored| stored.variants().last());
+        let order = self.config.rules.language_order;
+        let mut shown = Shown::new(&errand.asked.parts.headers, order);
+        let selectors = match newest {
+            _ if !errand.varies.is_empty() => shown.selectors(&errand.varies),
+            Some(newest) => shown.selectors(newest.selecting().names()),
+            None => Vec::new(),
+        };
+        let epoch = errand.seen.map_or(0, |seen| seen.epoch);
+        let variant = parcel::variant_of(&selectors).unwrap_or(0);
+        let name = Place::of(&errand.asked.key).name;
+        name.lease(remote.redis.namespace(), epoch, variant)
+    }
+
     /// Tells the nodes that wait for this one's fetch as soon as it is known to be no use to them.
     pub(crate) fn announce(&self, errand: &Errand, flown: &Flown) {
         let (Some(lease), Some(remote)) = (&errand.lease, &self.shared.remote) else {
@@ -144,11 +194,16 @@ impl Cache {
         };
         let most = remote.redis.max_value_bytes() as u64;
         match flown {
-            Flown::Private => lease.say(Word::Uncacheable),
+            // By what the response says, not only the request.
+            _ if self.is_uncacheable(errand) => lease.say(Word::Uncacheable),
             Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.say(Word::Alone);
             }
-            Flown::Arriving(_) | Flown::Entry(_) | Flown::Failed(_) => {}
+            Flown::Arriving(_)
+            | Flown::Entry(_)
+            | Flown::Failed(_)
+            | Flown::Found(_)
+            | Flown::Private => {}
         }
     }
 }

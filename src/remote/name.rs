@@ -36,9 +36,10 @@ impl Name {
         format!("{namespace}:v1:{{{:032x}}}:fence", self.0)
     }
 
-    /// Where a node says that it is fetching.
-    pub(crate) fn lease(self, namespace: &str) -> String {
-        format!("{namespace}:v1:{{{:032x}}}:lease", self.0)
+    /// Where a node says that it is fetching this variant, as it is since this epoch began.
+    pub(crate) fn lease(self, namespace: &str, epoch: u64, variant: u64) -> String {
+        let name = self.0;
+        format!("{namespace}:v1:{{{name:032x}}}:{epoch:x}:{variant:x}:lease")
     }
 
     /// The name that something in the shared tier belongs to, and which part of it that is.
@@ -85,7 +86,7 @@ mod tests {
         for (kept, part) in [
             (name.main("ns"), Part::Main),
             (name.variant("ns", 7), Part::Beside),
-            (name.lease("ns"), Part::Beside),
+            (name.lease("ns", 1, 2), Part::Beside),
             (name.fence("ns"), Part::Main),
         ] {
             assert!(kept.starts_with(&prefix("ns")), "{kept}");

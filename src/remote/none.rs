@@ -21,6 +21,12 @@ pub(crate) enum Remote {}
 #[derive(Debug)]
 pub(crate) enum Mark {}
 
+impl Mark {
+    pub(crate) fn is_refuted(&self) -> bool {
+        match *self {}
+    }
+}
+
 /// Nothing is ever seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {}
@@ -48,6 +54,11 @@ pub(crate) enum Turn {
 }
 
 impl Shared {
+    #[expect(clippy::unused_self, reason = "with a tier it matters")]
+    pub(crate) fn changes(&self, _: &RequestKey) -> u32 {
+        0
+    }
+
     #[expect(clippy::unused_self, reason = "with a tier it matters")]
     pub(crate) fn hears(&self) -> bool {
         false
@@ -95,6 +106,8 @@ impl Cache {
             match seen {}
         }
     }
+
+    pub(crate) fn withdraw(&self, _: &Errand) {}
 
     pub(crate) fn invalidate_remote(&self, _: &RequestKey) {}
 }

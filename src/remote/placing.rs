@@ -62,7 +62,7 @@ impl Remote {
             };
             let at = match &there {
                 _ if attempt == 0 && parting.variant.is_none() => expected,
-                Some((Value::Entry(other), _)) if other.arrived_ms > parting.parcel.arrived_ms => {
+                Some((there, _)) if is_newer(there, &parting, cache) => {
                     return Ok(Placed::Changed);
                 }
                 Some((_, at)) => *at,
@@ -154,6 +154,20 @@ impl Remote {
         let encoding = move || encode(&value, stamp, compression);
         let encoded = self.redis.runtime().spawn_blocking(encoding).await;
         encoded.map_err(StoreError::new)
+    }
+}
+
+/// Whether what is there arrived after what would take its place.
+fn is_newer(there: &Value, parting: &Parting, cache: &Cache) -> bool {
+    let arrived = parting.parcel.arrived_ms;
+    match there {
+        Value::Entry(other) => other.arrived_ms > arrived,
+        Value::Record(record) => {
+            let mut shown = Shown::new(&parting.request, cache.config.rules.language_order);
+            let mut later = record.variants.iter().filter(|it| it.arrived_ms > arrived);
+            later.any(|it| Some(it.id) == parting.variant || shown.matches(&it.selecting))
+        }
+        Value::Fence => false,
     }
 }
 

@@ -26,11 +26,14 @@ use crate::{
     key::RequestKey,
     layer::Cache,
     semantics::vary::Selecting,
-    store::{Compression, Placed, Stamp, Value, encode},
+    store::{Compression, Placed, Put, Stamp, Value, encode},
 };
 
 /// How long to wait for the echo of an own write.
 const ECHO: Duration = Duration::from_secs(1);
+
+/// How much sooner a response ends than a fence that was there before it, fetches included.
+const MARGIN: Duration = Duration::from_secs(60 * 60);
 
 /// Between two attempts to tell invalidations.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -78,11 +81,13 @@ impl Cache {
         let order = self.config.rules.language_order;
         let request = errand.asked.parts.headers.clone();
         let selecting = Shown::new(&request, order).selectors(entry.selecting().names());
+        let asked = request.clone();
         let place = Place::of(&errand.asked.key);
         let arrived = parcel::arrived_ms(entry, &*self.shared.clock);
         let parting = Parting {
             parcel: parcel::pack(entry, place.key.clone(), arrived, selecting),
-            keep: entry.keep().min(KEEP),
+            // A fence that a response is compared with must outlive it.
+            keep: entry.keep().min(KEEP - MARGIN),
             request,
             stamp: mark.stamp(),
             variant: mark.variant(),
@@ -120,9 +125,44 @@ impl Cache {
                 && let Some(mark) = entry.mark()
             {
                 let witness = remote.trust.witness(Concerns::of(&place));
-                if let Ok(true) = remote.keeps(&place, mark).await {
+                let mut shown = Shown::new(&asked, order);
+                if let Ok(true) = remote.keeps(&place, mark, &mut shown).await {
                     mark.confirm(witness);
                 }
+            }
+        });
+    }
+
+    /// Takes back what the other nodes have for a request: the origin says that it is no more.
+    /// Whatever took its place meanwhile stays.
+    pub(crate) fn withdraw(&self, errand: &Errand) {
+        let (Some(remote), Some(seen)) = (self.shared.remote.clone(), errand.seen) else {
+            return;
+        };
+        if seen.main == Stamp::default() {
+            return;
+        }
+        let main = Place::of(&errand.asked.key)
+            .name
+            .main(remote.redis.namespace());
+        let stamp = Stamp {
+            epoch: seen.main.epoch,
+            version: remote.nonce(),
+        };
+        let runtime = remote.redis.runtime();
+        let executor = move |task| drop(runtime.spawn(task));
+        self.shared.tasks.spawn(&executor, async move {
+            let put = Put {
+                name: &main,
+                epoch: seen.main.epoch,
+                version: seen.main.version,
+                value: encode(&Value::Fence, stamp, Compression::Off),
+                keep: KEEP,
+                beside: None,
+            };
+            if let Err(error) = remote.redis.put(put).await {
+                remote.metrics().errors.increment(1);
+                tracing::debug!(%error, "not taken back from the other nodes");
             }
         });
     }
@@ -143,8 +183,11 @@ impl Cache {
                 tracing::warn!("an invalidation is not told to the other nodes: too many are");
             }
             Telling::Begin => {
-                let telling = tell(Arc::downgrade(&remote));
-                self.shared.tasks.spawn(&*self.config.executor, telling);
+                // Wherever this is called, and even as a runtime ends.
+                let runtime = remote.redis.runtime();
+                let executor = move |task| drop(runtime.spawn(task));
+                let telling = tell(Teller(Arc::downgrade(&remote)));
+                self.shared.tasks.spawn(&executor, telling);
             }
         }
     }
@@ -164,9 +207,21 @@ impl Remote {
     }
 }
 
+/// Who tells invalidations, and lets another begin once it ends, however it does.
+struct Teller(Weak<Remote>);
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(remote) = self.0.upgrade() {
+            remote.fences.pause();
+        }
+    }
+}
+
 /// Tells all invalidations that are on their way, for as long as there is a cache.
-async fn tell(remote: Weak<Remote>) {
-    while let Some(remote) = remote.upgrade()
+async fn tell(teller: Teller) {
+    let mut failed = 0;
+    while let Some(remote) = teller.0.upgrade()
         && let Some(fence) = remote.fences.next()
     {
         match remote.fence(fence).await {
@@ -174,8 +229,13 @@ async fn tell(remote: Weak<Remote>) {
             Err(error) => {
                 remote.metrics().errors.increment(1);
                 tracing::debug!(%error, "an invalidation was not told yet");
-                drop(remote);
-                sleep(AGAIN).await;
+                failed += 1;
+                // The others have had their turn as well.
+                if failed >= remote.fences.len() {
+                    failed = 0;
+                    drop(remote);
+                    sleep(AGAIN).await;
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use moka::sync::Cache as Records;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    fences::Fences,
+    fences::{Fences, KEEP},
     name::{Name, Part, prefix},
     parcel::Shown,
     place::Place,
@@ -26,7 +26,10 @@ use super::{
 use crate::{
     error::StoreError,
     metrics::RemoteMetrics,
-    store::{Listed, Notice, Parcel, Record, Redis, Stamp, Tracking, Value, decode, stamp},
+    store::{
+        Compression, Listed, Notice, Parcel, Record, Redis, Selector, Stamp, Tracking, Value,
+        decode, encode, stamp,
+    },
 };
 
 /// Bytes of records that are remembered, so that a variant is asked for along with its record.
@@ -69,6 +72,18 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// What will be seen of a place once an invalidation is there.
+    pub(super) fn fenced(epoch: u64, witness: Witness) -> Self {
+        Self {
+            main: Stamp {
+                epoch,
+                version: epoch,
+            },
+            epoch,
+            witness,
+        }
+    }
+
     /// What was seen of the place that `mark` marks, which still has the response.
     pub(super) fn of(mark: &Mark, witness: Witness) -> Self {
         Self {
@@ -116,6 +131,7 @@ impl Remote {
             Notice::Lost => told.lost(),
             Notice::Armed => told.regained(),
         });
+        let largest = units(redis.max_value_bytes());
         Self {
             fences: Fences::default(),
             lease: LEASE,
@@ -128,7 +144,7 @@ impl Remote {
             trust,
             versions: AtomicU64::new(RandomState::new().hash_one("versions")),
             waiting,
-            writing: Arc::new(Semaphore::new(WRITING)),
+            writing: Arc::new(Semaphore::new(WRITING.max(largest))),
             _tracking: tracking,
         }
     }
@@ -146,7 +162,7 @@ impl Remote {
 
     /// Room for a response on its way, unless as many are as may be.
     pub(super) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(BESIDE + bytes / 1024).ok()?;
+        let units = u32::try_from(units(bytes)).ok()?;
         Arc::clone(&self.writing).try_acquire_many_owned(units).ok()
     }
 
@@ -171,9 +187,12 @@ impl Remote {
         let (first, epoch, ahead) = match place.partition_of {
             Some(resource) => {
                 let fence = resource.fence(space);
-                let (first, fence) = self.redis.get_two(&main, &fence).await?;
-                let epoch = fence.and_then(|fence| stamp(&fence));
-                (first, Some(epoch.unwrap_or_default().epoch), None)
+                let (first, found) = self.redis.get_two(&main, &fence).await?;
+                match found.and_then(|found| stamp(&found)) {
+                    Some(at) => (first, Some(at.epoch), None),
+                    // Whether there was another is not known any more, so nothing older counts.
+                    None => (None, Some(self.begin_epoch(&fence).await?), None),
+                }
             }
             None => match self.remembered(place, shown) {
                 Some(id) => {
@@ -219,13 +238,16 @@ impl Remote {
         epoch: u64,
         shown: &mut Shown<'_>,
     ) -> Result<Kept, StoreError> {
-        let record = Arc::new(record);
+        let record = Arc::new(unpinned(&record));
         self.records.insert(place.name, Arc::clone(&record));
-        let Some(id) = choose(&record, shown) else {
+        let others = || {
             let newest = record.variants.iter().max_by_key(|listed| recency(listed));
             let fields = newest.map_or(&[][..], |listed| &listed.selecting);
             let names = fields.iter().map(|selector| selector.name.clone());
-            return Ok(Kept::Others(names.collect()));
+            Kept::Others(names.collect())
+        };
+        let Some(id) = choose(&record, shown) else {
+            return Ok(others());
         };
         let variant = place.name.variant(self.redis.namespace(), id);
         let bytes = match ahead {
@@ -233,7 +255,7 @@ impl Remote {
             _ => self.redis.get(&variant).await?,
         };
         let Some(bytes) = bytes else {
-            return Ok(Kept::Nothing);
+            return Ok(others());
         };
         Ok(match self.open(&variant, &bytes) {
             Some((Value::Entry(parcel), at))
@@ -246,30 +268,60 @@ impl Remote {
                     version: at.version,
                 }
             }
-            _ => Kept::Nothing,
+            _ => others(),
         })
     }
 
-    /// Whether the response that `mark` marks is still the one kept. Reads no body.
-    pub(super) async fn keeps(&self, place: &Place, mark: &Mark) -> Result<bool, StoreError> {
+    /// The epoch of a resource that has none yet: the first to come decides for all.
+    async fn begin_epoch(&self, fence: &str) -> Result<u64, StoreError> {
+        let epoch = self.nonce();
+        let first = Stamp {
+            epoch,
+            version: epoch,
+        };
+        let value = encode(&Value::Fence, first, Compression::Off);
+        if self.redis.acquire(fence, &value, KEEP).await? {
+            return Ok(epoch);
+        }
+        let found = self.redis.peek(fence).await?;
+        Ok(found
+            .and_then(|found| stamp(&found))
+            .map_or(epoch, |at| at.epoch))
+    }
+
+    /// Whether the response that `mark` marks is still the one kept for such a request. Reads no
+    /// body.
+    pub(super) async fn keeps(
+        &self,
+        place: &Place,
+        mark: &Mark,
+        shown: &mut Shown<'_>,
+    ) -> Result<bool, StoreError> {
         let space = self.redis.namespace();
         let main = place.name.main(space);
+        let same = |bytes: Option<Bytes>| {
+            let at = bytes.and_then(|bytes| stamp(&bytes));
+            at.is_some_and(|at| at == mark.stamp())
+        };
+        if let Some(resource) = place.partition_of {
+            let fence = self.redis.peek(&resource.fence(space)).await?;
+            let at = fence.and_then(|fence| stamp(&fence));
+            if at.is_none_or(|at| at.epoch != mark.stamp().epoch) {
+                return Ok(false);
+            }
+        }
         let Some(id) = mark.variant() else {
-            let at = self.redis.peek(&main).await?;
-            let at = at.and_then(|bytes| stamp(&bytes));
-            return Ok(at.is_some_and(|at| at == mark.stamp()));
+            return Ok(same(self.redis.peek(&main).await?));
         };
         let variant = place.name.variant(space, id);
         let (first, second) = join(self.redis.get(&main), self.redis.peek(&variant)).await;
-        let listed = match first? {
-            Some(bytes) => match decode(&bytes) {
-                Ok((Value::Record(record), _)) => record.variants.iter().any(|it| it.id == id),
-                Ok(_) | Err(_) => false,
-            },
-            None => false,
+        let chosen = match first?.map(|bytes| decode(&bytes)) {
+            Some(Ok((Value::Record(record), _))) if record.key == place.key => {
+                choose(&record, shown) == Some(id)
+            }
+            Some(_) | None => false,
         };
-        let at = second?.and_then(|bytes| stamp(&bytes));
-        Ok(listed && at.is_some_and(|at| at == mark.stamp()))
+        Ok(chosen && same(second?))
     }
 
     /// Decodes a value. One that does not decode is deleted.
@@ -309,6 +361,23 @@ impl fmt::Debug for Remote {
     }
 }
 
+/// The same record in memory of its own: as read, it keeps the whole read buffer alive.
+fn unpinned(record: &Record) -> Record {
+    let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+    let selector = |selector: &Selector| Selector {
+        name: copied(&selector.name),
+        value: selector.value,
+    };
+    let listed = |listed: &Listed| Listed {
+        selecting: listed.selecting.iter().map(selector).collect(),
+        ..*listed
+    };
+    Record {
+        key: copied(&record.key),
+        variants: record.variants.iter().map(listed).collect(),
+    }
+}
+
 fn choose(record: &Record, shown: &mut Shown<'_>) -> Option<u64> {
     let matching = record
         .variants
@@ -323,6 +392,11 @@ fn choose(record: &Record, shown: &mut Shown<'_>) -> Option<u64> {
 pub(super) fn recency(listed: &Listed) -> (i64, i64) {
     let arrived = listed.arrived_ms.div_euclid(1000);
     (listed.date.min(arrived), listed.arrived_ms)
+}
+
+/// What a response on its way counts as.
+fn units(bytes: usize) -> usize {
+    BESIDE + bytes / 1024
 }
 
 /// About what a record holds in memory.

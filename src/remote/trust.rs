@@ -15,6 +15,9 @@ use crate::store::Stamp;
 
 const SLOTS: usize = 1 << 16;
 
+/// In place of a witness. Its era is odd, so nothing stands by it.
+const REFUTED: u64 = u64::MAX;
+
 /// What was known of the changes that concern one entry at one moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Witness(u64);
@@ -85,7 +88,7 @@ impl Trust {
     }
 
     /// The changes so far: counters only grow, so their sum stands still while both do.
-    fn changes(&self, concerns: Concerns) -> u32 {
+    pub(crate) fn changes(&self, concerns: Concerns) -> u32 {
         let count = |slot: u16| self.slots[usize::from(slot)].load(Ordering::SeqCst);
         let resource = concerns.resource.map_or(0, count);
         count(concerns.own).wrapping_add(resource)
@@ -143,6 +146,15 @@ impl Mark {
     /// The shared tier was asked after `witness` was taken, and has this very entry.
     pub(crate) fn confirm(&self, witness: Witness) {
         self.witness.store(witness.0, Ordering::Release);
+    }
+
+    /// The resource was invalidated on another node since.
+    pub(crate) fn refute(&self) {
+        self.witness.store(REFUTED, Ordering::Release);
+    }
+
+    pub(crate) fn is_refuted(&self) -> bool {
+        self.witness.load(Ordering::Acquire) == REFUTED
     }
 
     pub(crate) fn stands(&self, trust: &Trust) -> bool {

@@ -203,9 +203,9 @@ async fn what_does_not_decode_is_a_miss_and_is_deleted() {
         }
         node.settle().await;
         written += spoil.len() as u64;
-        // Each was read, once.
+        // Each was read: some more than once, before it was deleted.
         let undecodable = counted(&snapshotter, "cachewarp_remote_undecodable_total");
-        assert_eq!(undecodable, spoil.len() as u64);
+        assert!(undecodable >= spoil.len() as u64, "{undecodable}");
         // Records lead to variants, so those that were deleted must be there again.
         let mut command = vec![b"mset".to_vec()];
         for (name, value) in valid
