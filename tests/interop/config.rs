@@ -1,6 +1,6 @@
 //! The settings: each refusal names its setting and the value, and layers over one cache may differ.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use cachewarp::{
     AgePolicy, CacheBuilder, CacheLayer, ConditionalMiss, ConfigError, DuplicatePolicy,
@@ -8,6 +8,7 @@ use cachewarp::{
     LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective, SMaxagePolicy,
     SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
 };
+use tokio::runtime::Runtime;
 
 const MIB: u64 = 1 << 20;
 
@@ -125,6 +126,8 @@ const TAKEN: &[Taken] = &[
     ("range_miss", |c| c.range_miss(RangeMiss::Fill)),
     ("reader_stall", |c| c.reader_stall(Duration::from_nanos(1))),
     ("refresh_pause", |c| c.refresh_pause(Duration::ZERO)),
+    #[cfg(feature = "redis")]
+    ("remote", |c| c.remote(nowhere())),
     ("rfc_literal", CacheBuilder::rfc_literal),
     ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
     ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),
@@ -150,7 +153,17 @@ const FIXED: &[&str] = &[
     "max_refreshes",
     "max_waiters",
     "memory",
+    "remote",
 ];
+
+/// A tier that cannot be reached, which is no reason to refuse it.
+#[cfg(feature = "redis")]
+fn nowhere() -> cachewarp::Redis {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| Runtime::new().unwrap());
+    let url = "redis://127.0.0.1:1";
+    runtime.block_on(cachewarp::Redis::connect(url)).unwrap()
+}
 
 fn builder() -> CacheBuilder {
     CacheLayer::builder().memory(Memory::with_capacity(MIB))
@@ -230,7 +243,10 @@ fn no_capacity_is_too_large_for_the_defaults() {
 /// Whoever adds a setter decides here whether it refuses anything.
 #[test]
 fn the_tables_have_every_setter() {
-    let source = include_str!("../../src/builder.rs");
+    let source = concat!(
+        include_str!("../../src/builder.rs"),
+        include_str!("../../src/builder/rules.rs")
+    );
     let setters: Vec<&str> = source
         .split("pub fn ")
         .skip(1)

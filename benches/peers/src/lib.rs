@@ -1,12 +1,17 @@
-//! What the two programs of this crate share: the contenders, and the work that they all do.
+//! What the programs of this crate share: the contenders, and the work that they all do.
 //!
-//! One program times (`main.rs`), the other counts allocations (`bin/allocations.rs`): a counting
-//! allocator costs those most who allocate most, so it has no place in a program that times.
+//! One program times hits in memory (`main.rs`), another counts what they allocate
+//! (`bin/allocations.rs`): a counting allocator costs those most who allocate most, so it has no
+//! place in a program that times. A third times hits in Redis (`bin/remote.rs`).
 
 pub mod contender;
 #[path = "../../floor.rs"]
 mod floor;
+pub mod remote;
 pub mod rivals;
+#[path = "../../../tests/support/mod.rs"]
+#[allow(dead_code, reason = "a module of the tests, of which a part is used")]
+mod support;
 pub mod work;
 
 use tokio::runtime::{Builder, Runtime};

@@ -28,7 +28,7 @@ use crate::work::{Asks, Origin, Resource};
 /// The request body that the tower caches get.
 type NoBody = Empty<Bytes>;
 
-const LIFETIME: Duration = Duration::from_secs(3_600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Room in the caches that count entries: five times what is stored at most.
 const ENTRIES: u32 = 10_000;
@@ -160,12 +160,12 @@ where
     }))
 }
 
-fn hitbox_key() -> impl Extractor<Subject = CacheableHttpRequest<NoBody>> + Send + Sync {
+pub(crate) fn hitbox_key() -> impl Extractor<Subject = CacheableHttpRequest<NoBody>> + Send + Sync {
     Method::<NeutralExtractor<NoBody>>::new().path("/items/{id}")
 }
 
 /// The origin as the services of these rivals see it.
-fn origin_service<Q: Send + 'static>(
+pub(crate) fn origin_service<Q: Send + 'static>(
     origin: Origin,
 ) -> impl Service<
     Request<Q>,
