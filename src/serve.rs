@@ -106,7 +106,7 @@ impl<S> Road<S> {
                 Consulted::Ask if errand.asked.directives.only_if_cached => {
                     return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
                 }
-                Consulted::Ask => return self.ask(errand, body).await,
+                Consulted::Ask => return Box::pin(self.ask(errand, body)).await,
                 // When they do not answer, what is in memory is the best there is.
                 Consulted::Silent => {}
             }
@@ -123,7 +123,10 @@ impl<S> Road<S> {
             }
             (Step::Refuse, _) => Ok(respond::generated(&self.cache, Generated::OnlyIfCached)),
             // Only what was selected is ever served.
-            (Step::Ask | Step::Refresh | Step::Serve(_), _) => self.ask(errand, body).await,
+            (Step::Ask | Step::Refresh | Step::Serve(_), _) => {
+                // In a box, as it is large, and this whole future is moved.
+                Box::pin(self.ask(errand, body)).await
+            }
         }
     }
 

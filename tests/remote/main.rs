@@ -11,6 +11,8 @@ mod cluster;
 mod coherence;
 mod conditional;
 mod corrupt;
+mod interleavings;
+mod interleavings_of_writes;
 mod leases;
 mod nodes;
 mod outage;
