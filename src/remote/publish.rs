@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     fences::{Fence, KEEP, Telling},
     lease::{Lease, Word},
+    name::Name,
     parcel::{self, Shown},
     place::Place,
     placing::Parting,
@@ -31,6 +32,11 @@ use crate::{
 
 /// How long to wait for the echo of an own write.
 const ECHO: Duration = Duration::from_secs(1);
+
+/// How often, and how long each time, a response waits for the invalidation before it: for a second
+/// at the most.
+const FENCED_WAITS: usize = 50;
+const FENCED_WAIT: Duration = Duration::from_millis(20);
 
 /// How much sooner a response ends than a fence that was there before it, fetches included.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
@@ -102,6 +108,7 @@ impl Cache {
             let mut echo = pin!(listener.changed());
             echo.as_mut().enable();
             let place = parting.place.clone();
+            remote.fenced(place.resource()).await;
             let placed = remote.place(&cache, parting).await;
             drop((lease, permit));
             match placed {
@@ -194,6 +201,17 @@ impl Cache {
 }
 
 impl Remote {
+    /// Waits until the invalidation is there that a response comes after, for a while: before it,
+    /// the response would be struck by it.
+    async fn fenced(&self, resource: Name) {
+        for _ in 0..FENCED_WAITS {
+            if self.fences.concern(resource).is_none() {
+                return;
+            }
+            sleep(FENCED_WAIT).await;
+        }
+    }
+
     async fn fence(&self, fence: Fence) -> Result<(), StoreError> {
         let space = self.redis.namespace();
         let stamp = Stamp {
