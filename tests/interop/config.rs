@@ -160,9 +160,11 @@ const FIXED: &[&str] = &[
 #[cfg(feature = "redis")]
 fn nowhere() -> cachewarp::Redis {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| Runtime::new().unwrap());
+    let runtime = RUNTIME.get_or_init(|| Runtime::new().expect("a runtime of its own"));
     let url = "redis://127.0.0.1:1";
-    runtime.block_on(cachewarp::Redis::connect(url)).unwrap()
+    runtime
+        .block_on(cachewarp::Redis::connect(url))
+        .expect("a URL of Redis")
 }
 
 fn builder() -> CacheBuilder {

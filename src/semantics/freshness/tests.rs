@@ -103,7 +103,11 @@ fn the_first_source_that_is_present_decides() {
             0,
             LifetimeSource::MaxAge,
         ),
-        (&["Cache-Control: max-age", &in_an_hour], 0, LifetimeSource::MaxAge),
+        (
+            &["Cache-Control: max-age", &in_an_hour],
+            0,
+            LifetimeSource::MaxAge,
+        ),
         (
             &["Cache-Control: max-age=-60", &in_an_hour],
             0,
@@ -409,7 +413,10 @@ fn default_windows_fill_in_for_responses_that_leave_them_open() {
 #[test]
 fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
     let given = freshness(&[]).with_policy(300, Some(10), Some(100), &Rules::default());
-    assert_eq!((given.lifetime, given.source), (300, LifetimeSource::Policy));
+    assert_eq!(
+        (given.lifetime, given.source),
+        (300, LifetimeSource::Policy)
+    );
     assert_eq!(
         (given.stale_while_revalidate, given.stale_if_error),
         (Some(10), Some(100))
@@ -434,7 +441,10 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
     }
     let explicit =
         freshness(&["Cache-Control: max-age=60"]).with_policy(30, None, None, &Rules::default());
-    assert_eq!((explicit.lifetime, explicit.source), (30, LifetimeSource::MaxAge));
+    assert_eq!(
+        (explicit.lifetime, explicit.source),
+        (30, LifetimeSource::MaxAge)
+    );
 }
 
 #[test]
