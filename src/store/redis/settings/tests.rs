@@ -134,7 +134,7 @@ fn what_is_not_allowed_is_named() {
             "url",
             "sentinelServiceName",
         ),
-        (builder("redis+unix:///tmp/socket"), "url", "redis+unix://…"),
+        (builder("redis+unix:///run/socket"), "url", "redis+unix://…"),
     ];
     for (builder, setting, value) in table {
         let said = refused(builder).to_string();
