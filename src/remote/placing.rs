@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often a response is put in its place when others put theirs there meanwhile.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 
 /// Variants in one record.
 const MAX_VARIANTS: usize = 64;

@@ -16,7 +16,7 @@ use super::{
     name::Name,
     parcel::{self, Shown},
     place::Place,
-    placing::Parting,
+    placing::{ATTEMPTS, Parting},
     tier::Remote,
     trust::{Concerns, Mark},
 };
@@ -27,7 +27,7 @@ use crate::{
     key::RequestKey,
     layer::Cache,
     semantics::vary::Selecting,
-    store::{Compression, Placed, Put, Stamp, Value, encode},
+    store::{Compression, Placed, Put, Stamp, Value, encode, stamp},
 };
 
 /// How long to wait for the echo of an own write.
@@ -141,7 +141,7 @@ impl Cache {
     }
 
     /// Takes back what the other nodes have for a request: the origin says that it is no more.
-    /// Whatever took its place meanwhile stays.
+    /// Whatever took its place meanwhile stays, but for variants: they go together with their record.
     pub(crate) fn withdraw(&self, errand: &Errand) {
         let (Some(remote), Some(seen)) = (self.shared.remote.clone(), errand.seen) else {
             return;
@@ -152,22 +152,12 @@ impl Cache {
         let main = Place::of(&errand.asked.key)
             .name
             .main(remote.redis.namespace());
-        let stamp = Stamp {
-            epoch: seen.main.epoch,
-            version: remote.nonce(),
-        };
+        let mark = errand.selected.as_ref().and_then(|entry| entry.mark());
+        let varied = mark.is_some_and(|mark| mark.variant().is_some());
         let runtime = remote.redis.runtime();
         let executor = move |task| drop(runtime.spawn(task));
         self.shared.tasks.spawn(&executor, async move {
-            let put = Put {
-                name: &main,
-                epoch: seen.main.epoch,
-                version: seen.main.version,
-                value: encode(&Value::Fence, stamp, Compression::Off),
-                keep: KEEP,
-                beside: None,
-            };
-            if let Err(error) = remote.redis.put(put).await {
+            if let Err(error) = remote.take_back(&main, seen.main, varied).await {
                 remote.metrics().errors.increment(1);
                 tracing::debug!(%error, "not taken back from the other nodes");
             }
@@ -201,6 +191,37 @@ impl Cache {
 }
 
 impl Remote {
+    /// Puts a fence in the place of what was seen there. What was seen of a variant is its own
+    /// stamp and not that of its record, which is therefore looked at.
+    async fn take_back(&self, main: &str, seen: Stamp, varied: bool) -> Result<(), StoreError> {
+        let fence = Stamp {
+            epoch: seen.epoch,
+            version: self.nonce(),
+        };
+        let mut at = seen;
+        for _ in 0..ATTEMPTS {
+            if varied {
+                let there = self.redis.peek(main).await?;
+                match there.and_then(|bytes| stamp(&bytes)) {
+                    Some(there) if there.epoch == seen.epoch => at = there,
+                    Some(_) | None => return Ok(()),
+                }
+            }
+            let put = Put {
+                name: main,
+                epoch: at.epoch,
+                version: at.version,
+                value: encode(&Value::Fence, fence, Compression::Off),
+                keep: KEEP,
+                beside: None,
+            };
+            if self.redis.put(put).await? != Placed::Changed || !varied {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the invalidation is there that a response comes after, for a while: before it,
     /// the response would be struck by it.
     async fn fenced(&self, resource: Name) {

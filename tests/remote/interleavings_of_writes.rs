@@ -270,3 +270,33 @@ fn a_write_may_be_dropped_outside_of_a_runtime() {
     let seen = runtime.block_on(node.get("/a"));
     assert_eq!(seen.status, StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variant_that_is_no_more_is_not_found_again() {
+    let redis = standalone();
+    let gone = Arc::new(AtomicBool::new(false));
+    let is_gone = Arc::clone(&gone);
+    let origin = Origin::new(move |_| {
+        let mut response = fresh("a variant");
+        if is_gone.load(Ordering::SeqCst) {
+            response = Response::new(Full::new("no more".into()));
+            let private = "no-store".parse().unwrap();
+            response.headers_mut().insert("cache-control", private);
+        }
+        let vary = "accept-language".parse().unwrap();
+        response.headers_mut().insert("vary", vary);
+        response
+    });
+    let [node, cold] = told(&origin, &redis).await;
+    let ask = || get_with("/a", "accept-language", "en");
+    node.send(ask()).await;
+    node.settle().await;
+    assert!(node.send(ask()).await.is_hit());
+    gone.store(true, Ordering::SeqCst);
+    let mut reload = ask();
+    let no_cache = "no-cache".parse().unwrap();
+    reload.headers_mut().insert("cache-control", no_cache);
+    assert_eq!(node.send(reload).await.body, "no more");
+    node.settle().await;
+    assert_eq!(cold.send(ask()).await.body, "no more");
+}
