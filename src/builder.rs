@@ -7,14 +7,14 @@ mod settings;
 use std::{sync::Arc, time::Duration};
 
 use self::{
-    checks::{check, default_max_entry, in_range, names},
+    checks::{check, default_max_entry, names},
     settings::Base,
 };
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use crate::{
     clock::{Clock, SystemClock},
     config::Bounds,
-    error::ConfigError,
+    error::{ConfigError, in_range},
     fill::OnAbandoned,
     key::KeyPolicy,
     layer::{CacheLayer, Shared},

@@ -1,6 +1,6 @@
 //! Errors: of configuration, of a store, and of a body.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, ops::RangeBounds, time::Duration};
 
 /// A boxed error, as the bodies of this crate report it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -65,6 +65,33 @@ impl fmt::Display for ConfigError {
 }
 
 impl Error for ConfigError {}
+
+/// Refuses a setting that lies outside what it allows.
+pub(crate) fn in_range<T: fmt::Display + PartialOrd>(
+    setting: &'static str,
+    value: &T,
+    range: impl RangeBounds<T>,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange {
+        setting,
+        value: value.to_string(),
+        allowed,
+    })
+}
+
+/// A duration as refusals show it.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
 
 /// A store that could not answer. To the road it means that nothing is stored.
 #[derive(Debug)]

@@ -1,10 +1,13 @@
 //! What a setting may be, and the refusal of what it may not.
 
-use std::{fmt, ops::RangeBounds, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderName, uri::Authority};
 
-use crate::{config::Config, error::ConfigError};
+use crate::{
+    config::Config,
+    error::{ConfigError, Span, in_range},
+};
 
 /// The longest span a setting may have: the largest `delta-seconds` (RFC 9111 §1.2.2).
 const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
@@ -97,31 +100,6 @@ fn malformed(setting: &'static str, value: &str) -> ConfigError {
     ConfigError::Malformed {
         setting,
         value: value.to_owned(),
-    }
-}
-
-pub(super) fn in_range<T: fmt::Display + PartialOrd>(
-    setting: &'static str,
-    value: &T,
-    range: impl RangeBounds<T>,
-    allowed: &'static str,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    Err(ConfigError::OutOfRange {
-        setting,
-        value: value.to_string(),
-        allowed,
-    })
-}
-
-#[derive(PartialEq, PartialOrd)]
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of the remote tier: what is given, what is refused, and what fred makes of it.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{fmt, time::Duration};
 
 use fred::{
     prelude::ReconnectPolicy,
@@ -8,7 +8,7 @@ use fred::{
 };
 
 use super::url::{parse, shown};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Span, in_range};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -149,19 +149,19 @@ impl RedisBuilder {
 
     /// Checks every setting; what comes out makes clients.
     pub(super) fn check(&self) -> Result<Config, ConfigError> {
-        within("pool_size", &self.pool_size, &(1..=64), "1 to 64")?;
-        within(
+        in_range("pool_size", &self.pool_size, 1..=64, "1 to 64")?;
+        in_range(
             "max_value_bytes",
             &self.max_value_bytes,
-            &(KIB..=512 * MIB),
+            KIB..=512 * MIB,
             "1 KiB to 512 MiB",
         )?;
-        let allowed = Shown(Duration::from_millis(1))..=Shown(Duration::from_secs(10));
+        let allowed = Span(Duration::from_millis(1))..=Span(Duration::from_secs(10));
         for (setting, timeout) in [
             ("read_timeout", self.read_timeout),
             ("write_timeout", self.write_timeout),
         ] {
-            within(setting, &Shown(timeout), &allowed, "1 ms to 10 s")?;
+            in_range(setting, &Span(timeout), allowed.clone(), "1 ms to 10 s")?;
         }
         let plain = |byte: u8| byte.is_ascii_graphic() && !br"{}*?[]\".contains(&byte);
         if self.namespace.is_empty()
@@ -221,32 +221,6 @@ impl fmt::Debug for RedisBuilder {
             .field("url", &shown(&self.url))
             .field("write_timeout", &self.write_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-fn within<T: PartialOrd + ToString>(
-    setting: &'static str,
-    value: &T,
-    range: &RangeInclusive<T>,
-    allowed: &'static str,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    Err(ConfigError::OutOfRange {
-        setting,
-        value: value.to_string(),
-        allowed,
-    })
-}
-
-/// A duration with a `Display`.
-#[derive(PartialEq, PartialOrd)]
-struct Shown(Duration);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 
