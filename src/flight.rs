@@ -6,7 +6,8 @@
 //!
 //! After a failure a group may try once more: the first waiter to ask becomes the leader of the
 //! one successor, and all others wait for that. A flight that is itself a successor has none, so a
-//! group of any size makes at most two attempts.
+//! group of any size makes at most two attempts. A leader that goes away before it set out has made
+//! none, so the next one takes its place.
 //!
 //! A landed flight stays joinable until its leader lets go of it, so that a response that is still
 //! arriving is shared with those who come late.
@@ -61,6 +62,8 @@ pub(crate) enum Landing<T> {
     /// Its leader went away.
     Abandoned,
     Landed(T),
+    /// Its leader went away before it set out.
+    Vacated,
 }
 
 /// The place that a request gets in a flight.
@@ -129,15 +132,18 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         let flight = self.shard(key).get(key).map(Arc::clone)?;
         match &*flight.landing.borrow() {
             Some(Landing::Landed(outcome)) => Some(outcome.clone()),
-            Some(Landing::Abandoned) | None => None,
+            Some(Landing::Abandoned | Landing::Vacated) | None => None,
         }
     }
 
     /// Boards the one successor of the waiter's flight, as its leader if nobody else is.
     pub(crate) fn succeed(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Succession<K, T> {
-        if waiter.flight.round == Round::Second {
-            return Succession::Over;
-        }
+        let vacated = matches!(*waiter.flight.landing.borrow(), Some(Landing::Vacated));
+        let round = match waiter.flight.round {
+            round if vacated => round,
+            Round::First => Round::Second,
+            Round::Second => return Succession::Over,
+        };
         let mut flights = self.shard(&key);
         if let Some(successor) = waiter.flight.successor.get() {
             return match Waiter::board(successor, self.max_waiters) {
@@ -148,7 +154,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         let Some(permit) = self.permit() else {
             return Succession::Over;
         };
-        let flight = Flight::new(Round::Second);
+        let flight = Flight::new(round);
         // Set under the lock of the shard only.
         let _ = waiter.flight.successor.set(Arc::clone(&flight));
         // Those who come new join the successor. The flight it succeeds may still be in the table;
@@ -168,6 +174,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
             flights: Arc::clone(self),
             key,
             flight,
+            progress: Progress::Aboard,
             _permit: permit,
         }
     }
@@ -222,10 +229,24 @@ pub(crate) struct Leader<K: Eq + Hash, T> {
     flights: Arc<Flights<K, T>>,
     key: K,
     flight: Arc<Flight<T>>,
+    progress: Progress,
     _permit: OwnedSemaphorePermit,
 }
 
+/// How far a leader has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    /// It has yet to begin what may be tried twice only.
+    Aboard,
+    Out,
+}
+
 impl<K: Eq + Hash, T> Leader<K, T> {
+    /// Counts as an attempt from here on.
+    pub(crate) fn set_out(&mut self) {
+        self.progress = Progress::Out;
+    }
+
     /// Releases the waiters with `outcome`. The flight can be joined until the leader is dropped.
     pub(crate) fn land(&self, outcome: T) {
         self.flight
@@ -244,12 +265,16 @@ impl<K: Eq + Hash, T> Leader<K, T> {
 impl<K: Eq + Hash, T> Drop for Leader<K, T> {
     fn drop(&mut self) {
         self.flights.remove(&self.key, &self.flight);
+        let left = match self.progress {
+            Progress::Aboard => Landing::Vacated,
+            Progress::Out => Landing::Abandoned,
+        };
         self.flight.landing.send_if_modified(|landing| {
-            let abandoned = landing.is_none();
-            if abandoned {
-                *landing = Some(Landing::Abandoned);
+            let unlanded = landing.is_none();
+            if unlanded {
+                *landing = Some(left);
             }
-            abandoned
+            unlanded
         });
     }
 }
@@ -302,9 +327,22 @@ mod tests {
         Table::new(max_waiters, Arc::new(Semaphore::new(8)))
     }
 
-    fn lead(flights: &Arc<Table>) -> Leader<&'static str, u32> {
+    fn board(flights: &Arc<Table>) -> Leader<&'static str, u32> {
         match flights.join("key") {
             Joined::Leader(leader) => leader,
+            other => panic!("expected to lead, got {other:?}"),
+        }
+    }
+
+    fn lead(flights: &Arc<Table>) -> Leader<&'static str, u32> {
+        let mut leader = board(flights);
+        leader.set_out();
+        leader
+    }
+
+    fn take_over(flights: &Arc<Table>, waiter: &Waiter<u32>) -> Leader<&'static str, u32> {
+        match flights.succeed(waiter, "key") {
+            Succession::Leader(leader) => leader,
             other => panic!("expected to lead, got {other:?}"),
         }
     }
@@ -350,14 +388,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_leader_that_goes_away_before_it_set_out_has_made_no_attempt() {
+        let flights = table(8);
+        let mut leader = board(&flights);
+        for _ in 0..3 {
+            let mut waiter = wait(&flights);
+            drop(leader);
+            assert_eq!(waiter.landed().await, Landing::Vacated);
+            leader = take_over(&flights, &waiter);
+        }
+        // Both attempts are left.
+        for _ in 0..2 {
+            let mut waiter = wait(&flights);
+            leader.set_out();
+            drop(leader);
+            assert_eq!(waiter.landed().await, Landing::Abandoned);
+            match flights.succeed(&waiter, "key") {
+                Succession::Leader(next) => leader = next,
+                Succession::Over => return,
+                Succession::Waiter(_) => panic!("there is nobody to wait for"),
+            }
+        }
+        panic!("a third attempt");
+    }
+
+    #[tokio::test]
     async fn a_group_makes_one_more_attempt_and_no_third() {
         let flights = table(8);
         let leader = lead(&flights);
         let (one, other) = (wait(&flights), wait(&flights));
         drop(leader);
-        let Succession::Leader(second) = flights.succeed(&one, "key") else {
-            panic!("the first to ask leads");
-        };
+        let mut second = take_over(&flights, &one);
+        second.set_out();
         let Succession::Waiter(mut waiter) = flights.succeed(&other, "key") else {
             panic!("the next one waits");
         };
@@ -376,9 +438,7 @@ mod tests {
         let flights = table(8);
         let leader = lead(&flights);
         let waiter = wait(&flights);
-        let Succession::Leader(second) = flights.succeed(&waiter, "key") else {
-            panic!("the first to ask leads");
-        };
+        let second = take_over(&flights, &waiter);
         drop(leader);
         assert_eq!(flights.len(), 1);
         second.land(9);
@@ -417,6 +477,7 @@ mod tests {
         assert!(leader.is_some());
         assert!(flights.lead("key").is_none());
     }
+
     #[tokio::test]
     async fn every_flight_under_way_has_a_permit() {
         let permits = Arc::new(Semaphore::new(1));
@@ -429,9 +490,7 @@ mod tests {
         let waiter = wait(&flights);
         assert!(matches!(flights.succeed(&waiter, "key"), Succession::Over));
         drop(leader);
-        let Succession::Leader(second) = flights.succeed(&waiter, "key") else {
-            panic!("its permit came back");
-        };
+        let second = take_over(&flights, &waiter);
         drop(second);
         assert_eq!(permits.available_permits(), 1);
     }

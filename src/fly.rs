@@ -7,7 +7,8 @@
 //! answer turned out to be for one client only: nobody queues behind a response that will not do.
 //!
 //! The exchange runs in a task of its own. The client that caused it reads the answer like those
-//! who wait for it, so its going away hurts nobody.
+//! who wait for it, so its going away hurts nobody. What other nodes may have is asked for before
+//! that, without a task: if the client goes away then, the next one asks.
 
 mod share;
 mod wait;
@@ -23,7 +24,7 @@ use std::{
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use http_body::Body;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::{share::Share, wait::Waited};
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
     semantics::vary::Selecting,
     serve::{Next, Road, Served, look, serve},
     service::Inner,
-    status::Generated,
+    status::{Generated, StaleReason},
 };
 
 /// How often a request may change flights, as it learns which variant it wants.
@@ -86,7 +87,7 @@ impl<S> Road<S> {
             if !self.cache.is_uncacheable(&errand)
                 && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
             {
-                return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
+                return Ok(self.found::<Q>(errand, &entry, now, served));
             }
             return self.alone(errand, body).await;
         }
@@ -113,28 +114,52 @@ impl<S> Road<S> {
         self.alone(errand, body).await
     }
 
+    /// The answer from what memory or another node has, which is refreshed if it is time for that.
+    pub(crate) fn found<Q>(
+        self,
+        errand: Errand,
+        entry: &Arc<Entry>,
+        now: Duration,
+        served: Served,
+    ) -> Response<CacheBody<S::Body>>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let answer = serve(&self.cache, &errand.asked, entry, now, served);
+        if served == Served::Stale(StaleReason::WhileRevalidate) {
+            self.refresh::<Q>(errand);
+        }
+        answer
+    }
+
     /// Refreshes a stored response in the background, unless that is being done, failed a moment
     /// ago, or too much is under way already.
-    pub(crate) fn refresh<Q>(self, mut errand: Errand)
+    fn refresh<Q>(self, errand: Errand)
     where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let shared = &self.cache.shared;
+        if let Some(permit) = self.cache.refresh_permit(&errand)
+            && let Some(leader) = shared.flights.lead(self.cache.flight_key(&errand))
+        {
+            self.refresh_for(leader, permit, errand);
+        }
+    }
+
+    /// Refreshes a stored response in the background, for those who join this flight.
+    fn refresh_for<Q>(
+        self,
+        mut leader: Leader<FlightKey, Flown>,
+        permit: OwnedSemaphorePermit,
+        mut errand: Errand,
+    ) where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
         let shared = Arc::clone(&self.cache.shared);
         let hash = errand.asked.key.hash();
-        // The answer to these would not be stored: the next request for all will do better.
-        if errand.asked.is_head()
-            || is_private(&errand)
-            || shared.paused.contains(hash, shared.clock.monotonic())
-        {
-            return;
-        }
-        let Ok(permit) = Arc::clone(&shared.refreshes).try_acquire_owned() else {
-            return;
-        };
-        let Some(leader) = shared.flights.lead(self.cache.flight_key(&errand)) else {
-            return;
-        };
         let executor = Arc::clone(&self.cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
             // The refresh before may have landed and stored between this request's lookup and now.
@@ -157,6 +182,7 @@ impl<S> Road<S> {
                     return;
                 }
             }
+            leader.set_out();
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
             let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
@@ -205,10 +231,10 @@ impl<S> Road<S> {
         answer
     }
 
-    /// Asks the origin for all who want the same.
+    /// Asks the other nodes, then the origin, for all who want the same.
     async fn lead<Q>(
         self,
-        leader: Leader<FlightKey, Flown>,
+        mut leader: Leader<FlightKey, Flown>,
         mut errand: Errand,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
@@ -218,14 +244,38 @@ impl<S> Road<S> {
     {
         // The flight before may have landed and stored between this request's lookup and now.
         if let Some((entry, now)) = self.cache.look_again(&leader, &errand).await {
-            return Ok(serve(
-                &self.cache,
-                &errand.asked,
-                &entry,
-                now,
-                Served::Fresh,
-            ));
+            return Ok(self.found::<Q>(errand, &entry, now, Served::Fresh));
         }
+        match self.cache.consult(&mut errand).await {
+            Consulted::Serve(entry, now, served) => {
+                leader.land(Flown::Found(Arc::clone(&entry)));
+                let answer = serve(&self.cache, &errand.asked, &entry, now, served);
+                if served == Served::Stale(StaleReason::WhileRevalidate)
+                    && let Some(permit) = self.cache.refresh_permit(&errand)
+                {
+                    self.refresh_for::<Q>(leader, permit, errand);
+                }
+                Ok(answer)
+            }
+            Consulted::Ask | Consulted::Silent => {
+                leader.set_out();
+                // In a box, like all that comes after: what is found needs none of it.
+                Box::pin(self.lead_out(leader, errand, body)).await
+            }
+        }
+    }
+
+    /// Asks the origin for all who want the same, in a task of its own.
+    async fn lead_out<Q>(
+        self,
+        leader: Leader<FlightKey, Flown>,
+        mut errand: Errand,
+        body: Q,
+    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
@@ -235,8 +285,7 @@ impl<S> Road<S> {
                 let _ = reply.send(Led::Answer(Ok(answer)));
                 return;
             }
-            // In a box, like all that comes after: what another node has needs none of it, and the
-            // task is moved as a whole.
+            // In a box, as the task is moved as a whole.
             let fetching = self
                 .cache
                 .fetch(self.inner, &errand, body, Permit::OfFlight);
@@ -285,6 +334,19 @@ impl<S> Road<S> {
 }
 
 impl Cache {
+    /// The permit to refresh a response in the background, unless its answer would not be stored,
+    /// it failed a moment ago, or too much is under way already.
+    fn refresh_permit(&self, errand: &Errand) -> Option<OwnedSemaphorePermit> {
+        let shared = &self.shared;
+        let now = shared.clock.monotonic();
+        // The next request for all will do better.
+        let unfit = errand.asked.is_head() || is_private(errand);
+        if unfit || shared.paused.contains(errand.asked.key.hash(), now) {
+            return None;
+        }
+        Arc::clone(&shared.refreshes).try_acquire_owned().ok()
+    }
+
     /// Lands a flight that has just begun if what is stored by now is fresh, with that.
     async fn look_again(
         &self,

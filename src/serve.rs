@@ -101,7 +101,7 @@ impl<S> Road<S> {
             // Other nodes may have stored something, or changed what is in memory.
             match self.cache.consult(&mut errand).await {
                 Consulted::Serve(entry, now, served) => {
-                    return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
+                    return Ok(self.found::<Q>(errand, &entry, now, served));
                 }
                 Consulted::Ask if errand.asked.directives.only_if_cached => {
                     return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
@@ -111,15 +111,11 @@ impl<S> Road<S> {
                 Consulted::Silent => {}
             }
         }
-        match (step, &errand.selected) {
-            (Step::Serve(served), Some(entry)) => {
-                Ok(serve(&self.cache, &errand.asked, entry, now, served))
-            }
+        match (step, errand.selected.clone()) {
+            (Step::Serve(served), Some(entry)) => Ok(self.found::<Q>(errand, &entry, now, served)),
             (Step::Refresh, Some(entry)) => {
                 let served = Served::Stale(StaleReason::WhileRevalidate);
-                let answer = serve(&self.cache, &errand.asked, entry, now, served);
-                self.refresh::<Q>(errand);
-                Ok(answer)
+                Ok(self.found::<Q>(errand, &entry, now, served))
             }
             (Step::Refuse, _) => Ok(respond::generated(&self.cache, Generated::OnlyIfCached)),
             // Only what was selected is ever served.
@@ -146,7 +142,7 @@ impl<S> Road<S> {
         if errand.seen.is_none()
             && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
         {
-            return Ok(serve(&self.cache, &errand.asked, &entry, now, served));
+            return Ok(self.found::<Q>(errand, &entry, now, served));
         }
         Box::pin(self.cache.fetch_head(self.inner, &errand, body)).await
     }

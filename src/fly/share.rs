@@ -13,11 +13,11 @@ use crate::{
     respond,
     semantics::{
         cache_control::RequestDirectives,
-        decide::{Candidate, Decision, Found, Standing, decide},
+        decide::{Candidate, Decision, Found, Stale, Standing, decide},
         freshness::Freshness,
         vary::Selecting,
     },
-    status::CacheOutcome,
+    status::{CacheOutcome, StaleReason},
 };
 
 /// What a landed flight is to one that waited for it.
@@ -133,6 +133,13 @@ fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Op
             forward: errand.forward,
             ttl: freshness.ttl(age),
         }),
+        // Like what is stored; it is being refreshed.
+        Decision::ServeStale(Stale::WhileRevalidate) if came == Came::Before => {
+            Some(CacheOutcome::Stale {
+                reason: StaleReason::WhileRevalidate,
+                ttl: freshness.ttl(age),
+            })
+        }
         Decision::Fetch(_)
         | Decision::Refuse
         | Decision::Revalidate(_)

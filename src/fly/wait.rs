@@ -46,9 +46,11 @@ impl Cache {
                 biased;
                 landing = current.landed() => landing,
                 landing = landed(&mut earlier) => match (landing, earlier.take()) {
-                    (Landing::Landed(Flown::Failed(_)) | Landing::Abandoned, _) | (_, None) => {
-                        continue;
-                    }
+                    (
+                        Landing::Landed(Flown::Failed(_)) | Landing::Abandoned | Landing::Vacated,
+                        _,
+                    )
+                    | (_, None) => continue,
                     (Landing::Landed(flown), Some(waiter)) => {
                         return Waited::Landed(flown, waiter);
                     }
@@ -69,13 +71,15 @@ impl Cache {
                 }
             };
             let failure = match landing {
-                Landing::Landed(Flown::Failed(failure)) => failure,
+                Landing::Landed(Flown::Failed(failure)) => Some(failure),
                 Landing::Landed(flown) => return Waited::Landed(flown, current),
-                Landing::Abandoned => Failure::Error,
+                Landing::Abandoned => Some(Failure::Error),
+                Landing::Vacated => None,
             };
-            if let Some(stale) = self.stale(errand, failure) {
+            if let Some(stale) = failure.and_then(|failure| self.stale(errand, failure)) {
                 return Waited::Answer(stale);
             }
+            let failure = failure.unwrap_or(Failure::Error);
             if let Some(earlier) = earlier.take() {
                 current = earlier;
                 continue;

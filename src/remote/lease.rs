@@ -72,7 +72,8 @@ pub(crate) enum Turn {
 }
 
 impl Cache {
-    /// Waits for this node's turn to fetch, or for what another node fetched.
+    /// Waits for this node's turn to fetch what was [looked up](Self::consult) in vain, or for what
+    /// another node fetches.
     pub(crate) async fn turn(&self, errand: &mut Errand) -> Turn {
         let Some(remote) = self.shared.remote.clone() else {
             return Turn::Fetch;
@@ -83,9 +84,9 @@ impl Cache {
         loop {
             let listener = remote.waiting.listen(name);
             let mut changed = pin!(listener.changed());
-            // From here on no change is missed, whatever the tier answers.
+            // From here on no change is missed: who holds the lease now is heard of when it ends.
             changed.as_mut().enable();
-            match self.turn_now(errand).await {
+            match self.take_turn(&remote, errand).await {
                 Turn::Wait if Instant::now() < deadline => {}
                 Turn::Wait => return Turn::Fetch,
                 turn => return turn,
@@ -93,6 +94,9 @@ impl Cache {
             // Told or not, it looks again.
             let patience = look + look.mul_f64(remote.jitter());
             let _ = timeout_at(deadline.min(Instant::now() + patience), changed).await;
+            if let Consulted::Serve(entry, now, Served::Fresh) = self.consult(errand).await {
+                return Turn::Serve(entry, now);
+            }
             if remote.trust.is_told() {
                 look = LONGEST_LOOK.min(look * 2);
             }
@@ -107,6 +111,11 @@ impl Cache {
         if let Consulted::Serve(entry, now, Served::Fresh) = self.consult(errand).await {
             return Turn::Serve(entry, now);
         }
+        self.take_turn(remote, errand).await
+    }
+
+    /// Takes this node's turn unless another node has it.
+    async fn take_turn(&self, remote: &Remote, errand: &mut Errand) -> Turn {
         // Without having seen the place nothing of the response can be shared, so nobody gains.
         if errand.seen.is_none() {
             return Turn::Fetch;
