@@ -1,6 +1,6 @@
 //! The bytes that the tier which nodes share costs a process.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cachewarp::{CacheLayer, Memory, Redis};
@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tower::{Layer, ServiceExt, service_fn};
@@ -140,9 +141,27 @@ async fn what_is_on_its_way_to_a_redis_that_hangs_is_bounded() {
     drop((service, layer));
 }
 
-#[tokio::test]
+/// Does this for each of the numbers, a few at a time.
+async fn side_by_side<F>(numbers: RangeInclusive<usize>, work: impl Fn(usize) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    const AT_ONCE: usize = 64;
+    let mut working = JoinSet::new();
+    for n in numbers {
+        if working.len() == AT_ONCE {
+            working.join_next().await.expect("some are").unwrap();
+        }
+        working.spawn(work(n));
+    }
+    working.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_from_redis_weigh_what_they_hold() {
-    const ENTRIES: usize = 20_000;
+    /// As many as a build without optimisation gets through in less than a minute on two cores:
+    /// each takes 1.3 ms of a processor to be fetched, leased, stored, and found by the other.
+    const ENTRIES: usize = 50_000;
     let _turn = TURN.lock().await;
     let redis = standalone();
     let origin = service_fn(|request: Request<Empty<Bytes>>| {
@@ -166,19 +185,15 @@ async fn entries_from_redis_weigh_what_they_hold() {
             .build()
             .unwrap();
         let service = first.layer(origin);
-        for start in (0..=ENTRIES).step_by(64) {
-            let fetches = (start..=ENTRIES.min(start + 63)).map(|n| {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let answer = service.oneshot(get(&path(n))).await.unwrap();
-                    answer.into_body().collect().await.unwrap();
-                })
-            });
-            for fetch in fetches.collect::<Vec<_>>() {
-                fetch.await.unwrap();
+        side_by_side(0..=ENTRIES, |n| {
+            let service = service.clone();
+            async move {
+                let answer = service.oneshot(get(&path(n))).await.unwrap();
+                answer.into_body().collect().await.unwrap();
             }
-            assert_eq!(first.handle().drain(PATIENCE).await, 0);
-        }
+        })
+        .await;
+        assert_eq!(first.handle().drain(PATIENCE).await, 0);
     }
     let second = CacheLayer::builder()
         .memory(Memory::with_capacity(512 * MIB as u64))
@@ -191,11 +206,15 @@ async fn entries_from_redis_weigh_what_they_hold() {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
     });
     let service = second.layer(nothing);
-    let find = async |n: usize| {
-        let answer = service.clone().oneshot(get(&path(n))).await.unwrap();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body.len(), 200, "{n}");
+    let find = |n: usize| {
+        let service = service.clone();
+        async move {
+            let answer = service.oneshot(get(&path(n))).await.unwrap();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.len(), 200, "{n}");
+        }
     };
+    // What the first request makes for all is not of the entries.
     find(0).await;
     // What the first one held is let go in the background.
     let mut before = live();
@@ -207,9 +226,7 @@ async fn entries_from_redis_weigh_what_they_hold() {
         }
         before = now;
     }
-    for n in 1..=ENTRIES {
-        find(n).await;
-    }
+    side_by_side(1..=ENTRIES, find).await;
     second.handle().drain(PATIENCE).await;
     let stats = second.handle().stats();
     let (held, weighed) = (live() - before, stats.memory_bytes as usize);
@@ -219,7 +236,10 @@ async fn entries_from_redis_weigh_what_they_hold() {
         weighed / ENTRIES,
         held / ENTRIES
     );
-    assert!(stats.entries as usize >= ENTRIES - 200, "{stats:?}");
+    assert!(
+        stats.entries as usize >= ENTRIES - ENTRIES / 100,
+        "{stats:?}"
+    );
     assert!(
         weighed.abs_diff(held) * 100 <= held * 15,
         "{weighed} bytes by weight, {held} held"

@@ -13,8 +13,13 @@ use http::{Method, StatusCode};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    nodes::{Node, Origin, eventually, get_with, request},
-    support::{cluster::cluster, redis::Reply, sentinels::sentinels},
+    nodes::{Node, are_told, eventually, get_with, request, told_as},
+    origin::Origin,
+    support::{
+        cluster::cluster,
+        redis::{Reply, Server, Wire},
+        sentinels::sentinels,
+    },
 };
 
 /// What requests may take while a server is failing: the time that Redis has for a read, and the
@@ -25,12 +30,11 @@ const MOST: Duration = Duration::from_millis(50 + 200);
 const HEALTHY: Duration = Duration::from_secs(5);
 
 async fn two(origin: &Origin, url: &str) -> [Node; 2] {
-    let nodes = [
-        Node::with(origin, url, |it| it).await,
-        Node::with(origin, url, |it| it).await,
-    ];
+    let nodes = told_as(async || Node::with(origin, url, |it| it).await).await;
+    // The first requests of a node take longer: it sends its scripts.
     for node in &nodes {
-        node.hears().await;
+        node.get(&new_path()).await;
+        node.settle().await;
     }
     nodes
 }
@@ -50,29 +54,13 @@ async fn shared(nodes: &[Node; 2]) -> usize {
     let looks = (0..KEYS).map(|_| async {
         let path = new_path();
         nodes[0].get(&path).await;
-        for _ in 0..10 {
-            sleep(Duration::from_millis(10)).await;
-            let found = nodes[1].send(get_with(&path, "cache-control", "only-if-cached"));
-            if found.await.status == StatusCode::OK {
-                return 1;
-            }
-        }
-        0
+        usize::from(nodes[1].finds(&path).await)
     });
     join_all(looks).await.into_iter().sum()
 }
 
 async fn share_all(nodes: &[Node; 2]) -> bool {
     shared(nodes).await == KEYS
-}
-
-async fn hear(nodes: &[Node; 2]) {
-    eventually("the nodes hear of changes", async || {
-        nodes
-            .iter()
-            .all(|node| node.layer.handle().stats().remote_connected)
-    })
-    .await;
 }
 
 /// What one node replaces or invalidates is gone from the other, on every master.
@@ -165,7 +153,7 @@ async fn nodes_share_and_stay_coherent_on_a_cluster() {
 }
 
 /// One master fails as told, while nodes serve.
-async fn a_master_fails(fail: impl FnOnce(&mut crate::support::redis::Server)) {
+async fn a_master_fails(fail: impl FnOnce(&mut Server)) {
     let mut servers = cluster(3, 3);
     let origin = Origin::counting();
     let nodes = two(&origin, &servers.url()).await;
@@ -197,7 +185,7 @@ async fn a_master_fails(fail: impl FnOnce(&mut crate::support::redis::Server)) {
          the slowest request took {slowest:?}"
     );
     assert!(whole_since.is_some(), "the successor is not used");
-    hear(&nodes).await;
+    are_told(&nodes).await;
     println!("heard again {:?} after the failure", failed.elapsed());
     are_coherent(&nodes).await;
     assert!(
@@ -209,7 +197,7 @@ async fn a_master_fails(fail: impl FnOnce(&mut crate::support::redis::Server)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_of_a_cluster_that_is_killed_is_replaced() {
-    a_master_fails(crate::support::redis::Server::kill).await;
+    a_master_fails(Server::kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,8 +221,70 @@ async fn sentinels_name_the_successor_of_a_master_that_is_killed() {
     let back = killed.elapsed();
     let slowest = load.end().await;
     println!("shared again after {back:?}; the slowest request took {slowest:?}");
-    hear(&nodes).await;
+    are_told(&nodes).await;
     are_coherent(&nodes).await;
     assert!(back < Duration::from_secs(15), "{back:?}");
+    assert!(slowest < MOST, "the slowest request took {slowest:?}");
+}
+
+/// A server's answer, unless the sentinels end all connections to it meanwhile.
+fn asked(server: &Server, command: &[&str]) -> Option<Reply> {
+    let answer = Wire::connect(server.address()).and_then(|mut it| it.try_command(command));
+    answer.ok()
+}
+
+/// How many connections nodes have to a server: not those of its sentinels, nor the one that asks.
+fn connections(server: &Server) -> Option<usize> {
+    let list = asked(server, &["client", "list", "type", "normal"])?.text();
+    let others = |it: &&str| !it.contains(" name=sentinel-") && !it.contains(" cmd=client|list ");
+    Some(list.lines().filter(others).count())
+}
+
+/// Whether a server says that it is this.
+fn is(role: &str, server: &Server) -> bool {
+    match asked(server, &["role"]) {
+        Some(Reply::Array(parts)) => parts[0].text() == role,
+        Some(other) => panic!("no role: {other:?}"),
+        None => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_nodes_follow_sentinels_that_are_told_to_change_the_master() {
+    /// Each node's pool, and what tells it of changes.
+    const CONNECTIONS: usize = 2 * (2 + 1);
+    let mut servers = sentinels(3);
+    let origin = Origin::counting();
+    let nodes = two(&origin, &servers.url()).await;
+    assert!(share_all(&nodes).await);
+    assert_eq!(connections(&servers.servers()[0]), Some(CONNECTIONS));
+    let load = Load::begin(&nodes);
+    sleep(Duration::from_millis(500)).await;
+    servers.fail_over();
+    let begun = Instant::now();
+    let [old, new] = servers.servers();
+    eventually("there is a new master", async || is("master", new)).await;
+    let promoted = begun.elapsed();
+    // Until then the nodes' connections to it are as good as before.
+    eventually("the old one is none any more", async || is("slave", old)).await;
+    let demoted = begun.elapsed();
+    eventually("both nodes use the new master", async || {
+        connections(old) == Some(0) && connections(new) == Some(CONNECTIONS)
+    })
+    .await;
+    let followed = begun.elapsed();
+    // What it stores only the new one can have taken.
+    eventually("the nodes share again", async || share_all(&nodes).await).await;
+    let back = begun.elapsed();
+    let slowest = load.end().await;
+    println!(
+        "a new master after {promoted:?}, the old one none after {demoted:?}, both nodes on the \
+         new one after {followed:?}, shared again after {back:?}; the slowest request took \
+         {slowest:?}"
+    );
+    are_told(&nodes).await;
+    are_coherent(&nodes).await;
+    assert_eq!(connections(old), Some(0));
+    assert!(back - demoted < HEALTHY, "{:?}", back - demoted);
     assert!(slowest < MOST, "the slowest request took {slowest:?}");
 }

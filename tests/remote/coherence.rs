@@ -11,7 +11,8 @@ use std::{
 use tokio::{sync::watch, task::yield_now};
 
 use crate::{
-    nodes::{Node, Origin, get_with, soon, version},
+    nodes::{get_with, soon, told},
+    origin::{Origin, version},
     support::redis::standalone,
 };
 
@@ -21,12 +22,7 @@ const ROUNDS: usize = 1_000;
 async fn what_a_node_replaces_is_gone_from_the_others_at_once_and_for_good() {
     let redis = standalone();
     let origin = Origin::counting();
-    let (first, second) = (
-        Node::new(&origin, &redis).await,
-        Node::new(&origin, &redis).await,
-    );
-    first.hears().await;
-    second.hears().await;
+    let [first, second] = told(&origin, &redis).await;
     let seen = Arc::new(watch::Sender::new((0, Instant::now())));
     let done = Arc::new(AtomicBool::new(false));
     let polling = tokio::spawn({
@@ -83,12 +79,7 @@ async fn what_a_node_replaces_is_gone_from_the_others_at_once_and_for_good() {
 async fn what_a_node_fetched_or_found_it_serves_from_memory_without_a_question() {
     let redis = standalone();
     let origin = Origin::counting();
-    let (first, second) = (
-        Node::new(&origin, &redis).await,
-        Node::new(&origin, &redis).await,
-    );
-    first.hears().await;
-    second.hears().await;
+    let [first, second] = told(&origin, &redis).await;
     for index in 0..20 {
         let path = format!("/{index}");
         first.get(&path).await;

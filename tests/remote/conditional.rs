@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::{CacheBuilder, CacheOutcome, KeyExtension, Keying};
-use http::{Method, Response, StatusCode, request::Parts};
+use cachewarp::CacheOutcome;
+use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::{
-    nodes::{Node, Origin, eventually, fresh, get_with, request, soon, version},
+    nodes::{Node, by_tenant, eventually, get_with, request, soon, told, told_as},
+    origin::{Origin, fresh, version},
     support::redis::standalone,
 };
 
@@ -160,14 +161,7 @@ async fn a_write_during_another_nodes_fill_leaves_nothing_older_anywhere() {
     const ROUNDS: usize = 200;
     let redis = standalone();
     let origin = Origin::counting();
-    let (first, second, cold) = (
-        Node::new(&origin, &redis).await,
-        Node::new(&origin, &redis).await,
-        Node::new(&origin, &redis).await,
-    );
-    for node in [&first, &second, &cold] {
-        node.hears().await;
-    }
+    let [first, second, cold] = told(&origin, &redis).await;
     for round in 0..ROUNDS {
         let path = format!("/{round}");
         origin.hold_bodies();
@@ -205,22 +199,10 @@ async fn a_write_during_another_nodes_fill_leaves_nothing_older_anywhere() {
 
 #[tokio::test]
 async fn a_write_invalidates_every_partition_on_every_node() {
-    fn by_tenant(builder: CacheBuilder) -> CacheBuilder {
-        builder.key(|request: &Parts, key: &mut KeyExtension<'_>| {
-            let tenant = request.headers.get("x-tenant");
-            key.push(tenant.map_or(b"".as_slice(), |it| it.as_bytes()));
-            Keying::Use
-        })
-    }
     let redis = standalone();
     let origin = Origin::counting();
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        nodes.push(Node::with(&origin, &redis.url(), by_tenant).await);
-    }
-    for node in &nodes {
-        node.hears().await;
-    }
+    let nodes: [Node; 3] =
+        told_as(async || Node::with(&origin, &redis.url(), by_tenant).await).await;
     for round in 0..20 {
         let path = format!("/{round}");
         let ask = |tenant: &'static str| get_with(&path, "x-tenant", tenant);

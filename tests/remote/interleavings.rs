@@ -7,14 +7,12 @@ use bytes::Bytes;
 use cachewarp::{CacheBuilder, CacheOutcome, FixedTtl, Generated, StaleReason};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::sleep,
-};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    nodes::{Node, Origin, Seen, eventually, fresh, get_with, request, soon},
-    support::redis::{Reply, Server, standalone},
+    nodes::{Node, Seen, begin, eventually, get_with, request, soon, told, told_as},
+    origin::{Origin, fresh},
+    support::redis::{Reply, standalone},
 };
 
 /// What the origin takes. Who stands in line for another takes twice as long; what is less than
@@ -26,26 +24,6 @@ pub(crate) const LIFETIME_OVER: Duration = Duration::from_millis(2_100);
 
 /// In which requests that were begun would ask the origin, if they did.
 pub(crate) const MOMENT: Duration = Duration::from_millis(300);
-
-/// So many nodes, all of which are told of changes.
-pub(crate) async fn told<const COUNT: usize>(origin: &Origin, redis: &Server) -> [Node; COUNT] {
-    let mut nodes = Vec::with_capacity(COUNT);
-    for _ in 0..COUNT {
-        let node = Node::new(origin, redis).await;
-        node.is_told().await;
-        nodes.push(node);
-    }
-    let Ok(nodes) = nodes.try_into() else {
-        unreachable!("it has as many as were asked for");
-    };
-    nodes
-}
-
-/// Sends a request without waiting for the answer.
-pub(crate) fn begin(node: &Node, request: Request<Full<Bytes>>) -> JoinHandle<Seen> {
-    let node = node.clone();
-    tokio::spawn(async move { node.send(request).await })
-}
 
 /// Sends all of these at once. Returns how long the slowest took.
 async fn slowest(requests: impl IntoIterator<Item = (Node, Request<Full<Bytes>>)>) -> Duration {
@@ -158,10 +136,8 @@ async fn a_request_with_a_cookie_does_not_make_those_without_go_alone() {
     }
     let redis = standalone();
     let origin = Origin::new(|_| Response::new(Full::new("a body".into())));
-    let first = Node::with(&origin, &redis.url(), for_a_minute).await;
-    let second = Node::with(&origin, &redis.url(), for_a_minute).await;
-    first.is_told().await;
-    second.is_told().await;
+    let [first, second] =
+        told_as(async || Node::with(&origin, &redis.url(), for_a_minute).await).await;
     origin.close();
     let with_cookie = begin(&first, get_with("/a", "cookie", "a=b"));
     eventually("the first asks", async || origin.calls_of("/a") > 0).await;

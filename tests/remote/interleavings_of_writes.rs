@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::{CacheBuilder, KeyExtension, Keying};
-use http::{Method, Response, StatusCode, request::Parts};
+use cachewarp::CacheBuilder;
+use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use tokio::{runtime, time::sleep};
 use tower::ServiceExt;
 
 use crate::{
-    interleavings::{LIFETIME_OVER, MOMENT, begin, get, told},
-    nodes::{Node, Origin, eventually, fresh, get_with, request, soon, status, version},
+    interleavings::{LIFETIME_OVER, MOMENT, get},
+    nodes::{Node, begin, by_tenant, eventually, get_with, request, soon, told, told_as},
+    origin::{Origin, fresh, status, version},
     support::redis::standalone,
 };
 
@@ -43,19 +44,10 @@ async fn heard(node: &Node, writer: &Node) {
 
 #[tokio::test]
 async fn a_partition_that_another_node_invalidated_is_not_served_again() {
-    fn by_tenant(builder: CacheBuilder) -> CacheBuilder {
-        builder.key(|request: &Parts, key: &mut KeyExtension<'_>| {
-            let tenant = request.headers.get("x-tenant");
-            key.push(tenant.map_or(b"".as_slice(), |it| it.as_bytes()));
-            Keying::Use
-        })
-    }
     let redis = standalone();
     let origin = Origin::counting();
-    let first = Node::with(&origin, &redis.url(), by_tenant).await;
-    let second = Node::with(&origin, &redis.url(), by_tenant).await;
-    first.hears().await;
-    second.hears().await;
+    let node = async || Node::with(&origin, &redis.url(), by_tenant).await;
+    let [first, second] = told_as(node).await;
     let of_red = || get_with("/a", "x-tenant", "red");
     let old = first.send(of_red()).await;
     first.settle().await;
@@ -66,7 +58,7 @@ async fn a_partition_that_another_node_invalidated_is_not_served_again() {
     let is_new = async |node: &Node| version(&node.send(of_red()).await.body) > version(&old.body);
     let took = eventually("the second hears", async || is_new(&second).await).await;
     assert!(took < AT_ONCE, "{took:?}");
-    let cold = Node::with(&origin, &redis.url(), by_tenant).await;
+    let cold = node().await;
     for _ in 0..5 {
         for node in [&first, &second, &cold] {
             assert!(is_new(node).await);

@@ -12,7 +12,8 @@ use http_body_util::Full;
 use tokio::task::JoinSet;
 
 use crate::{
-    nodes::{Node, Origin, Seen, eventually, fresh, soon, status},
+    nodes::{Node, Seen, eventually, soon, told_as},
+    origin::{Origin, fresh, status},
     support::redis::{Server, standalone},
 };
 
@@ -22,15 +23,8 @@ const LEASE: Duration = Duration::from_secs(3);
 /// What steps take on a machine that others use as well.
 const SLACK: Duration = Duration::from_secs(1);
 
-async fn nodes(count: usize, origin: &Origin, redis: &Server) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    for _ in 0..count {
-        nodes.push(Node::patient(origin, redis).await);
-    }
-    for node in &nodes {
-        node.hears().await;
-    }
-    nodes
+async fn nodes<const COUNT: usize>(origin: &Origin, redis: &Server) -> [Node; COUNT] {
+    told_as(async || Node::patient(origin, redis).await).await
 }
 
 /// Asks each of the nodes for the same, so many times at once.
@@ -103,7 +97,7 @@ async fn a_holder_that_dies_costs_the_others_what_is_left_of_its_lease() {
     }
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes = nodes(3, &origin, &redis).await;
+    let nodes = nodes::<3>(&origin, &redis).await;
     let test = "leases::a_holder_that_dies_costs_the_others_what_is_left_of_its_lease";
     let mut holder = Holder::begin(&redis, test);
     let mut asked = ask_all(&nodes, 20, "/a");
@@ -141,7 +135,7 @@ async fn when_the_origin_fails_each_node_asks_it_twice_at_most() {
         "/a" => status(StatusCode::INTERNAL_SERVER_ERROR),
         _ => fresh("well"),
     });
-    let nodes = nodes(4, &origin, &redis).await;
+    let nodes = nodes::<4>(&origin, &redis).await;
     origin.close();
     let mut asked = ask_all(&nodes, 25, "/a");
     eventually("the origin is asked", async || origin.calls_of("/a") > 0).await;
@@ -179,7 +173,7 @@ async fn nobody_waits_for_more_than_the_head_of_a_response_that_is_for_one_only(
             .unwrap(),
         _ => fresh("for all"),
     });
-    let nodes = nodes(4, &origin, &redis).await;
+    let nodes = nodes::<4>(&origin, &redis).await;
     origin.close();
     let first = tokio::spawn({
         let node = nodes[0].clone();
@@ -210,7 +204,7 @@ async fn a_body_that_takes_longer_than_the_lease_is_still_fetched_once() {
     const TAKES: Duration = Duration::from_secs(5);
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes = nodes(4, &origin, &redis).await;
+    let nodes = nodes::<4>(&origin, &redis).await;
     origin.hold_bodies();
     let mut asked = ask_all(&nodes, 25, "/a");
     tokio::time::sleep(TAKES).await;
@@ -237,17 +231,14 @@ async fn nodes_do_not_queue_for_what_cannot_be_shared() {
         "/a" => fresh(".".repeat(64 << 10)),
         _ => fresh("small"),
     });
-    let mut nodes = Vec::new();
-    for _ in 0..4 {
+    let nodes: [Node; 4] = told_as(async || {
         let redis = cachewarp::Redis::builder(redis.url())
             .max_value_bytes(16 << 10)
             .compression_threshold(None)
             .require_at_start(true);
-        nodes.push(Node::over(&origin, redis.connect().await.unwrap(), |it| it));
-    }
-    for node in &nodes {
-        node.hears().await;
-    }
+        Node::over(&origin, redis.connect().await.unwrap(), |it| it)
+    })
+    .await;
     // Those who stand in line for the one before take longer than it.
     origin.slow_bodies(TAKES);
     let asked = Instant::now();

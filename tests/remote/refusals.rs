@@ -9,7 +9,8 @@ use cachewarp::Redis;
 use http::{Method, StatusCode};
 
 use crate::{
-    nodes::{Node, Origin, eventually, request, version},
+    nodes::{Node, eventually, request, told_as},
+    origin::{Origin, version},
     support::redis::{Server, standalone, standalone_with},
 };
 
@@ -66,13 +67,7 @@ async fn a_wrong_password() {
 async fn a_replica_that_takes_no_writes() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes = [
-        node(&origin, redis.url()).await,
-        node(&origin, redis.url()).await,
-    ];
-    for node in &nodes {
-        node.hears().await;
-    }
+    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
     let before = nodes[0].get("/before").await;
     nodes[0].settle().await;
     assert!(redis.command(&["replicaof", "127.0.0.1", "1"]).is_ok());
@@ -87,13 +82,7 @@ async fn a_replica_that_takes_no_writes() {
 async fn a_redis_that_is_full() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes = [
-        node(&origin, redis.url()).await,
-        node(&origin, redis.url()).await,
-    ];
-    for node in &nodes {
-        node.hears().await;
-    }
+    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
     let before = nodes[0].get("/before").await;
     nodes[0].settle().await;
     assert_eq!(nodes[1].get("/before").await.body, before.body);
@@ -109,13 +98,7 @@ async fn a_redis_that_is_full() {
 async fn a_full_redis_is_no_reason_to_serve_what_was_invalidated() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes = [
-        node(&origin, redis.url()).await,
-        node(&origin, redis.url()).await,
-    ];
-    for node in &nodes {
-        node.hears().await;
-    }
+    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
     let old = nodes[0].get("/a").await;
     nodes[0].settle().await;
     assert_eq!(nodes[1].get("/a").await.body, old.body);

@@ -65,6 +65,15 @@ impl Sentinels {
         format!("redis-sentinel://127.0.0.1:{first}?sentinelServiceName={NAME}{others}")
     }
 
+    /// Has the sentinels make the other server the master, as an operator would. Returns once they
+    /// have begun.
+    pub(crate) fn fail_over(&self) {
+        until("the sentinels begin", || {
+            let command = ["sentinel", "failover", NAME];
+            self.sentinels[0].command(&command).is_ok()
+        });
+    }
+
     /// The servers: the one that began as the master, then the one that began as its replica.
     pub(crate) fn servers(&mut self) -> &mut [Server; 2] {
         &mut self.servers
