@@ -1,0 +1,514 @@
+//! The circuit, step by step.
+
+use super::*;
+
+use BreakerState::{Closed, Disabled, ForcedClosed, ForcedOpen, HalfOpen, Open};
+use Ending::{Cancelled, Failed, Ignored, Succeeded};
+use Pace::{Normal, Slow};
+use Priority::{Background, Foreground};
+
+const OK: Ending = Succeeded(Normal);
+const BAD: Ending = Failed(Normal);
+
+/// No chance in it: open for 10 s, then 20, then 25.
+fn rules() -> Rules {
+    Rules {
+        window: super::super::rules::Extent::Calls(10),
+        minimum_calls: 4,
+        consecutive_failures: Some(3),
+        half_open_permits: 2,
+        half_open_successes: 3,
+        probe_timeout: secs(30),
+        open_for: secs(10),
+        open_at_most: secs(25),
+        open_jitter: 0.0,
+        ..Rules::default()
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A circuit at a time that only moves forward.
+struct Bench {
+    circuit: Circuit,
+    rules: Rules,
+    now: Duration,
+    told: Vec<Transition>,
+}
+
+impl Bench {
+    fn new(rules: Rules) -> Self {
+        Self {
+            circuit: Circuit::new(&rules, 1),
+            rules,
+            now: secs(1000),
+            told: Vec::new(),
+        }
+    }
+
+    fn pass(&mut self, seconds: f64) -> &mut Self {
+        self.now += Duration::from_secs_f64(seconds);
+        self
+    }
+
+    fn ask(&mut self, priority: Priority) -> Result<Ticket, Duration> {
+        let (admission, told) = self.circuit.admit(&self.rules, priority, self.now);
+        self.told.extend(told);
+        match admission {
+            Admission::Pass(ticket) => Ok(ticket),
+            Admission::Refuse { retry_after } => Err(retry_after),
+        }
+    }
+
+    fn begin(&mut self) -> Ticket {
+        self.ask(Foreground).expect("a call that passes")
+    }
+
+    fn end(&mut self, ticket: Ticket, ending: Ending) -> &mut Self {
+        let told = self.circuit.settle(&self.rules, ticket, ending, self.now);
+        self.told.extend(told);
+        self
+    }
+
+    fn call(&mut self, ending: Ending) -> &mut Self {
+        let ticket = self.begin();
+        self.end(ticket, ending)
+    }
+
+    fn calls(&mut self, endings: &[Ending]) -> &mut Self {
+        for ending in endings {
+            self.call(*ending);
+        }
+        self
+    }
+
+    fn state(&self) -> BreakerState {
+        self.circuit.state()
+    }
+
+    /// What it was told last, and forgets.
+    fn last(&mut self) -> Option<(BreakerState, BreakerState, Reason)> {
+        let last = self.told.pop()?;
+        Some((last.from, last.to, last.reason))
+    }
+
+    fn opened(rules: Rules) -> Self {
+        let mut bench = Self::new(rules);
+        bench.calls(&[BAD; 3]);
+        assert_eq!(bench.state(), Open);
+        bench
+    }
+
+    /// Half-open, with one probe in flight.
+    fn probing(rules: Rules) -> (Self, Ticket) {
+        let mut bench = Self::opened(rules);
+        bench.pass(10.0);
+        let probe = bench.begin();
+        assert_eq!(bench.state(), HalfOpen);
+        (bench, probe)
+    }
+}
+
+// === Opening ===
+
+#[test]
+fn each_rule_opens_by_itself_and_none_too_early() {
+    let slow = Rules {
+        slow_call: Some(secs(1)),
+        ..rules()
+    };
+    let shares_only = Rules {
+        consecutive_failures: None,
+        ..rules()
+    };
+    let cases: &[(&str, Rules, &[Ending], Option<Reason>)] = &[
+        ("two failures in a row", rules(), &[BAD, BAD, OK], None),
+        (
+            "three in a row, below the minimum of calls",
+            rules(),
+            &[BAD, BAD, BAD],
+            Some(Reason::ConsecutiveFailures(3)),
+        ),
+        (
+            "a success in between",
+            Rules {
+                minimum_calls: 9,
+                ..rules()
+            },
+            &[BAD, BAD, OK, BAD, BAD],
+            None,
+        ),
+        (
+            "what is ignored breaks no row",
+            rules(),
+            &[BAD, Ignored, BAD, Cancelled(Normal), BAD],
+            Some(Reason::ConsecutiveFailures(3)),
+        ),
+        (
+            "below the minimum",
+            shares_only.clone(),
+            &[BAD, BAD, BAD],
+            None,
+        ),
+        (
+            "at the minimum",
+            shares_only.clone(),
+            &[BAD, OK, OK, BAD],
+            Some(Reason::FailureRate {
+                rate: 0.5,
+                calls: 4,
+            }),
+        ),
+        (
+            "the call that makes the minimum may be a success",
+            shares_only.clone(),
+            &[BAD, BAD, OK, OK],
+            Some(Reason::FailureRate {
+                rate: 0.5,
+                calls: 4,
+            }),
+        ),
+        (
+            "below the share",
+            shares_only.clone(),
+            &[BAD, OK, OK, OK, BAD, OK],
+            None,
+        ),
+        (
+            "without a threshold none is slow",
+            rules(),
+            &[Succeeded(Normal); 8],
+            None,
+        ),
+        (
+            "slow successes",
+            slow.clone(),
+            &[OK, Succeeded(Slow), OK, Succeeded(Slow)],
+            Some(Reason::SlowRate {
+                rate: 0.5,
+                calls: 4,
+            }),
+        ),
+        (
+            "slow calls that were given up",
+            slow.clone(),
+            &[OK, Cancelled(Slow), OK, Cancelled(Slow)],
+            Some(Reason::SlowRate {
+                rate: 0.5,
+                calls: 4,
+            }),
+        ),
+        (
+            "calls that were given up early",
+            slow,
+            &[Cancelled(Normal); 20],
+            None,
+        ),
+        ("what is ignored", rules(), &[Ignored; 20], None),
+    ];
+    for (name, rules, endings, expected) in cases {
+        let mut bench = Bench::new(rules.clone());
+        bench.calls(endings);
+        let expected = expected.map(|reason| (Closed, Open, reason));
+        assert_eq!(bench.last(), expected, "{name}");
+        assert_eq!(bench.state() == Open, expected.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn it_opens_within_the_window_whatever_came_before() {
+    let rules = Rules {
+        window: super::super::rules::Extent::Calls(100),
+        minimum_calls: 100,
+        consecutive_failures: None,
+        ..rules()
+    };
+    let mut bench = Bench::new(rules);
+    bench.calls(&[OK; 5000]);
+    bench.calls(&[BAD; 49]);
+    assert_eq!(bench.state(), Closed);
+    bench.call(BAD);
+    assert_eq!(bench.state(), Open);
+}
+
+#[test]
+fn a_window_over_time_forgets_what_is_older() {
+    let rules = Rules {
+        window: super::super::rules::Extent::Time {
+            span: secs(10),
+            buckets: 10,
+        },
+        consecutive_failures: None,
+        ..rules()
+    };
+    let mut bench = Bench::new(rules);
+    bench.calls(&[BAD; 3]).pass(10.0).call(BAD);
+    assert_eq!(bench.state(), Closed, "only one failure is young enough");
+    bench.calls(&[OK, OK]).pass(5.0).call(BAD);
+    assert_eq!(bench.state(), Open, "two of four");
+}
+
+// === Open ===
+
+#[test]
+fn while_open_it_refuses_and_says_for_how_long() {
+    let mut bench = Bench::opened(rules());
+    assert_eq!(bench.told[0].open_for, Some(secs(10)));
+    assert_eq!(bench.ask(Foreground), Err(secs(10)));
+    bench.pass(4.0);
+    assert_eq!(bench.ask(Foreground), Err(secs(6)));
+    assert_eq!(bench.circuit.counts().refused, 2);
+    bench.pass(6.0);
+    assert!(bench.ask(Foreground).is_ok());
+    assert_eq!(bench.last(), Some((Open, HalfOpen, Reason::TimeUp)));
+}
+
+#[test]
+fn background_requests_may_probe_a_little_earlier() {
+    // A tenth of ten seconds, and no more than a second of anything longer.
+    for (open_for, head_start) in [(secs(10), 1.0), (secs(5), 0.5), (secs(25), 1.0)] {
+        let mut bench = Bench::opened(Rules {
+            open_for,
+            ..rules()
+        });
+        bench.pass(open_for.as_secs_f64() - head_start - 0.25);
+        assert_eq!(bench.ask(Background), Err(Duration::from_millis(250)));
+        bench.pass(0.25);
+        let left = Duration::from_secs_f64(head_start);
+        assert_eq!(bench.ask(Foreground), Err(left));
+        assert!(bench.ask(Background).is_ok());
+        assert_eq!(bench.state(), HalfOpen);
+        assert_eq!(bench.ask(Foreground), Err(left), "still before its time");
+        bench.pass(head_start);
+        assert!(bench.ask(Foreground).is_ok(), "the permit that is left");
+    }
+}
+
+#[test]
+fn each_opening_in_a_row_lasts_longer_up_to_the_most() {
+    let mut bench = Bench::opened(rules());
+    for length in [20, 25, 25] {
+        bench.pass(25.0).call(BAD);
+        assert_eq!(bench.ask(Foreground), Err(secs(length)));
+    }
+    bench.pass(25.0).calls(&[OK; 3]);
+    assert_eq!(bench.state(), Closed);
+    bench.calls(&[BAD; 3]);
+    assert_eq!(bench.ask(Foreground), Err(secs(10)), "from the start again");
+}
+
+#[test]
+fn chance_takes_off_its_share_and_never_adds() {
+    let rules = Rules {
+        open_jitter: 0.2,
+        ..rules()
+    };
+    let lengths: Vec<Duration> = (0..200)
+        .map(|seed| {
+            let mut circuit = Circuit::new(&rules, seed);
+            let (_, length) = circuit.open(&rules, Duration::ZERO, Reason::ProbeFailed);
+            length
+        })
+        .collect();
+    assert!(lengths.iter().all(|it| (secs(8)..=secs(10)).contains(it)));
+    assert!(lengths.iter().any(|it| *it < Duration::from_millis(8500)));
+    assert!(lengths.iter().any(|it| *it > Duration::from_millis(9500)));
+}
+
+#[test]
+fn the_open_time_is_bounded_for_any_number_of_openings() {
+    for opening in [0, 1, 100, u32::MAX] {
+        let length = rules().open_length(opening, 0.5);
+        assert!((secs(10)..=secs(25)).contains(&length), "{opening}");
+    }
+    let whole = Rules {
+        open_jitter: 1.0,
+        ..rules()
+    };
+    assert!(whole.open_length(1, 1.0) > Duration::ZERO);
+}
+
+// === Half-open ===
+
+#[test]
+fn never_more_probes_than_permits() {
+    let (mut bench, first) = Bench::probing(rules());
+    let second = bench.begin();
+    assert_eq!(bench.ask(Foreground), Err(Duration::ZERO));
+    assert_eq!(bench.ask(Background), Err(Duration::ZERO));
+    bench.end(first, OK);
+    let third = bench.begin();
+    assert!(bench.ask(Foreground).is_err());
+    bench.end(second, OK).end(third, OK);
+    assert_eq!(
+        bench.last(),
+        Some((HalfOpen, Closed, Reason::ProbesSucceeded))
+    );
+}
+
+#[test]
+fn every_end_of_a_probe_gives_its_permit_back() {
+    for (ending, expected) in [
+        (OK, HalfOpen),
+        (Ignored, HalfOpen),
+        (Cancelled(Normal), HalfOpen),
+        (BAD, Open),
+        (Succeeded(Slow), Open),
+        (Cancelled(Slow), Open),
+        (Failed(Slow), Open),
+    ] {
+        let (mut bench, probe) = Bench::probing(rules());
+        bench.end(probe, ending);
+        assert_eq!(bench.state(), expected, "{ending:?}");
+        assert!(bench.circuit.probes.is_empty(), "{ending:?}");
+    }
+}
+
+#[test]
+fn ignored_and_cancelled_probes_close_nothing() {
+    let (mut bench, probe) = Bench::probing(rules());
+    bench.end(probe, OK).call(OK);
+    for _ in 0..50 {
+        bench.call(Ignored).call(Cancelled(Normal));
+    }
+    assert_eq!(bench.state(), HalfOpen);
+    bench.call(OK);
+    assert_eq!(bench.state(), Closed);
+}
+
+#[test]
+fn a_probe_that_hangs_has_failed_and_holds_nothing() {
+    let (mut bench, hung) = Bench::probing(rules());
+    let other = bench.begin();
+    bench.pass(29.9);
+    assert_eq!(bench.ask(Foreground), Err(Duration::ZERO));
+    bench.pass(0.1);
+    assert_eq!(bench.ask(Foreground), Err(secs(20)));
+    assert_eq!(bench.last(), Some((HalfOpen, Open, Reason::ProbeOverdue)));
+    bench.pass(20.0).calls(&[OK; 3]);
+    assert_eq!(bench.state(), Closed);
+    bench.end(hung, BAD).end(other, BAD);
+    assert_eq!(bench.state(), Closed, "that was long ago");
+}
+
+#[test]
+fn probes_of_an_earlier_time_still_hold_their_permits() {
+    let (mut bench, first) = Bench::probing(rules());
+    let lasting = bench.begin();
+    bench.end(first, BAD).pass(20.0);
+    let probe = bench.begin();
+    assert_eq!(bench.ask(Foreground), Err(Duration::ZERO), "two in flight");
+    bench.end(lasting, BAD);
+    assert_eq!(bench.state(), HalfOpen, "its outcome is of another time");
+    let next = bench.begin();
+    bench.end(probe, OK).end(next, OK).call(OK);
+    assert_eq!(bench.state(), Closed);
+}
+
+#[test]
+fn only_old_probes_in_flight_do_not_keep_it_half_open_for_ever() {
+    let rules = Rules {
+        half_open_permits: 1,
+        open_for: secs(1),
+        open_growth: 1.0,
+        ..rules()
+    };
+    let mut bench = Bench::opened(rules);
+    bench.pass(1.0);
+    let hung = bench.begin();
+    bench.circuit.force(Override::Open);
+    bench.circuit.reset();
+    bench.calls(&[BAD; 3]).pass(1.0);
+    assert_eq!(bench.ask(Foreground), Err(Duration::ZERO));
+    assert_eq!(bench.state(), HalfOpen);
+    bench.pass(29.0).calls(&[OK; 3]);
+    assert_eq!(bench.state(), Closed);
+    bench.end(hung, OK);
+}
+
+// === Late outcomes ===
+
+#[test]
+fn what_began_before_the_circuit_opened_does_not_count_after() {
+    let mut bench = Bench::new(rules());
+    let late: Vec<Ticket> = (0..20).map(|_| bench.begin()).collect();
+    bench.calls(&[BAD; 3]).pass(10.0);
+    let probe = bench.begin();
+    for (index, ticket) in late.into_iter().enumerate() {
+        bench.end(ticket, if index % 2 == 0 { OK } else { BAD });
+        assert_eq!(bench.state(), HalfOpen);
+    }
+    bench.end(probe, OK).calls(&[OK, OK]);
+    assert_eq!(bench.state(), Closed);
+    assert_eq!(bench.circuit.tally(bench.now), Tally::default());
+    assert_eq!(bench.circuit.counts().failed, 13, "figures have them all");
+}
+
+#[test]
+fn an_older_time_changes_nothing() {
+    let mut bench = Bench::opened(rules());
+    bench.now = Duration::ZERO;
+    assert_eq!(bench.ask(Foreground), Err(secs(10)));
+}
+
+// === Orders ===
+
+#[test]
+fn an_order_stands_whatever_calls_end_in() {
+    let orders = [
+        (Override::Open, ForcedOpen),
+        (Override::Closed, ForcedClosed),
+        (Override::Disabled, Disabled),
+    ];
+    for (order, state) in orders {
+        for mut bench in [
+            Bench::new(rules()),
+            Bench::opened(rules()),
+            Bench::probing(rules()).0,
+        ] {
+            let before = bench.state();
+            bench.told.extend(bench.circuit.force(order));
+            assert_eq!(bench.last(), Some((before, state, Reason::Manual)));
+            for _ in 0..50 {
+                bench.pass(100.0);
+                match bench.ask(Background) {
+                    Ok(ticket) => _ = bench.end(ticket, BAD),
+                    Err(_) => assert_eq!(state, ForcedOpen),
+                }
+            }
+            assert_eq!(bench.state(), state);
+            assert_eq!(bench.circuit.force(order), None, "told once");
+            let told = bench.circuit.reset().expect("a change");
+            assert_eq!((told.from, told.to), (state, Closed));
+            bench.calls(&[BAD; 2]);
+            assert_eq!(bench.state(), Closed, "starts afresh");
+            bench.call(BAD);
+            assert_eq!(bench.state(), Open);
+        }
+    }
+}
+
+#[test]
+fn disabled_counts_nothing_and_forced_closed_does() {
+    for (order, failed) in [(Override::Disabled, 0), (Override::Closed, 5)] {
+        let mut bench = Bench::new(rules());
+        bench.circuit.force(order);
+        bench.calls(&[BAD; 5]);
+        assert_eq!(bench.circuit.counts().failed, failed);
+        assert_eq!(bench.circuit.tally(bench.now).failures, failed);
+    }
+}
+
+#[test]
+fn generations_rise_and_lanes_follow() {
+    let (mut bench, probe) = Bench::probing(rules());
+    assert_eq!(bench.circuit.lane(), Lane::Ask);
+    bench.end(probe, OK).calls(&[OK; 2]);
+    assert_eq!(bench.circuit.lane(), Lane::Counted { generation: 3 });
+    bench.circuit.force(Override::Disabled);
+    assert_eq!(bench.circuit.lane(), Lane::Free);
+    let generations: Vec<u64> = bench.told.iter().map(|told| told.generation).collect();
+    assert_eq!(generations, [1, 2, 3]);
+}
