@@ -133,23 +133,23 @@ fn random(size: usize) -> Bytes {
 
 /// A response as a reader of the cache would get it, its body in segments of 64 KiB.
 fn value(body: &Bytes) -> Value {
-    let header = |name: &'static str, value: &'static str| (name.into(), value.into());
+    let headers = [
+        ("content-type", "text/plain; charset=utf-8"),
+        (
+            "cache-control",
+            "public, max-age=600, stale-while-revalidate=60",
+        ),
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("etag", "\"33a64df551425fcc55e4d42a148795d9f25f89d4\""),
+        ("last-modified", "Sat, 05 Nov 1994 11:00:00 GMT"),
+        ("vary", "accept-encoding"),
+        ("server", "origin"),
+        ("x-request-id", "0e6b8a7c-4f0d-4bd5-9a53-6d2f3f4c1a11"),
+    ];
     Value::Entry(Parcel {
         key: "GET https://shop.example/items?page=3&sort=price".into(),
         status: 200,
-        headers: vec![
-            header("content-type", "text/plain; charset=utf-8"),
-            header(
-                "cache-control",
-                "public, max-age=600, stale-while-revalidate=60",
-            ),
-            header("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            header("etag", "\"33a64df551425fcc55e4d42a148795d9f25f89d4\""),
-            header("last-modified", "Sat, 05 Nov 1994 11:00:00 GMT"),
-            header("vary", "accept-encoding"),
-            header("server", "origin"),
-            header("x-request-id", "0e6b8a7c-4f0d-4bd5-9a53-6d2f3f4c1a11"),
-        ],
+        headers: headers.into_iter().collect(),
         arrived_ms: 784_111_777_123,
         date: 784_111_777,
         lifetime: 600,

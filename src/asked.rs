@@ -1,5 +1,7 @@
 //! A request as the cache sees it: its head, what the head says, and its key.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
 use http_body::Body;
 
@@ -12,7 +14,7 @@ use crate::{
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
-        decide::Standing,
+        decide::{Candidate, OnError, Standing, on_error},
         list,
         rules::ForwardedPolicy,
     },
@@ -101,6 +103,16 @@ impl Asked {
             }
             Dimensions::Extended | Dimensions::Plain => entry.standing(),
         }
+    }
+
+    /// Whether `entry` may be the answer if the origin fails to give one (RFC 5861 §4).
+    pub(crate) fn takes_instead(&self, cache: &Cache, entry: &Entry, now: Duration) -> bool {
+        let candidate = Candidate {
+            freshness: entry.freshness(),
+            age: entry.age(now),
+            standing: self.standing(cache, entry),
+        };
+        on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 
     pub(crate) fn is_head(&self) -> bool {

@@ -2,27 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::DATE, response};
+use http::{HeaderMap, Response, StatusCode, header::DATE, response};
 use http_body::Body;
 
 use crate::{
     asked::Asked,
     config::{Config, NoStore},
-    entry::{Arrival, Entry, Head},
+    entry::{Arrival, Entry, Head, Lesson},
     fetch::Errand,
-    layer::Cache,
+    layer::{Cache, Shared},
     semantics::{
         date,
         decide::Standing,
         fields::{self, Length},
-        freshness::{Freshness, Times},
+        freshness::{Freshness, LifetimeSource, Times},
         hop, select,
         storable::{self, DefaultLifetime, Exchange, NotStored, Storable},
         targeted, validate,
         vary::{self, Selecting},
     },
     store::Resource,
-    ttl::Fetched,
+    ttl::{Fetched, History},
 };
 
 /// The moments of one exchange with the origin.
@@ -31,11 +31,17 @@ pub(crate) struct Moments {
     pub(crate) times: Times,
     /// When the head of the response was there, by the monotonic clock.
     pub(crate) arrived: Duration,
+    /// How long that took.
+    pub(crate) cost: Duration,
 }
 
 /// A response's head as it would be stored, and whether it may be.
 #[derive(Debug)]
 pub(crate) struct Assessment {
+    /// What it shows to a policy that learns.
+    pub(crate) lesson: Option<Lesson>,
+    /// How long the origin took.
+    pub(crate) cost: Duration,
     pub(crate) head: Head,
     pub(crate) verdict: Verdict,
 }
@@ -85,11 +91,20 @@ pub(crate) fn assess(
         vary: &varies,
         response_time: moments.times.response,
     };
+    let lesson = config.ttl.learns().then(|| {
+        let before = errand.selected.as_ref().and_then(|entry| entry.before());
+        Lesson::of(before, received, moments.arrived, moments.cost)
+    });
+    let history = lesson.as_ref().map(Lesson::at_head);
+    let given = || with_policy(config, asked, response, own, history.as_ref());
     let (freshness, withheld) = match storable::default_lifetime(&exchange(&own)) {
-        DefaultLifetime::Allowed => (with_policy(config, asked, response, own), None),
-        DefaultLifetime::Refused => (own, None),
+        DefaultLifetime::Allowed => (given(), None),
+        DefaultLifetime::Refused => (
+            shortened(config, asked, response, own, history.as_ref()),
+            None,
+        ),
         DefaultLifetime::Withheld(reason) => {
-            let others = with_policy(config, asked, response, own);
+            let others = given();
             (own, (others.lifetime > own.lifetime).then_some(reason))
         }
     };
@@ -116,8 +131,11 @@ pub(crate) fn assess(
         shared.seed(),
         rules.language_order,
     );
-    let keep = keep(config, freshness, &headers, moments);
+    let freshness = jittered(shared, config, freshness);
+    let keep = keep(config, freshness, &headers, moments.times.response);
     Assessment {
+        lesson,
+        cost: moments.cost,
         head: Head {
             status: response.status,
             headers,
@@ -137,37 +155,94 @@ pub(crate) fn assess(
     }
 }
 
+/// Gives a head the lifetime that its body speaks for, by what it has shown of the representation.
+pub(crate) fn reconsider(cache: &Cache, asked: &Asked, head: &mut Head, history: &History) {
+    let Cache { shared, config } = cache;
+    let (mut response, ()) = Response::new(()).into_parts();
+    response.status = head.status;
+    response.headers = head.headers.clone();
+    let judge = match head.freshness.source {
+        LifetimeSource::Policy => with_policy,
+        _ => shortened,
+    };
+    let freshness = judge(config, asked, &response, head.freshness, Some(history));
+    head.freshness = jittered(shared, config, freshness);
+    head.keep = keep(config, head.freshness, &head.headers, head.arrival.wall);
+}
+
+/// Takes as much off a lifetime as chance and the operator want.
+fn jittered(shared: &Shared, config: &Config, freshness: Freshness) -> Freshness {
+    match config.lifetime_jitter {
+        0.0 => freshness,
+        most => freshness.shortened(most * shared.chance.draw()),
+    }
+}
+
+/// What the policy gives a response that states no lifetime.
 fn with_policy(
     config: &Config,
     asked: &Asked,
     response: &response::Parts,
     own: Freshness,
+    history: Option<&History>,
 ) -> Freshness {
-    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
-    let fetched = Fetched {
-        request: &asked.parts,
-        response,
+    let Some(given) = config.ttl.lifetime(&fetched(asked, response, history)) else {
+        return own;
     };
-    match config.ttl.lifetime(&fetched) {
-        Some(given) => own.with_policy(
-            seconds(given.fresh),
-            given.stale_while_revalidate.map(seconds),
-            given.stale_if_error.map(seconds),
-            &config.rules,
-        ),
+    let fresh = given.fresh;
+    tracing::debug!(key = ?asked.key, ?fresh, reason = ?given.reason, "lifetime by policy");
+    own.with_policy(
+        seconds(given.fresh),
+        given.stale_while_revalidate.map(seconds),
+        given.stale_if_error.map(seconds),
+        &config.rules,
+    )
+}
+
+/// What the policy leaves of a lifetime that a response states.
+fn shortened(
+    config: &Config,
+    asked: &Asked,
+    response: &response::Parts,
+    own: Freshness,
+    history: Option<&History>,
+) -> Freshness {
+    if !own.is_explicit() || own.lifetime == 0 {
+        return own;
+    }
+    let explicit = Duration::from_secs(own.lifetime.into());
+    let fetched = fetched(asked, response, history).with_explicit(explicit);
+    match config.ttl.shorten(&fetched, explicit) {
+        Some(shorter) => own.at_most(seconds(shorter)),
         None => own,
     }
 }
 
+fn fetched<'a>(
+    asked: &'a Asked,
+    response: &'a response::Parts,
+    history: Option<&'a History>,
+) -> Fetched<'a> {
+    let fetched = Fetched::new(&asked.parts, response);
+    match history {
+        Some(history) => fetched.with_history(history),
+        None => fetched,
+    }
+}
+
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// How long an entry is of use after it arrived: while it is fresh, while it may be served stale,
 /// and while it can be validated.
-fn keep(config: &Config, freshness: Freshness, headers: &HeaderMap, moments: Moments) -> Duration {
+fn keep(config: &Config, freshness: Freshness, headers: &HeaderMap, arrived: i64) -> Duration {
     let fresh = freshness.lifetime.saturating_sub(freshness.initial_age);
     let stale = freshness
         .stale_while_revalidate
         .max(freshness.stale_if_error)
         .unwrap_or(0);
-    let beyond = if validate::has_validator(headers, moments.times.response) {
+    let beyond = if validate::has_validator(headers, arrived) {
         config.keep_stale
     } else {
         config.max_stale

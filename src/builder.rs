@@ -1,6 +1,7 @@
 //! Settings in, refusals out: the only place that refuses a setting.
 
 mod checks;
+mod origin;
 mod rules;
 mod settings;
 
@@ -12,6 +13,7 @@ use self::{
 };
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use crate::{
+    breaker::OriginBreaker,
     clock::{Clock, SystemClock},
     config::Bounds,
     error::{ConfigError, in_range},
@@ -129,13 +131,6 @@ impl CacheBuilder {
         self
     }
 
-    /// How long the origin may take to begin its answer to a request that the cache might store;
-    /// past it the answer is stale, if that is allowed, or 504. Defaults to 60 seconds.
-    pub fn origin_timeout(mut self, timeout: Duration) -> Self {
-        self.config.origin_timeout = timeout;
-        self
-    }
-
     /// How long a body may take to arrive once nobody is reading it. Defaults to 60 seconds.
     pub fn fill_timeout(mut self, timeout: Duration) -> Self {
         self.config.fill.timeout = timeout;
@@ -167,13 +162,6 @@ impl CacheBuilder {
     /// waiting for each other. Defaults to 10 seconds.
     pub fn uncacheable_for(mut self, span: Duration) -> Self {
         self.config.uncacheable_for = span;
-        self
-    }
-
-    /// How long after a failed refresh in the background the next one is tried.
-    /// Defaults to 5 seconds.
-    pub fn refresh_pause(mut self, pause: Duration) -> Self {
-        self.config.refresh_pause = pause;
         self
     }
 
@@ -284,6 +272,9 @@ impl CacheBuilder {
                 None => shared,
             },
         };
+        if let Some(breaker) = self.breaker {
+            config.breaker = Some(OriginBreaker::new(breaker, Arc::clone(&shared.clock)));
+        }
         Ok(CacheLayer::from_parts(shared, config))
     }
 

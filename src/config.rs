@@ -5,16 +5,19 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields, tasks::Executor,
-    ttl::TtlPolicy,
+    breaker::OriginBreaker, fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields,
+    tasks::Executor, ttl::TtlPolicy,
 };
 
 /// The settings that routes sharing one cache may have each for themselves.
 #[derive(Clone)]
 pub(crate) struct Config {
+    pub(crate) breaker: Option<OriginBreaker>,
     pub(crate) conditional_miss: ConditionalMiss,
     pub(crate) default_authority: Box<str>,
     pub(crate) default_scheme: Box<str>,
+    /// How early a refresh may begin, as a multiple of what XFetch would choose.
+    pub(crate) early_refresh: Option<f64>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) fill: fill::Limits,
     /// Tells these settings from all others of this process.
@@ -22,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) keep_stale: Duration,
     pub(crate) key: Option<Arc<dyn KeyPolicy>>,
     pub(crate) key_headers: Vec<HeaderName>,
+    /// The most that chance takes off a lifetime, as a share of it.
+    pub(crate) lifetime_jitter: f64,
     pub(crate) max_stale: Duration,
     pub(crate) max_variants: usize,
     pub(crate) namespace: Box<str>,
@@ -29,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) range_miss: RangeMiss,
     pub(crate) refresh_pause: Duration,
     pub(crate) rules: Rules,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) status: StatusFields,
     pub(crate) ttl: Arc<dyn TtlPolicy>,
     pub(crate) uncacheable_for: Duration,

@@ -6,18 +6,12 @@
 //! entry that is hit several times within a second keeps the finished head of that second, `Age`
 //! and all, for the hits that follow. All such heads together stay within a fixed allowance.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     generation::Generation,
@@ -31,12 +25,6 @@ const INLINE_BODY: usize = 4 * 1024;
 
 /// Hits within one second after which an entry keeps a finished head.
 const HOT_AFTER: u32 = 2;
-
-/// Fields that an answer may add to the stored ones: `Age`, `X-Cache` and `Cache-Status`.
-const ADDED_FIELDS: usize = 3;
-
-/// Shapes remembered at once; past it the table starts anew, and old shapes live on in entries.
-const MAX_SHAPES: usize = 1024;
 
 /// Everything about a stored response but its body.
 #[derive(Clone, Debug)]
@@ -57,6 +45,19 @@ impl Head {
     pub(crate) fn age(&self, now: Duration) -> u32 {
         self.arrival.age(self.freshness, now)
     }
+}
+
+/// What there is to know of a stored response beside its fields and its body.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) status: StatusCode,
+    pub(crate) freshness: Freshness,
+    pub(crate) arrival: Arrival,
+    pub(crate) selecting: Selecting,
+    pub(crate) generation: Generation,
+    /// How long the entry is of use, from its arrival.
+    pub(crate) keep: Duration,
+    pub(crate) standing: Standing,
 }
 
 /// When a response arrived, by both clocks, and its `Date`.
@@ -125,25 +126,74 @@ pub(crate) struct Entry {
     body: Option<Segments>,
     status: StatusCode,
     keep: u32,
+    /// Milliseconds that the origin took for it.
+    cost: u32,
     recent: Recent,
     generation: Generation,
     names: Arc<[HeaderName]>,
     mark: Option<Mark>,
+    past: Option<Box<Past>>,
 }
 
 impl Entry {
     /// Packs a response.
     pub(crate) fn new(head: &Head, body: &Segments, shapes: &Shapes) -> Self {
+        // A map yields a name once for each of its values.
+        let fields: SmallVec<[(&HeaderName, &HeaderValue); 16]> = head.headers.iter().collect();
+        let terms = Terms {
+            status: head.status,
+            freshness: head.freshness,
+            arrival: head.arrival,
+            selecting: shapes.share_names(&head.selecting),
+            generation: head.generation,
+            keep: head.keep,
+            standing: head.standing,
+        };
+        let names = shapes.intern(fields.iter().map(|(name, _)| *name));
+        let values = fields.iter().map(|(_, value)| value.as_bytes());
+        Self::pack(terms, names, values, body)
+    }
+
+    /// Packs a response whose fields are bytes, without a `HeaderMap` between. `None` if one of
+    /// them is not as RFC 9110 §5 has it, or they are more than a `HeaderMap` takes.
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn read<'f>(
+        mut terms: Terms,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        body: &Segments,
+        shapes: &Shapes,
+    ) -> Option<Self> {
+        let fields: SmallVec<[(&[u8], &[u8]); 16]> = fields.collect();
+        if !fields.iter().all(|(_, value)| is_value(value)) {
+            return None;
+        }
+        let names = shapes.parse(fields.iter().map(|(name, _)| *name))?;
+        terms.selecting = shapes.share_names(&terms.selecting);
+        let values = fields.iter().map(|(_, value)| *value);
+        Some(Self::pack(terms, names, values, body))
+    }
+
+    /// Whether an entry copies a body of so many bytes.
+    pub(crate) fn copies(body_len: u64) -> bool {
+        body_len <= INLINE_BODY as u64
+    }
+
+    fn pack<'v>(
+        terms: Terms,
+        names: Arc<[HeaderName]>,
+        values: impl Iterator<Item = &'v [u8]> + Clone,
+        body: &Segments,
+    ) -> Self {
         let body_len = body.len();
-        let inline = body_len <= INLINE_BODY as u64;
-        let lines = head.headers.values();
+        let inline = Self::copies(body_len);
+        let lines = values.clone();
         let head_len: usize = lines
             .map(|value| varint::encoded_len(value.len()) + value.len())
             .sum();
         let mut packed = Vec::with_capacity(head_len + if inline { body_len as usize } else { 0 });
-        for value in head.headers.values() {
+        for value in values {
             varint::encode(value.len(), |digit| packed.push(digit));
-            packed.extend_from_slice(value.as_bytes());
+            packed.extend_from_slice(value);
         }
         if inline {
             for segment in body.as_slice() {
@@ -151,24 +201,23 @@ impl Entry {
             }
         }
         Self {
-            status: head.status,
-            standing: head.standing,
-            // A map yields a name once for each of its values.
-            names: shapes.intern(head.headers.iter().map(|(name, _)| name)),
+            status: terms.status,
+            standing: terms.standing,
+            names,
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
             body: (!inline).then(|| body.clone()),
             body_len,
-            freshness: head.freshness,
-            arrival: head.arrival,
-            keep: u32::try_from(head.keep.as_secs()).unwrap_or(u32::MAX),
-            generation: head.generation,
-            selecting: head
-                .selecting
-                .sharing_names(|names| shapes.intern(names.iter())),
+            freshness: terms.freshness,
+            arrival: terms.arrival,
+            keep: u32::try_from(terms.keep.as_secs()).unwrap_or(u32::MAX),
+            generation: terms.generation,
+            selecting: terms.selecting,
+            cost: 0,
             recent: Recent::default(),
             ready: ArcSwapOption::empty(),
             mark: None,
+            past: None,
         }
     }
 
@@ -177,13 +226,66 @@ impl Entry {
         Self { mark, ..self }
     }
 
+    /// The same, with what a policy that learns is to know of it.
+    pub(crate) fn with_past(self, past: Option<Past>) -> Self {
+        let past = past.map(Box::new);
+        Self { past, ..self }
+    }
+
+    /// What the response that comes next is compared with, by a policy that learns.
+    pub(crate) fn before(&self) -> Option<Before<'_>> {
+        self.past.as_ref().map(|past| Before {
+            past,
+            headers: self.headers(),
+            arrived: self.arrival.monotonic,
+        })
+    }
+
+    /// Counts a request that is answered with it, if that is of interest.
+    pub(crate) fn count(&self) {
+        if let Some(past) = &self.past {
+            past.count();
+        }
+    }
+
+    /// The same, with the time that the origin took for it.
+    pub(crate) fn fetched_in(self, cost: Duration) -> Self {
+        let cost = u32::try_from(cost.as_millis()).unwrap_or(u32::MAX);
+        Self { cost, ..self }
+    }
+
+    /// The time that the origin took for it, if that is known.
+    pub(crate) fn cost(&self) -> Duration {
+        Duration::from_millis(self.cost.into())
+    }
+
+    /// How long it stays fresh from `now` on.
+    pub(crate) fn fresh_for(&self, now: Duration) -> Duration {
+        let Freshness {
+            lifetime,
+            initial_age,
+            ..
+        } = self.freshness;
+        let fresh = Duration::from_secs(lifetime.saturating_sub(initial_age).into());
+        fresh.saturating_sub(now.saturating_sub(self.arrival.monotonic))
+    }
+
+    /// Whether at least half of its lifetime is over.
+    pub(crate) fn is_ageing(&self, now: Duration) -> bool {
+        self.age(now) >= self.freshness.lifetime / 2
+    }
+
     pub(crate) fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
     }
 
     /// The same response with another head, sharing a body of more than a few kilobytes.
     pub(crate) fn with_head(&self, head: &Head, shapes: &Shapes) -> Self {
-        Self::new(head, &self.body(), shapes)
+        Self {
+            cost: self.cost,
+            past: self.past.clone(),
+            ..Self::new(head, &self.body(), shapes)
+        }
     }
 
     /// The whole head, to be changed and packed again.
@@ -260,6 +362,17 @@ impl Entry {
             at = end;
         }
         headers
+    }
+
+    /// The stored names and values, in the order of [`headers`](Self::headers).
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        let mut at = 0;
+        self.names.iter().map(move |name| {
+            let (start, length) = varint::decode(&self.packed, at);
+            at = start + length;
+            (name, self.packed.get(start..at).unwrap_or_default())
+        })
     }
 
     /// The finished head of a fresh hit at `age`, which `finish` makes of the stored one unless it
@@ -340,7 +453,8 @@ impl Entry {
         };
         let (selecting, values) = self.selecting.fields();
         let names = names(&self.names) + names(selecting) + size_of_val(values);
-        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names
+        let past = self.past.as_ref().map_or(0, |_| size_of::<Past>() + SHARED);
+        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + past
     }
 }
 
@@ -380,45 +494,28 @@ impl Variant for Arc<Entry> {
     }
 }
 
-/// Lists of header names, one copy for all the entries that share one.
-#[derive(Debug, Default)]
-pub(crate) struct Shapes {
-    known: Mutex<HashMap<u64, Arc<[HeaderName]>>>,
+/// Whether a field may have this value (RFC 9110 §5.5), by the rule of `HeaderValue`.
+#[cfg(any(test, feature = "redis"))]
+fn is_value(value: &[u8]) -> bool {
+    // Not up to the first that may not be: without an early end, many bytes are looked at at once.
+    value.iter().fold(true, |valid, &byte| {
+        valid & ((byte >= b' ') & (byte != 0x7f) | (byte == b'\t'))
+    })
 }
 
-impl Shapes {
-    fn intern<'n>(&self, names: impl Iterator<Item = &'n HeaderName>) -> Arc<[HeaderName]> {
-        let names: SmallVec<[&HeaderName; 16]> = names.collect();
-        let mut hasher = Xxh3::new();
-        for name in &names {
-            hasher.update(name.as_str().as_bytes());
-            hasher.update(b"\n");
-        }
-        let hash = hasher.digest();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shape) = known.get(&hash)
-            && shape.iter().eq(names.iter().copied())
-        {
-            return Arc::clone(shape);
-        }
-        let shape: Arc<[HeaderName]> = names.into_iter().map(compact).collect();
-        if known.len() >= MAX_SHAPES {
-            known.clear();
-        }
-        known.insert(hash, Arc::clone(&shape));
-        shape
-    }
-}
-
-/// The same name in memory of its own: one that came off the wire keeps its read buffer alive.
-fn compact(name: &HeaderName) -> HeaderName {
-    // The bytes are those of a valid name.
-    HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
-}
-
+mod past;
 mod ready;
+mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use self::ready::HotHeads;
-use self::ready::{Holder, ReadyHead, Recent, head_bytes};
+pub(crate) use self::{
+    past::Before,
+    past::{Learned, Lesson, Past},
+    ready::HotHeads,
+    shapes::Shapes,
+};
+use self::{
+    ready::{Holder, ReadyHead, Recent, head_bytes},
+    shapes::ADDED_FIELDS,
+};

@@ -4,33 +4,29 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header::SET_COOKIE, response};
 use http_body::Body;
-use tokio::{
-    sync::{OwnedSemaphorePermit, TryAcquireError},
-    time::timeout,
-};
-use tower::ServiceExt;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use crate::{
     asked::Asked,
     assess::{self, Assessment, Moments, Verdict},
     body::CacheBody,
     config::{ConditionalMiss, RangeMiss},
-    entry::Entry,
+    entry::{Entry, Lesson},
     fill::Fill,
-    flown::{Arriving, Failure, Flown},
+    flown::{Arriving, Flown},
     generation::Generation,
     layer::Cache,
     remote::{Lease, Seen},
     respond::{self, Label, Live, Shaping},
     semantics::{
-        decide::{Candidate, OnError, Outcome, on_error},
-        freshness::{Reuse, Times},
+        decide::Outcome,
+        freshness::Reuse,
         rules::SetCookiePolicy,
         storable::{self, NotStored, Predecessor, Side},
         validate::{self, Confirmation, Validator},
     },
     service::Inner,
-    status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
+    status::{CacheOutcome, Forward, Generated, Storing},
     store::Resource,
 };
 
@@ -46,10 +42,30 @@ pub(crate) struct Errand {
     pub(crate) forward: Forward,
     /// What was seen of its place in the tier that nodes share, if that was asked.
     pub(crate) seen: Option<Seen>,
+    /// What was found there and has yet to be put into memory.
+    pub(crate) found: Option<Arc<Entry>>,
     /// What the most recent of the variants there was selected by, if none is for this request.
     pub(crate) varies: Vec<HeaderName>,
+    pub(crate) timing: Timing,
     /// What keeps other nodes from fetching the same.
     pub(crate) lease: Option<Arc<Lease>>,
+}
+
+/// When a response is fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Timing {
+    /// Behind an answer that is still fresh, before it expires.
+    Early,
+    /// When nothing else will do.
+    OnDemand,
+}
+
+impl Errand {
+    /// Whether it is `entry` that the request selects.
+    pub(crate) fn has_selected(&self, entry: &Arc<Entry>) -> bool {
+        let selected = self.selected.as_ref();
+        selected.is_some_and(|selected| Arc::ptr_eq(selected, entry))
+    }
 }
 
 /// How the client's own conditions and range are treated on the way.
@@ -102,12 +118,6 @@ enum Passing {
     AsItCame,
     /// Only the range that was asked for, which the origin was not told of.
     Cut(Option<OwnedSemaphorePermit>),
-}
-
-/// A call of the inner service that brought no response.
-pub(crate) enum NoResponse<E> {
-    Error(E),
-    Timeout,
 }
 
 impl Cache {
@@ -180,89 +190,6 @@ impl Cache {
             || facts.range() && config.range_miss == RangeMiss::Fill;
         // With a stored response at hand its conditions go to the origin, not the client's.
         errand.selected.is_none() && !filled && (facts.conditional() || facts.range())
-    }
-
-    /// Calls this instance of the inner service once it is ready.
-    pub(crate) async fn exchange<S, Q>(
-        &self,
-        inner: S,
-        request: Request<Q>,
-    ) -> Result<(Response<S::Body>, Moments), NoResponse<S::Error>>
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let shared = &self.shared;
-        shared.metrics().origin_calls.increment(1);
-        let forwarded = shared.clock.wall();
-        let call = inner.oneshot(request);
-        let answer = timeout(self.config.origin_timeout, call).await;
-        let moments = Moments {
-            times: Times {
-                request: forwarded,
-                response: shared.clock.wall(),
-            },
-            arrived: shared.clock.monotonic(),
-        };
-        match answer {
-            Ok(Ok(mut response)) => {
-                assess::ensure_date(response.headers_mut(), moments.times.response);
-                Ok((response, moments))
-            }
-            Ok(Err(error)) => Err(NoResponse::Error(error)),
-            Err(_) => Err(NoResponse::Timeout),
-        }
-    }
-
-    /// Without a response: stale if that is allowed, else the error.
-    pub(crate) fn failed<B, E>(&self, errand: &Errand, failure: NoResponse<E>) -> Exchanged<B, E> {
-        let failed = match &failure {
-            NoResponse::Error(_) => Failure::Error,
-            NoResponse::Timeout => Failure::Timeout,
-        };
-        self.shared.metrics().origin_failures.increment(1);
-        let answer = match (self.stale(errand, failed), failure) {
-            (Some(stale), _) => Ok(stale),
-            (None, NoResponse::Error(error)) => Err(error),
-            (None, NoResponse::Timeout) => Ok(respond::generated(self, Generated::OriginTimeout)),
-        };
-        Exchanged {
-            answer,
-            flown: Flown::Failed(failed),
-            recording: None,
-        }
-    }
-
-    /// The stored response in place of an error, if that is allowed (RFC 5861 §4).
-    pub(crate) fn stale<B>(
-        &self,
-        errand: &Errand,
-        failure: Failure,
-    ) -> Option<Response<CacheBody<B>>> {
-        let entry = errand.selected.as_ref()?;
-        let now = self.shared.clock.monotonic();
-        let age = entry.age(now);
-        let candidate = Candidate {
-            freshness: entry.freshness(),
-            age,
-            standing: errand.asked.standing(self, entry),
-        };
-        match on_error(&candidate, &errand.asked.directives) {
-            OnError::PassOn => None,
-            OnError::ServeStale => {
-                let outcome = CacheOutcome::Stale {
-                    reason: StaleReason::IfError(failure.status()),
-                    ttl: entry.freshness().ttl(age),
-                };
-                Some(respond::from_entry(
-                    self,
-                    &errand.asked,
-                    entry,
-                    now,
-                    outcome.into(),
-                ))
-            }
-        }
     }
 
     /// A full response, or one that goes to the client as it is.
@@ -341,24 +268,6 @@ impl Cache {
         }
     }
 
-    /// 500, 502, 503 or 504: stale if that is allowed, else passed on.
-    pub(crate) fn error_status<B: Body, E>(
-        &self,
-        errand: &Errand,
-        response: Response<B>,
-    ) -> Exchanged<B, E> {
-        let failed = Failure::Status(response.status());
-        self.shared.metrics().origin_failures.increment(1);
-        let answer = self
-            .stale(errand, failed)
-            .unwrap_or_else(|| self.pass_on(errand, Storing::Failure, response));
-        Exchanged {
-            answer: Ok(answer),
-            flown: Flown::Failed(failed),
-            recording: None,
-        }
-    }
-
     async fn not_stored<B: Body, E>(
         &self,
         errand: &Errand,
@@ -425,7 +334,9 @@ impl Cache {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Exchanged<B, E> {
         let shared = &self.shared;
-        let head = assessment.head;
+        let Assessment {
+            cost, head, lesson, ..
+        } = assessment;
         let age = head.freshness.initial_age;
         let ttl = head.freshness.ttl(age);
         if ttl <= 0 || head.freshness.reuse == Reuse::Validate {
@@ -442,7 +353,12 @@ impl Cache {
             shaping: prepared.shaping(),
         };
         let answer = self.live(errand, live, &fill, Storing::Begun { ttl });
-        let arriving = Arc::new(Arriving { head, fill });
+        let arriving = Arc::new(Arriving {
+            cost,
+            head,
+            fill,
+            lesson,
+        });
         let flown = if sets_cookie(&arriving.head.headers) {
             Flown::Private
         } else {
@@ -470,7 +386,9 @@ impl Cache {
         body: B,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Exchanged<B, E> {
-        let head = assessment.head;
+        let Assessment {
+            cost, head, lesson, ..
+        } = assessment;
         let declared = assess::declared_length(&parts, &body);
         let fill = Fill::passing(declared, Arc::clone(&self.shared.budget));
         let live = Live {
@@ -483,7 +401,12 @@ impl Cache {
             answer: Ok(answer),
             flown: Flown::Private,
             recording: Some(Recording {
-                arriving: Arc::new(Arriving { head, fill }),
+                arriving: Arc::new(Arriving {
+                    cost,
+                    head,
+                    fill,
+                    lesson,
+                }),
                 body,
                 permit,
             }),
@@ -538,7 +461,9 @@ impl Cache {
         let assessment = assess::assess(self, errand, &merged, moments);
         let mark = self.mark(errand, &assessment.head.selecting);
         let fresh = entry.with_head(&assessment.head, &shared.shapes);
-        let fresh = Arc::new(fresh.marked(mark));
+        let past = assessment.lesson.as_ref().map(Lesson::without_body);
+        let fresh = fresh.with_past(past).marked(mark).fetched_in(moments.cost);
+        let fresh = Arc::new(fresh);
         let flown = match assessment.verdict {
             Verdict::Store => {
                 self.swap(errand, entry, Some(Arc::clone(&fresh))).await;

@@ -1,14 +1,15 @@
 //! What flights carry here: how a fetch ended, for those who waited for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
 use crate::{
-    entry::{Entry, Head},
+    entry::{Entry, Head, Lesson},
     fill::Fill,
     generation::Generation,
     key::Key,
+    status::{Generated, StaleReason},
 };
 
 /// What requests must have in common to share a flight.
@@ -41,8 +42,12 @@ pub(crate) enum Flown {
 /// A response that may be stored, while its body arrives.
 #[derive(Debug)]
 pub(crate) struct Arriving {
+    /// How long the origin took for the head.
+    pub(crate) cost: Duration,
     pub(crate) head: Head,
     pub(crate) fill: Arc<Fill>,
+    /// What it shows to a policy that learns.
+    pub(crate) lesson: Option<Lesson>,
 }
 
 /// How a fetch failed.
@@ -50,26 +55,32 @@ pub(crate) struct Arriving {
 pub(crate) enum Failure {
     /// The service's error, or a panic.
     Error,
+    /// The breaker was open, and the origin not asked; another try is worth it after so many
+    /// seconds.
+    Open(u32),
     /// 500, 502, 503 or 504.
     Status(StatusCode),
     Timeout,
 }
 
 impl Failure {
-    /// The status for those who waited: nobody is shown another client's error page.
-    pub(crate) fn for_waiters(self) -> StatusCode {
-        match self {
+    /// The answer for those who waited: nobody is shown another client's error page.
+    pub(crate) fn for_waiters(self) -> Generated {
+        Generated::FlightFailed(match self {
+            Self::Open(retry_after) => return Generated::BreakerOpen { retry_after },
             Self::Status(StatusCode::SERVICE_UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Error | Self::Status(_) => StatusCode::BAD_GATEWAY,
-        }
+        })
     }
+}
 
-    /// The status that the origin answered with, if it did.
-    pub(crate) fn status(self) -> Option<StatusCode> {
-        match self {
-            Self::Status(status) => Some(status),
-            Self::Error | Self::Timeout => None,
+impl From<Failure> for StaleReason {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Open(_) => Self::BreakerOpen,
+            Failure::Status(status) => Self::IfError(Some(status)),
+            Failure::Error | Failure::Timeout => Self::IfError(None),
         }
     }
 }

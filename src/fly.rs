@@ -26,15 +26,19 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use self::{share::Share, wait::Waited};
+use self::{
+    share::Share,
+    wait::{InTime, Waited},
+};
 use crate::{
     body::CacheBody,
     entry::Entry,
-    fetch::{Errand, Exchanged, Permit},
+    fetch::{Errand, Exchanged, Permit, Timing},
     fill::{Limits, OnAbandoned},
     flight::{Joined, Leader},
-    flown::{FlightKey, Flown},
+    flown::{Failure, FlightKey, Flown},
     layer::Cache,
+    priority::Priority,
     remote::{Consulted, Turn},
     respond,
     semantics::vary::Selecting,
@@ -87,7 +91,7 @@ impl<S> Road<S> {
             if !self.cache.is_uncacheable(&errand)
                 && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
             {
-                return Ok(self.found::<Q>(errand, &entry, now, served));
+                return Ok(self.found::<Q>(errand, None, &entry, now, served));
             }
             return self.alone(errand, body).await;
         }
@@ -114,10 +118,12 @@ impl<S> Road<S> {
         self.alone(errand, body).await
     }
 
-    /// The answer from what memory or another node has, which is refreshed if it is time for that.
+    /// The answer from what memory or another node has. What is left to do comes behind it, for
+    /// those who join the flight too: it is put into memory, or refreshed if it is time for that.
     pub(crate) fn found<Q>(
         self,
-        errand: Errand,
+        mut errand: Errand,
+        leader: Option<Leader<FlightKey, Flown>>,
         entry: &Arc<Entry>,
         now: Duration,
         served: Served,
@@ -127,23 +133,34 @@ impl<S> Road<S> {
         Q: Body + Default + Send + 'static,
     {
         let answer = serve(&self.cache, &errand.asked, entry, now, served);
-        if served == Served::Stale(StaleReason::WhileRevalidate) {
-            self.refresh::<Q>(errand);
+        let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
+        if revalidates || errand.timing == Timing::Early {
+            self.refresh::<Q>(errand, leader);
+        } else if errand.found.is_some() {
+            let cache = self.cache;
+            let shared = Arc::clone(&cache.shared);
+            let executor = Arc::clone(&cache.config.executor);
+            shared.tasks.spawn(&*executor, async move {
+                cache.promote(&mut errand).await;
+                drop(leader);
+            });
         }
         answer
     }
 
     /// Refreshes a stored response in the background, unless that is being done, failed a moment
     /// ago, or too much is under way already.
-    fn refresh<Q>(self, errand: Errand)
+    fn refresh<Q>(self, errand: Errand, leader: Option<Leader<FlightKey, Flown>>)
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
         let shared = &self.cache.shared;
-        if let Some(permit) = self.cache.refresh_permit(&errand)
-            && let Some(leader) = shared.flights.lead(self.cache.flight_key(&errand))
-        {
+        let Some(permit) = self.cache.refresh_permit(&errand) else {
+            return;
+        };
+        let lead = || shared.flights.lead(self.cache.flight_key(&errand));
+        if let Some(leader) = leader.or_else(lead) {
             self.refresh_for(leader, permit, errand);
         }
     }
@@ -160,6 +177,7 @@ impl<S> Road<S> {
     {
         let shared = Arc::clone(&self.cache.shared);
         let hash = errand.asked.key.hash();
+        errand.asked.parts.extensions.insert(Priority::Background);
         let executor = Arc::clone(&self.cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
             // The refresh before may have landed and stored between this request's lookup and now.
@@ -186,10 +204,10 @@ impl<S> Road<S> {
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
             let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
-            if !matches!(&fetched, Ok(it) if !matches!(it.flown, Flown::Failed(_))) {
-                let Cache { shared, config } = &cache;
-                let now = shared.clock.monotonic();
-                shared.paused.set(hash, now, config.refresh_pause);
+            match fetched.as_ref().map(|fetched| &fetched.flown) {
+                Ok(Flown::Failed(failure)) => cache.pause_after(*failure, &errand),
+                Err(_) => cache.pause_after(Failure::Error, &errand),
+                Ok(_) => {}
             }
             let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
             leader.land(fetched.flown);
@@ -244,18 +262,13 @@ impl<S> Road<S> {
     {
         // The flight before may have landed and stored between this request's lookup and now.
         if let Some((entry, now)) = self.cache.look_again(&leader, &errand).await {
-            return Ok(self.found::<Q>(errand, &entry, now, Served::Fresh));
+            let leader = Some(leader);
+            return Ok(self.found::<Q>(errand, leader, &entry, now, Served::Fresh));
         }
         match self.cache.consult(&mut errand).await {
             Consulted::Serve(entry, now, served) => {
                 leader.land(Flown::Found(Arc::clone(&entry)));
-                let answer = serve(&self.cache, &errand.asked, &entry, now, served);
-                if served == Served::Stale(StaleReason::WhileRevalidate)
-                    && let Some(permit) = self.cache.refresh_permit(&errand)
-                {
-                    self.refresh_for::<Q>(leader, permit, errand);
-                }
-                Ok(answer)
+                Ok(self.found::<Q>(errand, Some(leader), &entry, now, served))
             }
             Consulted::Ask | Consulted::Silent => {
                 leader.set_out();
@@ -276,7 +289,8 @@ impl<S> Road<S> {
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
+        let instead = self.cache.is_impatient(&errand).then(|| errand.clone());
+        let (reply, mut answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
             if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
@@ -321,7 +335,14 @@ impl<S> Road<S> {
             drop(leader);
         };
         cache.shared.tasks.spawn(&*cache.config.executor, task);
-        match answer.await {
+        let answered = match instead {
+            Some(errand) => match cache.in_time(&errand, &mut answer).await {
+                InTime::Answered(answered) => answered,
+                InTime::Stale(stale) => return Ok(stale),
+            },
+            None => answer.await,
+        };
+        match answered {
             Ok(Led::Answer(answer)) => answer,
             Ok(Led::Panicked(panic)) => resume_unwind(panic),
             // The executor dropped the task.
@@ -357,7 +378,9 @@ impl Cache {
         let stored = shared.store.get(errand.asked.key.as_ref()).await.ok()?;
         let now = shared.clock.monotonic();
         match look(self, &errand.asked, stored.as_ref(), now) {
-            Next::Serve(entry, Served::Fresh) if shared.trusts(entry) => {
+            Next::Serve(entry, Served::Fresh)
+                if shared.trusts(entry) && !errand.has_selected(entry) =>
+            {
                 leader.land(Flown::Entry(Arc::clone(entry)));
                 Some((Arc::clone(entry), now))
             }

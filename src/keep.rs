@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 
 use crate::{
-    entry::{Entry, Segments},
+    assess,
+    entry::{Entry, Learned, Segments},
     error::BoxError,
     fetch::{Errand, Recording},
     fill::{Limits, Recorded},
@@ -31,17 +32,29 @@ impl Cache {
             body,
             permit: _permit,
         } = recording;
-        let Arriving { head, fill } = &*arriving;
+        let Arriving {
+            cost,
+            head,
+            fill,
+            lesson,
+        } = &*arriving;
         // Its readers see the end of the body only after the store has it.
         let (recorded, _ending) = fill.record(body, limits).await;
         match recorded {
             Recorded::Whole(segments) => {
                 let mut head = head.clone();
                 complete(&mut head.headers, head.status, &segments);
+                let learned = lesson.as_ref().map(|it| it.with_body(segments.as_slice()));
+                let past = learned.map(|(past, learned)| {
+                    if learned == Learned::FromBody {
+                        assess::reconsider(self, &errand.asked, &mut head, past.history());
+                    }
+                    past
+                });
                 let shared = &self.shared;
                 let mark = self.mark(errand, &head.selecting);
-                let entry = Entry::new(&head, &segments, &shared.shapes).marked(mark);
-                let entry = Arc::new(entry);
+                let entry = Entry::new(&head, &segments, &shared.shapes);
+                let entry = Arc::new(entry.with_past(past).marked(mark).fetched_in(*cost));
                 self.replace_selected(errand, Some(Arc::clone(&entry)))
                     .await;
                 self.publish(errand, &entry);

@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
 use crate::{
+    breaker::{BreakerHandle, OriginBreaker},
     builder::CacheBuilder,
+    chance::Chance,
     clock::Clock,
     config::{Bounds, Config},
     entry::{HotHeads, Shapes},
@@ -120,6 +122,17 @@ impl CacheLayer {
         CacheHandle::new(Arc::clone(&self.cache.shared))
     }
 
+    /// A handle on the circuit breaker, if [there is one](CacheBuilder::breaker). The key of its
+    /// circuit is empty.
+    #[must_use]
+    pub fn breaker(&self) -> Option<BreakerHandle> {
+        self.cache
+            .config
+            .breaker
+            .as_ref()
+            .map(OriginBreaker::handle)
+    }
+
     pub(crate) fn from_parts(shared: Arc<Shared>, mut config: Config) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         config.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -151,6 +164,7 @@ impl<S> Layer<S> for CacheLayer {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
+    pub(crate) chance: Chance,
     pub(crate) clock: Arc<dyn Clock>,
     /// What may outlive the request that caused it: a permit for each flight, and for each fill
     /// without a flight.
@@ -185,6 +199,7 @@ impl Shared {
         let fills = permits(bounds.fills);
         Self {
             budget: Budget::new(memory.capacity()),
+            chance: Chance::new(),
             clock,
             flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
             fills,

@@ -98,7 +98,9 @@ mod assess;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+pub mod breaker;
 mod builder;
+mod chance;
 pub mod clock;
 mod config;
 mod entry;
@@ -118,6 +120,8 @@ mod key;
 mod layer;
 mod marks;
 mod metrics;
+mod origin;
+mod priority;
 mod remote;
 mod respond;
 mod semantics;
@@ -128,9 +132,11 @@ mod store;
 mod tasks;
 mod ttl;
 mod varint;
+mod warm;
 
 pub use self::{
     body::CacheBody,
+    breaker::{Breaker, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, NoStore, RangeMiss},
     error::{BoxError, ConfigError, FillError},
@@ -139,6 +145,7 @@ pub use self::{
     handle::{CacheHandle, CacheStats},
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
+    priority::Priority,
     semantics::{
         classify::Bypass,
         rules::{
@@ -151,7 +158,11 @@ pub use self::{
     status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
     store::Memory,
     tasks::{Executor, Task},
-    ttl::{Fetched, FixedTtl, Lifetime, OriginTtl, TtlPolicy},
+    ttl::{
+        Adaptive, AdaptiveBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
+        OriginTtl, Reason, TtlPolicy,
+    },
+    warm::Warmed,
 };
 
 #[cfg(feature = "redis")]

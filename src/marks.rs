@@ -1,15 +1,19 @@
 //! What is remembered of a key for a short while: one bit that expires by itself.
 //!
-//! A fixed table of 16,384 slots, each with most of a key's hash and an expiry. Two keys that
-//! share a slot displace each other; a mark that is lost costs a little work, and one that is
-//! taken for another's (one chance in 2^32) costs as little.
+//! A fixed table of 2,048 buckets with eight places each, one line of the processor's cache. A mark
+//! is most of a key's hash and an expiry. A ninth key in a bucket takes the place of the mark that
+//! would expire first; a mark that is lost costs a little work, and one that is taken for another's
+//! (one chance in 2^29) costs as little.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-const SLOTS: usize = 1 << 14;
+const BUCKETS: usize = 1 << 11;
+
+/// Keys whose marks are looked at together.
+const PLACES: usize = 8;
 
 /// The low bits hold the expiry, in seconds of monotonic time, which 136 years do not wrap; the rest
 /// is the key's hash.
@@ -18,13 +22,17 @@ const SECONDS: u64 = u32::MAX as u64;
 /// A set of keys, each of which leaves by itself.
 #[derive(Debug)]
 pub(crate) struct Marks {
-    slots: Box<[AtomicU64]>,
+    buckets: Box<[Bucket]>,
 }
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Bucket([AtomicU64; PLACES]);
 
 impl Marks {
     pub(crate) fn new() -> Self {
         Self {
-            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
         }
     }
 
@@ -34,26 +42,42 @@ impl Marks {
             return;
         }
         let until = now.saturating_add(lasting).as_secs().saturating_add(1);
-        self.slot(hash)
-            .store(hash & !SECONDS | until.min(SECONDS), Ordering::Relaxed);
+        let mark = hash & !SECONDS | until.min(SECONDS);
+        let rank = |place: &&AtomicU64| {
+            let held = place.load(Ordering::Relaxed);
+            // The key's own, or else the one that expires first; none has expired longest.
+            (!is_of(held, hash), held & SECONDS)
+        };
+        if let Some(place) = self.bucket(hash).iter().min_by_key(rank) {
+            // Two at once may take the same place: one of them is lost.
+            place.store(mark, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn clear(&self, hash: u64) {
-        let slot = self.slot(hash);
-        if slot.load(Ordering::Relaxed) & !SECONDS == hash & !SECONDS {
-            slot.store(0, Ordering::Relaxed);
+        for place in self.bucket(hash) {
+            if is_of(place.load(Ordering::Relaxed), hash) {
+                place.store(0, Ordering::Relaxed);
+            }
         }
     }
 
     pub(crate) fn contains(&self, hash: u64, now: Duration) -> bool {
-        let mark = self.slot(hash).load(Ordering::Relaxed);
-        mark & !SECONDS == hash & !SECONDS && mark & SECONDS > now.as_secs()
+        self.bucket(hash).iter().any(|place| {
+            let mark = place.load(Ordering::Relaxed);
+            is_of(mark, hash) && mark & SECONDS > now.as_secs()
+        })
     }
 
-    fn slot(&self, hash: u64) -> &AtomicU64 {
+    fn bucket(&self, hash: u64) -> &[AtomicU64; PLACES] {
         // The low bits of the hash, which a mark does not hold; the remainder is in range.
-        &self.slots[(hash % SLOTS as u64) as usize]
+        &self.buckets[(hash % BUCKETS as u64) as usize].0
     }
+}
+
+/// Whether a mark is that of the key with this hash.
+fn is_of(mark: u64, hash: u64) -> bool {
+    mark & !SECONDS == hash & !SECONDS
 }
 
 #[cfg(test)]
@@ -96,6 +120,21 @@ mod tests {
         let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
         marks.set(hash, Duration::ZERO, Duration::ZERO);
         assert!(!marks.contains(hash, Duration::ZERO));
+    }
+
+    #[test]
+    fn keys_that_share_a_bucket_do_without_each_others_places() {
+        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
+        let at = Duration::from_secs;
+        let other = |key: u64| hash ^ (key << 40);
+        for key in 0..8 {
+            marks.set(other(key), at(100), at(10 + key));
+        }
+        assert!((0..8).all(|key| marks.contains(other(key), at(100))));
+        // The ninth takes the place of the one that would have left first.
+        marks.set(other(8), at(100), at(20));
+        assert!((1..9).all(|key| marks.contains(other(key), at(100))));
+        assert!(!marks.contains(other(0), at(100)));
     }
 
     #[test]

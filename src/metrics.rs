@@ -174,3 +174,65 @@ impl RemoteMetrics {
 pub(crate) fn remote_outages(of: &'static str) -> Counter {
     counter!(REMOTE_OUTAGES, "of" => of)
 }
+
+const BREAKER_CALLS: &str = "cachewarp_breaker_calls_total";
+const BREAKER_SLOW_CALLS: &str = "cachewarp_breaker_slow_calls_total";
+const BREAKER_REFUSED: &str = "cachewarp_breaker_refused_total";
+const BREAKER_CHANGES: &str = "cachewarp_breaker_changes_total";
+const BREAKER_REFUSING: &str = "cachewarp_breaker_refusing";
+
+/// The handles of a circuit breaker.
+#[derive(Debug)]
+pub(crate) struct BreakerMetrics {
+    pub(crate) cancelled: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) ignored: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) refusing: Gauge,
+    pub(crate) slow: Counter,
+    pub(crate) succeeded: Counter,
+}
+
+impl BreakerMetrics {
+    pub(crate) fn register() -> Self {
+        describe_counter!(
+            BREAKER_CALLS,
+            Unit::Count,
+            "Calls that circuit breakers let through, by how they ended"
+        );
+        describe_counter!(
+            BREAKER_SLOW_CALLS,
+            Unit::Count,
+            "Those of them that were slow"
+        );
+        describe_counter!(
+            BREAKER_REFUSED,
+            Unit::Count,
+            "Calls that circuit breakers refused"
+        );
+        describe_counter!(
+            BREAKER_CHANGES,
+            Unit::Count,
+            "Changes of circuits, by what they changed to"
+        );
+        describe_gauge!(
+            BREAKER_REFUSING,
+            Unit::Count,
+            "Circuits that refuse calls at this moment"
+        );
+        let calls = |outcome: &'static str| counter!(BREAKER_CALLS, "outcome" => outcome);
+        Self {
+            cancelled: calls("cancelled"),
+            failed: calls("failure"),
+            ignored: calls("ignored"),
+            refused: counter!(BREAKER_REFUSED),
+            refusing: gauge!(BREAKER_REFUSING),
+            slow: counter!(BREAKER_SLOW_CALLS),
+            succeeded: calls("success"),
+        }
+    }
+
+    pub(crate) fn changed(&self, to: &'static str) {
+        counter!(BREAKER_CHANGES, "to" => to).increment(1);
+    }
+}

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, TRANSFER_ENCODING},
+    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER, TRANSFER_ENCODING},
     response,
 };
 use http_body::Body;
@@ -239,6 +239,10 @@ pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBo
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Generated::BreakerOpen { retry_after } = reason {
+        let seconds = HeaderValue::from(retry_after);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
     finish(cache, response, CacheOutcome::Generated(reason).into())
 }
 

@@ -19,7 +19,7 @@ use crate::{
     asked::Asked,
     body::CacheBody,
     entry::Entry,
-    fetch::Errand,
+    fetch::{Errand, Timing},
     layer::Cache,
     remote::Consulted,
     respond,
@@ -30,6 +30,7 @@ use crate::{
     service::Inner,
     status::{CacheOutcome, Forward, Generated, StaleReason},
     store::{Resource, StoreFuture},
+    ttl::is_due,
 };
 
 /// A cache over one service, on behalf of one request.
@@ -39,19 +40,39 @@ pub(crate) struct Road<S> {
     pub(crate) inner: S,
 }
 
+/// What memory has for a request.
+pub(crate) enum InMemory<B> {
+    Answer(Response<CacheBody<B>>),
+    /// Nothing that is all it takes.
+    Else,
+    /// An answer, and a reason to refresh it before it expires.
+    Expiring,
+}
+
 /// Answers a request from memory, if that is all it takes.
-pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> Option<Response<CacheBody<B>>> {
+pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> InMemory<B> {
     let lookup = cache.shared.store.get(asked.key.as_ref());
     let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
-        return None;
+        return InMemory::Else;
     };
     let now = cache.shared.clock.monotonic();
     match look(cache, asked, Some(resource), now) {
         Next::Serve(entry, served) if cache.shared.trusts(entry) => {
-            Some(serve(cache, asked, entry, now, served))
+            if served == Served::Fresh && is_expiring(cache, entry, now) {
+                return InMemory::Expiring;
+            }
+            InMemory::Answer(serve(cache, asked, entry, now, served))
         }
-        Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => None,
+        Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => InMemory::Else,
     }
+}
+
+/// Whether a fresh entry is to be refreshed early, by this request. None is in the first half of its
+/// lifetime, which would be halved over and over where a fetch takes nearly as long.
+fn is_expiring(cache: &Cache, entry: &Entry, now: Duration) -> bool {
+    let draw = || cache.shared.chance.draw();
+    let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
+    cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
 }
 
 impl<S> Road<S> {
@@ -64,6 +85,7 @@ impl<S> Road<S> {
         self,
         asked: Asked,
         body: Q,
+        timing: Timing,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
         S: Inner<Q>,
@@ -87,21 +109,28 @@ impl<S> Road<S> {
             Next::Refuse => (Step::Refuse, None, Forward::UriMiss),
             Next::Ask { selected, forward } => (Step::Ask, selected, forward),
         };
+        // Unless another request has had it refreshed by now.
+        let timing = match selected {
+            Some(entry) if timing == Timing::Early && entry.is_ageing(now) => timing,
+            _ => Timing::OnDemand,
+        };
         let mut errand = Errand {
             selected: selected.map(Arc::clone),
             asked,
             forward,
+            found: None,
             generation,
             lease: None,
             seen: None,
             stored,
+            timing,
             varies: Vec::new(),
         };
         if step != Step::Ask && !errand.selected.as_ref().is_some_and(|it| shared.trusts(it)) {
             // Other nodes may have stored something, or changed what is in memory.
             match self.cache.consult(&mut errand).await {
                 Consulted::Serve(entry, now, served) => {
-                    return Ok(self.found::<Q>(errand, &entry, now, served));
+                    return Ok(self.found::<Q>(errand, None, &entry, now, served));
                 }
                 Consulted::Ask if errand.asked.directives.only_if_cached => {
                     return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
@@ -112,10 +141,12 @@ impl<S> Road<S> {
             }
         }
         match (step, errand.selected.clone()) {
-            (Step::Serve(served), Some(entry)) => Ok(self.found::<Q>(errand, &entry, now, served)),
+            (Step::Serve(served), Some(entry)) => {
+                Ok(self.found::<Q>(errand, None, &entry, now, served))
+            }
             (Step::Refresh, Some(entry)) => {
                 let served = Served::Stale(StaleReason::WhileRevalidate);
-                Ok(self.found::<Q>(errand, &entry, now, served))
+                Ok(self.found::<Q>(errand, None, &entry, now, served))
             }
             (Step::Refuse, _) => Ok(respond::generated(&self.cache, Generated::OnlyIfCached)),
             // Only what was selected is ever served.
@@ -142,7 +173,7 @@ impl<S> Road<S> {
         if errand.seen.is_none()
             && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
         {
-            return Ok(self.found::<Q>(errand, &entry, now, served));
+            return Ok(self.found::<Q>(errand, None, &entry, now, served));
         }
         Box::pin(self.cache.fetch_head(self.inner, &errand, body)).await
     }
@@ -208,10 +239,20 @@ pub(crate) fn look<'a>(
         (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => Next::Refresh(entry),
         // Only what was selected is ever served.
         (Decision::Serve | Decision::ServeStale(_), None) => ask(Forward::UriMiss),
+        (Decision::Revalidate(_), Some(entry)) if is_paused(cache, asked, entry, now) => {
+            Next::Serve(entry, Served::Stale(StaleReason::Paused))
+        }
         (Decision::Revalidate(why), _) => ask(why.into()),
         (Decision::Fetch(missing), _) => ask(missing.into()),
         (Decision::Refuse, _) => Next::Refuse,
     }
+}
+
+/// Whether the origin failed a moment ago, and `entry` may be the answer instead.
+#[cold]
+fn is_paused(cache: &Cache, asked: &Asked, entry: &Entry, now: Duration) -> bool {
+    let paused = &cache.shared.paused;
+    paused.contains(asked.key.hash(), now) && asked.takes_instead(cache, entry, now)
 }
 
 /// The answer from a stored response.
@@ -222,6 +263,7 @@ pub(crate) fn serve<B>(
     now: Duration,
     served: Served,
 ) -> Response<CacheBody<B>> {
+    entry.count();
     let ttl = entry.freshness().ttl(entry.age(now));
     let outcome = match served {
         Served::Fresh => CacheOutcome::Hit { ttl },

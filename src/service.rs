@@ -13,10 +13,11 @@ use crate::{
     asked::{Asked, Destination},
     body::CacheBody,
     error::BoxError,
+    fetch::Timing,
     future::ResponseFuture,
     invalidate::Forwarding,
     layer::Cache,
-    serve::{Road, from_memory},
+    serve::{InMemory, Road, from_memory},
 };
 
 /// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
@@ -102,12 +103,15 @@ where
         let (parts, body) = request.into_parts();
         let mut asked = Asked::new(parts);
         let destination = asked.destination(&self.cache, &body);
-        if destination == Destination::Lookup
-            && let Some(response) = from_memory(&self.cache, &asked)
-        {
-            return ResponseFuture::ready(response);
+        let mut timing = Timing::OnDemand;
+        if destination == Destination::Lookup {
+            match from_memory(&self.cache, &asked) {
+                InMemory::Answer(response) => return ResponseFuture::ready(response),
+                InMemory::Expiring => timing = Timing::Early,
+                InMemory::Else => {}
+            }
         }
-        self.send(asked, body, destination)
+        self.send(asked, body, destination, timing)
     }
 }
 
@@ -116,7 +120,13 @@ impl<S> CacheService<S> {
     /// hit is compact.
     #[cold]
     #[inline(never)]
-    fn send<Q>(&self, asked: Asked, body: Q, destination: Destination) -> ResponseFuture<S, Q>
+    fn send<Q>(
+        &self,
+        asked: Asked,
+        body: Q,
+        destination: Destination,
+        timing: Timing,
+    ) -> ResponseFuture<S, Q>
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
@@ -125,7 +135,7 @@ impl<S> CacheService<S> {
         let forwarding = match destination {
             Destination::Lookup => {
                 let road = Road::new(cache.clone(), self.inner.clone());
-                return ResponseFuture::travel(Box::pin(road.travel(asked, body)));
+                return ResponseFuture::travel(Box::pin(road.travel(asked, body, timing)));
             }
             Destination::Bypass(reason) => Forwarding::bypass(cache, &asked.parts, reason),
             Destination::Forward(safety) => Forwarding::method(cache, &asked.parts, safety),

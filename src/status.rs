@@ -134,10 +134,18 @@ pub enum Storing {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StaleReason {
+    /// `stale-if-error`: the circuit breaker is open, and the origin was not asked.
+    BreakerOpen,
     /// The client, by `max-stale` (RFC 9111 §5.2.1.2).
     Client,
     /// `stale-if-error`: the origin answered with this status, or not at all (RFC 5861 §4).
     IfError(Option<StatusCode>),
+    /// `stale-if-error`: the origin failed a moment ago, and was not asked again
+    /// (see [`refresh_pause`](crate::CacheBuilder::refresh_pause)).
+    Paused,
+    /// `stale-if-error`: the origin takes longer than the
+    /// [`soft_timeout`](crate::CacheBuilder::soft_timeout), and what it answers will be stored.
+    Slow,
     /// `stale-while-revalidate` (RFC 5861 §3).
     WhileRevalidate,
 }
@@ -146,6 +154,11 @@ pub enum StaleReason {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Generated {
+    /// 503: the circuit breaker is open, and the origin was not asked.
+    BreakerOpen {
+        /// The seconds after which it is worth another try, as `Retry-After` says too.
+        retry_after: u32,
+    },
     /// 503: the flight for this resource has all the waiters it may have.
     Crowded,
     /// 502 or 503: the requests for this resource that were answered together all failed. 504: they
@@ -162,7 +175,7 @@ impl Generated {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BreakerOpen { .. } | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::FlightFailed(status) => status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -250,6 +263,21 @@ fn cache_status(
                 member.flag("hit");
                 member.number("ttl", ttl);
                 member.token("detail", "swr");
+            }
+            StaleReason::BreakerOpen => {
+                member.flag("hit");
+                member.number("ttl", ttl);
+                member.token("detail", "breaker-open");
+            }
+            StaleReason::Paused => {
+                member.flag("hit");
+                member.number("ttl", ttl);
+                member.token("detail", "paused");
+            }
+            StaleReason::Slow => {
+                member.token("fwd", "stale");
+                member.number("ttl", ttl);
+                member.token("detail", "slow");
             }
             StaleReason::IfError(status) => {
                 member.token("fwd", "stale");

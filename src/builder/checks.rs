@@ -1,6 +1,6 @@
 //! What a setting may be, and the refusal of what it may not.
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use http::{HeaderName, uri::Authority};
 
@@ -57,10 +57,24 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         let percent = heuristics.percent;
         in_range("heuristics", &percent, ..=100, "at most 100 percent")?;
     }
+    if let Some(beta) = config.early_refresh {
+        let range = (Bound::Excluded(0.0), Bound::Included(100.0));
+        in_range("early_refresh", &beta, range, "above 0 and at most 100")?;
+    }
+    in_range(
+        "lifetime_jitter",
+        &config.lifetime_jitter,
+        0.0..=0.5,
+        "from 0 to 0.5",
+    )?;
     for (setting, span) in [
         ("fill_timeout", config.fill.timeout),
         ("origin_timeout", config.origin_timeout),
         ("reader_stall", config.fill.reader_stall),
+        (
+            "soft_timeout",
+            config.soft_timeout.unwrap_or(config.origin_timeout),
+        ),
         ("wait_timeout", config.wait_timeout),
     ] {
         in_range(

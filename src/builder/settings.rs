@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
+    breaker::Breaker,
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
     fill::{Limits, OnAbandoned},
@@ -29,6 +30,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct CacheBuilder {
     pub(super) base: Base,
     pub(super) config: Config,
+    pub(super) breaker: Option<Breaker>,
     pub(super) max_entry_bytes: Option<u64>,
     pub(super) targets: Vec<String>,
     pub(super) key_headers: Vec<String>,
@@ -63,10 +65,13 @@ impl CacheBuilder {
                 memory: Memory::with_capacity(DEFAULT_CAPACITY),
                 remote: None,
             },
+            breaker: None,
             config: Config {
+                breaker: None,
                 conditional_miss: ConditionalMiss::Forward,
                 default_authority: "localhost".into(),
                 default_scheme: "http".into(),
+                early_refresh: None,
                 executor: Arc::new(TokioExecutor),
                 id: 0,
                 fill: Limits {
@@ -79,6 +84,7 @@ impl CacheBuilder {
                 keep_stale: DAY,
                 key: None,
                 key_headers: Vec::new(),
+                lifetime_jitter: 0.0,
                 max_stale: Duration::from_secs(3600),
                 max_variants: 64,
                 namespace: "".into(),
@@ -86,6 +92,7 @@ impl CacheBuilder {
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),
                 rules: Rules::default(),
+                soft_timeout: None,
                 status,
                 ttl: Arc::new(OriginTtl),
                 uncacheable_for: Duration::from_secs(10),
@@ -102,6 +109,7 @@ impl CacheBuilder {
     pub(crate) fn from_layer(shared: Arc<Shared>, config: &Config) -> Self {
         let names = |names: &[HeaderName]| names.iter().map(ToString::to_string).collect();
         Self {
+            breaker: None,
             max_entry_bytes: Some(config.rules.max_body),
             targets: names(&config.rules.targets),
             key_headers: names(&config.key_headers),

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Arrival, Entry, Head, INLINE_BODY, Segments, Shapes};
+use super::{
+    ADDED_FIELDS, Arrival, Entry, Head, INLINE_BODY, Segments, Shapes, Terms, shapes::MOST_FIELDS,
+};
 use crate::{
     generation::Generations,
     semantics::{
@@ -56,6 +58,25 @@ pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
     Arc::new(Entry::new(&head, &body, &Shapes::default()))
 }
 
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// Reads entries of these fields, under the terms of one head.
+fn reading(shapes: &Shapes) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
+    let head = head(&[]);
+    move |lines| {
+        let terms = Terms {
+            status: head.status,
+            freshness: head.freshness,
+            arrival: head.arrival,
+            selecting: head.selecting.clone(),
+            generation: head.generation,
+            keep: head.keep,
+            standing: head.standing,
+        };
+        Entry::read(terms, lines.iter().copied(), &Segments::Empty, shapes)
+    }
+}
+
 fn body_of(entry: &Entry) -> Vec<u8> {
     entry.body().as_slice().concat()
 }
@@ -78,6 +99,90 @@ fn a_head_comes_out_as_it_went_in() {
     assert_eq!(unpacked.status, head.status);
     assert_eq!(unpacked.freshness, head.freshness);
     assert_eq!(entry.age(Duration::from_secs(12)), 7);
+}
+
+#[test]
+fn fields_come_out_in_the_order_of_the_map() {
+    let lines: &[(&str, &[u8])] = &[("b", b"1"), ("a", b""), ("b", &[0xff; 200]), ("c", b"2")];
+    let entry = Entry::new(&head(lines), &Segments::Empty, &Shapes::default());
+    let headers = entry.headers();
+    let expected = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    assert!(entry.fields().eq(expected));
+    assert_eq!(entry.fields().count(), 4);
+}
+
+#[test]
+fn fields_that_are_read_make_the_same_map() {
+    let large = vec![b'x'; 70_000];
+    let lines: &[Line<'_>] = &[
+        (b"set-cookie", b"a=1"),
+        (b"Content-Type", b"text/plain"),
+        (b"SET-cookie", b"b=2"),
+        (b"x-bytes", &[0x80, 0xff, b'\t']),
+        (b"set-cookie", b""),
+        (b"x-large", &large),
+    ];
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(
+            HeaderName::from_bytes(name).unwrap(),
+            HeaderValue::from_bytes(value).unwrap(),
+        );
+    }
+    let shapes = Shapes::default();
+    let read = reading(&shapes);
+    // Of a shape that is new, and of one that is known.
+    for _ in 0..2 {
+        let entry = read(lines).unwrap();
+        assert_eq!(entry.headers(), headers);
+        assert_eq!(entry.age(Duration::from_secs(12)), 7);
+    }
+    let [first, second]: [[Line<'_>; 2]; 2] =
+        [[(b"a", b"1"), (b"b", b"2")], [(b"a", b"3"), (b"b", b"")]];
+    let [first, second] = [first, second].map(|lines| read(&lines).unwrap());
+    assert!(Arc::ptr_eq(&first.names, &second.names));
+}
+
+#[test]
+fn what_is_no_field_is_not_read() {
+    let shapes = Shapes::default();
+    let read = reading(&shapes);
+    assert!(read(&[(b"ok", b"ok")]).is_some());
+    for byte in 0..=u8::MAX {
+        for at in [0, 20, 39] {
+            let mut text = [b'a'; 40];
+            text[at] = byte;
+            let is_value = HeaderValue::from_bytes(&text).is_ok();
+            let lines: [Line<'_>; 2] = [(b"ok", b"ok"), (b"x", &text)];
+            assert_eq!(read(&lines).is_some(), is_value, "{byte} at {at}");
+            let is_name = HeaderName::from_bytes(&text).is_ok();
+            let lines: [Line<'_>; 2] = [(b"ok", b"ok"), (&text, b"x")];
+            assert_eq!(read(&lines).is_some(), is_name, "{byte} at {at}");
+        }
+    }
+    // Together they would be told apart from one name by nothing but their ends.
+    assert!(read(&[(b"a", b""), (b"b", b"")]).is_some());
+    assert!(read(&[(b"a\nb", b"")]).is_none());
+    assert!(read(&[(b"", b"")]).is_none());
+}
+
+#[test]
+fn no_more_fields_are_read_than_an_answer_takes() {
+    let names: Vec<String> = (0..=MOST_FIELDS).map(|at| format!("x-{at}")).collect();
+    let lines: Vec<Line<'_>> = names.iter().map(|it| (it.as_bytes(), &b"1"[..])).collect();
+    let shapes = Shapes::default();
+    let read = reading(&shapes);
+    let mut headers = read(&lines[..MOST_FIELDS]).unwrap().headers();
+    for added in ["a", "b", "c"] {
+        headers.insert(added, HeaderValue::from_static("1"));
+    }
+    assert_eq!(headers.len(), MOST_FIELDS + ADDED_FIELDS);
+    assert!(
+        headers
+            .try_insert("d", HeaderValue::from_static("1"))
+            .is_err()
+    );
+    assert!(read(&lines).is_none());
 }
 
 #[test]

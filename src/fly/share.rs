@@ -38,7 +38,7 @@ impl Cache {
                 let came = Came::of(entry.arrival(), began);
                 self.share_entry(errand, &entry, came)
             }
-            Flown::Found(entry) => self.share_entry(errand, &entry, Came::Before),
+            Flown::Found(entry) => self.share_entry(errand, &entry, Came::Elsewhere),
             Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
         }
     }
@@ -51,18 +51,17 @@ impl Cache {
         let age = entry.age(now);
         match collapsed(errand, entry.freshness(), age, came) {
             None => Share::Nothing,
-            Some(outcome) => Share::Answer(respond::from_entry(
-                self,
-                &errand.asked,
-                entry,
-                now,
-                outcome.into(),
-            )),
+            Some(outcome) => {
+                entry.count();
+                let label = outcome.into();
+                let answer = respond::from_entry(self, &errand.asked, entry, now, label);
+                Share::Answer(answer)
+            }
         }
     }
 
     fn share_arriving<B>(&self, errand: &Errand, arriving: &Arriving, began: Duration) -> Share<B> {
-        let Arriving { head, fill } = arriving;
+        let Arriving { head, fill, .. } = arriving;
         if let Some(variant) = self.other_variant(errand, &head.selecting) {
             return Share::OtherVariant(variant);
         }
@@ -96,6 +95,8 @@ impl Cache {
 enum Came {
     /// Before this request asked.
     Before,
+    /// To another node, some time ago.
+    Elsewhere,
     /// While it waited.
     Since,
 }
@@ -116,7 +117,7 @@ impl Came {
 fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
     let asked = &errand.asked.directives;
     let directives = match came {
-        Came::Before => *asked,
+        Came::Before | Came::Elsewhere => *asked,
         Came::Since => RequestDirectives {
             max_age: asked.max_age.filter(|age| *age > 0),
             no_cache: false,
@@ -128,16 +129,19 @@ fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Op
         age,
         standing: Standing::Valid,
     };
+    let ttl = freshness.ttl(age);
     match decide(Found::Selected(candidate), &directives) {
+        // As if it had been in memory, where it will be.
+        Decision::Serve if came == Came::Elsewhere => Some(CacheOutcome::Hit { ttl }),
         Decision::Serve => Some(CacheOutcome::Collapsed {
             forward: errand.forward,
-            ttl: freshness.ttl(age),
+            ttl,
         }),
-        // Like what is stored; it is being refreshed.
-        Decision::ServeStale(Stale::WhileRevalidate) if came == Came::Before => {
+        // It is being refreshed.
+        Decision::ServeStale(Stale::WhileRevalidate) if came == Came::Elsewhere => {
             Some(CacheOutcome::Stale {
                 reason: StaleReason::WhileRevalidate,
-                ttl: freshness.ttl(age),
+                ttl,
             })
         }
         Decision::Fetch(_)

@@ -1,9 +1,9 @@
 //! Waiting for a flight that another request leads: how long, and what comes after a failure.
 
-use std::future::pending;
+use std::future::{Future, pending};
 
 use http::Response;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     body::CacheBody,
@@ -12,7 +12,7 @@ use crate::{
     flown::{Failure, FlightKey, Flown},
     layer::Cache,
     respond,
-    status::Generated,
+    status::StaleReason,
 };
 
 /// What became of a wait.
@@ -25,7 +25,42 @@ pub(super) enum Waited<B> {
     Lead(Leader<FlightKey, Flown>),
 }
 
+/// How the leader of a flight is answered, or the waiting for it ended.
+pub(super) enum InTime<B, T> {
+    Answered(T),
+    /// By what is stored: the origin takes too long.
+    Stale(Response<CacheBody<B>>),
+}
+
 impl Cache {
+    /// Whether there is something stored for a request to get if the origin is slow.
+    pub(super) fn is_impatient(&self, errand: &Errand) -> bool {
+        let now = self.shared.clock.monotonic();
+        let selected = errand.selected.as_ref();
+        self.config.soft_timeout.is_some()
+            && selected.is_some_and(|entry| errand.asked.takes_instead(self, entry, now))
+    }
+
+    /// Waits for an answer until the soft timeout; beyond that only if there is nothing else.
+    pub(super) async fn in_time<B, F>(
+        &self,
+        errand: &Errand,
+        answer: &mut F,
+    ) -> InTime<B, F::Output>
+    where
+        F: Future + Unpin,
+    {
+        if let Some(after) = self.config.soft_timeout {
+            if let Ok(answered) = timeout(after, &mut *answer).await {
+                return InTime::Answered(answered);
+            }
+            if let Some(stale) = self.stale(errand, StaleReason::Slow) {
+                return InTime::Stale(stale);
+            }
+        }
+        InTime::Answered(answer.await)
+    }
+
     /// Waits for a flight. After one that fails, stale answers whom it may; for the rest of the
     /// group it is tried once more. One that takes too long gets one more leader, while the rest
     /// wait for either.
@@ -39,6 +74,9 @@ impl Cache {
         let started = Instant::now();
         let deadline = started + self.config.origin_timeout.max(self.config.wait_timeout);
         let mut patience = started + self.config.wait_timeout;
+        let mut soft = (self.config.soft_timeout)
+            .filter(|_| self.is_impatient(errand))
+            .map(|after| started + after);
         let mut current = waiter;
         let mut earlier: Option<Waiter<Flown>> = None;
         loop {
@@ -55,6 +93,13 @@ impl Cache {
                         return Waited::Landed(flown, waiter);
                     }
                 },
+                () = at(soft) => {
+                    soft = None;
+                    if let Some(stale) = self.stale(errand, StaleReason::Slow) {
+                        return Waited::Answer(stale);
+                    }
+                    continue;
+                }
                 () = sleep_until(patience) => {
                     if Instant::now() >= deadline {
                         return Waited::Answer(self.give_up(errand, Failure::Timeout));
@@ -76,7 +121,7 @@ impl Cache {
                 Landing::Abandoned => Some(Failure::Error),
                 Landing::Vacated => None,
             };
-            if let Some(stale) = failure.and_then(|failure| self.stale(errand, failure)) {
+            if let Some(stale) = failure.and_then(|failure| self.stale(errand, failure.into())) {
                 return Waited::Answer(stale);
             }
             let failure = failure.unwrap_or(Failure::Error);
@@ -94,10 +139,8 @@ impl Cache {
 
     /// The answer to one whose group used its attempts: stale if that is allowed.
     fn give_up<B>(&self, errand: &Errand, failure: Failure) -> Response<CacheBody<B>> {
-        self.stale(errand, failure).unwrap_or_else(|| {
-            let reason = Generated::FlightFailed(failure.for_waiters());
-            respond::generated(self, reason)
-        })
+        self.stale(errand, failure.into())
+            .unwrap_or_else(|| respond::generated(self, failure.for_waiters()))
     }
 }
 
@@ -105,6 +148,14 @@ impl Cache {
 async fn landed(waiter: &mut Option<Waiter<Flown>>) -> Landing<Flown> {
     match waiter {
         Some(waiter) => waiter.landed().await,
+        None => pending().await,
+    }
+}
+
+/// That moment, if there is one to wait for.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
 }

@@ -32,7 +32,10 @@ pub(crate) enum Consulted {
 
 /// What was found there.
 enum Found {
-    Entry(Arc<Entry>),
+    /// What memory has, which still stands.
+    Held(Arc<Entry>),
+    /// What memory has not.
+    New(Arc<Entry>),
     Nothing,
     Silent,
 }
@@ -62,7 +65,8 @@ impl Shared {
 }
 
 impl Cache {
-    /// Looks a request up in the shared tier. What is found there is promoted to memory.
+    /// Looks a request up in the shared tier. What is found there is promoted to memory; if it can
+    /// be served at once, that is left to [`promote`](Self::promote).
     pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
         let Some(remote) = &self.shared.remote else {
             return Consulted::Silent;
@@ -70,16 +74,23 @@ impl Cache {
         if !remote.redis.available() {
             return Consulted::Silent;
         }
-        let found = self.search(remote, errand).await;
-        let entry = match found {
+        let (entry, new) = match self.search(remote, errand).await {
             Found::Silent => return Consulted::Silent,
-            Found::Entry(entry) => entry,
+            Found::Held(entry) => (entry, None),
+            Found::New(entry) => (Arc::clone(&entry), Some(entry)),
             Found::Nothing => return Consulted::Ask,
         };
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
-        match look(self, &errand.asked, Some(&resource), now) {
-            Next::Serve(_, served) => Consulted::Serve(entry, now, served),
+        let next = look(self, &errand.asked, Some(&resource), now);
+        if !matches!(next, Next::Serve(..)) && new.is_some() {
+            self.replace_selected(errand, new.clone()).await;
+        }
+        match next {
+            Next::Serve(_, served) => {
+                errand.found = new;
+                Consulted::Serve(entry, now, served)
+            }
             Next::Refresh(_) => {
                 let served = Served::Stale(StaleReason::WhileRevalidate);
                 errand.selected = Some(Arc::clone(&entry));
@@ -118,14 +129,14 @@ impl Cache {
             let seen = Seen::of(mark, witness);
             if remote.stands(mark) {
                 errand.seen = Some(seen);
-                return Found::Entry(entry);
+                return Found::Held(entry);
             }
             let mut shown = Shown::new(&errand.asked.parts.headers, order);
             match remote.keeps(&place, mark, &mut shown).await {
                 Ok(true) => {
                     mark.confirm(witness);
                     errand.seen = Some(seen);
-                    return Found::Entry(entry);
+                    return Found::Held(entry);
                 }
                 Ok(false) => {}
                 Err(error) => return silent(remote, &error),
@@ -172,7 +183,7 @@ impl Cache {
             request,
             seed: self.shared.seed(),
         };
-        let Some((head, body)) = parcel::unpack(&parcel, &here) else {
+        let Some(entry) = parcel::unpack(&parcel, &here, &self.shared.shapes) else {
             remote.metrics().misses.increment(1);
             return Found::Nothing;
         };
@@ -183,11 +194,15 @@ impl Cache {
         };
         let variant = parcel::variant_of(&parcel.selecting);
         let mark = Mark::new(concerns, stamp, variant, witness);
-        let entry = Entry::new(&head, &body, &self.shared.shapes).marked(Some(mark));
-        let entry = Arc::new(entry);
-        self.replace_selected(errand, Some(Arc::clone(&entry)))
-            .await;
-        Found::Entry(entry)
+        Found::New(Arc::new(entry.marked(Some(mark))))
+    }
+
+    /// Puts into memory what was found for an errand and answers it: behind the answer, which does
+    /// not wait for it.
+    pub(crate) async fn promote(&self, errand: &mut Errand) {
+        if let Some(entry) = errand.found.take() {
+            self.replace_selected(errand, Some(entry)).await;
+        }
     }
 }
 

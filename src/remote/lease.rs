@@ -94,7 +94,7 @@ impl Cache {
             // Told or not, it looks again.
             let patience = look + look.mul_f64(remote.jitter());
             let _ = timeout_at(deadline.min(Instant::now() + patience), changed).await;
-            if let Consulted::Serve(entry, now, Served::Fresh) = self.consult(errand).await {
+            if let Some((entry, now)) = self.brought(errand).await {
                 return Turn::Serve(entry, now);
             }
             if remote.trust.is_told() {
@@ -108,10 +108,22 @@ impl Cache {
         let Some(remote) = &self.shared.remote else {
             return Turn::Fetch;
         };
-        if let Consulted::Serve(entry, now, Served::Fresh) = self.consult(errand).await {
+        if let Some((entry, now)) = self.brought(errand).await {
             return Turn::Serve(entry, now);
         }
         self.take_turn(remote, errand).await
+    }
+
+    /// What another node fetched by now, if it is fresh.
+    async fn brought(&self, errand: &mut Errand) -> Option<(Arc<Entry>, Duration)> {
+        let consulted = self.consult(errand).await;
+        self.promote(errand).await;
+        match consulted {
+            Consulted::Serve(entry, now, Served::Fresh) if !errand.has_selected(&entry) => {
+                Some((entry, now))
+            }
+            Consulted::Serve(..) | Consulted::Ask | Consulted::Silent => None,
+        }
     }
 
     /// Takes this node's turn unless another node has it.
@@ -165,12 +177,12 @@ impl Cache {
         lease.renew(remote.redis.clone(), remote.lease);
         errand.lease = Some(lease);
         // The holder before may have stored, and given it up, since the place was looked at.
-        match self.consult(errand).await {
-            Consulted::Serve(entry, now, Served::Fresh) => {
+        match self.brought(errand).await {
+            Some((entry, now)) => {
                 errand.lease = None;
                 Turn::Serve(entry, now)
             }
-            Consulted::Serve(..) | Consulted::Ask | Consulted::Silent => Turn::Fetch,
+            None => Turn::Fetch,
         }
     }
 }

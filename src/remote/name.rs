@@ -8,6 +8,9 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+/// Between the namespace and the name: the version of what is kept under names.
+const VERSION: &str = ":v1:";
+
 /// The name of one key: its hash.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Name(u128);
@@ -23,23 +26,32 @@ impl Name {
 
     /// Where the response is kept, or the record of its variants.
     pub(crate) fn main(self, namespace: &str) -> String {
-        format!("{namespace}:v1:{{{:032x}}}", self.0)
+        self.kept(namespace, "")
     }
 
     /// Where one variant is kept.
     pub(crate) fn variant(self, namespace: &str, id: u64) -> String {
-        format!("{namespace}:v1:{{{:032x}}}:{id:016x}", self.0)
+        let mut beside = [b':'; 17];
+        write_hex(&mut beside[1..], &id.to_be_bytes());
+        self.kept(namespace, ascii(&beside))
     }
 
     /// Where the invalidations of a resource are told to those who keep partitions of it.
     pub(crate) fn fence(self, namespace: &str) -> String {
-        format!("{namespace}:v1:{{{:032x}}}:fence", self.0)
+        self.kept(namespace, ":fence")
     }
 
     /// Where a node says that it is fetching this variant, as it is since this epoch began.
     pub(crate) fn lease(self, namespace: &str, epoch: u64, variant: u64) -> String {
-        let name = self.0;
-        format!("{namespace}:v1:{{{name:032x}}}:{epoch:x}:{variant:x}:lease")
+        self.kept(namespace, &format!(":{epoch:x}:{variant:x}:lease"))
+    }
+
+    /// What belongs to this name. Every lookup needs it, so it is not left to the formatter, whose
+    /// digits cost more than decoding what is found.
+    fn kept(self, namespace: &str, beside: &str) -> String {
+        let mut digits = [0; 32];
+        write_hex(&mut digits, &self.0.to_be_bytes());
+        [namespace, VERSION, "{", ascii(&digits), "}", beside].concat()
     }
 
     /// The name that something in the shared tier belongs to, and which part of it that is.
@@ -67,7 +79,22 @@ pub(crate) enum Part {
 
 /// What every name begins with.
 pub(crate) fn prefix(namespace: &str) -> String {
-    format!("{namespace}:v1:")
+    [namespace, VERSION].concat()
+}
+
+/// Writes two digits for each byte.
+fn write_hex(digits: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        // Four bits each, of sixteen digits.
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+fn ascii(digits: &[u8]) -> &str {
+    // Nothing else is written there, so it is never the empty one.
+    str::from_utf8(digits).unwrap_or_default()
 }
 
 impl fmt::Display for Name {
@@ -92,6 +119,20 @@ mod tests {
             assert!(kept.starts_with(&prefix("ns")), "{kept}");
             let parsed = Name::parse(kept.as_bytes());
             assert_eq!(parsed, Some((name, part)), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_kept_in_hexadecimal_of_a_fixed_length() {
+        for hash in [0, 0x0123_4567_89ab_cdef_u128 << 56, 0xf, u128::MAX] {
+            let name = Name(hash);
+            let main = format!("ns:v1:{{{hash:032x}}}");
+            assert_eq!(name.main("ns"), main);
+            assert_eq!(name.fence("ns"), format!("{main}:fence"));
+            assert_eq!(name.lease("ns", 26, 0), format!("{main}:1a:0:lease"));
+            for id in [0, 0x0123_4567_89ab_cdef, u64::MAX] {
+                assert_eq!(name.variant("ns", id), format!("{main}:{id:016x}"));
+            }
         }
     }
 

@@ -83,6 +83,8 @@ impl Cache {
         Consulted::Silent
     }
 
+    pub(crate) async fn promote(&self, _: &mut Errand) {}
+
     pub(crate) async fn turn(&self, _: &mut Errand) -> Turn {
         Turn::Fetch
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     clock::Clock,
-    entry::{Arrival, Entry, Head, Segments},
+    entry::{Arrival, Entry, Segments, Shapes, Terms},
     generation::Generation,
     semantics::{
         decide::Standing,
@@ -106,26 +106,23 @@ pub(super) fn arrived_ms(entry: &Entry, clock: &dyn Clock) -> i64 {
 }
 
 pub(super) fn pack(entry: &Entry, key: Bytes, arrived_ms: i64, selecting: Vec<Selector>) -> Parcel {
-    let head = entry.unpack();
-    let field = |(name, value): (&HeaderName, &HeaderValue)| {
-        (
-            Bytes::copy_from_slice(name.as_str().as_bytes()),
-            Bytes::copy_from_slice(value.as_bytes()),
-        )
-    };
+    let freshness = entry.freshness();
     Parcel {
         key,
-        status: head.status.as_u16(),
-        headers: head.headers.iter().map(field).collect(),
+        status: entry.status().as_u16(),
+        headers: entry
+            .fields()
+            .map(|(name, value)| (name.as_str(), value))
+            .collect(),
         arrived_ms,
-        date: head.arrival.date,
-        lifetime: head.freshness.lifetime,
-        initial_age: head.freshness.initial_age,
-        stale_while_revalidate: head.freshness.stale_while_revalidate,
-        stale_if_error: head.freshness.stale_if_error,
-        origin: source_code(head.freshness.source),
-        reuse: reuse_code(head.freshness.reuse),
-        keep: u32::try_from(head.keep.as_secs()).unwrap_or(u32::MAX),
+        date: entry.arrival().date,
+        lifetime: freshness.lifetime,
+        initial_age: freshness.initial_age,
+        stale_while_revalidate: freshness.stale_while_revalidate,
+        stale_if_error: freshness.stale_if_error,
+        origin: source_code(freshness.source),
+        reuse: reuse_code(freshness.reuse),
+        keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
         selecting,
         body: entry.body().as_slice().to_vec(),
     }
@@ -141,8 +138,8 @@ pub(super) struct Here<'a> {
     pub(super) seed: Seed,
 }
 
-/// The head and body of a parcel. `None` if it is past its use, or says what no node writes.
-pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>) -> Option<(Head, Segments)> {
+/// The entry of a parcel. `None` if it is past its use, or says what no node writes.
+pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>, shapes: &Shapes) -> Option<Entry> {
     let elapsed = here.clock.wall_millis().saturating_sub(parcel.arrived_ms);
     let elapsed = Duration::from_millis(u64::try_from(elapsed).unwrap_or(0));
     let now = here.clock.monotonic();
@@ -154,20 +151,12 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>) -> Option<(Head, Segments
     if keep < Duration::from_secs(1) {
         return None;
     }
-    let mut headers = HeaderMap::with_capacity(parcel.headers.len());
     let mut names: SmallVec<[HeaderName; 4]> = SmallVec::new();
-    for (name, value) in &parcel.headers {
-        headers.append(
-            HeaderName::from_bytes(name).ok()?,
-            HeaderValue::from_bytes(value).ok()?,
-        );
-    }
     for selector in &parcel.selecting {
         names.push(HeaderName::from_bytes(&selector.name).ok()?);
     }
-    let head = Head {
+    let terms = Terms {
         status: StatusCode::from_u16(parcel.status).ok()?,
-        headers,
         freshness: Freshness {
             lifetime: parcel.lifetime,
             initial_age: parcel.initial_age.saturating_add(older.unwrap_or(u32::MAX)),
@@ -186,14 +175,20 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>) -> Option<(Head, Segments
         keep,
         standing: Standing::Valid,
     };
-    // Copied: as read, they keep the connection's whole read buffer alive.
-    let body = parcel
-        .body
+    Entry::read(terms, parcel.headers.iter(), &body(parcel), shapes)
+}
+
+/// The body, for an entry to keep: as read, it keeps the connection's whole read buffer alive.
+fn body(parcel: &Parcel) -> Segments {
+    let parts = &parcel.body;
+    if Entry::copies(parts.iter().map(|part| part.len() as u64).sum()) {
+        return parts.iter().cloned().collect();
+    }
+    parts
         .iter()
         .flat_map(|part| part.chunks(SEGMENT))
         .map(Bytes::copy_from_slice)
-        .collect();
-    Some((head, body))
+        .collect()
 }
 
 fn source_code(source: LifetimeSource) -> u8 {

@@ -119,6 +119,22 @@ impl Freshness {
         given.with_defaults(rules).bounded()
     }
 
+    /// The same response with this lifetime if its own is longer.
+    pub(crate) fn at_most(self, lifetime: u32) -> Self {
+        let lifetime = self.lifetime.min(lifetime);
+        Self { lifetime, ..self }
+    }
+
+    /// The same response with this share taken off its lifetime, of which something stays.
+    pub(crate) fn shortened(self, share: f64) -> Self {
+        let off = (f64::from(self.lifetime) * share) as u32;
+        let least = self.lifetime.min(1);
+        Self {
+            lifetime: self.lifetime.saturating_sub(off).max(least),
+            ..self
+        }
+    }
+
     /// Whether the response speaks of its lifetime itself, in a usable way or not.
     pub(crate) fn is_explicit(&self) -> bool {
         matches!(

@@ -1,11 +1,23 @@
-//! The policy that gives every unlabelled response the same lifetime.
+//! The policy of lifetimes that are written down: by path, status, content type, and for the rest.
 
 use std::time::Duration;
 
-use super::policy::{Fetched, Lifetime, TtlPolicy};
+use http::{StatusCode, header::CONTENT_TYPE};
 
-/// Gives one lifetime to every response that states none, for handlers that say nothing about
-/// caching.
+use super::policy::{Fetched, Lifetime, Reason, TtlPolicy};
+
+/// Gives lifetimes that do not change to responses that state none, for handlers that say nothing
+/// about caching. Whole seconds count.
+///
+/// The first of these that applies decides:
+///
+/// 1. [`path`](Self::path), the longest that the request's path begins with,
+/// 2. [`status`](Self::status),
+/// 3. [`negative`](Self::negative), for 404, 405, 410, 414, 451 and 501,
+/// 4. [`content_type`](Self::content_type), the longest that the response's begins with,
+/// 5. the lifetime given to [`new`](Self::new).
+///
+/// Of the same path, status or content type given twice, the later counts.
 ///
 /// ```
 /// use cachewarp::{CacheLayer, FixedTtl, Memory};
@@ -13,27 +25,182 @@ use super::policy::{Fetched, Lifetime, TtlPolicy};
 ///
 /// let layer = CacheLayer::builder()
 ///     .memory(Memory::with_capacity(64 << 20))
-///     .ttl(FixedTtl::new(Duration::from_secs(60)))
+///     .ttl(
+///         FixedTtl::new(Duration::from_secs(60))
+///             .content_type("image/", Duration::from_secs(3600))
+///             .path("/static/", Duration::from_secs(86_400))
+///             .negative(Duration::from_secs(5)),
+///     )
 ///     .build()?;
 /// # Ok::<(), cachewarp::ConfigError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FixedTtl {
-    lifetime: Lifetime,
+    default: Duration,
+    negative: Option<Duration>,
+    statuses: Vec<(u16, Duration)>,
+    /// Longest first, so that the first that matches is the most specific.
+    paths: Vec<(String, Duration)>,
+    /// Longest first.
+    content_types: Vec<(String, Duration)>,
 }
 
 impl FixedTtl {
-    /// Unlabelled responses are fresh for `fresh`, in whole seconds.
+    /// Unlabelled responses are fresh for `fresh`.
     #[must_use]
-    pub fn new(fresh: Duration) -> Self {
+    pub const fn new(fresh: Duration) -> Self {
         Self {
-            lifetime: Lifetime::fresh_for(fresh),
+            default: fresh,
+            negative: None,
+            statuses: Vec::new(),
+            paths: Vec::new(),
+            content_types: Vec::new(),
         }
+    }
+
+    /// Responses are fresh for `fresh` whose `Content-Type` begins with `prefix`, in any case:
+    /// `image/`, `application/json`. Defaults to none.
+    #[must_use]
+    pub fn content_type(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
+        insert(&mut self.content_types, prefix.into(), fresh);
+        self
+    }
+
+    /// Responses that say that there is nothing (404, 405, 410, 414, 451 and 501) are fresh for
+    /// `fresh`. Defaults to none: they are like any other.
+    #[must_use]
+    pub const fn negative(mut self, fresh: Duration) -> Self {
+        self.negative = Some(fresh);
+        self
+    }
+
+    /// Responses are fresh for `fresh` to requests whose path begins with `prefix`, as it is
+    /// written in the request. Defaults to none.
+    #[must_use]
+    pub fn path(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
+        insert(&mut self.paths, prefix.into(), fresh);
+        self
+    }
+
+    /// Responses with this status are fresh for `fresh`. Defaults to none. A status to which no
+    /// default applies gets none here either (see [`TtlPolicy`]).
+    #[must_use]
+    pub fn status(mut self, status: u16, fresh: Duration) -> Self {
+        self.statuses.retain(|(known, _)| *known != status);
+        self.statuses.push((status, fresh));
+        self
+    }
+
+    fn find(&self, fetched: &Fetched<'_>) -> (Duration, Reason) {
+        let path = fetched.request.uri.path();
+        let of_path = self
+            .paths
+            .iter()
+            .find(|(prefix, _)| path.starts_with(prefix.as_str()));
+        if let Some((_, fresh)) = of_path {
+            return (*fresh, Reason::Path);
+        }
+        let status = fetched.response.status;
+        let of_status = self.statuses.iter().find(|(known, _)| status == *known);
+        if let Some((_, fresh)) = of_status {
+            return (*fresh, Reason::Status);
+        }
+        if let Some(fresh) = self.negative.filter(|_| is_negative(status)) {
+            return (fresh, Reason::Negative);
+        }
+        let content_type = fetched
+            .response
+            .headers
+            .get(CONTENT_TYPE)
+            .map_or(&[][..], |value| value.as_bytes());
+        let of_type = self.content_types.iter().find(|(prefix, _)| {
+            content_type
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        });
+        if let Some((_, fresh)) = of_type {
+            return (*fresh, Reason::ContentType);
+        }
+        (self.default, Reason::Default)
     }
 }
 
 impl TtlPolicy for FixedTtl {
-    fn lifetime(&self, _: &Fetched<'_>) -> Option<Lifetime> {
-        Some(self.lifetime)
+    fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime> {
+        let (fresh, reason) = self.find(fetched);
+        let whole = Duration::from_secs(fresh.as_secs());
+        Some(Lifetime::fresh_for(whole).because(reason))
+    }
+}
+
+/// The errors that a default lifetime can apply to.
+fn is_negative(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451 | 501)
+}
+
+fn insert(rules: &mut Vec<(String, Duration)>, prefix: String, fresh: Duration) {
+    rules.retain(|(known, _)| *known != prefix);
+    let at = rules.partition_point(|(known, _)| known.len() >= prefix.len());
+    rules.insert(at, (prefix, fresh));
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn given(policy: &FixedTtl, path: &str, status: u16, content_type: &str) -> (u64, Reason) {
+        let (request, ()) = Request::get(path).body(()).unwrap().into_parts();
+        let (response, ()) = Response::builder()
+            .status(status)
+            .header("content-type", content_type)
+            .body(())
+            .unwrap()
+            .into_parts();
+        let lifetime = policy.lifetime(&Fetched::new(&request, &response)).unwrap();
+        assert_eq!(lifetime.fresh.subsec_nanos(), 0);
+        (lifetime.fresh.as_secs(), lifetime.reason)
+    }
+
+    #[test]
+    fn the_most_specific_decides() {
+        use Reason::{ContentType, Default, Negative, Path, Status};
+        let policy = FixedTtl::new(Duration::from_millis(60_900))
+            .content_type("image/", secs(1))
+            .content_type("image/svg+xml", secs(2))
+            .path("/a/", secs(3))
+            .path("/a/b/", secs(4))
+            .status(410, secs(5))
+            .negative(secs(6))
+            .path("/a/", secs(7))
+            .status(410, secs(8));
+        let cases = [
+            ("/", 200, "text/html", (60, Default)),
+            ("/", 200, "image/png", (1, ContentType)),
+            ("/", 200, "IMAGE/SVG+XML; charset=utf-8", (2, ContentType)),
+            ("/", 200, "image", (60, Default)),
+            ("/a/x", 200, "image/png", (7, Path)),
+            ("/a/b/x", 404, "image/png", (4, Path)),
+            ("/a", 200, "text/html", (60, Default)),
+            ("/", 410, "image/png", (8, Status)),
+            ("/", 404, "image/png", (6, Negative)),
+            ("/", 501, "image/png", (6, Negative)),
+            ("/", 301, "text/html", (60, Default)),
+        ];
+        for (path, status, content_type, expected) in cases {
+            let found = given(&policy, path, status, content_type);
+            assert_eq!(found, expected, "{path} {status} {content_type}");
+        }
+    }
+
+    #[test]
+    fn errors_are_like_any_other_unless_told_otherwise() {
+        let policy = FixedTtl::new(secs(60));
+        assert_eq!(given(&policy, "/", 404, ""), (60, Reason::Default));
     }
 }

@@ -139,7 +139,31 @@ async fn a_default_window_does_not_follow_no_lifetime() {
         windows(case(tagged("max-age=0")), whole).then(failing(at(1))),
         windows(case(tagged("")), whole)
             .then(at(31).reply(error(503)).stale_and_refresh())
-            .then(at(32).reply(error(503)).stale_on_error()),
+            .then(at(32).stale_paused())
+            .then(at(37).reply(error(503)).stale_on_error()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_origin_is_left_alone_by_those_who_need_not_ask() {
+    let failed = |cc: &str| case(tagged(cc)).then(at(100).reply(error(503)).stale_on_error());
+    let lasting = "max-age=60, stale-if-error=300";
+    play([
+        failed(lasting)
+            .then(at(101).stale_paused())
+            .then(at(104).stale_paused().age(104).ttl(-44))
+            .then(at(106).reply(not_modified().etag(A)).val(A)),
+        // Who insists on an answer of the origin's gets it.
+        failed(lasting).then(at(101).cc("no-cache").reply(error(503)).val(A).status(503)),
+        failed(lasting).then(at(101).cc("max-age=10").stale_paused()),
+        // The window closes all the same.
+        failed("max-age=60, stale-if-error=41")
+            .then(at(101).stale_paused())
+            .then(at(102).reply(error(503)).val(A).status(503)),
+        failed(lasting)
+            .set(|b| b.refresh_pause(Duration::ZERO))
+            .then(at(100).reply(error(503)).stale_on_error()),
     ])
     .await;
 }

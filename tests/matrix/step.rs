@@ -46,6 +46,8 @@ pub(crate) enum Expected {
     StaleToClient,
     /// From the store although stale, in place of an error.
     StaleOnError,
+    /// Stale, as the origin failed a moment ago, and without a question.
+    StalePaused,
     /// From the store although stale, with so many refreshes in the background.
     StaleWhileRevalidate(usize),
     /// To the origin, with these conditions and no others.
@@ -183,6 +185,11 @@ impl Step {
     /// Stale, in place of an error.
     pub(crate) fn stale_on_error(self) -> Self {
         self.expect(Expected::StaleOnError)
+    }
+
+    /// Stale, as the origin failed a moment ago.
+    pub(crate) fn stale_paused(self) -> Self {
+        self.expect(Expected::StalePaused)
     }
 
     /// To the origin, with `If-None-Match` as its one condition.

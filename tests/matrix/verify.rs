@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cachewarp::{
     CacheOutcome,
-    StaleReason::{Client, IfError, WhileRevalidate},
+    StaleReason::{Client, IfError, Paused, WhileRevalidate},
 };
 use http::{
     HeaderName, HeaderValue, Method, StatusCode,
@@ -101,6 +101,11 @@ impl Step {
                 verdict.require(stale, || format!("{outcome:?}, not stale as allowed"));
                 &[]
             }
+            Expected::StalePaused => {
+                let stale = matches!(outcome, CacheOutcome::Stale { reason: Paused, .. });
+                verdict.require(stale, || format!("{outcome:?}, not stale in a pause"));
+                &[]
+            }
             Expected::Refuse(questions) => {
                 let own = matches!(outcome, CacheOutcome::Generated(_));
                 verdict.require(own, || format!("{outcome:?}, not refused"));
@@ -194,6 +199,7 @@ impl Step {
         match self.expected() {
             Expected::Hit
             | Expected::StaleOnError
+            | Expected::StalePaused
             | Expected::StaleToClient
             | Expected::StaleWhileRevalidate(_) => u32::try_from(self.at).ok(),
             _ => None,

@@ -10,7 +10,7 @@ use std::{borrow::Cow, cell::RefCell};
 use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::error::DecodeError;
+use super::{error::DecodeError, headers::Headers};
 
 /// Which bodies are compressed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,7 +44,7 @@ thread_local! {
 /// The compressed body; none if it is better stored as it is.
 pub(super) fn compress(
     body: &[Bytes],
-    headers: &[(Bytes, Bytes)],
+    headers: &Headers,
     compression: Compression,
 ) -> Option<Bytes> {
     let Compression::AtLeast(threshold) = compression else {
@@ -97,7 +97,7 @@ pub(super) fn decompress(packed: &[u8], announced: u64) -> Result<Bytes, DecodeE
 }
 
 /// Whether a response says that its body is compressed already.
-fn is_compressed(headers: &[(Bytes, Bytes)]) -> bool {
+fn is_compressed(headers: &Headers) -> bool {
     headers.iter().any(|(name, value)| {
         if name.eq_ignore_ascii_case(b"content-encoding") {
             is_coded(value)
@@ -160,6 +160,12 @@ mod tests {
 
     use super::*;
 
+    /// A compressed body of zeros.
+    fn zeros(size: usize) -> Bytes {
+        let body = [vec![0; size].into()];
+        compress(&body, &Headers::default(), Compression::AtLeast(0)).unwrap()
+    }
+
     #[test]
     fn what_is_compressed_already_is_known_by_its_fields() {
         let cases = [
@@ -188,8 +194,8 @@ mod tests {
             ("x-content-type", "image/png", false),
         ];
         for (name, value, expected) in cases {
-            let field = (Bytes::from(name), Bytes::from(value));
-            let headers = [(Bytes::from("etag"), Bytes::from("gzip")), field];
+            let headers = [("etag", "gzip"), (name, value)];
+            let headers = Headers::from_iter(headers);
             assert_eq!(is_compressed(&headers), expected, "{name}: {value}");
         }
     }
@@ -198,7 +204,8 @@ mod tests {
     fn a_body_is_compressed_from_the_threshold_on_when_it_shrinks_by_a_sixteenth() {
         let text = Bytes::from("harbour lantern market ".repeat(100));
         let size = text.len();
-        let compressed = |body: &[Bytes], compression| compress(body, &[], compression);
+        let compressed =
+            |body: &[Bytes], compression| compress(body, &Headers::default(), compression);
         let whole = slice::from_ref(&text);
         let at = |threshold| compressed(whole, Compression::AtLeast(threshold));
         assert!(at(0).is_some());
@@ -231,14 +238,14 @@ mod tests {
     #[test]
     fn the_largest_ratio_there_is_is_read_back() {
         for size in [1 << 10, 128 << 10, (128 << 10) + 1, 16 << 20] {
-            let packed = compress(&[vec![0; size].into()], &[], Compression::AtLeast(0)).unwrap();
+            let packed = zeros(size);
             assert_eq!(decompress(&packed, size as u64), Ok(vec![0; size].into()));
         }
     }
 
     #[test]
     fn a_body_of_another_size_than_announced_is_refused() {
-        let packed = compress(&[vec![0; 4096].into()], &[], Compression::AtLeast(0)).unwrap();
+        let packed = zeros(4096);
         let refused = |size| decompress(&packed, size).unwrap_err();
         assert_eq!(refused(4095), DecodeError::Compressed);
         assert_eq!(refused(4097), DecodeError::BodyLength);

@@ -1,6 +1,8 @@
 //! Bytes to values. Nothing in them is trusted, though the checksum comes first: it tells damage,
 //! not intent.
 
+use std::{mem, ops::Range};
+
 use bytes::Bytes;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     encode::{RAW, ZSTD},
     error::DecodeError,
     frame::{self, Kind},
+    headers::Headers,
     value::{Listed, Parcel, Record, Selector, Stamp, Value},
     wire::{Fields, Once, Tag, array, split},
 };
@@ -75,9 +78,12 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
     let mut reuse = Once::new(Tag::Reuse);
     let mut keep = Once::new(Tag::Keep);
     let mut stored = Once::new(Tag::Body);
-    let (mut headers, mut selecting) = (Vec::new(), Vec::new());
-    for field in Fields::new(head) {
+    let (mut headers, mut selecting) = (Span::default(), Vec::new());
+    let mut fields = Fields::new(head);
+    let mut end = 0;
+    while let Some(field) = fields.next() {
         let (tag, value) = field?;
+        let start = mem::replace(&mut end, head.len() - fields.left());
         let seconds = || Ok(u32::from_be_bytes(array(tag, value)?));
         let time = || Ok(i64::from_be_bytes(array(tag, value)?));
         let code = || Ok(u8::from_be_bytes(array(tag, value)?));
@@ -93,7 +99,10 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
             Tag::Origin => origin.set(code()?)?,
             Tag::Reuse => reuse.set(code()?)?,
             Tag::Keep => keep.set(seconds()?)?,
-            Tag::Header => push(&mut headers, tag, header(whole, value)?)?,
+            Tag::Header => {
+                split(value).ok_or(DecodeError::Malformed(tag))?;
+                headers.add(tag, start..end)?;
+            }
             Tag::Selector => push(&mut selecting, tag, selector(whole, value)?)?,
             Tag::Body => stored.set(array(tag, value)?)?,
             // A record's, and here like any that is not known.
@@ -103,7 +112,7 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
     Ok(Parcel {
         key: key.required()?,
         status: status.required()?,
-        headers,
+        headers: Headers::of(whole.slice_ref(headers.of(head))),
         arrived_ms: arrived.required()?,
         date: date.required()?,
         lifetime: lifetime.required()?,
@@ -161,11 +170,6 @@ fn listed(whole: &Bytes, fields: &[u8]) -> Result<Listed, DecodeError> {
     })
 }
 
-fn header(whole: &Bytes, value: &[u8]) -> Result<(Bytes, Bytes), DecodeError> {
-    let (name, value) = split(value).ok_or(DecodeError::Malformed(Tag::Header))?;
-    Ok((whole.slice_ref(name), whole.slice_ref(value)))
-}
-
 fn selector(whole: &Bytes, value: &[u8]) -> Result<Selector, DecodeError> {
     let (fingerprint, name) = match value.split_first() {
         Some((0, name)) => (None, name),
@@ -195,6 +199,32 @@ fn segments(whole: &Bytes, stored: [u8; 9], body: &[u8]) -> Result<Vec<Bytes>, D
     };
     let segments = if body.is_empty() { vec![] } else { vec![body] };
     Ok(segments)
+}
+
+/// The part of a head from the first to the last of some fields.
+#[derive(Default)]
+struct Span {
+    range: Range<usize>,
+    count: usize,
+}
+
+impl Span {
+    fn add(&mut self, tag: Tag, field: Range<usize>) -> Result<(), DecodeError> {
+        if self.count == MOST {
+            return Err(DecodeError::TooMany(tag));
+        }
+        if self.count == 0 {
+            self.range.start = field.start;
+        }
+        self.range.end = field.end;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn of<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        // Both ends are those of fields of this head.
+        head.get(self.range.clone()).unwrap_or_default()
+    }
 }
 
 fn push<T>(list: &mut Vec<T>, tag: Tag, item: T) -> Result<(), DecodeError> {

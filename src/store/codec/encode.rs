@@ -8,7 +8,7 @@ use super::{
     compress::{Compression, compress},
     frame::{self, Kind},
     value::{Listed, Parcel, Record, Selector, Stamp, Value},
-    wire::{Tag, put, put_length},
+    wire::{Tag, put, put_header},
 };
 
 /// The body is stored as it is.
@@ -67,11 +67,8 @@ fn parcel_head(parcel: &Parcel, method: u8) -> Vec<u8> {
     put(out, Tag::Origin, &[&[parcel.origin]]);
     put(out, Tag::Reuse, &[&[parcel.reuse]]);
     put(out, Tag::Keep, &[&parcel.keep.to_be_bytes()]);
-    let mut digits = Vec::new();
-    for (name, value) in &parcel.headers {
-        digits.clear();
-        put_length(&mut digits, name.len());
-        put(out, Tag::Header, &[&digits, name, value]);
+    for (name, value) in parcel.headers.iter() {
+        put_header(out, name, value);
     }
     put_selectors(out, &parcel.selecting);
     let size = parcel

@@ -25,6 +25,7 @@ mod decode;
 mod encode;
 mod error;
 mod frame;
+mod headers;
 mod value;
 mod wire;
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::*;
+use super::{headers::Headers, *};
 
 const STAMP: Stamp = Stamp {
     epoch: 0x0102_0304_0506_0708,
@@ -14,9 +14,8 @@ const STAMP: Stamp = Stamp {
 
 // === Values ===
 
-fn headers(fields: &[(&'static str, &'static str)]) -> Vec<(Bytes, Bytes)> {
-    let field = |&(name, value): &(&'static str, &'static str)| (name.into(), value.into());
-    fields.iter().map(field).collect()
+fn headers(fields: &[(&str, &str)]) -> Headers {
+    fields.iter().copied().collect()
 }
 
 fn selector(name: &'static str, value: Option<u128>) -> Selector {
@@ -28,17 +27,17 @@ fn selector(name: &'static str, value: Option<u128>) -> Selector {
 
 /// Every field, in two segments.
 fn full() -> Parcel {
-    let mut headers = headers(&[
-        ("content-type", "text/html"),
-        ("set-cookie", "a=1"),
-        ("set-cookie", "b=2"),
-        ("x-empty", ""),
-    ]);
-    headers.push(("x-bytes".into(), Bytes::from_static(b"\xff\x80 \t")));
+    let headers: [(&str, &[u8]); 5] = [
+        ("content-type", b"text/html"),
+        ("set-cookie", b"a=1"),
+        ("set-cookie", b"b=2"),
+        ("x-empty", b""),
+        ("x-bytes", b"\xff\x80 \t"),
+    ];
     Parcel {
         key: "GET https://a.example/b?c".into(),
         status: 203,
-        headers,
+        headers: headers.into_iter().collect(),
         arrived_ms: 1_700_000_000_123,
         date: -1,
         lifetime: 600,
@@ -61,7 +60,7 @@ fn bare() -> Parcel {
     Parcel {
         key: Bytes::new(),
         status: 204,
-        headers: vec![],
+        headers: Headers::default(),
         arrived_ms: i64::MIN,
         date: i64::MAX,
         lifetime: 0,
@@ -273,7 +272,8 @@ fn what_is_not_compressed_is_not_copied() {
         .iter()
         .flat_map(|(name, value)| [name, value]);
     let names = parcel.selecting.iter().map(|selector| &selector.name);
-    let parts = texts.chain(names).chain([&parcel.key]).chain(&parcel.body);
+    let others = names.chain([&parcel.key]).chain(&parcel.body);
+    let parts = texts.chain(others.map(|part| &part[..]));
     for part in parts.filter(|part| !part.is_empty()) {
         assert!(bytes.as_ptr_range().contains(&part.as_ptr()), "{part:?}");
     }
@@ -528,6 +528,18 @@ fn a_field_that_is_not_known_is_skipped() {
 }
 
 #[test]
+fn header_fields_keep_their_order_among_whatever_else_is_there() {
+    let mut head = mandatory(0, 0);
+    let fields = [b"\x01ax", b"\x01by", b"\x01az"];
+    for (header, place) in fields.iter().zip([9, 5, 0]) {
+        head.splice(place..place, [field(12, *header), field(99, b"?")]);
+    }
+    let (value, _) = decode(&framed(b'E', &head, b"")).unwrap();
+    let headers = headers(&[("a", "z"), ("b", "y"), ("a", "x")]);
+    assert_eq!(value, Value::Entry(Parcel { headers, ..bare() }));
+}
+
+#[test]
 fn a_body_that_is_not_as_announced_is_refused() {
     let packed = zstd::bulk::compress(&[7; 100], 1).unwrap();
     let entry = |method, size, body: &[u8]| decode(&framed(b'E', &mandatory(method, size), body));
@@ -648,7 +660,7 @@ fn parcels() -> impl Strategy<Value = Parcel> {
         |(key, (status, arrived_ms, date, seconds), windows, codes, lists, body)| Parcel {
             key,
             status,
-            headers: lists.0,
+            headers: lists.0.into_iter().collect(),
             arrived_ms,
             date,
             lifetime: seconds[0],

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::headers::Headers;
+
 /// What is kept under one name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Value {
@@ -26,8 +28,7 @@ pub(crate) struct Parcel {
     /// The whole cache key: the name may be a hash of it, so a reader compares.
     pub(crate) key: Bytes,
     pub(crate) status: u16,
-    /// Names and values in order; a name may repeat.
-    pub(crate) headers: Vec<(Bytes, Bytes)>,
+    pub(crate) headers: Headers,
     /// Unix time in milliseconds.
     pub(crate) arrived_ms: i64,
     /// Unix time in seconds.

@@ -74,6 +74,15 @@ pub(super) fn put(out: &mut Vec<u8>, tag: Tag, parts: &[&[u8]]) {
     }
 }
 
+/// Appends a header field: the length of the name, the name, the value.
+pub(super) fn put_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(Tag::Header as u8);
+    put_length(out, digits(name.len()) + name.len() + value.len());
+    put_length(out, name.len());
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+}
+
 /// Appends a length.
 pub(super) fn put_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
@@ -84,9 +93,15 @@ pub(super) fn put_length(out: &mut Vec<u8>, mut length: usize) {
     out.push(length as u8);
 }
 
+/// How many digits a length has.
+fn digits(length: usize) -> usize {
+    (length.max(1).ilog2() / 7 + 1) as usize
+}
+
 // === Reading ===
 
 /// The known fields in some bytes. Ends after the first error.
+#[derive(Clone)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -94,6 +109,11 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+
+    /// How many bytes are left to read.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
     }
 }
 
@@ -117,11 +137,15 @@ impl<'a> Iterator for Fields<'a> {
 
 /// Splits what a length in front announces from the rest.
 pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Most lengths are of one digit.
+    if let Some((&digit @ ..0x80, rest)) = bytes.split_first() {
+        return rest.split_at_checked(digit.into());
+    }
     let mut length = 0_u64;
     for (index, &digit) in bytes.iter().enumerate().take(MOST_DIGITS) {
         length |= u64::from(digit & 0x7f) << (7 * index);
         if digit & 0x80 == 0 {
-            let is_shortest = digit != 0 || index == 0;
+            let is_shortest = digit != 0;
             let rest = bytes.get(index + 1..).filter(|_| is_shortest)?;
             return rest.split_at_checked(usize::try_from(length).ok()?);
         }
@@ -182,6 +206,7 @@ mod tests {
             let mut bytes = Vec::new();
             put_length(&mut bytes, length);
             let digits = bytes.len();
+            assert_eq!(super::digits(length), digits);
             assert_eq!(split(&bytes).is_some(), length == 0);
             bytes.resize(digits + length + 1, 7);
             let (value, rest) = split(&bytes).unwrap();
