@@ -35,6 +35,33 @@ const WALLS: &[Wall] = &[
         module: "fill",
         forbidden: &["crate::store"],
     },
+    // What joins them is an origin's call, and the builder.
+    Wall {
+        module: "serve",
+        forbidden: &["crate::breaker"],
+    },
+    Wall {
+        module: "breaker",
+        forbidden: &[
+            "crate::fetch",
+            "crate::fly",
+            "crate::layer",
+            "crate::origin",
+            "crate::semantics",
+            "crate::serve",
+            "crate::store",
+        ],
+    },
+    Wall {
+        module: "ttl",
+        forbidden: &[
+            "crate::entry",
+            "crate::layer",
+            "crate::semantics",
+            "crate::store",
+            "tokio",
+        ],
+    },
 ];
 
 /// A module that uses no other part of the crate at all.
