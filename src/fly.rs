@@ -72,7 +72,7 @@ impl<S> Road<S> {
     /// Gets an answer from the origin, by this request or by another for the same.
     pub(crate) async fn fly<Q>(
         self,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
@@ -122,7 +122,7 @@ impl<S> Road<S> {
     /// those who join the flight too: it is put into memory, or refreshed if it is time for that.
     pub(crate) fn found<Q>(
         self,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
         leader: Option<Leader<FlightKey, Flown>>,
         entry: &Arc<Entry>,
         now: Duration,
@@ -150,7 +150,7 @@ impl<S> Road<S> {
 
     /// Refreshes a stored response in the background, unless that is being done, failed a moment
     /// ago, or too much is under way already.
-    fn refresh<Q>(self, errand: Errand, leader: Option<Leader<FlightKey, Flown>>)
+    fn refresh<Q>(self, errand: Box<Errand>, leader: Option<Leader<FlightKey, Flown>>)
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
@@ -170,7 +170,7 @@ impl<S> Road<S> {
         self,
         mut leader: Leader<FlightKey, Flown>,
         permit: OwnedSemaphorePermit,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
     ) where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
@@ -227,7 +227,7 @@ impl<S> Road<S> {
     /// Asks the origin for this request only.
     async fn alone<Q>(
         self,
-        errand: Errand,
+        errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
@@ -253,7 +253,7 @@ impl<S> Road<S> {
     async fn lead<Q>(
         self,
         mut leader: Leader<FlightKey, Flown>,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
@@ -282,7 +282,7 @@ impl<S> Road<S> {
     async fn lead_out<Q>(
         self,
         leader: Leader<FlightKey, Flown>,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where

@@ -103,7 +103,7 @@ impl<S> Road<S> {
             None
         });
         let now = shared.clock.monotonic();
-        let (step, selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
+        let (mut step, selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
             Next::Serve(entry, served) => (Step::Serve(served), Some(entry), Forward::Stale),
             Next::Refresh(entry) => (Step::Refresh, Some(entry), Forward::Stale),
             Next::Refuse => (Step::Refuse, None, Forward::UriMiss),
@@ -114,7 +114,8 @@ impl<S> Road<S> {
             Some(entry) if timing == Timing::Early && entry.is_ageing(now) => timing,
             _ => Timing::OnDemand,
         };
-        let mut errand = Errand {
+        // In a box: it is large, and handed on from future to future.
+        let mut errand = Box::new(Errand {
             selected: selected.map(Arc::clone),
             asked,
             forward,
@@ -125,7 +126,7 @@ impl<S> Road<S> {
             stored,
             timing,
             varies: Vec::new(),
-        };
+        });
         if step != Step::Ask && !errand.selected.as_ref().is_some_and(|it| shared.trusts(it)) {
             // Other nodes may have stored something, or changed what is in memory.
             match self.cache.consult(&mut errand).await {
@@ -135,7 +136,7 @@ impl<S> Road<S> {
                 Consulted::Ask if errand.asked.directives.only_if_cached => {
                     return Ok(respond::generated(&self.cache, Generated::OnlyIfCached));
                 }
-                Consulted::Ask => return Box::pin(self.ask(errand, body)).await,
+                Consulted::Ask => step = Step::Ask,
                 // When they do not answer, what is in memory is the best there is.
                 Consulted::Silent => {}
             }
@@ -150,17 +151,14 @@ impl<S> Road<S> {
             }
             (Step::Refuse, _) => Ok(respond::generated(&self.cache, Generated::OnlyIfCached)),
             // Only what was selected is ever served.
-            (Step::Ask | Step::Refresh | Step::Serve(_), _) => {
-                // In a box, as it is large, and this whole future is moved.
-                Box::pin(self.ask(errand, body)).await
-            }
+            (Step::Ask | Step::Refresh | Step::Serve(_), _) => self.ask(errand, body).await,
         }
     }
 
     /// Answers a request that memory has no answer to.
     async fn ask<Q>(
         self,
-        mut errand: Errand,
+        mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
