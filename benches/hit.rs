@@ -24,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{CacheLayer, CacheService, Memory};
+use cachewarp::{Adaptive, Breaker, CacheLayer, CacheService, Memory};
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use http::{Request, Response};
 use http_body::Body;
@@ -101,8 +101,21 @@ fn by_hand<K: FloorKey>(resource: Resource) -> Side<impl FnMut(Request<Full<Byte
 }
 
 fn layered(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
+    through(CacheLayer::new(Memory::with_capacity(64 << 20)), resource)
+}
+
+/// A layer that counts requests, looks whether it is time for a refresh, and has a breaker.
+fn learning(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
+    let layer = CacheLayer::builder()
+        .memory(Memory::with_capacity(64 << 20))
+        .ttl(Adaptive::default())
+        .early_refresh(1.0)
+        .breaker(Breaker::default());
+    through(layer.build().expect("settings in range"), resource)
+}
+
+fn through(layer: CacheLayer, resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
     let origin = Origin::new(resource);
-    let layer = CacheLayer::new(Memory::with_capacity(64 << 20));
     let mut service: CacheService<Inner> = layer.layer(Inner(origin.clone()));
     // Misses need a runtime; hits are there at once.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -169,11 +182,11 @@ fn measure(
     });
 }
 
-/// The ratio of a hit through the layer to one by hand: the median over alternating rounds.
+/// The ratio of a hit on one side to one on the other: the median over alternating rounds.
 fn compare(
     name: &str,
-    mut floor: Side<impl FnMut(Request<Full<Bytes>>)>,
-    mut layer: Side<impl FnMut(Request<Full<Bytes>>)>,
+    (one, mut floor): (&str, Side<impl FnMut(Request<Full<Bytes>>)>),
+    (other, mut layer): (&str, Side<impl FnMut(Request<Full<Bytes>>)>),
 ) {
     let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
         .map(|_| (timed(&mut floor), timed(&mut layer)))
@@ -181,7 +194,7 @@ fn compare(
     rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
     let (by_hand, layered) = rounds[ROUNDS / 2];
     println!(
-        "{name}: {by_hand:.0} ns by hand, {layered:.0} ns through the layer, ratio {:.3}",
+        "{name}: {by_hand:.0} ns {one}, {layered:.0} ns {other}, ratio {:.3}",
         layered / by_hand
     );
 }
@@ -205,12 +218,20 @@ fn main() {
     }
     compare(
         "plain",
-        by_hand::<StringKey>(Resource::Plain),
-        layered(Resource::Plain),
+        ("by hand", by_hand::<StringKey>(Resource::Plain)),
+        ("through the layer", layered(Resource::Plain)),
     );
     compare(
         "varied",
-        by_hand::<VariedKey>(Resource::Varied),
-        layered(Resource::Varied),
+        ("by hand", by_hand::<VariedKey>(Resource::Varied)),
+        ("through the layer", layered(Resource::Varied)),
     );
+    for (name, resource) in [("plain", Resource::Plain), ("varied", Resource::Varied)] {
+        let with = "with Adaptive, early refresh and a breaker";
+        compare(
+            name,
+            ("through the layer", layered(resource)),
+            (with, learning(resource)),
+        );
+    }
 }

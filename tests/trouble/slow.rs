@@ -50,7 +50,8 @@ async fn nobody_waits_for_a_slow_origin_and_what_it_answers_is_stored() {
     latencies.sort();
     let p99 = latencies[latencies.len() * 99 / 100];
     assert!(p99 < Duration::from_millis(120), "{p99:?}");
-    assert!(*latencies.last().unwrap() <= SOFT);
+    // Timers tell milliseconds apart.
+    assert!(*latencies.last().unwrap() <= SOFT + Duration::from_millis(2));
     // Each lasts a second and takes three.
     let calls = origin.calls("/").len();
     assert!((7..=9).contains(&calls), "{calls}");
