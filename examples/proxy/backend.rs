@@ -8,9 +8,11 @@ use std::{
 use cachewarp::{CacheBuilder, ConfigError, Redis};
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+pub(crate) const HEADING: &str = "Storage";
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
 #[derive(Args, Clone)]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct Backend {
     /// Where responses are kept: in this process, or in Redis as well, where other nodes find them
     #[arg(long, value_enum, env = "CACHE_BACKEND", default_value_t = Kind::Memory)]

@@ -79,26 +79,32 @@ impl Edge {
         Ok(response)
     }
 
-    async fn respond(&self, mut request: Request<RequestBody>) -> Response<EdgeBody> {
+    async fn respond(&self, request: Request<RequestBody>) -> Response<EdgeBody> {
+        let response = self.fetch(request).await;
+        response.unwrap_or_else(|failure| own(answer::failed(&failure)))
+    }
+
+    /// The road of all requests, whoever sends them: admission, the cache, the origin.
+    pub(crate) async fn fetch(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<EdgeBody>, Failure> {
         let me = &self.upstream.policy.identity;
         let road = match admit::admit(&mut request, me, self.upstream.origin.host()) {
             Ok(road) => road,
-            Err(refusal) => return own(answer::refused(&request, refusal)),
+            Err(refusal) => return Ok(own(answer::refused(&request, refusal))),
         };
-        let response: Result<_, Failure> = match road {
+        match road {
             // The cache is always ready, and so is the service behind it.
-            Road::Cache => self
-                .cached
-                .clone()
-                .call(request)
-                .await
-                .map(|r| r.map(Either::Left)),
+            Road::Cache => {
+                let response = self.cached.clone().call(request).await;
+                response.map(|response| response.map(Either::Left))
+            }
             Road::Origin => {
                 let response = self.upstream.clone().call(request).await;
                 response.map(|response| response.map(|body| Either::Right(Either::Left(body))))
             }
-        };
-        response.unwrap_or_else(|failure| own(answer::failed(&failure)))
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --port 8000
 //! cargo run --release --example proxy -- --demo
 //! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --backend redis
+//! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --ttl 60 --warm urls.txt \
+//!     --stale-while-revalidate 30 --stale-if-error 1h --soft-timeout 0.5 --breaker --early-refresh
 //! ```
 //!
 //! A request's road, one module per step:
@@ -18,6 +20,10 @@
 //! | make the response fit to store and send | `response` |
 //! | WebSocket and other upgrades | `tunnel` |
 //! | responses of our own | `answer` |
+//!
+//! The flags are in `config`, `backend`, `lifetimes`, `trouble` and `warming`, each group with what
+//! it does to the cache; `values` reads what they are given. `list` reads the file of `--warm`, and
+//! `progress` tells how far that is. `workers` starts the threads, and each serves as `server` says.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on as the
 //! client sent it. Of interim responses only 100 (Continue) reaches the client; hyper's server
@@ -35,28 +41,35 @@ mod failure;
 mod hop;
 mod http2;
 mod identity;
+mod lifetimes;
+mod list;
 mod origin;
 mod patience;
+mod progress;
 mod response;
 mod server;
 mod signals;
 mod target;
+mod trouble;
 mod tunnel;
 mod upstream;
+mod values;
+mod warming;
+mod workers;
 
 use std::{
+    convert::Infallible,
+    future::pending,
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
     sync::Arc,
-    thread,
-    time::Duration,
 };
 
-use cachewarp::{CacheLayer, FixedTtl, Memory};
+use cachewarp::{CacheLayer, Memory};
 use http::Uri;
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Runtime,
     sync::{mpsc, watch},
 };
 use tracing_subscriber::{
@@ -64,16 +77,17 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    config::{Command, Config, Profile},
+    config::{Command, Config},
+    edge::Edge,
     identity::Identity,
-    origin::{Origin, Speaks},
     server::{Phase, Worker},
     signals::Signals,
     upstream::{HostPolicy, Policy},
+    warming::List,
+    workers::{Ended, connector, runtime, spawn},
 };
 
 const BAD_USAGE: u8 = 2;
-const TIMEOUT_SLACK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let config = match Command::from_env() {
@@ -87,8 +101,12 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    let address = match config.listen() {
-        Ok(address) => address,
+    let start = config.listen().and_then(|address| {
+        let list = config.warming.list(&config.host, address)?;
+        Ok((address, list))
+    });
+    let (address, list) = match start {
+        Ok(start) => start,
         Err(line) => {
             eprintln!("error: {line}");
             return ExitCode::from(BAD_USAGE);
@@ -109,7 +127,7 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    match run(&config, address, &cache, &control) {
+    match run(&config, address, list, &cache, &control) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -122,7 +140,7 @@ fn main() -> ExitCode {
 fn log() {
     let filter: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|f| f.parse().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| progress::Log);
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .init();
@@ -131,6 +149,7 @@ fn log() {
 fn run(
     config: &Config,
     address: SocketAddr,
+    list: Option<List>,
     cache: &CacheLayer,
     control: &Runtime,
 ) -> Result<(), String> {
@@ -169,12 +188,25 @@ fn run(
         })
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| format!("cannot start a worker: {error}"))?;
+    let policy = Arc::clone(&worker.policy);
     drop(worker);
     announce(config, address, &origin);
 
     control.block_on(async {
+        let warmed = async {
+            if let Some(list) = list {
+                // It is this machine that asks.
+                let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let origin = connector(config, origin)();
+                let edge = Arc::new(Edge::new(cache, origin, policy, client));
+                let patience = config.trouble.timeout;
+                list.warm(cache.handle(), edge, address.port(), patience).await;
+            }
+            pending::<Infallible>().await
+        };
         tokio::select! {
             () = signals.next() => {}
+            never = warmed => match never {},
             _ = lost.recv() => return Err("a worker ended, and its share of clients with it".to_owned()),
         }
         let drained = async {
@@ -198,16 +230,9 @@ fn run(
 
 /// The one cache of all runtimes. What it needs beyond requests runs on the current one.
 async fn cache(config: &Config) -> Result<CacheLayer, String> {
-    let mut cache = CacheLayer::builder()
-        .memory(Memory::with_capacity(config.max_memory))
-        // The upstream service keeps to its own limit; this one is for a service that does not.
-        .origin_timeout(config.origin_timeout.saturating_add(TIMEOUT_SLACK));
-    if let Some(ttl) = config.ttl {
-        cache = cache.ttl(FixedTtl::new(ttl));
-    }
-    if config.profile == Profile::RfcLiteral {
-        cache = cache.rfc_literal();
-    }
+    let cache = CacheLayer::builder().memory(Memory::with_capacity(config.max_memory));
+    let cache = config.lifetimes.add_to(cache)?;
+    let cache = config.trouble.add_to(cache)?;
     let cache = config.backend.add_to(cache).await?;
     cache.build().map_err(|error| error.to_string())
 }
@@ -220,54 +245,9 @@ fn policy(config: &Config) -> Policy {
         } else {
             HostPolicy::Keep
         },
-        origin_timeout: config.origin_timeout,
+        origin_timeout: config.trouble.timeout,
         client_timeout: config.client_timeout,
     }
-}
-
-/// Tells, when it is dropped, that a worker's thread has come to its end in whatever way.
-struct Ended(mpsc::UnboundedSender<()>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Once the program is over nobody asks any more.
-        let _ = self.0.send(());
-    }
-}
-
-/// Starts a thread with a runtime and an origin client of its own.
-fn spawn(
-    listener: std::net::TcpListener,
-    worker: Worker,
-    config: &Config,
-    origin: Uri,
-    ended: Ended,
-) -> io::Result<thread::JoinHandle<()>> {
-    let runtime = runtime()?;
-    let timeout = config.origin_timeout;
-    let speaks = match origin.scheme_str() {
-        Some("https") => Speaks::Either,
-        _ if config.origin_http2 => Speaks::Http2,
-        _ => Speaks::Http1,
-    };
-    thread::Builder::new()
-        .name("worker".to_owned())
-        .spawn(move || {
-            let _ended = ended;
-            let served = runtime.block_on(async {
-                let origin = Arc::new(Origin::new(&origin, speaks, timeout));
-                worker.run(listener, origin).await
-            });
-            if let Err(error) = served {
-                tracing::error!(%error, "a worker ended");
-            }
-            // Tunnels end here. A name lookup that hangs is not waited for.
-            runtime.shutdown_background();
-        })
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 fn announce(config: &Config, address: SocketAddr, origin: &Uri) {

@@ -69,7 +69,7 @@ pub(crate) fn settle<B>(
 }
 
 /// `uri-host [":" port]` (RFC 9110 section 7.2), which has no room for a user name.
-fn is_host(text: &[u8]) -> bool {
+pub(crate) fn is_host(text: &[u8]) -> bool {
     let (host, port) = if text.first() == Some(&b'[') {
         let Some(end) = text.iter().position(|&byte| byte == b']') else {
             return false;

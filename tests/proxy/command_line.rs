@@ -38,9 +38,57 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
         (&["--demo", "--ttl", "soon"], &["--ttl", "'soon'"]),
         (&["--demo", "--ttl", "500ms"], &["--ttl", "'500ms'"]),
         (&["--demo", "--ttl", "0"], &["--ttl", "'0'"]),
+        (&["--demo", "--ttl", "1.5"], &["--ttl", "'1.5'"]),
+        (&["--demo", "--ttl", "-1"], &["--ttl", "'-1'"]),
         (
-            &["--demo", "--origin-timeout", "0"],
-            &["--origin-timeout", "'0'"],
+            &["--demo", "--ttl", "60", "--adaptive"],
+            &["--ttl", "--adaptive"],
+        ),
+        (&["--demo", "--adaptive", "1"], &["--adaptive", "'1'"]),
+        (&["--demo", "--adaptive", "few"], &["--adaptive", "'few'"]),
+        (
+            &["--demo", "--stale-while-revalidate", "soon"],
+            &["--stale-while-revalidate", "'soon'"],
+        ),
+        (
+            &["--demo", "--stale-if-error", "500ms"],
+            &["--stale-if-error", "'500ms'"],
+        ),
+        (
+            &["--demo", "--early-refresh", "0"],
+            &["--early-refresh", "'0'"],
+        ),
+        (
+            &["--demo", "--early-refresh", "101"],
+            &["--early-refresh", "'101'"],
+        ),
+        (&["--demo", "--timeout", "0"], &["--timeout", "'0'"]),
+        (&["--demo", "--timeout", "1d"], &["--timeout", "'1d'"]),
+        // The older name of the same flag.
+        (&["--demo", "--origin-timeout", "0"], &["--timeout", "'0'"]),
+        (
+            &["--demo", "--soft-timeout", "0.0"],
+            &["--soft-timeout", "'0.0'"],
+        ),
+        (
+            &["--demo", "--soft-timeout", "fast"],
+            &["--soft-timeout", "'fast'"],
+        ),
+        (&["--demo", "--breaker", "0"], &["--breaker", "'0'"]),
+        (&["--demo", "--breaker", "1.1"], &["--breaker", "'1.1'"]),
+        (&["--demo", "--breaker", "-0.5"], &["--breaker", "'-0.5'"]),
+        (
+            &["--demo", "--warm", "/no/such/file"],
+            &["--warm", "'/no/such/file'"],
+        ),
+        (&["--demo", "--warm", "."], &["--warm", "'.'", "directory"]),
+        (
+            &["--demo", "--warm-concurrency", "4"],
+            &["--warm-concurrency", "--warm"],
+        ),
+        (
+            &["--demo", "--warm", "/dev/null", "--warm-concurrency", "0"],
+            &["--warm-concurrency", "0"],
         ),
         (
             &["--demo", "--host", "no.such.invalid"],
@@ -73,6 +121,61 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             "{flags:?}: {error}"
         );
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_bad_variable_is_named_with_the_flag_it_stands_for() {
+    for (variable, value, words) in [
+        ("CACHE_TTL", "soon", &["--ttl", "'soon'"][..]),
+        ("CACHE_TTL", "", &["--ttl", "''"]),
+        (
+            "PROXY_EXPIRY",
+            "500ms",
+            &["--ttl", "PROXY_EXPIRY", "'500ms'"],
+        ),
+        ("PROXY_EXPIRY", "a\nb", &["--ttl", "PROXY_EXPIRY", "'a b'"]),
+        (
+            "CACHE_STALE_IF_ERROR",
+            "1.5",
+            &["--stale-if-error", "'1.5'"],
+        ),
+        (
+            "CACHE_STALE_WHILE_REVALIDATE",
+            "-1",
+            &["--stale-while-revalidate", "'-1'"],
+        ),
+    ] {
+        let output = run_in(&[(variable, value)], &["--demo"]).await;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variable}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{variable}: {error}");
+        assert!(
+            words.iter().all(|word| error.contains(word)),
+            "{variable}: {error}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_good_value_starts_a_proxy() {
+    let origin = Origin::start(|_| ok("Cache-Control: max-age=60\r\n", "here")).await;
+    for flags in [
+        &["--ttl", "2h"][..],
+        &["--adaptive"],
+        &["--adaptive", "0.1"],
+        &["--stale-while-revalidate", "5m", "--stale-if-error", "0"],
+        &["--timeout", "1.5", "--soft-timeout", "0.1"],
+        &["--origin-timeout", "5", "--soft-timeout", "100ms"],
+        &["--breaker"],
+        &["--breaker", "0.25"],
+        &["--early-refresh"],
+        &["--early-refresh", "2.5", "--profile", "rfc-literal"],
+        &["--warm", "/dev/null", "--warm-concurrency", "1024"],
+    ] {
+        let proxy = Proxy::start(origin.address, flags).await;
+        assert_eq!(proxy.get("/", "").await.body, "here", "{flags:?}");
     }
 }
 
@@ -123,10 +226,29 @@ async fn help_is_no_error() {
     let output = run(&["--help"]).await;
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains("--origin") && text.contains("--demo"),
-        "{text}"
-    );
+    let headings = [
+        "Origin:",
+        "Clients:",
+        "Storage:",
+        "Lifetimes:",
+        "A slow or failing origin:",
+        "Warming:",
+    ];
+    for words in headings
+        .iter()
+        .chain(&["--origin", "--demo", "--origin-timeout"])
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // Only what all programs have is in no group.
+    let general = text.split("\nOptions:").nth(1).unwrap_or_default();
+    let general = general.split("\nOrigin:").next().unwrap_or_default();
+    let flags: Vec<&str> = general
+        .lines()
+        .filter_map(|line| line.split_once("--").map(|(_, flag)| flag))
+        .filter(|flag| !flag.starts_with("help'"))
+        .collect();
+    assert_eq!(flags, ["help", "version"], "{general}");
 }
 
 #[tokio::test]

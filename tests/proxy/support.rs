@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, Command},
     sync::mpsc,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
@@ -40,8 +41,26 @@ pub(crate) fn command() -> Command {
     command
         .kill_on_drop(true)
         .env("RUST_LOG", "error")
-        .env_remove("CACHE_BACKEND")
-        .env_remove("REDIS_URL");
+        .stdin(Stdio::null());
+    for variable in [
+        "CACHE_BACKEND",
+        "CACHE_STALE_IF_ERROR",
+        "CACHE_STALE_WHILE_REVALIDATE",
+        "CACHE_TTL",
+        "PROXY_EXPIRY",
+        "REDIS_URL",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// A proxy in front of `origin`, on a free port, yet to be started.
+pub(crate) fn before(origin: SocketAddr, flags: &[&str]) -> Command {
+    let mut command = command();
+    command
+        .args(["--origin", &format!("http://{origin}"), "--port", "0"])
+        .args(flags);
     command
 }
 
@@ -63,12 +82,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// In front of `origin`, on a free port.
     pub(crate) async fn start(origin: SocketAddr, flags: &[&str]) -> Self {
-        let origin = format!("http://{origin}");
-        let mut command = command();
-        command
-            .args(["--origin", &origin, "--port", "0"])
-            .args(flags);
-        Self::spawn(command).await
+        Self::spawn(before(origin, flags)).await
     }
 
     pub(crate) async fn spawn(mut command: Command) -> Self {
@@ -185,17 +199,20 @@ pub(crate) enum Act {
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    /// Ends with every connection that they have.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Origin {
     /// Answers each request head (content is not read) with what `act` says.
     pub(crate) async fn start(act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
-        let (origin, mut requests) = Self::by_hand().await;
+        let (mut origin, mut requests) = Self::by_hand().await;
         let (act, heads) = (Arc::new(act), Arc::clone(&origin.heads));
-        tokio::spawn(async move {
+        origin.tasks.push(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Some(mut stream) = requests.recv().await {
                 let (act, heads) = (Arc::clone(&act), Arc::clone(&heads));
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     while let Some(head) = read_head(&mut stream).await {
                         let next = act(&head);
                         heads.lock().expect("no test panics here").push(head);
@@ -211,8 +228,19 @@ impl Origin {
                     }
                 });
             }
-        });
+        }));
         origin
+    }
+
+    /// Nobody listens there any more, and every connection is gone.
+    pub(crate) async fn die(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks {
+            // It was ended, or came to its end when the other one was.
+            let _ = task.await;
+        }
     }
 
     /// Hands its connections to the test.
@@ -222,15 +250,19 @@ impl Origin {
             .local_addr()
             .expect("a bound socket has an address");
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if sender.send(stream).is_err() {
                     return;
                 }
             }
         });
-        let heads = Arc::default();
-        (Self { address, heads }, receiver)
+        let origin = Self {
+            address,
+            heads: Arc::default(),
+            tasks: vec![accepting],
+        };
+        (origin, receiver)
     }
 
     /// The request heads so far.
@@ -244,5 +276,12 @@ pub(crate) fn ok(fields: &str, body: &str) -> Act {
     let length = body.len();
     Act::Say(format!(
         "HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// A response with this status, these header lines and no body.
+pub(crate) fn status(status: u16, fields: &str) -> Act {
+    Act::Say(format!(
+        "HTTP/1.1 {status} Said\r\n{fields}Content-Length: 0\r\n\r\n"
     ))
 }

@@ -1,0 +1,110 @@
+//! For how long responses are of use: those that state no lifetime, and those that are stale.
+
+use std::{env, time::Duration};
+
+use cachewarp::{Adaptive, CacheBuilder, FixedTtl};
+use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
+
+use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_window};
+
+/// Counts where neither `--ttl` nor `CACHE_TTL` is given.
+const SECOND_NAME: &str = "PROXY_EXPIRY";
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Lifetimes")]
+pub(crate) struct Lifetimes {
+    /// Lifetime for responses that state none: 60, 5m, 2h; PROXY_EXPIRY is a second name of the
+    /// variable [default: such responses are not kept]
+    #[arg(long, value_name = "SECS", env = "CACHE_TTL", value_parser = parse_lifetime)]
+    ttl: Option<Duration>,
+
+    /// Learn the lifetime of responses that state none from how often each changes and is asked
+    /// for; at most this share of all answers may be stale [default BUDGET: 0.02]
+    // No default_missing_value: without a value the library's own default holds.
+    #[arg(long, value_name = "BUDGET", value_parser = parse_budget)]
+    adaptive: Option<Option<f32>>,
+
+    /// For how long a response past its lifetime may be answered while it is refreshed in the
+    /// background, if it does not say so itself [default: none]
+    #[arg(long, value_name = "SECS", env = "CACHE_STALE_WHILE_REVALIDATE")]
+    #[arg(value_parser = parse_window)]
+    stale_while_revalidate: Option<Duration>,
+
+    /// For how long a response past its lifetime may stand in for an origin that fails, if it does
+    /// not say so itself [default: none]
+    #[arg(long, value_name = "SECS", env = "CACHE_STALE_IF_ERROR", value_parser = parse_window)]
+    stale_if_error: Option<Duration>,
+
+    /// Refresh what is asked for a lot shortly before its lifetime ends, so that nobody waits for
+    /// it then; more than 1 is earlier [default BETA: 1]
+    #[arg(long, value_name = "BETA", default_missing_value = "1", num_args = 0..=1)]
+    #[arg(value_parser = parse_beta)]
+    early_refresh: Option<f64>,
+
+    /// How to read what the RFCs leave open
+    #[arg(long, value_enum, default_value_t = Profile::Default)]
+    profile: Profile,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// The careful reading: nothing is stored or shared that an origin may not have meant
+    Default,
+    /// The most literal reading of RFC 9111 that allows the most reuse
+    RfcLiteral,
+}
+
+impl Lifetimes {
+    /// A flag beats the environment, there the first name beats the second, and of two flags for
+    /// the same neither beats the other.
+    pub(crate) fn settle(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        if self.adaptive.is_some() {
+            if matches.value_source("ttl") == Some(ValueSource::CommandLine) {
+                let both =
+                    "the argument '--adaptive [<BUDGET>]' cannot be used with '--ttl <SECS>'";
+                return Err(format!("error: {both}"));
+            }
+            self.ttl = None;
+            return Ok(());
+        }
+        if self.ttl.is_none()
+            && let Some(text) = env::var_os(SECOND_NAME)
+        {
+            let text = text.to_string_lossy();
+            let lifetime = parse_lifetime(&text).map_err(|why| {
+                format!(
+                    "error: invalid value '{text}' for '--ttl <SECS>' (or {SECOND_NAME}): {why}"
+                )
+            })?;
+            self.ttl = Some(lifetime);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> Result<CacheBuilder, String> {
+        // The preset first: the other flags may differ from it.
+        if self.profile == Profile::RfcLiteral {
+            cache = cache.rfc_literal();
+        }
+        if let Some(ttl) = self.ttl {
+            cache = cache.ttl(FixedTtl::new(ttl));
+        }
+        if let Some(budget) = self.adaptive {
+            let mut adaptive = Adaptive::builder();
+            if let Some(share) = budget {
+                adaptive = adaptive.budget(share);
+            }
+            cache = cache.ttl(adaptive.build().map_err(|error| error.to_string())?);
+        }
+        if let Some(window) = self.stale_while_revalidate {
+            cache = cache.stale_while_revalidate(window);
+        }
+        if let Some(window) = self.stale_if_error {
+            cache = cache.stale_if_error(window);
+        }
+        if let Some(beta) = self.early_refresh {
+            cache = cache.early_refresh(beta);
+        }
+        Ok(cache)
+    }
+}

@@ -1,0 +1,63 @@
+//! The threads of the program: one per listener, each with a runtime and an origin client.
+
+use std::{io, sync::Arc, thread};
+
+use http::Uri;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
+
+use crate::{
+    config::Config,
+    origin::{Origin, Speaks},
+    server::Worker,
+};
+
+/// Tells, when it is dropped, that a worker's thread has come to its end in whatever way.
+pub(crate) struct Ended(pub(crate) mpsc::UnboundedSender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Once the program is over nobody asks any more.
+        let _ = self.0.send(());
+    }
+}
+
+/// Starts a thread with a runtime and an origin client of its own.
+pub(crate) fn spawn(
+    listener: std::net::TcpListener,
+    worker: Worker,
+    config: &Config,
+    origin: Uri,
+    ended: Ended,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = runtime()?;
+    let connect = connector(config, origin);
+    thread::Builder::new()
+        .name("worker".to_owned())
+        .spawn(move || {
+            let _ended = ended;
+            let served = runtime.block_on(async { worker.run(listener, connect()).await });
+            if let Err(error) = served {
+                tracing::error!(%error, "a worker ended");
+            }
+            // Tunnels end here. A name lookup that hangs is not waited for.
+            runtime.shutdown_background();
+        })
+}
+
+/// Makes the origin client of the runtime that it is called on.
+pub(crate) fn connector(config: &Config, origin: Uri) -> impl FnOnce() -> Arc<Origin> + use<> {
+    let timeout = config.trouble.timeout;
+    let speaks = match origin.scheme_str() {
+        Some("https") => Speaks::Either,
+        _ if config.origin_http2 => Speaks::Http2,
+        _ => Speaks::Http1,
+    };
+    move || Arc::new(Origin::new(&origin, speaks, timeout))
+}
+
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

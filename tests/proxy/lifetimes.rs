@@ -1,0 +1,85 @@
+//! Lifetimes that the command line gives to responses without one.
+
+use std::time::Duration;
+
+use super::support::{Origin, Proxy, before, ok, soon};
+
+/// The `ttl` that `Cache-Status` tells of a hit.
+async fn ttl_of_a_hit(proxy: &Proxy) -> u64 {
+    assert_eq!(proxy.get("/", "").await.field("x-cache"), Some("MISS"));
+    let hit = proxy.get("/", "").await;
+    assert_eq!(hit.field("x-cache"), Some("HIT"));
+    let status = hit.field("cache-status").unwrap();
+    let ttl = status
+        .split(';')
+        .find_map(|part| part.trim().strip_prefix("ttl="));
+    ttl.and_then(|ttl| ttl.parse().ok())
+        .unwrap_or_else(|| panic!("no ttl: {status}"))
+}
+
+#[tokio::test]
+async fn a_flag_beats_a_variable_and_the_first_variable_the_second() {
+    let origin = Origin::start(|_| ok("", "x")).await;
+    let hour = 3600;
+    for (flags, variables, expected) in [
+        (&["--ttl", "1h"][..], &[][..], hour),
+        (&[], &[("CACHE_TTL", "1h")], hour),
+        (&[], &[("PROXY_EXPIRY", "1h")], hour),
+        (&["--ttl", "1h"], &[("CACHE_TTL", "60")], hour),
+        (&["--ttl", "1h"], &[("PROXY_EXPIRY", "60")], hour),
+        (&[], &[("CACHE_TTL", "1h"), ("PROXY_EXPIRY", "60")], hour),
+        // What counts for nothing is not read either.
+        (&["--ttl", "1h"], &[("CACHE_TTL", "soon")], hour),
+        (&[], &[("CACHE_TTL", "1h"), ("PROXY_EXPIRY", "soon")], hour),
+    ] {
+        let mut command = before(origin.address, flags);
+        command.envs(variables.iter().copied());
+        let proxy = Proxy::spawn(command).await;
+        let ttl = ttl_of_a_hit(&proxy).await;
+        assert!(
+            (expected - 30..=expected).contains(&ttl),
+            "{flags:?} {variables:?}: {ttl}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn lifetimes_that_learn_begin_with_a_first_guess() {
+    let origin = Origin::start(|_| ok("", "x")).await;
+    let mut command = before(origin.address, &["--adaptive"]);
+    // A fixed one from the environment gives way to the flag.
+    command.env("CACHE_TTL", "10h").env("PROXY_EXPIRY", "10h");
+    let proxy = Proxy::spawn(command).await;
+    let ttl = ttl_of_a_hit(&proxy).await;
+    assert!(ttl <= 3600, "{ttl}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_a_lot_is_refreshed_before_its_lifetime_ends() {
+    let slow = |_: &str| {
+        // What a refresh costs is what tells how early it begins.
+        std::thread::sleep(Duration::from_millis(50));
+        ok("Cache-Control: max-age=5\r\n", "x")
+    };
+    let origin = Origin::start(slow).await;
+    let proxy = Proxy::start(origin.address, &["--early-refresh", "100"]).await;
+    assert_eq!(proxy.get("/", "").await.field("x-cache"), Some("MISS"));
+    let refreshed = async {
+        while origin.heads().len() == 1 {
+            let reply = proxy.get("/", "").await;
+            assert_eq!(reply.field("x-cache"), Some("HIT"));
+        }
+    };
+    // One request in three has it refreshed, from the first on.
+    tokio::time::timeout(Duration::from_secs(4), refreshed)
+        .await
+        .expect("no refresh while it was fresh");
+
+    let without = Proxy::start(origin.address, &[]).await;
+    assert_eq!(without.get("/", "").await.field("x-cache"), Some("MISS"));
+    let asked = origin.heads().len();
+    for _ in 0..30 {
+        soon(without.get("/", "")).await;
+    }
+    assert_eq!(origin.heads().len(), asked);
+}
