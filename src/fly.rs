@@ -234,6 +234,11 @@ impl<S> Road<S> {
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
+        if self.cache.is_impatient(&errand)
+            && let Ok(permit) = Arc::clone(&self.cache.shared.fills).try_acquire_owned()
+        {
+            return self.alone_in_time(errand, body, permit).await;
+        }
         let fetching = self.cache.fetch(self.inner, &errand, body, Permit::Own);
         let Exchanged {
             answer, recording, ..
@@ -247,6 +252,41 @@ impl<S> Road<S> {
             });
         }
         answer
+    }
+
+    /// Asks the origin for this request only, and goes on when the client no longer waits for it.
+    async fn alone_in_time<Q>(
+        self,
+        errand: Box<Errand>,
+        body: Q,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let cache = self.cache.clone();
+        let instead = errand.clone();
+        let (reply, answer) = oneshot::channel();
+        cache
+            .shared
+            .tasks
+            .spawn(&*cache.config.executor, async move {
+                let _permit = permit;
+                let Self { cache, inner } = self;
+                let fetching = cache.fetch(inner, &errand, body, Permit::OfFlight);
+                match AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await {
+                    Ok(fetched) => {
+                        let _ = reply.send(Led::Answer(fetched.answer));
+                        if let Some(recording) = fetched.recording {
+                            let limits = &cache.config.fill;
+                            cache.record(&errand, recording, limits).await;
+                        }
+                    }
+                    Err(panic) => drop(reply.send(Led::Panicked(panic))),
+                }
+            });
+        cache.reply(Some(&instead), answer).await
     }
 
     /// Asks the other nodes, then the origin, for all who want the same.
@@ -290,7 +330,7 @@ impl<S> Road<S> {
         Q: Body + Default + Send + 'static,
     {
         let instead = self.cache.is_impatient(&errand).then(|| errand.clone());
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
             if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
@@ -335,8 +375,20 @@ impl<S> Road<S> {
             drop(leader);
         };
         cache.shared.tasks.spawn(&*cache.config.executor, task);
+        cache.reply(instead.as_deref(), answer).await
+    }
+}
+
+impl Cache {
+    /// What a task replies, or the stored response if that takes too long and there is one to have
+    /// instead.
+    async fn reply<B, E>(
+        &self,
+        instead: Option<&Errand>,
+        mut answer: oneshot::Receiver<Led<B, E>>,
+    ) -> Result<Response<CacheBody<B>>, E> {
         let answered = match instead {
-            Some(errand) => match cache.in_time(&errand, &mut answer).await {
+            Some(errand) => match self.in_time(errand, &mut answer).await {
                 InTime::Answered(answered) => answered,
                 InTime::Stale(stale) => return Ok(stale),
             },
@@ -346,15 +398,13 @@ impl<S> Road<S> {
             Ok(Led::Answer(answer)) => answer,
             Ok(Led::Panicked(panic)) => resume_unwind(panic),
             // The executor dropped the task.
-            Err(_) => Ok(respond::generated(
-                &cache,
-                Generated::FlightFailed(StatusCode::BAD_GATEWAY),
-            )),
+            Err(_) => {
+                let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
+                Ok(respond::generated(self, failed))
+            }
         }
     }
-}
 
-impl Cache {
     /// The permit to refresh a response in the background, unless its answer would not be stored,
     /// it failed a moment ago, or too much is under way already.
     fn refresh_permit(&self, errand: &Errand) -> Option<OwnedSemaphorePermit> {

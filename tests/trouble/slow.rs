@@ -84,6 +84,21 @@ async fn the_fetch_goes_on_even_where_abandoned_ones_are_discarded() {
     assert_eq!(ask(&cache, "/").await.unwrap().body, "1");
 }
 
+/// A response that arrives stale is not shared, so each asks for itself the next time.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_either_for_what_was_not_shared() {
+    let origin = Origin::new("max-age=0, stale-if-error=3600");
+    let (_layer, cache) = cache(&origin, |b| b.soft_timeout(SOFT));
+    ask(&cache, "/").await.unwrap();
+    origin.becomes(Mood::Slow(SLOW));
+    let (first, second) = tokio::join!(ask(&cache, "/"), ask(&cache, "/"));
+    for seen in [first.unwrap(), second.unwrap()] {
+        assert!(is_slow(seen.outcome), "{seen:?}");
+    }
+    sleep(SLOW).await;
+    assert_ne!(ask(&cache, "/").await.unwrap().body, "0");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_anything_to_answer_instead_there_is_no_soft_timeout() {
     for directives in ["max-age=1", "max-age=1, must-revalidate, stale-if-error=60"] {
