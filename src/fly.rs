@@ -10,48 +10,37 @@
 //! who wait for it, so its going away hurts nobody. What other nodes may have is asked for before
 //! that, without a task: if the client goes away then, the next one asks.
 
+mod alone;
+mod refresh;
+mod reply;
 mod share;
 mod wait;
 
-use std::{
-    any::Any,
-    future::pending,
-    panic::{AssertUnwindSafe, resume_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use self::{
-    share::Share,
-    wait::{InTime, Waited},
-};
+use self::{refresh::is_private, reply::Led, share::Share, wait::Waited};
 use crate::{
     body::CacheBody,
     entry::Entry,
-    fetch::{Errand, Exchanged, Permit, Timing},
-    fill::{Limits, OnAbandoned},
+    fetch::{Errand, Permit},
     flight::{Joined, Leader},
-    flown::{Failure, FlightKey, Flown},
+    flown::{FlightKey, Flown},
     layer::Cache,
-    priority::Priority,
     remote::{Consulted, Turn},
     respond,
     semantics::vary::Selecting,
     serve::{Next, Road, Served, look, serve},
     service::Inner,
-    status::{Generated, StaleReason},
+    status::Generated,
 };
 
 /// How often a request may change flights, as it learns which variant it wants.
 const MAX_FLIGHTS: usize = 4;
-
-/// For how long nobody looks whether another node is still refreshing.
-const ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// What a request may do in a flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,12 +49,6 @@ enum Part {
     Any,
     /// Share what has arrived, but not wait for what may be somebody else's.
     Late,
-}
-
-/// How the task of a flight ended, for the request that began it.
-enum Led<B, E> {
-    Answer(Result<Response<CacheBody<B>>, E>),
-    Panicked(Box<dyn Any + Send>),
 }
 
 impl<S> Road<S> {
@@ -116,177 +99,6 @@ impl<S> Road<S> {
             }
         }
         self.alone(errand, body).await
-    }
-
-    /// The answer from what memory or another node has. What is left to do comes behind it, for
-    /// those who join the flight too: it is put into memory, or refreshed if it is time for that.
-    pub(crate) fn found<Q>(
-        self,
-        mut errand: Box<Errand>,
-        leader: Option<Leader<FlightKey, Flown>>,
-        entry: &Arc<Entry>,
-        now: Duration,
-        served: Served,
-    ) -> Response<CacheBody<S::Body>>
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let answer = serve(&self.cache, &errand.asked, entry, now, served);
-        let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
-        if revalidates || errand.timing == Timing::Early {
-            self.refresh::<Q>(errand, leader);
-        } else if errand.found.is_some() {
-            let cache = self.cache;
-            let shared = Arc::clone(&cache.shared);
-            let executor = Arc::clone(&cache.config.executor);
-            shared.tasks.spawn(&*executor, async move {
-                cache.promote(&mut errand).await;
-                drop(leader);
-            });
-        }
-        answer
-    }
-
-    /// Refreshes a stored response in the background, unless that is being done, failed a moment
-    /// ago, or too much is under way already.
-    fn refresh<Q>(self, errand: Box<Errand>, leader: Option<Leader<FlightKey, Flown>>)
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let shared = &self.cache.shared;
-        let Some(permit) = self.cache.refresh_permit(&errand) else {
-            return;
-        };
-        let lead = || shared.flights.lead(self.cache.flight_key(&errand));
-        if let Some(leader) = leader.or_else(lead) {
-            self.refresh_for(leader, permit, errand);
-        }
-    }
-
-    /// Refreshes a stored response in the background, for those who join this flight.
-    fn refresh_for<Q>(
-        self,
-        mut leader: Leader<FlightKey, Flown>,
-        permit: OwnedSemaphorePermit,
-        mut errand: Box<Errand>,
-    ) where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let shared = Arc::clone(&self.cache.shared);
-        let hash = errand.asked.key.hash();
-        errand.asked.parts.extensions.insert(Priority::Background);
-        let executor = Arc::clone(&self.cache.config.executor);
-        shared.tasks.spawn(&*executor, async move {
-            // The refresh before may have landed and stored between this request's lookup and now.
-            if self.cache.look_again(&leader, &errand).await.is_some() {
-                return;
-            }
-            match self.cache.turn_now(&mut errand).await {
-                Turn::Fetch => {}
-                Turn::Serve(entry, _) => {
-                    leader.land(Flown::Found(entry));
-                    return;
-                }
-                // Another node refreshes it, for this one too.
-                Turn::Wait => {
-                    let Cache { shared, config } = &self.cache;
-                    let now = shared.clock.monotonic();
-                    shared
-                        .paused
-                        .set(hash, now, config.refresh_pause.min(ELSEWHERE));
-                    return;
-                }
-            }
-            leader.set_out();
-            let Self { cache, inner } = self;
-            let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
-            let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
-            match fetched.as_ref().map(|fetched| &fetched.flown) {
-                Ok(Flown::Failed(failure)) => cache.pause_after(*failure, &errand),
-                Err(_) => cache.pause_after(Failure::Error, &errand),
-                Ok(_) => {}
-            }
-            let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
-            leader.land(fetched.flown);
-            // Nobody reads this answer, which is fetched to be stored.
-            drop(fetched.answer);
-            if let Some(recording) = fetched.recording {
-                let limits = Limits {
-                    on_abandoned: OnAbandoned::Continue,
-                    ..cache.config.fill.clone()
-                };
-                cache.record(&errand, recording, &limits).await;
-            }
-            drop((leader, permit));
-        });
-    }
-
-    /// Asks the origin for this request only.
-    async fn alone<Q>(
-        self,
-        errand: Box<Errand>,
-        body: Q,
-    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        if self.cache.is_impatient(&errand)
-            && let Ok(permit) = Arc::clone(&self.cache.shared.fills).try_acquire_owned()
-        {
-            return self.alone_in_time(errand, body, permit).await;
-        }
-        let fetching = self.cache.fetch(self.inner, &errand, body, Permit::Own);
-        let Exchanged {
-            answer, recording, ..
-        } = Box::pin(fetching).await;
-        if let Some(recording) = recording {
-            let shared = Arc::clone(&self.cache.shared);
-            let executor = Arc::clone(&self.cache.config.executor);
-            shared.tasks.spawn(&*executor, async move {
-                let limits = &self.cache.config.fill;
-                self.cache.record(&errand, recording, limits).await;
-            });
-        }
-        answer
-    }
-
-    /// Asks the origin for this request only, and goes on when the client no longer waits for it.
-    async fn alone_in_time<Q>(
-        self,
-        errand: Box<Errand>,
-        body: Q,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let cache = self.cache.clone();
-        let instead = errand.clone();
-        let (reply, answer) = oneshot::channel();
-        cache
-            .shared
-            .tasks
-            .spawn(&*cache.config.executor, async move {
-                let _permit = permit;
-                let Self { cache, inner } = self;
-                let fetching = cache.fetch(inner, &errand, body, Permit::OfFlight);
-                match AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await {
-                    Ok(fetched) => {
-                        let _ = reply.send(Led::Answer(fetched.answer));
-                        if let Some(recording) = fetched.recording {
-                            let limits = &cache.config.fill;
-                            cache.record(&errand, recording, limits).await;
-                        }
-                    }
-                    Err(panic) => drop(reply.send(Led::Panicked(panic))),
-                }
-            });
-        cache.reply(Some(&instead), answer).await
     }
 
     /// Asks the other nodes, then the origin, for all who want the same.
@@ -380,44 +192,6 @@ impl<S> Road<S> {
 }
 
 impl Cache {
-    /// What a task replies, or the stored response if that takes too long and there is one to have
-    /// instead.
-    async fn reply<B, E>(
-        &self,
-        instead: Option<&Errand>,
-        mut answer: oneshot::Receiver<Led<B, E>>,
-    ) -> Result<Response<CacheBody<B>>, E> {
-        let answered = match instead {
-            Some(errand) => match self.in_time(errand, &mut answer).await {
-                InTime::Answered(answered) => answered,
-                InTime::Stale(stale) => return Ok(stale),
-            },
-            None => answer.await,
-        };
-        match answered {
-            Ok(Led::Answer(answer)) => answer,
-            Ok(Led::Panicked(panic)) => resume_unwind(panic),
-            // The executor dropped the task.
-            Err(_) => {
-                let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
-                Ok(respond::generated(self, failed))
-            }
-        }
-    }
-
-    /// The permit to refresh a response in the background, unless its answer would not be stored,
-    /// it failed a moment ago, or too much is under way already.
-    fn refresh_permit(&self, errand: &Errand) -> Option<OwnedSemaphorePermit> {
-        let shared = &self.shared;
-        let now = shared.clock.monotonic();
-        // The next request for all will do better.
-        let unfit = errand.asked.is_head() || is_private(errand);
-        if unfit || shared.paused.contains(errand.asked.key.hash(), now) {
-            return None;
-        }
-        Arc::clone(&shared.refreshes).try_acquire_owned().ok()
-    }
-
     /// Lands a flight that has just begun if what is stored by now is fresh, with that.
     async fn look_again(
         &self,
@@ -471,9 +245,4 @@ impl Cache {
         let now = shared.clock.monotonic();
         shared.uncacheable.contains(errand.asked.key.hash(), now)
     }
-}
-
-/// Whether the answer to a request is its own, because of what it carries or asks for.
-fn is_private(errand: &Errand) -> bool {
-    errand.asked.facts.credentials() || errand.asked.directives.no_store
 }

@@ -1,0 +1,158 @@
+//! Answers from what is stored, and what comes behind them: the store in memory, or a refresh.
+
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::Response;
+use http_body::Body;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    body::CacheBody,
+    entry::Entry,
+    fetch::{Errand, Permit, Timing},
+    fill::{Limits, OnAbandoned},
+    flight::Leader,
+    flown::{Failure, FlightKey, Flown},
+    layer::Cache,
+    priority::Priority,
+    remote::Turn,
+    serve::{Road, Served, serve},
+    service::Inner,
+    status::StaleReason,
+};
+
+/// For how long nobody looks whether another node is still refreshing.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
+impl<S> Road<S> {
+    /// The answer from what memory or another node has. What is left to do comes behind it, for
+    /// those who join the flight too: it is put into memory, or refreshed if it is time for that.
+    pub(crate) fn found<Q>(
+        self,
+        mut errand: Box<Errand>,
+        leader: Option<Leader<FlightKey, Flown>>,
+        entry: &Arc<Entry>,
+        now: Duration,
+        served: Served,
+    ) -> Response<CacheBody<S::Body>>
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let answer = serve(&self.cache, &errand.asked, entry, now, served);
+        let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
+        if revalidates || errand.timing == Timing::Early {
+            self.refresh::<Q>(errand, leader);
+        } else if errand.found.is_some() {
+            let cache = self.cache;
+            let shared = Arc::clone(&cache.shared);
+            let executor = Arc::clone(&cache.config.executor);
+            shared.tasks.spawn(&*executor, async move {
+                cache.promote(&mut errand).await;
+                drop(leader);
+            });
+        }
+        answer
+    }
+
+    /// Refreshes a stored response in the background, unless that is being done, failed a moment
+    /// ago, or too much is under way already.
+    fn refresh<Q>(self, errand: Box<Errand>, leader: Option<Leader<FlightKey, Flown>>)
+    where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let shared = &self.cache.shared;
+        let Some(permit) = self.cache.refresh_permit(&errand) else {
+            return;
+        };
+        let lead = || shared.flights.lead(self.cache.flight_key(&errand));
+        if let Some(leader) = leader.or_else(lead) {
+            self.refresh_for(leader, permit, errand);
+        }
+    }
+
+    /// Refreshes a stored response in the background, for those who join this flight.
+    fn refresh_for<Q>(
+        self,
+        mut leader: Leader<FlightKey, Flown>,
+        permit: OwnedSemaphorePermit,
+        mut errand: Box<Errand>,
+    ) where
+        S: Inner<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let shared = Arc::clone(&self.cache.shared);
+        let hash = errand.asked.key.hash();
+        errand.asked.parts.extensions.insert(Priority::Background);
+        let executor = Arc::clone(&self.cache.config.executor);
+        shared.tasks.spawn(&*executor, async move {
+            // The refresh before may have landed and stored between this request's lookup and now.
+            if self.cache.look_again(&leader, &errand).await.is_some() {
+                return;
+            }
+            match self.cache.turn_now(&mut errand).await {
+                Turn::Fetch => {}
+                Turn::Serve(entry, _) => {
+                    leader.land(Flown::Found(entry));
+                    return;
+                }
+                // Another node refreshes it, for this one too.
+                Turn::Wait => {
+                    let Cache { shared, config } = &self.cache;
+                    let now = shared.clock.monotonic();
+                    shared
+                        .paused
+                        .set(hash, now, config.refresh_pause.min(ELSEWHERE));
+                    return;
+                }
+            }
+            leader.set_out();
+            let Self { cache, inner } = self;
+            let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
+            let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
+            match fetched.as_ref().map(|fetched| &fetched.flown) {
+                Ok(Flown::Failed(failure)) => cache.pause_after(*failure, &errand),
+                Err(_) => cache.pause_after(Failure::Error, &errand),
+                Ok(_) => {}
+            }
+            let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
+            leader.land(fetched.flown);
+            // Nobody reads this answer, which is fetched to be stored.
+            drop(fetched.answer);
+            if let Some(recording) = fetched.recording {
+                let limits = Limits {
+                    on_abandoned: OnAbandoned::Continue,
+                    ..cache.config.fill.clone()
+                };
+                cache.record(&errand, recording, &limits).await;
+            }
+            drop((leader, permit));
+        });
+    }
+}
+
+impl Cache {
+    /// The permit to refresh a response in the background, unless its answer would not be stored,
+    /// it failed a moment ago, or too much is under way already.
+    fn refresh_permit(&self, errand: &Errand) -> Option<OwnedSemaphorePermit> {
+        let shared = &self.shared;
+        let now = shared.clock.monotonic();
+        // The next request for all will do better.
+        let unfit = errand.asked.is_head() || is_private(errand);
+        if unfit || shared.paused.contains(errand.asked.key.hash(), now) {
+            return None;
+        }
+        Arc::clone(&shared.refreshes).try_acquire_owned().ok()
+    }
+}
+
+/// Whether the answer to a request is its own, because of what it carries or asks for.
+pub(super) fn is_private(errand: &Errand) -> bool {
+    errand.asked.facts.credentials() || errand.asked.directives.no_store
+}
