@@ -9,7 +9,7 @@ use super::{
     fences::KEEP,
     parcel::Shown,
     place::Place,
-    tier::{Remote, Seen, recency},
+    tier::{LARGE, Remote, Seen, recency},
 };
 use crate::{
     error::StoreError,
@@ -22,9 +22,6 @@ pub(super) const ATTEMPTS: usize = 4;
 
 /// Variants in one record.
 const MAX_VARIANTS: usize = 64;
-
-/// From this many bytes on a body is compressed by a thread for such work.
-const LARGE: usize = 128 << 10;
 
 /// A response on its way to the shared tier.
 pub(super) struct Parting {
@@ -54,7 +51,7 @@ impl Remote {
             // be read first.
             let there = if attempt > 0 || parting.variant.is_some() {
                 match self.redis.get(&main).await? {
-                    Some(bytes) => self.open(&main, &bytes),
+                    Some(bytes) => self.open(&main, &bytes).await,
                     None => None,
                 }
             } else {

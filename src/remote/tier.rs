@@ -46,6 +46,9 @@ const BESIDE: usize = 4;
 /// does.
 const LEASE: Duration = Duration::from_secs(3);
 
+/// From this many bytes on a value is compressed and decompressed by a thread for such work.
+pub(super) const LARGE: usize = 128 << 10;
+
 /// A Redis, and what one cache knows of it.
 pub(crate) struct Remote {
     pub(super) redis: Redis,
@@ -208,7 +211,11 @@ impl Remote {
                 None => (self.redis.get(&main).await?, None, None),
             },
         };
-        let (value, at) = match first.and_then(|bytes| self.open(&main, &bytes)) {
+        let opened = match &first {
+            Some(bytes) => self.open(&main, bytes).await,
+            None => None,
+        };
+        let (value, at) = match opened {
             Some((value, at)) => (Some(value), at),
             None => (None, Stamp::default()),
         };
@@ -262,7 +269,7 @@ impl Remote {
         let Some(bytes) = bytes else {
             return Ok(others());
         };
-        Ok(match self.open(&variant, &bytes) {
+        Ok(match self.open(&variant, &bytes).await {
             Some((Value::Entry(parcel), at))
                 if parcel.key == place.key
                     && at.epoch == epoch
@@ -330,8 +337,16 @@ impl Remote {
     }
 
     /// Decodes a value. One that does not decode is deleted.
-    pub(super) fn open(&self, name: &str, bytes: &Bytes) -> Option<(Value, Stamp)> {
-        match decode(bytes) {
+    pub(super) async fn open(&self, name: &str, bytes: &Bytes) -> Option<(Value, Stamp)> {
+        let decoded = if bytes.len() < LARGE {
+            decode(bytes)
+        } else {
+            // It takes milliseconds to decompress, which no request's thread should spend.
+            let bytes = bytes.clone();
+            let decoding = self.redis.runtime().spawn_blocking(move || decode(&bytes));
+            decoding.await.ok()?
+        };
+        match decoded {
             Ok(opened) => Some(opened),
             Err(error) => {
                 self.metrics().undecodable.increment(1);
