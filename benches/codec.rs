@@ -159,6 +159,7 @@ fn value(body: &Bytes) -> Value {
         origin: 1,
         reuse: 0,
         keep: 87_000,
+        cost_ms: 40,
         selecting: vec![Selector {
             name: "accept-encoding".into(),
             value: Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),

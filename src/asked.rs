@@ -115,6 +115,13 @@ impl Asked {
         on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 
+    /// Under which a failure is remembered: one variant's is not another's.
+    pub(crate) fn pause_hash(&self, entry: &Entry) -> u64 {
+        let digest = entry.selecting().digest();
+        // Its halves together, which is as good a hash.
+        self.key.hash() ^ digest as u64 ^ (digest >> 64) as u64
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.parts.method == Method::HEAD
     }

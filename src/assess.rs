@@ -2,27 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Response, StatusCode, header::DATE, response};
+use http::{HeaderMap, StatusCode, header::DATE, response};
 use http_body::Body;
 
 use crate::{
-    asked::Asked,
-    config::{Config, NoStore},
+    config::NoStore,
     entry::{Arrival, Entry, Head, Lesson},
     fetch::Errand,
-    layer::{Cache, Shared},
+    layer::Cache,
     semantics::{
         date,
         decide::Standing,
         fields::{self, Length},
-        freshness::{Freshness, LifetimeSource, Times},
+        freshness::{Freshness, Times},
         hop, select,
         storable::{self, DefaultLifetime, Exchange, NotStored, Storable},
-        targeted, validate,
+        targeted,
         vary::{self, Selecting},
     },
     store::Resource,
-    ttl::{Fetched, History},
 };
 
 /// The moments of one exchange with the origin.
@@ -40,6 +38,8 @@ pub(crate) struct Moments {
 pub(crate) struct Assessment {
     /// What it shows to a policy that learns.
     pub(crate) lesson: Option<Lesson>,
+    /// What is left to ask the policy, if it is stored and its body has a say.
+    pub(crate) undecided: Option<Box<Undecided>>,
     /// How long the origin took.
     pub(crate) cost: Duration,
     pub(crate) head: Head,
@@ -93,21 +93,21 @@ pub(crate) fn assess(
     };
     let lesson = config.ttl.learns().then(|| {
         let before = errand.selected.as_ref().and_then(|entry| entry.before());
-        Lesson::of(before, received, moments.arrived, moments.cost)
+        let (arrived, cost) = (moments.arrived, moments.cost);
+        Lesson::of(before, response.status, received, arrived, cost)
     });
     let history = lesson.as_ref().map(Lesson::at_head);
-    let given = || with_policy(config, asked, response, own, history.as_ref());
-    let (freshness, withheld) = match storable::default_lifetime(&exchange(&own)) {
-        DefaultLifetime::Allowed => (given(), None),
-        DefaultLifetime::Refused => (
-            shortened(config, asked, response, own, history.as_ref()),
-            None,
-        ),
+    let ask = |question: Question| question.ask(config, asked, response, own, history.as_ref());
+    let (question, withheld) = match storable::default_lifetime(&exchange(&own)) {
+        DefaultLifetime::Allowed => (Some(Question::Give), None),
+        DefaultLifetime::Refused => (Some(Question::Shorten), None),
         DefaultLifetime::Withheld(reason) => {
-            let others = given();
-            (own, (others.lifetime > own.lifetime).then_some(reason))
+            let others = ask(Question::Give);
+            let longer = others.lifetime > own.lifetime;
+            (None, longer.then_some(reason))
         }
     };
+    let freshness = question.map_or(own, ask);
     let storable = storable::storable(&exchange(&freshness), rules);
     let (verdict, omitted) = match (storable, withheld) {
         _ if response.extensions.get::<NoStore>().is_some() => {
@@ -131,10 +131,21 @@ pub(crate) fn assess(
         shared.seed(),
         rules.language_order,
     );
-    let freshness = jittered(shared, config, freshness);
+    let off = draw(shared, config);
+    let awaits_body = lesson.as_ref().is_some_and(Lesson::awaits_body);
+    let undecided = question
+        .filter(|_| awaits_body && verdict == Verdict::Store)
+        .map(|question| Undecided {
+            question,
+            response: response.clone(),
+            own,
+            off,
+        });
+    let freshness = freshness.shortened(off);
     let keep = keep(config, freshness, &headers, moments.times.response);
     Assessment {
         lesson,
+        undecided: undecided.map(Box::new),
         cost: moments.cost,
         head: Head {
             status: response.status,
@@ -155,101 +166,6 @@ pub(crate) fn assess(
     }
 }
 
-/// Gives a head the lifetime that its body speaks for, by what it has shown of the representation.
-pub(crate) fn reconsider(cache: &Cache, asked: &Asked, head: &mut Head, history: &History) {
-    let Cache { shared, config } = cache;
-    let (mut response, ()) = Response::new(()).into_parts();
-    response.status = head.status;
-    response.headers = head.headers.clone();
-    let judge = match head.freshness.source {
-        LifetimeSource::Policy => with_policy,
-        _ => shortened,
-    };
-    let freshness = judge(config, asked, &response, head.freshness, Some(history));
-    head.freshness = jittered(shared, config, freshness);
-    head.keep = keep(config, head.freshness, &head.headers, head.arrival.wall);
-}
-
-/// Takes as much off a lifetime as chance and the operator want.
-fn jittered(shared: &Shared, config: &Config, freshness: Freshness) -> Freshness {
-    match config.lifetime_jitter {
-        0.0 => freshness,
-        most => freshness.shortened(most * shared.chance.draw()),
-    }
-}
-
-/// What the policy gives a response that states no lifetime.
-fn with_policy(
-    config: &Config,
-    asked: &Asked,
-    response: &response::Parts,
-    own: Freshness,
-    history: Option<&History>,
-) -> Freshness {
-    let Some(given) = config.ttl.lifetime(&fetched(asked, response, history)) else {
-        return own;
-    };
-    let fresh = given.fresh;
-    tracing::debug!(key = ?asked.key, ?fresh, reason = ?given.reason, "lifetime by policy");
-    own.with_policy(
-        seconds(given.fresh),
-        given.stale_while_revalidate.map(seconds),
-        given.stale_if_error.map(seconds),
-        &config.rules,
-    )
-}
-
-/// What the policy leaves of a lifetime that a response states.
-fn shortened(
-    config: &Config,
-    asked: &Asked,
-    response: &response::Parts,
-    own: Freshness,
-    history: Option<&History>,
-) -> Freshness {
-    if !own.is_explicit() || own.lifetime == 0 {
-        return own;
-    }
-    let explicit = Duration::from_secs(own.lifetime.into());
-    let fetched = fetched(asked, response, history).with_explicit(explicit);
-    match config.ttl.shorten(&fetched, explicit) {
-        Some(shorter) => own.at_most(seconds(shorter)),
-        None => own,
-    }
-}
-
-fn fetched<'a>(
-    asked: &'a Asked,
-    response: &'a response::Parts,
-    history: Option<&'a History>,
-) -> Fetched<'a> {
-    let fetched = Fetched::new(&asked.parts, response);
-    match history {
-        Some(history) => fetched.with_history(history),
-        None => fetched,
-    }
-}
-
-fn seconds(span: Duration) -> u32 {
-    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
-}
-
-/// How long an entry is of use after it arrived: while it is fresh, while it may be served stale,
-/// and while it can be validated.
-fn keep(config: &Config, freshness: Freshness, headers: &HeaderMap, arrived: i64) -> Duration {
-    let fresh = freshness.lifetime.saturating_sub(freshness.initial_age);
-    let stale = freshness
-        .stale_while_revalidate
-        .max(freshness.stale_if_error)
-        .unwrap_or(0);
-    let beyond = if validate::has_validator(headers, arrived) {
-        config.keep_stale
-    } else {
-        config.max_stale
-    };
-    Duration::from_secs(fresh.into()) + Duration::from_secs(stale.into()).max(beyond)
-}
-
 /// The length of a body, as its head declares it or the body itself knows it. A 204 has none,
 /// whatever it says (RFC 9110 §8.6).
 pub(crate) fn declared_length(parts: &response::Parts, body: &impl Body) -> Option<u64> {
@@ -260,3 +176,8 @@ pub(crate) fn declared_length(parts: &response::Parts, body: &impl Body) -> Opti
         Length::Invalid => None,
     }
 }
+
+mod lifetime;
+
+use self::lifetime::{Question, draw, keep};
+pub(crate) use self::lifetime::{Undecided, reconsider};

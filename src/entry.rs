@@ -236,8 +236,8 @@ impl Entry {
     pub(crate) fn before(&self) -> Option<Before<'_>> {
         self.past.as_ref().map(|past| Before {
             past,
+            status: self.status,
             headers: self.headers(),
-            arrived: self.arrival.monotonic,
         })
     }
 
@@ -261,18 +261,23 @@ impl Entry {
 
     /// How long it stays fresh from `now` on.
     pub(crate) fn fresh_for(&self, now: Duration) -> Duration {
+        let resident = now.saturating_sub(self.arrival.monotonic);
+        self.fresh_on_arrival().saturating_sub(resident)
+    }
+
+    /// Whether at most half is left of the freshness that it had when it arrived, where it may
+    /// have been old already.
+    pub(crate) fn is_ageing(&self, now: Duration) -> bool {
+        self.fresh_for(now) <= self.fresh_on_arrival() / 2
+    }
+
+    fn fresh_on_arrival(&self) -> Duration {
         let Freshness {
             lifetime,
             initial_age,
             ..
         } = self.freshness;
-        let fresh = Duration::from_secs(lifetime.saturating_sub(initial_age).into());
-        fresh.saturating_sub(now.saturating_sub(self.arrival.monotonic))
-    }
-
-    /// Whether at least half of its lifetime is over.
-    pub(crate) fn is_ageing(&self, now: Duration) -> bool {
-        self.age(now) >= self.freshness.lifetime / 2
+        Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
     pub(crate) fn mark(&self) -> Option<&Mark> {
@@ -510,8 +515,7 @@ mod shapes;
 pub(crate) mod tests;
 
 pub(crate) use self::{
-    past::Before,
-    past::{Learned, Lesson, Past},
+    past::{Before, Lesson, Past},
     ready::HotHeads,
     shapes::Shapes,
 };

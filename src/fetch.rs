@@ -335,7 +335,11 @@ impl Cache {
     ) -> Exchanged<B, E> {
         let shared = &self.shared;
         let Assessment {
-            cost, head, lesson, ..
+            cost,
+            head,
+            lesson,
+            undecided,
+            ..
         } = assessment;
         let age = head.freshness.initial_age;
         let ttl = head.freshness.ttl(age);
@@ -358,6 +362,7 @@ impl Cache {
             head,
             fill,
             lesson,
+            undecided,
         });
         let flown = if sets_cookie(&arriving.head.headers) {
             Flown::Private
@@ -387,7 +392,11 @@ impl Cache {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Exchanged<B, E> {
         let Assessment {
-            cost, head, lesson, ..
+            cost,
+            head,
+            lesson,
+            undecided,
+            ..
         } = assessment;
         let declared = assess::declared_length(&parts, &body);
         let fill = Fill::passing(declared, Arc::clone(&self.shared.budget));
@@ -406,6 +415,7 @@ impl Cache {
                     head,
                     fill,
                     lesson,
+                    undecided,
                 }),
                 body,
                 permit,

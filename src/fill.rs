@@ -49,6 +49,16 @@ pub(crate) struct Limits {
     pub(crate) on_abandoned: OnAbandoned,
 }
 
+impl Limits {
+    /// The same for a body that is fetched to be stored, whoever reads it meanwhile.
+    pub(crate) fn going_on(&self) -> Self {
+        Self {
+            on_abandoned: OnAbandoned::Continue,
+            ..self.clone()
+        }
+    }
+}
+
 /// What becomes of a response that could be stored when its last reader goes away.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 //! After a failure a group may try once more: the first waiter to ask becomes the leader of the
 //! one successor, and all others wait for that. A flight that is itself a successor has none, so a
 //! group of any size makes at most two attempts. A leader that goes away before it set out has made
-//! none, so the next one takes its place.
+//! none: the flight is vacated, and those who waited begin anew.
 //!
 //! A landed flight stays joinable until its leader lets go of it, so that a response that is still
 //! arriving is shared with those who come late.
@@ -138,12 +138,9 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
 
     /// Boards the one successor of the waiter's flight, as its leader if nobody else is.
     pub(crate) fn succeed(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Succession<K, T> {
-        let vacated = matches!(*waiter.flight.landing.borrow(), Some(Landing::Vacated));
-        let round = match waiter.flight.round {
-            round if vacated => round,
-            Round::First => Round::Second,
-            Round::Second => return Succession::Over,
-        };
+        if waiter.flight.round == Round::Second {
+            return Succession::Over;
+        }
         let mut flights = self.shard(&key);
         if let Some(successor) = waiter.flight.successor.get() {
             return match Waiter::board(successor, self.max_waiters) {
@@ -154,7 +151,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         let Some(permit) = self.permit() else {
             return Succession::Over;
         };
-        let flight = Flight::new(round);
+        let flight = Flight::new(Round::Second);
         // Set under the lock of the shard only.
         let _ = waiter.flight.successor.set(Arc::clone(&flight));
         // Those who come new join the successor. The flight it succeeds may still be in the table;
@@ -390,26 +387,11 @@ mod tests {
     #[tokio::test]
     async fn a_leader_that_goes_away_before_it_set_out_has_made_no_attempt() {
         let flights = table(8);
-        let mut leader = board(&flights);
-        for _ in 0..3 {
-            let mut waiter = wait(&flights);
-            drop(leader);
-            assert_eq!(waiter.landed().await, Landing::Vacated);
-            leader = take_over(&flights, &waiter);
-        }
-        // Both attempts are left.
-        for _ in 0..2 {
-            let mut waiter = wait(&flights);
-            leader.set_out();
-            drop(leader);
-            assert_eq!(waiter.landed().await, Landing::Abandoned);
-            match flights.succeed(&waiter, "key") {
-                Succession::Leader(next) => leader = next,
-                Succession::Over => return,
-                Succession::Waiter(_) => panic!("there is nobody to wait for"),
-            }
-        }
-        panic!("a third attempt");
+        let leader = board(&flights);
+        let mut waiter = wait(&flights);
+        drop(leader);
+        assert_eq!(waiter.landed().await, Landing::Vacated);
+        lead(&flights);
     }
 
     #[tokio::test]

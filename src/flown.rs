@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use crate::{
+    assess::Undecided,
     entry::{Entry, Head, Lesson},
     fill::Fill,
     generation::Generation,
@@ -32,8 +33,6 @@ pub(crate) enum Flown {
     Arriving(Arc<Arriving>),
     /// With a stored response that is valid now.
     Entry(Arc<Entry>),
-    /// With a response that another node had stored.
-    Found(Arc<Entry>),
     /// With a response for the one who asked, and nobody else.
     Private,
     Failed(Failure),
@@ -48,6 +47,8 @@ pub(crate) struct Arriving {
     pub(crate) fill: Arc<Fill>,
     /// What it shows to a policy that learns.
     pub(crate) lesson: Option<Lesson>,
+    /// What is left to ask that policy once the body is there.
+    pub(crate) undecided: Option<Box<Undecided>>,
 }
 
 /// How a fetch failed.

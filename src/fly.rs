@@ -8,7 +8,9 @@
 //!
 //! The exchange runs in a task of its own. The client that caused it reads the answer like those
 //! who wait for it, so its going away hurts nobody. What other nodes may have is asked for before
-//! that, without a task: if the client goes away then, the next one asks.
+//! that, without a task: if the client goes away then, those who wait begin anew, and so they do when
+//! something was found, which is in memory by then. A client that stays but is not polled any more
+//! holds them up for as long as they wait for anybody.
 
 mod alone;
 mod refresh;
@@ -16,6 +18,7 @@ mod reply;
 mod share;
 mod wait;
 
+pub(crate) use self::wait::InTime;
 use std::{future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
@@ -36,7 +39,7 @@ use crate::{
     semantics::vary::Selecting,
     serve::{Next, Road, Served, look, serve},
     service::Inner,
-    status::Generated,
+    status::{Generated, StaleReason},
 };
 
 /// How often a request may change flights, as it learns which variant it wants.
@@ -71,11 +74,6 @@ impl<S> Road<S> {
             {
                 return Ok(answer);
             }
-            if !self.cache.is_uncacheable(&errand)
-                && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
-            {
-                return Ok(self.found::<Q>(errand, None, &entry, now, served));
-            }
             return self.alone(errand, body).await;
         }
         for _ in 0..MAX_FLIGHTS {
@@ -89,6 +87,15 @@ impl<S> Road<S> {
             };
             let (flown, _waiter) = match self.cache.wait(waiter, &key, &errand).await {
                 Waited::Answer(answer) => return Ok(answer),
+                Waited::Again => {
+                    match self.cache.look_afresh(&mut errand).await {
+                        Some((entry, now, served)) => {
+                            return Ok(self.found::<Q>(errand, None, &entry, now, served));
+                        }
+                        None => key = self.cache.flight_key(&errand),
+                    }
+                    continue;
+                }
                 Waited::Landed(flown, waiter) => (flown, waiter),
                 Waited::Lead(leader) => return self.lead(leader, errand, body).await,
             };
@@ -104,7 +111,7 @@ impl<S> Road<S> {
     /// Asks the other nodes, then the origin, for all who want the same.
     async fn lead<Q>(
         self,
-        mut leader: Leader<FlightKey, Flown>,
+        leader: Leader<FlightKey, Flown>,
         mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
@@ -119,12 +126,10 @@ impl<S> Road<S> {
         }
         match self.cache.consult(&mut errand).await {
             Consulted::Serve(entry, now, served) => {
-                leader.land(Flown::Found(Arc::clone(&entry)));
                 Ok(self.found::<Q>(errand, Some(leader), &entry, now, served))
             }
+            // In a box, like all that comes after: what is found needs none of it.
             Consulted::Ask | Consulted::Silent => {
-                leader.set_out();
-                // In a box, like all that comes after: what is found needs none of it.
                 Box::pin(self.lead_out(leader, errand, body)).await
             }
         }
@@ -133,7 +138,7 @@ impl<S> Road<S> {
     /// Asks the origin for all who want the same, in a task of its own.
     async fn lead_out<Q>(
         self,
-        leader: Leader<FlightKey, Flown>,
+        mut leader: Leader<FlightKey, Flown>,
         mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
@@ -142,15 +147,22 @@ impl<S> Road<S> {
         Q: Body + Default + Send + 'static,
     {
         let instead = self.cache.is_impatient(&errand).then(|| errand.clone());
+        // A client that is answered before does not abandon what it asked for.
+        let limits = match &instead {
+            Some(_) => self.cache.config.fill.going_on(),
+            None => self.cache.config.fill.clone(),
+        };
         let (reply, answer) = oneshot::channel();
         let cache = self.cache.clone();
         let task = async move {
             if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
-                leader.land(Flown::Found(Arc::clone(&entry)));
+                // It is in memory, for those who waited as well.
+                drop(leader);
                 let answer = serve(&self.cache, &errand.asked, &entry, now, Served::Fresh);
                 let _ = reply.send(Led::Answer(Ok(answer)));
                 return;
             }
+            leader.set_out();
             // In a box, as the task is moved as a whole.
             let fetching = self
                 .cache
@@ -177,10 +189,9 @@ impl<S> Road<S> {
                     drop(beginning);
                     pending::<()>().await;
                 };
-                let limits = &self.cache.config.fill;
                 tokio::select! {
                     biased;
-                    () = Box::pin(self.cache.record(&errand, recording, limits)) => {}
+                    () = Box::pin(self.cache.record(&errand, recording, &limits)) => {}
                     () = boarding => {}
                 }
             }
@@ -192,6 +203,32 @@ impl<S> Road<S> {
 }
 
 impl Cache {
+    /// Looks into memory for one who waited until there might be something. The errand is told what
+    /// is there if that is not all it takes.
+    async fn look_afresh(&self, errand: &mut Errand) -> Option<(Arc<Entry>, Duration, Served)> {
+        let shared = &self.shared;
+        errand.generation = errand.asked.generation(self);
+        let stored = shared.store.get(errand.asked.key.as_ref()).await.ok()?;
+        let now = shared.clock.monotonic();
+        let (served, forward) = match look(self, &errand.asked, stored.as_ref(), now) {
+            Next::Serve(entry, served) => (Some((Arc::clone(entry), served)), None),
+            Next::Refresh(entry) => {
+                let served = Served::Stale(StaleReason::WhileRevalidate);
+                (Some((Arc::clone(entry), served)), None)
+            }
+            Next::Ask { selected, forward } => {
+                errand.selected = selected.map(Arc::clone);
+                (None, Some(forward))
+            }
+            Next::Refuse => (None, None),
+        };
+        errand.stored = stored;
+        errand.forward = forward.unwrap_or(errand.forward);
+        let (entry, served) = served?;
+        errand.selected = Some(Arc::clone(&entry));
+        shared.trusts(&entry).then_some((entry, now, served))
+    }
+
     /// Lands a flight that has just begun if what is stored by now is fresh, with that.
     async fn look_again(
         &self,

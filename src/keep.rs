@@ -10,7 +10,7 @@ use http_body::Body;
 
 use crate::{
     assess,
-    entry::{Entry, Learned, Segments},
+    entry::{Entry, Segments},
     error::BoxError,
     fetch::{Errand, Recording},
     fill::{Limits, Recorded},
@@ -37,6 +37,7 @@ impl Cache {
             head,
             fill,
             lesson,
+            undecided,
         } = &*arriving;
         // Its readers see the end of the body only after the store has it.
         let (recorded, _ending) = fill.record(body, limits).await;
@@ -44,13 +45,11 @@ impl Cache {
             Recorded::Whole(segments) => {
                 let mut head = head.clone();
                 complete(&mut head.headers, head.status, &segments);
-                let learned = lesson.as_ref().map(|it| it.with_body(segments.as_slice()));
-                let past = learned.map(|(past, learned)| {
-                    if learned == Learned::FromBody {
-                        assess::reconsider(self, &errand.asked, &mut head, past.history());
-                    }
-                    past
-                });
+                let past = lesson.as_ref().map(|it| it.with_body(segments.as_slice()));
+                if let (Some(past), Some(undecided)) = (&past, undecided) {
+                    let asked = &errand.asked;
+                    assess::reconsider(self, asked, &mut head, undecided, past.history());
+                }
                 let shared = &self.shared;
                 let mark = self.mark(errand, &head.selecting);
                 let entry = Entry::new(&head, &segments, &shared.shapes);

@@ -174,7 +174,9 @@ pub(crate) struct Shared {
     pub(crate) hot: Arc<HotHeads>,
     pub(crate) memory: Memory,
     metrics: OnceLock<Metrics>,
-    /// Keys whose refresh failed a moment ago.
+    /// Keys whose refresh in the background is another node's, or would be refused.
+    pub(crate) held_back: Marks,
+    /// Responses that could not be refreshed a moment ago.
     pub(crate) paused: Marks,
     pub(crate) refreshes: Arc<Semaphore>,
     /// The tier shared with other nodes, if there is one.
@@ -206,6 +208,7 @@ impl Shared {
             generations: Generations::new(),
             hot: memory.hot_heads(),
             metrics: OnceLock::new(),
+            held_back: Marks::new(),
             paused: Marks::new(),
             refreshes: permits(bounds.refreshes),
             remote,

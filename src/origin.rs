@@ -1,6 +1,6 @@
 //! One call of the origin: how long it may take, and what stands in when it fails.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -8,14 +8,16 @@ use tokio::time::{error::Elapsed, timeout};
 use tower::ServiceExt;
 
 use crate::{
+    asked::Asked,
     assess::{self, Moments},
     body::CacheBody,
     breaker::Verdict,
+    entry::Entry,
     fetch::{Errand, Exchanged},
     flown::{Failure, Flown},
     layer::Cache,
     respond,
-    semantics::{decide::Outcome, freshness::Times},
+    semantics::{decide::Outcome, freshness::Times, select},
     service::Inner,
     status::{CacheOutcome, Generated, StaleReason, Storing},
 };
@@ -112,26 +114,53 @@ impl Cache {
         }
         let Cache { shared, config } = self;
         let now = shared.clock.monotonic();
-        let hash = errand.asked.key.hash();
-        shared.paused.set(hash, now, config.refresh_pause);
+        if let Some(entry) = &errand.selected {
+            let hash = errand.asked.pause_hash(entry);
+            shared.paused.set(hash, now, config.refresh_pause);
+        }
     }
 
     /// The stored response that the request selected, if it may stand in for what the origin fails
-    /// to give (RFC 5861 §4).
+    /// to give (RFC 5861 §4), and nothing invalidated it since.
     pub(crate) fn stale<B>(
         &self,
         errand: &Errand,
         reason: StaleReason,
     ) -> Option<Response<CacheBody<B>>> {
         let entry = errand.selected.as_ref()?;
+        let stands = errand.asked.generation(self) == errand.generation;
+        stands.then(|| self.stale_entry(&errand.asked, entry, reason))?
+    }
+
+    /// The same for one who waited, for whom there may be something in memory by now.
+    pub(crate) async fn stand_in<B>(
+        &self,
+        errand: &Errand,
+        reason: StaleReason,
+    ) -> Option<Response<CacheBody<B>>> {
+        if let Some(stale) = self.stale(errand, reason) {
+            return Some(stale);
+        }
+        let asked = &errand.asked;
+        let stored = self.shared.store.get(asked.key.as_ref()).await.ok()??;
+        let order = self.config.rules.language_order;
+        let (request, seed) = (&asked.parts.headers, self.shared.seed());
+        let entry = select::select(stored.variants(), request, seed, order)?;
+        self.stale_entry(asked, entry, reason)
+    }
+
+    fn stale_entry<B>(
+        &self,
+        asked: &Asked,
+        entry: &Arc<Entry>,
+        reason: StaleReason,
+    ) -> Option<Response<CacheBody<B>>> {
         let now = self.shared.clock.monotonic();
-        if !errand.asked.takes_instead(self, entry, now) {
+        if !asked.takes_instead(self, entry, now) {
             return None;
         }
         let ttl = entry.freshness().ttl(entry.age(now));
-        let outcome = CacheOutcome::Stale { reason, ttl };
-        let asked = &errand.asked;
-        let label = outcome.into();
+        let label = CacheOutcome::Stale { reason, ttl }.into();
         Some(respond::from_entry(self, asked, entry, now, label))
     }
 

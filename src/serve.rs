@@ -20,6 +20,7 @@ use crate::{
     body::CacheBody,
     entry::Entry,
     fetch::{Errand, Timing},
+    fly::InTime,
     layer::Cache,
     remote::Consulted,
     respond,
@@ -173,7 +174,15 @@ impl<S> Road<S> {
         {
             return Ok(self.found::<Q>(errand, None, &entry, now, served));
         }
-        Box::pin(self.cache.fetch_head(self.inner, &errand, body)).await
+        let mut fetching = Box::pin(self.cache.fetch_head(self.inner, &errand, body));
+        if !self.cache.is_impatient(&errand) {
+            return fetching.await;
+        }
+        // Its answer is not stored, so nothing is lost with it.
+        match self.cache.in_time(&errand, &mut fetching).await {
+            InTime::Answered(answer) => answer,
+            InTime::Stale(stale) => Ok(stale),
+        }
     }
 }
 
@@ -250,7 +259,7 @@ pub(crate) fn look<'a>(
 #[cold]
 fn is_paused(cache: &Cache, asked: &Asked, entry: &Entry, now: Duration) -> bool {
     let paused = &cache.shared.paused;
-    paused.contains(asked.key.hash(), now) && asked.takes_instead(cache, entry, now)
+    paused.contains(asked.pause_hash(entry), now) && asked.takes_instead(cache, entry, now)
 }
 
 /// The answer from a stored response.

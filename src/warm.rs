@@ -19,7 +19,9 @@ use crate::{
 pub struct Warmed {
     /// Requests that are done: the sum of the others.
     pub done: usize,
-    /// Responses that were fetched or confirmed, and are stored.
+    /// Responses that were fetched or confirmed, and that the cache set out to store, whether for
+    /// this request or for another that it waited with. One whose body proves too large is counted
+    /// here, and is not kept.
     pub stored: usize,
     /// Answered by what was stored already.
     pub hits: usize,

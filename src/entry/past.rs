@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap,
+    HeaderMap, StatusCode,
     header::{ETAG, LAST_MODIFIED},
 };
 use xxhash_rust::xxh3::Xxh3;
@@ -18,6 +18,9 @@ use crate::ttl::{Change, History, Observation};
 #[derive(Debug)]
 pub(crate) struct Past {
     history: History,
+    /// When the response was fetched or confirmed, by the monotonic clock. The answer to a HEAD may
+    /// give an entry a later arrival; what is learnt counts from here.
+    observed: Duration,
     /// A hash of the body, where no validator tells whether the next one is another.
     body: Option<u64>,
     /// How many requests were answered with the response.
@@ -38,6 +41,7 @@ impl Clone for Past {
     fn clone(&self) -> Self {
         Self {
             history: self.history,
+            observed: self.observed,
             body: self.body,
             requests: AtomicU32::new(self.requests.load(Ordering::Relaxed)),
         }
@@ -48,9 +52,8 @@ impl Clone for Past {
 #[derive(Debug)]
 pub(crate) struct Before<'a> {
     pub(super) past: &'a Past,
+    pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// When it arrived, by the monotonic clock.
-    pub(super) arrived: Duration,
 }
 
 /// What one more fetch shows of a representation, as far as it is known at the head.
@@ -60,6 +63,8 @@ pub(crate) struct Lesson {
     before: History,
     /// What there is to add to it, if there is something before.
     seen: Option<Observation>,
+    /// When the head was there, by the monotonic clock.
+    now: Duration,
     cost: Duration,
     /// The hash of the body before, where the body has to tell.
     body_before: Option<u64>,
@@ -67,37 +72,36 @@ pub(crate) struct Lesson {
 }
 
 impl Lesson {
-    /// What a response with these fields says, which came at `now` and took `cost`, about what
-    /// was stored before.
+    /// What a response with this head says, which came at `now` and took `cost`, about what was
+    /// stored before.
     pub(crate) fn of(
         before: Option<Before<'_>>,
+        status: StatusCode,
         headers: &HeaderMap,
         now: Duration,
         cost: Duration,
     ) -> Self {
         let validated = is_validated(headers);
-        let Some(Before {
-            past,
-            headers: stored,
-            arrived,
-        }) = before
-        else {
+        let Some(before) = before else {
             return Self {
                 before: History::new(),
                 seen: None,
+                now,
                 cost,
                 body_before: None,
                 validated,
             };
         };
+        let past = before.past;
         Self {
             before: past.history,
             seen: Some(Observation {
-                interval: now.saturating_sub(arrived),
-                change: compare(&stored, headers),
+                interval: now.saturating_sub(past.observed),
+                change: compare(&before, status, headers),
                 requests: past.requests.load(Ordering::Relaxed),
                 cost,
             }),
+            now,
             cost,
             body_before: past.body.filter(|_| !validated),
             validated,
@@ -106,10 +110,13 @@ impl Lesson {
 
     /// The history with what is known at the head.
     pub(crate) fn at_head(&self) -> History {
-        match self.seen {
-            Some(seen) => self.before.observe(seen),
-            None => self.before.paid(self.cost),
-        }
+        self.after(self.seen)
+    }
+
+    /// Whether the body has to tell what the head does not.
+    pub(crate) fn awaits_body(&self) -> bool {
+        let unknown = |seen: Observation| seen.change == Change::Unknown;
+        self.body_before.is_some() && self.seen.is_some_and(unknown)
     }
 
     /// What to keep with a response whose body is not looked at: that of the one before, or one
@@ -117,63 +124,57 @@ impl Lesson {
     pub(crate) fn without_body(&self) -> Past {
         Past {
             history: self.at_head(),
+            observed: self.now,
             body: self.body_before,
             requests: AtomicU32::new(0),
         }
     }
 
-    /// What to keep with a response that has this body, and whether that says more than its head
-    /// did.
-    pub(crate) fn with_body(&self, body: &[Bytes]) -> (Past, Learned) {
+    /// What to keep with a response that has this body.
+    pub(crate) fn with_body(&self, body: &[Bytes]) -> Past {
         if self.validated {
-            return (self.without_body(), Learned::AtHead);
+            return self.without_body();
         }
         let body = hash(body);
-        let mut learned = Learned::AtHead;
-        let seen = self.seen.map(|mut seen| {
-            if seen.change == Change::Unknown
-                && let Some(before) = self.body_before
-            {
-                learned = Learned::FromBody;
-                seen.change = match before == body {
-                    true => Change::Unchanged,
-                    false => Change::Changed,
-                };
-            }
-            seen
-        });
-        let history = match seen {
-            Some(seen) => self.before.observe(seen),
-            None => self.before.paid(self.cost),
-        };
-        let past = Past {
-            history,
+        let mut seen = self.seen;
+        if let (Some(seen), true) = (&mut seen, self.awaits_body()) {
+            seen.change = match self.body_before == Some(body) {
+                true => Change::Unchanged,
+                false => Change::Changed,
+            };
+        }
+        Past {
+            history: self.after(seen),
+            observed: self.now,
             body: Some(body),
             requests: AtomicU32::new(0),
-        };
-        (past, learned)
+        }
     }
-}
 
-/// Whether a body told more of a change than the head before it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Learned {
-    AtHead,
-    FromBody,
+    fn after(&self, seen: Option<Observation>) -> History {
+        match seen {
+            Some(seen) => self.before.observe(seen),
+            None => self.before.paid(self.cost),
+        }
+    }
 }
 
 fn is_validated(headers: &HeaderMap) -> bool {
     headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
 }
 
-/// What validators say: the entity tag if both have one, else the time of modification. Whether a
-/// tag is weak does not matter here (RFC 9110 §8.8.3.2).
-fn compare(before: &HeaderMap, now: &HeaderMap) -> Change {
+/// What heads say. Another status is a change; otherwise validators tell: the entity tag if both
+/// have one, else the time of modification. Whether a tag is weak does not matter here (RFC 9110
+/// §8.8.3.2).
+fn compare(before: &Before<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
     fn opaque(value: &[u8]) -> &[u8] {
         value.strip_prefix(b"W/").unwrap_or(value)
     }
+    if before.status != status {
+        return Change::Changed;
+    }
     for name in [ETAG, LAST_MODIFIED] {
-        if let (Some(before), Some(now)) = (before.get(&name), now.get(&name)) {
+        if let (Some(before), Some(now)) = (before.headers.get(&name), headers.get(&name)) {
             return if opaque(before.as_bytes()) == opaque(now.as_bytes()) {
                 Change::Unchanged
             } else {

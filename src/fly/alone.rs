@@ -11,6 +11,7 @@ use super::reply::Led;
 use crate::{
     body::CacheBody,
     fetch::{Errand, Exchanged, Permit},
+    remote::Consulted,
     serve::Road,
     service::Inner,
 };
@@ -19,13 +20,20 @@ impl<S> Road<S> {
     /// Asks the origin for this request only.
     pub(super) async fn alone<Q>(
         self,
-        errand: Box<Errand>,
+        mut errand: Box<Errand>,
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
+        // What the other nodes have, if that was not asked for yet, and may be for all.
+        if errand.seen.is_none()
+            && !self.cache.is_uncacheable(&errand)
+            && let Consulted::Serve(entry, now, served) = self.cache.consult(&mut errand).await
+        {
+            return Ok(self.found::<Q>(errand, None, &entry, now, served));
+        }
         if self.cache.is_impatient(&errand)
             && let Ok(permit) = Arc::clone(&self.cache.shared.fills).try_acquire_owned()
         {
@@ -71,8 +79,8 @@ impl<S> Road<S> {
                     Ok(fetched) => {
                         let _ = reply.send(Led::Answer(fetched.answer));
                         if let Some(recording) = fetched.recording {
-                            let limits = &cache.config.fill;
-                            cache.record(&errand, recording, limits).await;
+                            let limits = cache.config.fill.going_on();
+                            cache.record(&errand, recording, &limits).await;
                         }
                     }
                     Err(panic) => drop(reply.send(Led::Panicked(panic))),

@@ -15,7 +15,6 @@ use crate::{
     body::CacheBody,
     entry::Entry,
     fetch::{Errand, Permit, Timing},
-    fill::{Limits, OnAbandoned},
     flight::Leader,
     flown::{Failure, FlightKey, Flown},
     layer::Cache,
@@ -26,8 +25,8 @@ use crate::{
     status::StaleReason,
 };
 
-/// For how long nobody looks whether another node is still refreshing.
-const ELSEWHERE: Duration = Duration::from_secs(1);
+/// For how long nobody looks whether another node is still refreshing, or the breaker still open.
+const MOMENT: Duration = Duration::from_secs(1);
 
 impl<S> Road<S> {
     /// The answer from what memory or another node has. What is left to do comes behind it, for
@@ -47,7 +46,9 @@ impl<S> Road<S> {
         let answer = serve(&self.cache, &errand.asked, entry, now, served);
         let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
         if revalidates || errand.timing == Timing::Early {
-            self.refresh::<Q>(errand, leader);
+            // Those who joined have the same to serve, in memory.
+            drop(leader);
+            self.refresh::<Q>(errand);
         } else if errand.found.is_some() {
             let cache = self.cache;
             let shared = Arc::clone(&cache.shared);
@@ -62,31 +63,18 @@ impl<S> Road<S> {
 
     /// Refreshes a stored response in the background, unless that is being done, failed a moment
     /// ago, or too much is under way already.
-    fn refresh<Q>(self, errand: Box<Errand>, leader: Option<Leader<FlightKey, Flown>>)
+    fn refresh<Q>(self, mut errand: Box<Errand>)
     where
         S: Inner<Q>,
         Q: Body + Default + Send + 'static,
     {
-        let shared = &self.cache.shared;
         let Some(permit) = self.cache.refresh_permit(&errand) else {
             return;
         };
-        let lead = || shared.flights.lead(self.cache.flight_key(&errand));
-        if let Some(leader) = leader.or_else(lead) {
-            self.refresh_for(leader, permit, errand);
-        }
-    }
-
-    /// Refreshes a stored response in the background, for those who join this flight.
-    fn refresh_for<Q>(
-        self,
-        mut leader: Leader<FlightKey, Flown>,
-        permit: OwnedSemaphorePermit,
-        mut errand: Box<Errand>,
-    ) where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
+        let key = self.cache.flight_key(&errand);
+        let Some(mut leader) = self.cache.shared.flights.lead(key) else {
+            return;
+        };
         let shared = Arc::clone(&self.cache.shared);
         let hash = errand.asked.key.hash();
         errand.asked.parts.extensions.insert(Priority::Background);
@@ -98,25 +86,16 @@ impl<S> Road<S> {
             }
             match self.cache.turn_now(&mut errand).await {
                 Turn::Fetch => {}
-                Turn::Serve(entry, _) => {
-                    leader.land(Flown::Found(entry));
-                    return;
-                }
+                Turn::Serve(..) => return,
                 // Another node refreshes it, for this one too.
-                Turn::Wait => {
-                    let Cache { shared, config } = &self.cache;
-                    let now = shared.clock.monotonic();
-                    shared
-                        .paused
-                        .set(hash, now, config.refresh_pause.min(ELSEWHERE));
-                    return;
-                }
+                Turn::Wait => return self.cache.hold_back(hash),
             }
             leader.set_out();
             let Self { cache, inner } = self;
             let fetching = cache.fetch(inner, &errand, Q::default(), Permit::OfFlight);
             let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
             match fetched.as_ref().map(|fetched| &fetched.flown) {
+                Ok(Flown::Failed(Failure::Open(_))) => cache.hold_back(hash),
                 Ok(Flown::Failed(failure)) => cache.pause_after(*failure, &errand),
                 Err(_) => cache.pause_after(Failure::Error, &errand),
                 Ok(_) => {}
@@ -126,10 +105,7 @@ impl<S> Road<S> {
             // Nobody reads this answer, which is fetched to be stored.
             drop(fetched.answer);
             if let Some(recording) = fetched.recording {
-                let limits = Limits {
-                    on_abandoned: OnAbandoned::Continue,
-                    ..cache.config.fill.clone()
-                };
+                let limits = cache.config.fill.going_on();
                 cache.record(&errand, recording, &limits).await;
             }
             drop((leader, permit));
@@ -138,6 +114,13 @@ impl<S> Road<S> {
 }
 
 impl Cache {
+    /// For a moment, nobody tries to refresh this key.
+    fn hold_back(&self, hash: u64) {
+        let Cache { shared, config } = self;
+        let span = config.refresh_pause.min(MOMENT);
+        shared.held_back.set(hash, shared.clock.monotonic(), span);
+    }
+
     /// The permit to refresh a response in the background, unless its answer would not be stored,
     /// it failed a moment ago, or too much is under way already.
     fn refresh_permit(&self, errand: &Errand) -> Option<OwnedSemaphorePermit> {
@@ -145,7 +128,11 @@ impl Cache {
         let now = shared.clock.monotonic();
         // The next request for all will do better.
         let unfit = errand.asked.is_head() || is_private(errand);
-        if unfit || shared.paused.contains(errand.asked.key.hash(), now) {
+        let paused = errand.selected.as_ref().is_some_and(|entry| {
+            let hash = errand.asked.pause_hash(entry);
+            shared.paused.contains(hash, now)
+        });
+        if unfit || paused || shared.held_back.contains(errand.asked.key.hash(), now) {
             return None;
         }
         Arc::clone(&shared.refreshes).try_acquire_owned().ok()

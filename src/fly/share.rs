@@ -13,11 +13,11 @@ use crate::{
     respond,
     semantics::{
         cache_control::RequestDirectives,
-        decide::{Candidate, Decision, Found, Stale, Standing, decide},
+        decide::{Candidate, Decision, Found, Standing, decide},
         freshness::Freshness,
         vary::Selecting,
     },
-    status::{CacheOutcome, StaleReason},
+    status::CacheOutcome,
 };
 
 /// What a landed flight is to one that waited for it.
@@ -38,7 +38,6 @@ impl Cache {
                 let came = Came::of(entry.arrival(), began);
                 self.share_entry(errand, &entry, came)
             }
-            Flown::Found(entry) => self.share_entry(errand, &entry, Came::Elsewhere),
             Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
         }
     }
@@ -95,8 +94,6 @@ impl Cache {
 enum Came {
     /// Before this request asked.
     Before,
-    /// To another node, some time ago.
-    Elsewhere,
     /// While it waited.
     Since,
 }
@@ -117,7 +114,7 @@ impl Came {
 fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
     let asked = &errand.asked.directives;
     let directives = match came {
-        Came::Before | Came::Elsewhere => *asked,
+        Came::Before => *asked,
         Came::Since => RequestDirectives {
             max_age: asked.max_age.filter(|age| *age > 0),
             no_cache: false,
@@ -129,21 +126,11 @@ fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Op
         age,
         standing: Standing::Valid,
     };
-    let ttl = freshness.ttl(age);
     match decide(Found::Selected(candidate), &directives) {
-        // As if it had been in memory, where it will be.
-        Decision::Serve if came == Came::Elsewhere => Some(CacheOutcome::Hit { ttl }),
         Decision::Serve => Some(CacheOutcome::Collapsed {
             forward: errand.forward,
-            ttl,
+            ttl: freshness.ttl(age),
         }),
-        // It is being refreshed.
-        Decision::ServeStale(Stale::WhileRevalidate) if came == Came::Elsewhere => {
-            Some(CacheOutcome::Stale {
-                reason: StaleReason::WhileRevalidate,
-                ttl,
-            })
-        }
         Decision::Fetch(_)
         | Decision::Refuse
         | Decision::Revalidate(_)

@@ -19,6 +19,8 @@ use crate::{
 pub(super) enum Waited<B> {
     /// Stale, 502, 503 or 504: the group used its attempts, or its time.
     Answer(Response<CacheBody<B>>),
+    /// Nobody asked: what was waited for may be in memory by now.
+    Again,
     /// The waiter stays on board until it has its share.
     Landed(Flown, Waiter<Flown>),
     /// This request is the one to try next.
@@ -26,7 +28,7 @@ pub(super) enum Waited<B> {
 }
 
 /// How the leader of a flight is answered, or the waiting for it ended.
-pub(super) enum InTime<B, T> {
+pub(crate) enum InTime<B, T> {
     Answered(T),
     /// By what is stored: the origin takes too long.
     Stale(Response<CacheBody<B>>),
@@ -34,7 +36,7 @@ pub(super) enum InTime<B, T> {
 
 impl Cache {
     /// Whether there is something stored for a request to get if the origin is slow.
-    pub(super) fn is_impatient(&self, errand: &Errand) -> bool {
+    pub(crate) fn is_impatient(&self, errand: &Errand) -> bool {
         let now = self.shared.clock.monotonic();
         let selected = errand.selected.as_ref();
         self.config.soft_timeout.is_some()
@@ -42,7 +44,7 @@ impl Cache {
     }
 
     /// Waits for an answer until the soft timeout; beyond that only if there is nothing else.
-    pub(super) async fn in_time<B, F>(
+    pub(crate) async fn in_time<B, F>(
         &self,
         errand: &Errand,
         answer: &mut F,
@@ -54,7 +56,7 @@ impl Cache {
             if let Ok(answered) = timeout(after, &mut *answer).await {
                 return InTime::Answered(answered);
             }
-            if let Some(stale) = self.stale(errand, StaleReason::Slow) {
+            if let Some(stale) = self.stand_in(errand, StaleReason::Slow).await {
                 return InTime::Stale(stale);
             }
         }
@@ -74,9 +76,7 @@ impl Cache {
         let started = Instant::now();
         let deadline = started + self.config.origin_timeout.max(self.config.wait_timeout);
         let mut patience = started + self.config.wait_timeout;
-        let mut soft = (self.config.soft_timeout)
-            .filter(|_| self.is_impatient(errand))
-            .map(|after| started + after);
+        let mut soft = self.config.soft_timeout.map(|after| started + after);
         let mut current = waiter;
         let mut earlier: Option<Waiter<Flown>> = None;
         loop {
@@ -95,14 +95,14 @@ impl Cache {
                 },
                 () = at(soft) => {
                     soft = None;
-                    if let Some(stale) = self.stale(errand, StaleReason::Slow) {
+                    if let Some(stale) = self.stand_in(errand, StaleReason::Slow).await {
                         return Waited::Answer(stale);
                     }
                     continue;
                 }
                 () = sleep_until(patience) => {
                     if Instant::now() >= deadline {
-                        return Waited::Answer(self.give_up(errand, Failure::Timeout));
+                        return Waited::Answer(self.give_up(errand, Failure::Timeout).await);
                     }
                     patience = deadline;
                     match flights.succeed(&current, key.clone()) {
@@ -116,15 +116,14 @@ impl Cache {
                 }
             };
             let failure = match landing {
-                Landing::Landed(Flown::Failed(failure)) => Some(failure),
+                Landing::Landed(Flown::Failed(failure)) => failure,
                 Landing::Landed(flown) => return Waited::Landed(flown, current),
-                Landing::Abandoned => Some(Failure::Error),
-                Landing::Vacated => None,
+                Landing::Abandoned => Failure::Error,
+                Landing::Vacated => return Waited::Again,
             };
-            if let Some(stale) = failure.and_then(|failure| self.stale(errand, failure.into())) {
+            if let Some(stale) = self.stand_in(errand, failure.into()).await {
                 return Waited::Answer(stale);
             }
-            let failure = failure.unwrap_or(Failure::Error);
             if let Some(earlier) = earlier.take() {
                 current = earlier;
                 continue;
@@ -132,15 +131,15 @@ impl Cache {
             match flights.succeed(&current, key.clone()) {
                 Succession::Leader(leader) => return Waited::Lead(leader),
                 Succession::Waiter(next) => current = next,
-                Succession::Over => return Waited::Answer(self.give_up(errand, failure)),
+                Succession::Over => return Waited::Answer(self.give_up(errand, failure).await),
             }
         }
     }
 
     /// The answer to one whose group used its attempts: stale if that is allowed.
-    fn give_up<B>(&self, errand: &Errand, failure: Failure) -> Response<CacheBody<B>> {
-        self.stale(errand, failure.into())
-            .unwrap_or_else(|| respond::generated(self, failure.for_waiters()))
+    async fn give_up<B>(&self, errand: &Errand, failure: Failure) -> Response<CacheBody<B>> {
+        let stale = self.stand_in(errand, failure.into()).await;
+        stale.unwrap_or_else(|| respond::generated(self, failure.for_waiters()))
     }
 }
 

@@ -220,11 +220,7 @@ impl Cache {
             Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.say(Word::Alone);
             }
-            Flown::Arriving(_)
-            | Flown::Entry(_)
-            | Flown::Failed(_)
-            | Flown::Found(_)
-            | Flown::Private => {}
+            Flown::Arriving(_) | Flown::Entry(_) | Flown::Failed(_) | Flown::Private => {}
         }
     }
 }

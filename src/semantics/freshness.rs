@@ -119,10 +119,19 @@ impl Freshness {
         given.with_defaults(rules).bounded()
     }
 
-    /// The same response with this lifetime if its own is longer.
+    /// The same response with this lifetime if its own is longer. One that is left none is to be
+    /// validated: it is never stale, as stale windows follow a lifetime.
     pub(crate) fn at_most(self, lifetime: u32) -> Self {
-        let lifetime = self.lifetime.min(lifetime);
-        Self { lifetime, ..self }
+        if lifetime >= self.lifetime {
+            return self;
+        }
+        let windows = |window: Option<u32>| window.filter(|_| lifetime > 0);
+        Self {
+            lifetime,
+            stale_while_revalidate: windows(self.stale_while_revalidate),
+            stale_if_error: windows(self.stale_if_error),
+            ..self
+        }
     }
 
     /// The same response with this share taken off its lifetime, of which something stays.

@@ -4,6 +4,9 @@
 //! PVLDB 8(8), 2015): each request draws how much too early it is, exponentially distributed around
 //! the time that a fetch takes. A key that is asked for a lot is refreshed in time with near
 //! certainty; one that is hardly asked for just expires.
+//!
+//! Where it is not known how long a fetch took, it counts as no time at all: such a response is
+//! never due while it is fresh.
 
 use std::time::Duration;
 

@@ -75,7 +75,7 @@ impl FixedTtl {
     }
 
     /// Responses are fresh for `fresh` to requests whose path begins with `prefix`, as it is
-    /// written in the request. Defaults to none.
+    /// written in the URI that was asked for ([`Fetched::uri`]). Defaults to none.
     #[must_use]
     pub fn path(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
         insert(&mut self.paths, prefix.into(), fresh);
@@ -92,7 +92,7 @@ impl FixedTtl {
     }
 
     fn find(&self, fetched: &Fetched<'_>) -> (Duration, Reason) {
-        let path = fetched.request.uri.path();
+        let path = fetched.uri.path();
         let of_path = self
             .paths
             .iter()

@@ -16,6 +16,11 @@ const NEWEST: f32 = 0.1;
 /// intervals in a row are one run: for changes that come as a Poisson process nothing is lost by
 /// that, since no change in `a` and none in `b` is no change in `a + b`. A changed interval says
 /// that there was at least one change in it, and is a run of its own.
+///
+/// Histories are each node's own: they do not go through the tier that nodes share. A response
+/// that another node fetched comes without one, and takes the place of what was stored here
+/// together with its history. So the more nodes take turns at fetching a representation, the less
+/// each of them learns of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct History {
     /// Seconds of each run, oldest first; negative when the representation had changed.
@@ -37,7 +42,7 @@ pub struct History {
 /// One more fetch of a representation that was stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
-    /// The time since the fetch before.
+    /// The time since the fetch before; a HEAD is not one.
     pub interval: Duration,
     /// Whether the representation had changed in it.
     pub change: Change,
@@ -50,9 +55,9 @@ pub struct Observation {
 /// Whether a representation is still the one it was.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Change {
-    /// Another validator or another body came back.
+    /// Another status, another validator or another body came back.
     Changed,
-    /// The origin answered 304, or the same validator or the same body came back.
+    /// The origin answered 304, or the same status came back with the same validator or body.
     Unchanged,
     /// Nothing tells. The interval counts for how often it is asked for, not for changes.
     Unknown,

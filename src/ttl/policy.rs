@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use http::{request, response};
+use http::{Uri, request, response};
 
 use super::history::History;
+use crate::asked::target_uri;
 
 /// Gives a lifetime to responses that state none, and may shorten one that is stated.
 ///
@@ -29,7 +30,7 @@ use super::history::History;
 /// let layer = CacheLayer::builder()
 ///     .memory(Memory::with_capacity(64 << 20))
 ///     .ttl(|fetched: &Fetched<'_>| {
-///         fetched.request.uri.path().starts_with("/static/")
+///         fetched.uri.path().starts_with("/static/")
 ///             .then(|| Lifetime::fresh_for(Duration::from_secs(3600)))
 ///     })
 ///     .build()?;
@@ -37,11 +38,18 @@ use super::history::History;
 /// ```
 pub trait TtlPolicy: Send + Sync + 'static {
     /// The lifetime of a response that states none, or `None` to give it none.
+    ///
+    /// A policy that [learns](Self::learns) is asked twice about a response that takes the place
+    /// of another when its body has to tell whether it changed, since it has no validator: at the
+    /// head, with [`Change::Unknown`](crate::Change::Unknown), and once the body is stored, with
+    /// the same response and what it told. The last answer counts; the first is for those who read
+    /// the response while it arrives. The same goes for [`shorten`](Self::shorten).
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime>;
 
     /// A shorter lifetime for a response that states `explicit`, or `None` to leave it as it is.
     ///
-    /// A longer one than `explicit` counts for nothing. Defaults to `None`.
+    /// A longer one than `explicit` counts for nothing. With less than a second it is validated on
+    /// each request: none of its stale windows applies then. Defaults to `None`.
     fn shorten(&self, fetched: &Fetched<'_>, explicit: Duration) -> Option<Duration> {
         let _ = (fetched, explicit);
         None
@@ -70,6 +78,9 @@ where
 pub struct Fetched<'a> {
     /// The head of the request, as this cache received it.
     pub request: &'a request::Parts,
+    /// The URI that was asked for, before a router took a prefix off: in a nested axum router,
+    /// with the feature `axum`, that of the outermost one; else that of the request.
+    pub uri: &'a Uri,
     /// The head of the response.
     pub response: &'a response::Parts,
     /// The freshness lifetime that the response states (RFC 9111 §4.2.1), if it does.
@@ -83,9 +94,10 @@ impl<'a> Fetched<'a> {
     /// An exchange whose response states no lifetime, and before which nothing was known: what
     /// tests of a policy begin with.
     #[must_use]
-    pub const fn new(request: &'a request::Parts, response: &'a response::Parts) -> Self {
+    pub fn new(request: &'a request::Parts, response: &'a response::Parts) -> Self {
         Self {
             request,
+            uri: target_uri(request),
             response,
             explicit: None,
             history: History::none(),

@@ -1,14 +1,38 @@
 //! Refreshes before anybody needs them.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use cachewarp::{CacheOutcome, ConfigError};
+use bytes::Bytes;
+use cachewarp::{
+    Adaptive, CacheLayer, CacheOutcome, ConfigError, Memory, Storing,
+    clock::{Clock, SystemClock},
+};
 use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body_util::{Empty, Full};
 use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt, service_fn};
 
-use crate::origin::{Mood, Origin, ask, cache};
+use crate::origin::{Mood, Origin, ask, cache, get};
 
 const LIFETIME: Duration = Duration::from_secs(10);
+
+/// A wall clock that stands, so that no response is a second old on arrival by chance.
+#[derive(Debug)]
+struct Standing(SystemClock);
+
+impl Clock for Standing {
+    fn wall(&self) -> i64 {
+        1_700_000_000
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn of_five_thousand_readers_none_waits_for_an_expiry() {
@@ -63,6 +87,47 @@ async fn what_is_hardly_asked_for_just_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn none_is_refreshed_in_the_first_half_of_the_freshness_that_it_came_with() {
+    // Seconds, of which the last are those that the response is old on arrival.
+    for (lifetime, age) in [(1, 0), (3, 0), (10, 0), (60, 55)] {
+        let calls = Arc::new(Mutex::new(vec![]));
+        let called = Arc::clone(&calls);
+        let layer = CacheLayer::builder()
+            .memory(Memory::with_capacity(1 << 20))
+            .early_refresh(100.0)
+            .clock(Standing(SystemClock::new()));
+        let over = layer
+            .build()
+            .unwrap()
+            .layer(service_fn(move |_: Request<Empty<Bytes>>| {
+                called.lock().unwrap().push(Instant::now());
+                async move {
+                    sleep(Duration::from_millis(50)).await;
+                    let response = Response::builder()
+                        .header("cache-control", format!("max-age={lifetime}"))
+                        .header("age", age);
+                    response.body(Full::<Bytes>::from("body"))
+                }
+            }));
+        let began = Instant::now();
+        while began.elapsed() < LIFETIME * 3 {
+            over.clone().oneshot(get("/")).await.unwrap();
+            sleep(Duration::from_millis(5)).await;
+        }
+        let calls = calls.lock().unwrap();
+        let least = Duration::from_secs(lifetime - age) / 2;
+        for two in calls.windows(2) {
+            let apart = two[1] - two[0];
+            assert!(apart >= least, "{lifetime} {age}: {apart:?}");
+        }
+        // Always due by chance, so that the half is what keeps it.
+        let most = least + Duration::from_millis(70);
+        let fewest = (LIFETIME * 3).div_duration_f64(most) as usize;
+        assert!(calls.len() >= fewest, "{lifetime} {age}: {}", calls.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_refresh_costs_nobody_anything() {
     let origin = Origin::new("max-age=10");
     let (layer, cache) = cache(&origin, |b| b.early_refresh(100.0));
@@ -83,23 +148,34 @@ async fn a_failed_refresh_costs_nobody_anything() {
 #[tokio::test(start_paused = true)]
 async fn lifetimes_are_spread_by_no_more_than_was_asked_for() {
     let origin = Origin::new("max-age=1000");
-    let (_layer, cache) = cache(&origin, |b| b.lifetime_jitter(0.1));
-    let mut lifetimes = vec![];
-    for key in 0..200 {
-        let seen = ask(&cache, &format!("/{key}")).await.unwrap();
-        assert!(matches!(seen.outcome, CacheOutcome::Fetched { .. }));
-        let seen = ask(&cache, &format!("/{key}")).await.unwrap();
-        let CacheOutcome::Hit { ttl } = seen.outcome else {
-            panic!("{seen:?}");
-        };
-        lifetimes.push(ttl);
+    let plain = cache(&origin, |b| b.lifetime_jitter(0.1));
+    let learning = cache(&origin, |b| b.lifetime_jitter(0.1).ttl(Adaptive::default()));
+    for (name, (_layer, cache)) in [("plain", plain), ("learning", learning)] {
+        // At first, and when the body tells a policy that learns that it has changed.
+        for round in 0..2 {
+            let mut lifetimes = vec![];
+            for key in 0..200 {
+                let first = ask(&cache, &format!("/{key}")).await.unwrap();
+                let CacheOutcome::Fetched { storing, .. } = first.outcome else {
+                    panic!("{first:?}");
+                };
+                let again = ask(&cache, &format!("/{key}")).await.unwrap();
+                let CacheOutcome::Hit { ttl } = again.outcome else {
+                    panic!("{again:?}");
+                };
+                // Chance has its say once, whoever reads.
+                assert_eq!(storing, Storing::Begun { ttl }, "{name} {round}");
+                lifetimes.push(ttl);
+            }
+            lifetimes.sort_unstable();
+            let (shortest, longest) = (lifetimes[0], lifetimes[199]);
+            assert!(
+                (900..910).contains(&shortest) && (991..=1000).contains(&longest),
+                "{name} {round}: {lifetimes:?}"
+            );
+            sleep(Duration::from_secs(1001)).await;
+        }
     }
-    lifetimes.sort_unstable();
-    assert!(
-        lifetimes[0] >= 900 && lifetimes[199] <= 1000,
-        "{lifetimes:?}"
-    );
-    assert!(lifetimes[0] < 910 && lifetimes[199] > 990, "{lifetimes:?}");
 }
 
 #[test]

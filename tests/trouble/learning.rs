@@ -9,12 +9,17 @@ use cachewarp::{
     Adaptive, CacheBuilder, CacheLayer, CacheOutcome, Change, Fetched, History, Lifetime, Memory,
     TtlPolicy,
 };
-use http::{Request, Response, StatusCode, header::IF_NONE_MATCH};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CACHE_CONTROL, IF_NONE_MATCH},
+};
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::origin::get;
+
+mod answers;
 
 type Bytes = bytes::Bytes;
 
@@ -61,8 +66,20 @@ fn over(
     Response = Response<impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug>>,
     Error = std::convert::Infallible,
 > + Clone {
-    let builder: CacheBuilder = CacheLayer::builder().memory(Memory::with_capacity(1 << 20));
-    let layer = builder.ttl(policy).build().unwrap();
+    with(|builder| builder.ttl(policy), page)
+}
+
+/// The same with other settings beside.
+fn with(
+    settings: impl FnOnce(CacheBuilder) -> CacheBuilder,
+    page: impl Fn() -> Answer + Clone + Send + Sync + 'static,
+) -> impl Service<
+    Request<Empty<Bytes>>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug>>,
+    Error = std::convert::Infallible,
+> + Clone {
+    let builder = CacheLayer::builder().memory(Memory::with_capacity(1 << 20));
+    let layer = settings(builder).build().unwrap();
     layer.layer(service_fn(move |request: Request<Empty<Bytes>>| {
         let mut page = page();
         let asked = request.headers().get(IF_NONE_MATCH);
@@ -83,7 +100,16 @@ where
     S::Error: std::fmt::Debug,
     B: http_body::Body<Error: std::fmt::Debug>,
 {
-    let response = service.clone().oneshot(get("/")).await.unwrap();
+    send(service, get("/")).await
+}
+
+async fn send<S, B>(service: &S, request: Request<Empty<Bytes>>) -> CacheOutcome
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: std::fmt::Debug,
+    B: http_body::Body<Error: std::fmt::Debug>,
+{
+    let response = service.clone().oneshot(request).await.unwrap();
     let outcome = *response.extensions().get().unwrap();
     response.into_body().collect().await.unwrap();
     outcome
@@ -97,6 +123,13 @@ fn tagged(tag: u64) -> Answer {
     let mut page = page(tag);
     let tag = format!("\"{tag}\"").parse().unwrap();
     page.headers_mut().insert("etag", tag);
+    page
+}
+
+fn dated(body: u64) -> Answer {
+    let mut page = page(body);
+    let date = HeaderValue::from_static("Sat, 01 Jan 2000 00:00:00 GMT");
+    page.headers_mut().insert("last-modified", date);
     page
 }
 
@@ -152,12 +185,70 @@ async fn validators_and_bodies_tell_whether_it_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_status_is_a_change_whatever_else_is_the_same() {
+    for make in [dated as fn(u64) -> Answer, page] {
+        for (before, after) in [(200, 404), (404, 200), (200, 200)] {
+            let (policy, version) = (Listening::default(), Version::default());
+            let shown = version.clone();
+            let service = over(policy.clone(), move || {
+                let mut page = make(0);
+                let status = if shown.get() == 0 { before } else { after };
+                *page.status_mut() = StatusCode::from_u16(status).unwrap();
+                page
+            });
+            ask(&service).await;
+            sleep(Duration::from_secs(20)).await;
+            version.change();
+            ask(&service).await;
+            let change = match before == after {
+                true => Change::Unchanged,
+                false => Change::Changed,
+            };
+            assert_eq!(policy.last(), (20, change), "{before} {after}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_between_two_fetches_leaves_the_interval_as_it_is() {
+    let seconds = |seconds| sleep(Duration::from_secs(seconds));
+    for (make, heads) in [
+        (tagged as fn(u64) -> Answer, false),
+        (tagged, true),
+        (page, false),
+        (page, true),
+    ] {
+        let policy = Listening::default();
+        let service = over(policy.clone(), move || make(0));
+        ask(&service).await;
+        seconds(6).await;
+        if heads {
+            let mut head = get("/");
+            *head.method_mut() = Method::HEAD;
+            let no_cache = HeaderValue::from_static("no-cache");
+            head.headers_mut().insert(CACHE_CONTROL, no_cache);
+            send(&service, head).await;
+        }
+        seconds(6).await;
+        if heads {
+            // Stored anew, with a later arrival.
+            let hit = ask(&service).await;
+            assert!(matches!(hit, CacheOutcome::Hit { .. }), "{hit:?}");
+        }
+        seconds(8).await;
+        ask(&service).await;
+        assert_eq!(policy.last(), (20, Change::Unchanged), "{heads}");
+        assert_eq!(policy.heard().fetches(), 1, "{heads}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stated_lifetime_can_be_shortened_and_nothing_else() {
     let stated = |value: &'static str| {
         move || {
             let mut page = page(0);
             let value = value.parse().unwrap();
-            page.headers_mut().insert("cache-control", value);
+            page.headers_mut().insert(CACHE_CONTROL, value);
             page
         }
     };

@@ -144,8 +144,12 @@ pub(crate) struct Seen {
 }
 
 pub(crate) async fn ask(cache: &Cache, path: &str) -> Result<Seen, BoxError> {
+    send(cache, get(path)).await
+}
+
+pub(crate) async fn send(cache: &Cache, request: Request<Empty<Bytes>>) -> Result<Seen, BoxError> {
     let began = Instant::now();
-    let response = cache.clone().oneshot(get(path)).await?;
+    let response = cache.clone().oneshot(request).await?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     let retry_after = parts.headers.get("retry-after");

@@ -1,8 +1,17 @@
 //! Requests sent before anybody waits for their answers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use cachewarp::Warmed;
+use bytes::Bytes;
+use cachewarp::{CacheLayer, CacheOutcome, Memory, Warmed};
+use futures_util::stream;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{Empty, StreamBody};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::origin::{Mood, Origin, ask, cache, get};
 
@@ -49,4 +58,26 @@ async fn what_cannot_be_warmed_is_told() {
             .await;
         assert_eq!((warmed.done, warmed.failed), (2, 2));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_proves_too_large_on_the_way_is_counted_and_not_kept() {
+    let memory = Memory::with_capacity(1 << 20);
+    let builder = CacheLayer::builder().memory(memory).max_entry_bytes(1000);
+    let layer = builder.build().unwrap();
+    let over = layer.layer(service_fn(async |_: Request<Empty<Bytes>>| {
+        let frame = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 600])));
+        let body = StreamBody::new(stream::iter([frame(), frame()]));
+        let response = Response::builder().header("cache-control", "max-age=60");
+        response.body(body)
+    }));
+    let handle = layer.handle();
+    let warmed = handle.warm(over.clone(), [get("/")], 1, |_| {}).await;
+    assert_eq!(warmed.stored, 1);
+    let again = over.oneshot(get("/")).await.unwrap();
+    let outcome = again.extensions().get::<CacheOutcome>().unwrap();
+    assert!(
+        matches!(outcome, CacheOutcome::Fetched { .. }),
+        "{outcome:?}"
+    );
 }

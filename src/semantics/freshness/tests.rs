@@ -471,6 +471,38 @@ fn default_windows_fill_in_for_a_policy_that_gives_a_lifetime_alone() {
 }
 
 #[test]
+fn what_a_policy_leaves_no_lifetime_is_left_no_windows_either() {
+    let rules = Rules {
+        stale_if_error: Some(100),
+        ..Rules::default()
+    };
+    let lines = ["Cache-Control: max-age=60, stale-while-revalidate=10"];
+    let own = freshness_with(200, &lines, &rules);
+    let cases = [
+        (90, (60, Some(10), Some(100))),
+        (60, (60, Some(10), Some(100))),
+        (1, (1, Some(10), Some(100))),
+        (0, (0, None, None)),
+    ];
+    for (most, expected) in cases {
+        let left = own.at_most(most);
+        assert_eq!(
+            (
+                left.lifetime,
+                left.stale_while_revalidate,
+                left.stale_if_error
+            ),
+            expected,
+            "{most}"
+        );
+    }
+    // The origin said so itself, and opened a window in the same breath.
+    let none = ["Cache-Control: max-age=0, stale-while-revalidate=10"];
+    let none = freshness(&none);
+    assert_eq!(none.at_most(0), none);
+}
+
+#[test]
 fn it_is_small_enough_to_be_kept_with_every_entry() {
     assert!(size_of::<Freshness>() <= 32);
 }

@@ -77,6 +77,7 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
     let mut origin = Once::new(Tag::Origin);
     let mut reuse = Once::new(Tag::Reuse);
     let mut keep = Once::new(Tag::Keep);
+    let mut cost = Once::new(Tag::Cost);
     let mut stored = Once::new(Tag::Body);
     let (mut headers, mut selecting) = (Span::default(), Vec::new());
     let mut fields = Fields::new(head);
@@ -99,6 +100,7 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
             Tag::Origin => origin.set(code()?)?,
             Tag::Reuse => reuse.set(code()?)?,
             Tag::Keep => keep.set(seconds()?)?,
+            Tag::Cost => cost.set(u32::from_be_bytes(array(tag, value)?))?,
             Tag::Header => {
                 split(value).ok_or(DecodeError::Malformed(tag))?;
                 headers.add(tag, start..end)?;
@@ -122,6 +124,7 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
         origin: origin.required()?,
         reuse: reuse.required()?,
         keep: keep.required()?,
+        cost_ms: cost.optional().unwrap_or(0),
         selecting,
         body: segments(whole, stored.required()?, body)?,
     })

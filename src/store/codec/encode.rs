@@ -67,6 +67,9 @@ fn parcel_head(parcel: &Parcel, method: u8) -> Vec<u8> {
     put(out, Tag::Origin, &[&[parcel.origin]]);
     put(out, Tag::Reuse, &[&[parcel.reuse]]);
     put(out, Tag::Keep, &[&parcel.keep.to_be_bytes()]);
+    if parcel.cost_ms > 0 {
+        put(out, Tag::Cost, &[&parcel.cost_ms.to_be_bytes()]);
+    }
     for (name, value) in parcel.headers.iter() {
         put_header(out, name, value);
     }

@@ -26,6 +26,14 @@ fn selector(name: &'static str, value: Option<u128>) -> Selector {
 }
 
 /// Every field, in two segments.
+/// One that says how long the origin took, which the first ones did not.
+fn slow() -> Parcel {
+    Parcel {
+        cost_ms: 1_250,
+        ..full()
+    }
+}
+
 fn full() -> Parcel {
     let headers: [(&str, &[u8]); 5] = [
         ("content-type", b"text/html"),
@@ -47,6 +55,7 @@ fn full() -> Parcel {
         origin: 4,
         reuse: 255,
         keep: 87_000,
+        cost_ms: 0,
         selecting: vec![
             selector("accept", Some(u128::MAX - 1)),
             selector("origin", None),
@@ -70,6 +79,7 @@ fn bare() -> Parcel {
         origin: 0,
         reuse: 0,
         keep: 0,
+        cost_ms: 0,
         selecting: vec![],
         body: vec![],
     }
@@ -311,6 +321,11 @@ fn what_version_1_wrote_is_read_and_written_alike() {
             SameBytes,
         ),
         (
+            &include_bytes!("../../../tests/golden/v1-entry-cost.bin")[..],
+            Value::Entry(slow()),
+            SameBytes,
+        ),
+        (
             &include_bytes!("../../../tests/golden/v1-entry-bare.bin")[..],
             Value::Entry(bare()),
             SameBytes,
@@ -510,7 +525,7 @@ fn no_list_is_endless() {
 
 #[test]
 fn a_field_that_is_not_known_is_skipped() {
-    let unknown = [field(18, b"later"), field(255, b""), field(0, b"x")];
+    let unknown = [field(19, b"later"), field(255, b""), field(0, b"x")];
     for place in 0..=mandatory(0, 0).len() {
         let mut head = mandatory(0, 0);
         head.splice(place..place, unknown.clone());
@@ -670,6 +685,7 @@ fn parcels() -> impl Strategy<Value = Parcel> {
             origin: codes[0],
             reuse: codes[1],
             keep: seconds[2],
+            cost_ms: seconds[1],
             selecting: lists.1,
             body,
         },

@@ -47,6 +47,8 @@ pub(crate) struct Parcel {
     pub(crate) reuse: u8,
     /// Seconds of use, from its arrival.
     pub(crate) keep: u32,
+    /// Milliseconds that the origin took for it; 0 if that is not known.
+    pub(crate) cost_ms: u32,
     pub(crate) selecting: Vec<Selector>,
     /// Segments when encoding; after decoding one, or none of an empty body.
     pub(crate) body: Vec<Bytes>,

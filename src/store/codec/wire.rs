@@ -30,11 +30,13 @@ pub(crate) enum Tag {
     Variant,
     Id,
     Until,
+    /// Milliseconds that the origin took.
+    Cost,
 }
 
 impl Tag {
     /// By code, from 1.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Key,
         Self::Status,
         Self::Arrived,
@@ -52,6 +54,7 @@ impl Tag {
         Self::Variant,
         Self::Id,
         Self::Until,
+        Self::Cost,
     ];
 
     fn of(code: u8) -> Option<Self> {
@@ -195,7 +198,7 @@ mod tests {
             assert_eq!(usize::from(tag as u8), index + 1);
             assert_eq!(Tag::of(tag as u8), Some(tag));
         }
-        for code in [0, 18, 255] {
+        for code in [0, 19, 255] {
             assert_eq!(Tag::of(code), None);
         }
     }

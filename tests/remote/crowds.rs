@@ -1,0 +1,182 @@
+//! Crowds on a node whose memory lacks what Redis has: one fetch for all, and stale answers for all
+//! where they are allowed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cachewarp::{Breaker, CacheBuilder, CacheOutcome};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{
+    nodes::{Node, Seen, are_told, begin, eventually, get_with},
+    origin::{Origin, status},
+    support::redis::{Server, standalone},
+};
+
+const CROWD: usize = 100;
+
+/// Longer than any wait but one for the origin.
+const A_WHILE: Duration = Duration::from_millis(1500);
+
+/// An origin whose answers say this in `Cache-Control`, and what makes it answer 503.
+pub(crate) fn switchable(directives: &'static str) -> (Origin, Arc<AtomicBool>) {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let origin = Origin::new(move |_| {
+        if is_down.load(Ordering::SeqCst) {
+            return status(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let response = Response::builder().header("cache-control", directives);
+        response.body(Full::from("stored")).unwrap()
+    });
+    (origin, down)
+}
+
+/// A node that has nothing in memory, and a Redis that has `/a` since two seconds.
+struct Cold {
+    node: Node,
+    origin: Origin,
+    down: Arc<AtomicBool>,
+    /// Calls of the origin so far.
+    before: usize,
+    _others: (Server, Node),
+}
+
+impl Cold {
+    async fn with(
+        directives: &'static str,
+        settings: impl FnOnce(CacheBuilder) -> CacheBuilder,
+    ) -> Self {
+        let redis = standalone();
+        let (origin, down) = switchable(directives);
+        let other = Node::new(&origin, &redis).await;
+        let node = Node::with(&origin, &redis.url(), settings).await;
+        are_told(&[other.clone(), node.clone()]).await;
+        other.get("/a").await;
+        other.settle().await;
+        sleep(Duration::from_millis(2100)).await;
+        Self {
+            node,
+            before: origin.calls(),
+            origin,
+            down,
+            _others: (redis, other),
+        }
+    }
+
+    async fn new(directives: &'static str) -> Self {
+        Self::with(directives, |builder| builder).await
+    }
+
+    fn calls(&self) -> usize {
+        self.origin.calls() - self.before
+    }
+
+    fn crowd(&self, request: impl Fn() -> Request<Full<bytes::Bytes>>) -> Vec<JoinHandle<Seen>> {
+        (0..CROWD).map(|_| begin(&self.node, request())).collect()
+    }
+
+    /// What a crowd gets, and the calls of the origin, which is held for a while.
+    async fn held(&self, crowd: Vec<JoinHandle<Seen>>) -> usize {
+        sleep(A_WHILE).await;
+        let calls = self.calls();
+        self.origin.open();
+        for seen in all(crowd).await {
+            assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+        }
+        calls
+    }
+}
+
+async fn all(crowd: Vec<JoinHandle<Seen>>) -> Vec<Seen> {
+    let mut seen = Vec::with_capacity(crowd.len());
+    for one in crowd {
+        seen.push(one.await.unwrap());
+    }
+    seen
+}
+
+fn get() -> Request<Full<bytes::Bytes>> {
+    crate::nodes::request(http::Method::GET, "/a")
+}
+
+#[tokio::test]
+async fn when_the_origin_is_down_all_get_what_redis_has() {
+    let cold = Cold::new("max-age=1, stale-if-error=3600").await;
+    cold.down.store(true, Ordering::SeqCst);
+    for seen in all(cold.crowd(get)).await {
+        assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+    }
+    assert!(cold.calls() <= 2, "{} calls", cold.calls());
+}
+
+#[tokio::test]
+async fn while_the_breaker_is_open_all_get_what_redis_has() {
+    let settings = |builder: CacheBuilder| builder.breaker(Breaker::default());
+    let cold = Cold::with("max-age=1, stale-if-error=3600", settings).await;
+    cold.node.layer.breaker().unwrap().force_open("");
+    for seen in all(cold.crowd(get)).await {
+        assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+    }
+    assert_eq!(cold.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_crowd_after_the_window_waits_for_the_refresh() {
+    let cold = Cold::new("max-age=1, stale-while-revalidate=3").await;
+    cold.origin.close();
+    let stale = cold.node.get("/a").await;
+    assert!(
+        matches!(stale.outcome, CacheOutcome::Stale { .. }),
+        "{stale:?}"
+    );
+    eventually("the refresh is under way", || async { cold.calls() == 1 }).await;
+    sleep(Duration::from_secs(4)).await;
+    let calls = cold.held(cold.crowd(get)).await;
+    assert!(calls <= 2, "{calls} calls");
+}
+
+#[tokio::test]
+async fn a_crowd_behind_one_that_takes_stale_is_one_fetch() {
+    let cold = Cold::new("max-age=1").await;
+    cold.origin.close();
+    let mut crowd = vec![begin(
+        &cold.node,
+        get_with("/a", "cache-control", "max-stale"),
+    )];
+    crowd.extend(cold.crowd(get));
+    let calls = cold.held(crowd).await;
+    assert!(calls <= 2, "{calls} calls");
+}
+
+#[tokio::test]
+async fn a_crowd_that_insists_behind_one_that_does_not_is_one_fetch() {
+    let cold = Cold::new("max-age=100").await;
+    cold.origin.close();
+    let mut crowd = vec![begin(&cold.node, get())];
+    crowd.extend(cold.crowd(|| get_with("/a", "cache-control", "no-cache")));
+    let calls = cold.held(crowd).await;
+    assert!((1..=2).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test]
+async fn when_the_origin_is_slow_all_get_what_redis_has() {
+    let settings = |builder: CacheBuilder| builder.soft_timeout(Duration::from_millis(100));
+    let cold = Cold::with("max-age=1, stale-if-error=3600", settings).await;
+    cold.origin.close();
+    let began = Instant::now();
+    for seen in all(cold.crowd(get)).await {
+        assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+    }
+    // The origin has yet to answer.
+    assert!(began.elapsed() >= Duration::from_millis(100));
+    assert!(cold.calls() <= 2, "{} calls", cold.calls());
+    cold.origin.open();
+}
