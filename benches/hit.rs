@@ -111,10 +111,10 @@ fn learning(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
         .ttl(Adaptive::default())
         .early_refresh(1.0)
         .breaker(Breaker::default());
-    through(layer.build().expect("settings in range"), resource)
+    through(&layer.build().expect("settings in range"), resource)
 }
 
-fn through(layer: CacheLayer, resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
+fn through(layer: &CacheLayer, resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
     let origin = Origin::new(resource);
     let mut service: CacheService<Inner> = layer.layer(Inner(origin.clone()));
     // Misses need a runtime; hits are there at once.

@@ -68,8 +68,9 @@ pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> InMemory<B> {
     }
 }
 
-/// Whether a fresh entry is to be refreshed early, by this request. None is in the first half of its
-/// lifetime, which would be halved over and over where a fetch takes nearly as long.
+/// Whether a fresh entry is to be refreshed early, by this request. None is in the first half of the
+/// freshness that it came with, which would be halved over and over where a fetch takes nearly as
+/// long.
 fn is_expiring(cache: &Cache, entry: &Entry, now: Duration) -> bool {
     let draw = || cache.shared.chance.draw();
     let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);

@@ -51,6 +51,9 @@ impl CacheBuilder {
     /// Stampede Prevention", 2015). `beta` is how early: 1 is the optimum of that paper, more is
     /// earlier. The request that has it refreshed gets the stored response like any other.
     ///
+    /// None is refreshed while more than half is left of the freshness that it came with. How long
+    /// a fetch took is what the node that made it measured.
+    ///
     /// From above 0 to 100. Off by default.
     pub fn early_refresh(mut self, beta: f64) -> Self {
         self.config.early_refresh = Some(beta);

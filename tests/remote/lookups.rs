@@ -23,14 +23,16 @@ use crate::{
     support::redis::standalone,
 };
 
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 #[derive(Clone, Default)]
 struct Holding {
     hold: Arc<AtomicBool>,
-    held: Arc<Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>>,
+    held: Arc<Mutex<Vec<Task>>>,
 }
 
 impl Executor for Holding {
-    fn execute(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    fn execute(&self, task: Task) {
         if self.hold.load(Ordering::SeqCst) {
             self.held.lock().unwrap().push(task);
         } else {
@@ -133,7 +135,7 @@ async fn a_leader_that_leaves_during_the_lookup_is_no_bad_gateway() {
         .await
         .unwrap();
     let b = Node::over(&origin, tier, |b| b.max_fills(1));
-    are_told(&[b.clone()]).await;
+    are_told(std::slice::from_ref(&b)).await;
     redis.pause();
     let node = b.clone();
     let mut leader = Box::pin(async move { node.get("/a").await });

@@ -6,33 +6,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{
-    Adaptive, CacheLayer, CacheOutcome, ConfigError, Memory, Storing,
-    clock::{Clock, SystemClock},
-};
+use cachewarp::{Adaptive, CacheLayer, CacheOutcome, ConfigError, Memory, Storing};
 use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::origin::{Mood, Origin, ask, cache, get};
+use crate::origin::{Mood, Origin, Standing, ask, cache, get};
 
 const LIFETIME: Duration = Duration::from_secs(10);
-
-/// A wall clock that stands, so that no response is a second old on arrival by chance.
-#[derive(Debug)]
-struct Standing(SystemClock);
-
-impl Clock for Standing {
-    fn wall(&self) -> i64 {
-        1_700_000_000
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic()
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn of_five_thousand_readers_none_waits_for_an_expiry() {
@@ -95,7 +78,7 @@ async fn none_is_refreshed_in_the_first_half_of_the_freshness_that_it_came_with(
         let layer = CacheLayer::builder()
             .memory(Memory::with_capacity(1 << 20))
             .early_refresh(100.0)
-            .clock(Standing(SystemClock::new()));
+            .clock(Standing::default());
         let over = layer
             .build()
             .unwrap()

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::origin::get;
+use crate::origin::{Standing, get};
 
 mod answers;
 
@@ -78,8 +78,7 @@ fn with(
     Response = Response<impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug>>,
     Error = std::convert::Infallible,
 > + Clone {
-    let builder = CacheLayer::builder().memory(Memory::with_capacity(1 << 20));
-    let layer = settings(builder).build().unwrap();
+    let layer = settings(builder()).build().unwrap();
     layer.layer(service_fn(move |request: Request<Empty<Bytes>>| {
         let mut page = page();
         let asked = request.headers().get(IF_NONE_MATCH);
@@ -92,6 +91,11 @@ fn with(
             Ok(page)
         }
     }))
+}
+
+fn builder() -> CacheBuilder {
+    let builder = CacheLayer::builder().memory(Memory::with_capacity(1 << 20));
+    builder.clock(Standing::default())
 }
 
 async fn ask<S, B>(service: &S) -> CacheOutcome

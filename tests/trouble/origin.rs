@@ -12,11 +12,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{BoxError, CacheBuilder, CacheLayer, CacheOutcome, CacheService, Memory};
+use cachewarp::{
+    BoxError, CacheBuilder, CacheLayer, CacheOutcome, CacheService, Memory,
+    clock::{Clock, SystemClock},
+};
 use http::{Request, Response, StatusCode, header::CACHE_CONTROL};
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+
+/// A wall clock that stands, so that no response is a second old on arrival by chance: only tokio's
+/// time is paused.
+#[derive(Debug, Default)]
+pub(crate) struct Standing(SystemClock);
+
+impl Clock for Standing {
+    fn wall(&self) -> i64 {
+        1_700_000_000
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
 
 /// How the origin is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,7 +138,9 @@ pub(crate) fn cache(
     origin: &Origin,
     settings: impl FnOnce(CacheBuilder) -> CacheBuilder,
 ) -> (CacheLayer, Cache) {
-    let builder = CacheLayer::builder().memory(Memory::with_capacity(16 << 20));
+    let builder = CacheLayer::builder()
+        .memory(Memory::with_capacity(16 << 20))
+        .clock(Standing::default());
     let layer = settings(builder).build().expect("settings in range");
     let cache = layer.layer(origin.service());
     (layer, cache)

@@ -76,6 +76,7 @@ use crate::ttl::{
 ///
 /// A few microseconds and two short locks for each response from the origin, nothing on a hit. The
 /// history of a key is 88 bytes and goes with its entry; what is shared is about 25 KB at most.
+/// All of it is each node's own.
 #[derive(Debug)]
 pub struct Adaptive {
     floor: u32,
@@ -131,7 +132,10 @@ impl Adaptive {
         };
         let choice = choose(&weighed, &self.steps);
         let mut state = self.state();
-        state.price.follow(&choice);
+        // Asked again once the body tells: that answer is the one that counts.
+        if !matches!(history.last(), Some((_, Change::Unknown))) {
+            state.price.follow(&choice);
+        }
         if let Some((interval, Change::Changed | Change::Unchanged)) = history.last() {
             let lesson = Lesson {
                 rates: estimate.rates,

@@ -123,7 +123,6 @@ async fn a_path_is_the_one_that_was_asked_for_in_a_nested_router_too() {
         let nested = fetched.uri.path() == "/static/x" && fetched.request.uri.path() == "/x";
         nested.then(|| Lifetime::fresh_for(Duration::from_secs(3600)))
     };
-    let builder = || CacheLayer::builder().memory(Memory::with_capacity(1 << 20));
     for layer in [builder().ttl(fixed), builder().ttl(closure)] {
         let handler = routing::get(async || "body");
         let inner = Router::new().route("/x", handler);
