@@ -101,7 +101,8 @@ fn by_hand<K: FloorKey>(resource: Resource) -> Side<impl FnMut(Request<Full<Byte
 }
 
 fn layered(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
-    through(CacheLayer::new(Memory::with_capacity(64 << 20)), resource)
+    let layer = CacheLayer::new(Memory::with_capacity(64 << 20));
+    through(&layer, resource)
 }
 
 /// A layer that counts requests, looks whether it is time for a refresh, and has a breaker.
@@ -114,7 +115,10 @@ fn learning(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
     through(&layer.build().expect("settings in range"), resource)
 }
 
-fn through(layer: &CacheLayer, resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
+fn through(
+    layer: &CacheLayer,
+    resource: Resource,
+) -> Side<impl FnMut(Request<Full<Bytes>>) + use<>> {
     let origin = Origin::new(resource);
     let mut service: CacheService<Inner> = layer.layer(Inner(origin.clone()));
     // Misses need a runtime; hits are there at once.

@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cachewarp::TtlPolicy;
+use cachewarp::{Adaptive, TtlPolicy};
 use clap::{Parser, ValueEnum};
 
 use crate::{
@@ -83,8 +83,28 @@ struct Args {
     #[arg(long, requires = "engine")]
     fixed: Vec<u64>,
     /// A budget of `Adaptive` that the real cache is to run. May be given several times.
-    #[arg(long, requires = "engine")]
+    #[arg(long, requires = "engine", value_parser = budget)]
     budget: Vec<f32>,
+}
+
+impl Args {
+    /// What the real cache is to run.
+    fn told(&self) -> Vec<Told> {
+        let fixed = self.fixed.iter().copied().map(Told::Fixed);
+        let adaptive = self.budget.iter().copied().map(Told::Adaptive);
+        let told: Vec<Told> = fixed.chain(adaptive).collect();
+        if told.is_empty() {
+            COMPARED.to_vec()
+        } else {
+            told
+        }
+    }
+}
+
+fn budget(text: &str) -> Result<f32, Box<dyn Error + Send + Sync>> {
+    let share = text.parse()?;
+    Adaptive::builder().budget(share).build()?;
+    Ok(share)
 }
 
 /// An engine that proves the one of the curves.
@@ -105,13 +125,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
     let mixes = args.mix.map_or(Mix::ALL.to_vec(), |mix| vec![mix]);
     if args.engine == Some(Proof::Layer) {
-        let fixed = args.fixed.iter().copied().map(Told::Fixed);
-        let mut told: Vec<Told> = fixed
-            .chain(args.budget.iter().copied().map(Told::Adaptive))
-            .collect();
-        if told.is_empty() {
-            told = COMPARED.to_vec();
-        }
+        let told = args.told();
         for mix in mixes {
             for seed in args.seed..args.seed.saturating_add(args.seeds) {
                 compare(mix, seed, Size::HOUR, &told);
