@@ -9,7 +9,7 @@ use cachewarp::{Adaptive, FixedTtl, TtlPolicy};
 
 use crate::{
     engine::{Engine, Now, Origin, Tally},
-    events::{Asked, Events},
+    events::Events,
     layer::Layer,
     world::{Mix, Size, World},
 };
@@ -42,43 +42,25 @@ impl Told {
     }
 }
 
-/// The engine of the curves.
-pub(crate) fn events(origin: Origin, asked: Asked) -> Events {
-    Events {
+/// The engine of the curves, then the real cache.
+fn engines(origin: Origin) -> [Box<dyn Engine>; 2] {
+    let events = Events {
         origin,
-        asked,
         now: Now::default(),
-    }
+    };
+    [Box::new(events), Box::new(Layer { origin })]
 }
 
 /// Prints what both engines count.
 pub(crate) fn compare(mix: Mix, seed: u64, size: Size, told: &[Told]) {
     let world = World::new(mix, seed, size);
-    let engines: [(&str, Box<dyn Engine>); 5] = [
-        (
-            "events, tags",
-            Box::new(events(Origin::Tagged, Asked::Once)),
-        ),
-        (
-            "layer, tags",
-            Box::new(Layer {
-                origin: Origin::Tagged,
-            }),
-        ),
-        (
-            "events, bodies",
-            Box::new(events(Origin::Bare, Asked::Once)),
-        ),
-        (
-            "... asked twice",
-            Box::new(events(Origin::Bare, Asked::Twice)),
-        ),
-        (
-            "layer, bodies",
-            Box::new(Layer {
-                origin: Origin::Bare,
-            }),
-        ),
+    let [events_tags, layer_tags] = engines(Origin::Tagged);
+    let [events_bodies, layer_bodies] = engines(Origin::Bare);
+    let engines = [
+        ("events, tags", events_tags),
+        ("layer, tags", layer_tags),
+        ("events, bodies", events_bodies),
+        ("layer, bodies", layer_bodies),
     ];
     println!(
         "\n## {}, seed {seed}: origin calls, stale answers\n",
@@ -87,7 +69,7 @@ pub(crate) fn compare(mix: Mix, seed: u64, size: Size, told: &[Told]) {
     let names: Vec<&str> = engines.iter().map(|(name, _)| *name).collect();
     println!("| policy | {} |", names.join(" | "));
     println!("|-|{}", "-:|".repeat(names.len()));
-    let mut spent = [Duration::ZERO; 5];
+    let mut spent = [Duration::ZERO; 4];
     for told in told {
         let row: Vec<String> = engines
             .iter()
@@ -122,40 +104,19 @@ mod tests {
         counted: 120.0,
     };
 
-    fn tally(engine: &impl Engine, world: &World, told: Told) -> Tally {
-        engine.run(world, &told.policy())
-    }
-
     /// Call for call: the real cache serves, expires and learns as the engine of the curves does.
     #[test]
     fn the_real_cache_does_what_the_engine_of_the_curves_does() {
         for mix in Mix::ALL {
             let world = World::new(mix, 1, SMALL);
             for told in [Told::Fixed(10), Told::Adaptive(0.05)] {
-                let same = [(Origin::Tagged, Asked::Once), (Origin::Bare, Asked::Twice)];
-                for (origin, asked) in same {
-                    let expected = tally(&events(origin, asked), &world, told);
-                    let found = tally(&Layer { origin }, &world, told);
+                for origin in [Origin::Tagged, Origin::Bare] {
+                    let run = |engine: Box<dyn Engine>| engine.run(&world, &told.policy());
+                    let [expected, found] = engines(origin).map(run);
                     assert_eq!(found, expected, "{mix:?} {told:?} {origin:?}");
                     assert!(found.calls > 500 && found.stale > 50, "{found:?}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn to_be_asked_twice_changes_little() {
-        for mix in Mix::ALL {
-            let world = World::new(mix, 1, SMALL);
-            let [once, twice] = [Asked::Once, Asked::Twice].map(|asked| {
-                let told = Told::Adaptive(0.02);
-                tally(&events(Origin::Bare, asked), &world, told)
-            });
-            assert_ne!(once, twice, "{mix:?}");
-            let calls = twice.calls as f64 / once.calls as f64;
-            assert!((0.95..1.05).contains(&calls), "{mix:?} {once:?} {twice:?}");
-            let share = twice.share() - once.share();
-            assert!(share.abs() < 0.01, "{mix:?} {once:?} {twice:?}");
         }
     }
 }

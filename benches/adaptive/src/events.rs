@@ -18,18 +18,7 @@ const COST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Events {
     pub(crate) origin: Origin,
-    pub(crate) asked: Asked,
     pub(crate) now: Now,
-}
-
-/// How often a policy that learns is asked about a response.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Asked {
-    /// When all is known.
-    Once,
-    /// At the head as well, when it is not yet known whether there was a change: as the cache asks
-    /// where only the body tells.
-    Twice,
 }
 
 #[derive(Clone)]
@@ -67,13 +56,7 @@ impl Engine for Events {
             let fetched = Fetched::new(request, response);
             let (history, from) = match &stored[at] {
                 None => (History::new().paid(COST), 0),
-                Some(held) => {
-                    if self.asked == Asked::Twice && policy.learns() {
-                        let at_head = held.observed(now, Change::Unknown);
-                        let _ = policy.lifetime(&fetched.with_history(&at_head));
-                    }
-                    (held.observed(now, held.change(ask.at)), held.next)
-                }
+                Some(held) => (held.observed(now, held.change(ask.at)), held.next),
             };
             let key = &world.keys[at];
             let next = from + key.changes[from..].partition_point(|change| *change <= ask.at);

@@ -38,7 +38,7 @@ use crate::{
     curve::{Check, Curve, Point},
     draw::Picture,
     engine::{Engine, Now, Origin, Tally},
-    events::{Asked, Events},
+    events::Events,
     oracle::Oracle,
     world::{Mix, Size, World},
 };
@@ -170,7 +170,6 @@ impl Seed {
         let now = Now::default();
         let events = Events {
             origin: Origin::Tagged,
-            asked: Asked::Once,
             now: now.clone(),
         };
         let run = |policy: Arc<dyn TtlPolicy>| point(events.run(&world, &policy));
