@@ -26,89 +26,6 @@ const INLINE_BODY: usize = 4 * 1024;
 /// Hits within one second after which an entry keeps a finished head.
 const HOT_AFTER: u32 = 2;
 
-/// Everything about a stored response but its body.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) freshness: Freshness,
-    pub(crate) arrival: Arrival,
-    pub(crate) selecting: Selecting,
-    pub(crate) generation: Generation,
-    /// How long the entry is of use, from its arrival: past freshness, for revalidation.
-    pub(crate) keep: Duration,
-    pub(crate) standing: Standing,
-}
-
-impl Head {
-    /// How old the response is at `now`, in seconds (RFC 9111 §4.2.3).
-    pub(crate) fn age(&self, now: Duration) -> u32 {
-        self.arrival.age(self.freshness, now)
-    }
-}
-
-/// What there is to know of a stored response beside its fields and its body.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) status: StatusCode,
-    pub(crate) freshness: Freshness,
-    pub(crate) arrival: Arrival,
-    pub(crate) selecting: Selecting,
-    pub(crate) generation: Generation,
-    /// How long the entry is of use, from its arrival.
-    pub(crate) keep: Duration,
-    pub(crate) standing: Standing,
-}
-
-/// When a response arrived, by both clocks, and its `Date`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) wall: i64,
-    pub(crate) monotonic: Duration,
-    pub(crate) date: i64,
-}
-
-impl Arrival {
-    fn age(&self, freshness: Freshness, now: Duration) -> u32 {
-        let resident = now.saturating_sub(self.monotonic).as_secs();
-        freshness.age(u32::try_from(resident).unwrap_or(u32::MAX))
-    }
-}
-
-/// A stored body: bytes in segments of exact size.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Segments {
-    #[default]
-    Empty,
-    One(Bytes),
-    Many(Arc<[Bytes]>),
-}
-
-impl Segments {
-    pub(crate) fn len(&self) -> u64 {
-        self.as_slice().iter().map(|s| s.len() as u64).sum()
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Bytes] {
-        match self {
-            Self::Empty => &[],
-            Self::One(bytes) => std::slice::from_ref(bytes),
-            Self::Many(segments) => segments,
-        }
-    }
-}
-
-impl FromIterator<Bytes> for Segments {
-    fn from_iter<I: IntoIterator<Item = Bytes>>(segments: I) -> Self {
-        let mut segments: Vec<Bytes> = segments.into_iter().filter(|s| !s.is_empty()).collect();
-        match segments.len() {
-            0 => Self::Empty,
-            1 => segments.pop().map_or(Self::Empty, Self::One),
-            _ => Self::Many(segments.into()),
-        }
-    }
-}
-
 /// One stored response, complete and immutable.
 ///
 /// What every hit reads comes first and together: under load a hit mostly waits for memory.
@@ -508,6 +425,7 @@ fn is_value(value: &[u8]) -> bool {
     })
 }
 
+mod parts;
 mod past;
 mod ready;
 mod shapes;
@@ -515,6 +433,7 @@ mod shapes;
 pub(crate) mod tests;
 
 pub(crate) use self::{
+    parts::{Arrival, Head, Segments, Terms},
     past::{Before, Lesson, Past},
     ready::HotHeads,
     shapes::Shapes,

@@ -11,7 +11,7 @@ use crate::{
     assess::{self, Assessment, Moments, Verdict},
     body::CacheBody,
     config::{ConditionalMiss, RangeMiss},
-    entry::{Entry, Lesson},
+    entry::Entry,
     fill::Fill,
     flown::{Arriving, Flown},
     generation::Generation,
@@ -21,9 +21,8 @@ use crate::{
     semantics::{
         decide::Outcome,
         freshness::Reuse,
-        rules::SetCookiePolicy,
         storable::{self, NotStored, Predecessor, Side},
-        validate::{self, Confirmation, Validator},
+        validate::{self, Validator},
     },
     service::Inner,
     status::{CacheOutcome, Forward, Generated, Storing},
@@ -444,76 +443,9 @@ impl Cache {
             respond::generated(self, failed)
         })
     }
-
-    /// A 304 that confirms the stored response (RFC 9111 §4.3.4); `None` if it is about another.
-    async fn refreshed<B, E>(
-        &self,
-        errand: &Errand,
-        not_modified: &response::Parts,
-        moments: Moments,
-    ) -> Option<Exchanged<B, E>> {
-        let Cache { shared, config } = self;
-        let entry = errand.selected.as_ref()?;
-        let mut merged = Response::new(()).into_parts().0;
-        merged.status = entry.status();
-        merged.headers = entry.unpack().headers;
-        let now = moments.times.response;
-        match validate::accepts(&merged.headers, &not_modified.headers, now) {
-            Confirmation::Accept => {}
-            Confirmation::Reject => return None,
-        }
-        validate::merge(
-            &mut merged.headers,
-            &not_modified.headers,
-            now,
-            &config.rules,
-        );
-        let assessment = assess::assess(self, errand, &merged, moments);
-        let mark = self.mark(errand, &assessment.head.selecting);
-        let fresh = entry.with_head(&assessment.head, &shared.shapes);
-        let past = assessment.lesson.as_ref().map(Lesson::without_body);
-        let fresh = fresh.with_past(past).marked(mark).fetched_in(moments.cost);
-        let fresh = Arc::new(fresh);
-        let flown = match assessment.verdict {
-            Verdict::Store => {
-                self.swap(errand, entry, Some(Arc::clone(&fresh))).await;
-                shared.metrics().stored.increment(1);
-                if sets_cookie(&assessment.head.headers) {
-                    Flown::Private
-                } else {
-                    Flown::Entry(Arc::clone(&fresh))
-                }
-            }
-            // For this client alone: others would not have been given it.
-            Verdict::Refuse(reason) if reason.side() == Side::Request => Flown::Private,
-            Verdict::Refuse(_) => {
-                self.replace_selected(errand, None).await;
-                Flown::Private
-            }
-        };
-        let label = Label {
-            received: Some(StatusCode::NOT_MODIFIED),
-            outcome: CacheOutcome::Revalidated {
-                forward: errand.forward,
-                ttl: fresh.freshness().ttl(fresh.age(moments.arrived)),
-            },
-        };
-        let asked = &errand.asked;
-        let mut answer = respond::from_entry(self, asked, &fresh, moments.arrived, label);
-        if config.rules.set_cookie != SetCookiePolicy::Store {
-            for cookie in not_modified.headers.get_all(SET_COOKIE) {
-                answer.headers_mut().append(SET_COOKIE, cookie.clone());
-            }
-        }
-        Some(Exchanged {
-            answer: Ok(answer),
-            flown,
-            recording: None,
-        })
-    }
 }
 
 /// Whether a head that may be stored has a cookie in it: even then nobody waits for another's.
-fn sets_cookie(headers: &HeaderMap) -> bool {
+pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
     headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }

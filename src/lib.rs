@@ -103,6 +103,7 @@ mod builder;
 mod chance;
 pub mod clock;
 mod config;
+mod confirm;
 mod entry;
 mod error;
 mod fetch;

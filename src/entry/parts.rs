@@ -1,0 +1,94 @@
+//! What an entry is made of: a head, when it arrived, and the segments of a body.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    generation::Generation,
+    semantics::{decide::Standing, freshness::Freshness, vary::Selecting},
+};
+
+/// Everything about a stored response but its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) freshness: Freshness,
+    pub(crate) arrival: Arrival,
+    pub(crate) selecting: Selecting,
+    pub(crate) generation: Generation,
+    /// How long the entry is of use, from its arrival: past freshness, for revalidation.
+    pub(crate) keep: Duration,
+    pub(crate) standing: Standing,
+}
+
+impl Head {
+    /// How old the response is at `now`, in seconds (RFC 9111 §4.2.3).
+    pub(crate) fn age(&self, now: Duration) -> u32 {
+        self.arrival.age(self.freshness, now)
+    }
+}
+
+/// What there is to know of a stored response beside its fields and its body.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) status: StatusCode,
+    pub(crate) freshness: Freshness,
+    pub(crate) arrival: Arrival,
+    pub(crate) selecting: Selecting,
+    pub(crate) generation: Generation,
+    /// How long the entry is of use, from its arrival.
+    pub(crate) keep: Duration,
+    pub(crate) standing: Standing,
+}
+
+/// When a response arrived, by both clocks, and its `Date`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) wall: i64,
+    pub(crate) monotonic: Duration,
+    pub(crate) date: i64,
+}
+
+impl Arrival {
+    pub(super) fn age(&self, freshness: Freshness, now: Duration) -> u32 {
+        let resident = now.saturating_sub(self.monotonic).as_secs();
+        freshness.age(u32::try_from(resident).unwrap_or(u32::MAX))
+    }
+}
+
+/// A stored body: bytes in segments of exact size.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Segments {
+    #[default]
+    Empty,
+    One(Bytes),
+    Many(Arc<[Bytes]>),
+}
+
+impl Segments {
+    pub(crate) fn len(&self) -> u64 {
+        self.as_slice().iter().map(|s| s.len() as u64).sum()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Bytes] {
+        match self {
+            Self::Empty => &[],
+            Self::One(bytes) => std::slice::from_ref(bytes),
+            Self::Many(segments) => segments,
+        }
+    }
+}
+
+impl FromIterator<Bytes> for Segments {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(segments: I) -> Self {
+        let mut segments: Vec<Bytes> = segments.into_iter().filter(|s| !s.is_empty()).collect();
+        match segments.len() {
+            0 => Self::Empty,
+            1 => segments.pop().map_or(Self::Empty, Self::One),
+            _ => Self::Many(segments.into()),
+        }
+    }
+}
