@@ -28,14 +28,14 @@ impl CacheBuilder {
     }
 
     /// The stale-while-revalidate window of responses with a lifetime but without a window of
-    /// their own (RFC 5861 §3). Defaults to none.
+    /// their own (RFC 5861 §3), in whole seconds: what is less than one is none. Defaults to none.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.config.rules.stale_while_revalidate = Some(seconds(window));
         self
     }
 
     /// The stale-if-error window of responses with a lifetime but without a window of their own
-    /// (RFC 5861 §4). Defaults to none.
+    /// (RFC 5861 §4), in whole seconds: what is less than one is none. Defaults to none.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.config.rules.stale_if_error = Some(seconds(window));
         self

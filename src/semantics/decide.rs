@@ -137,7 +137,9 @@ pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -
     };
     let by_response = by_response.filter(|_| !insists_on_validation(request));
     let staleness = staleness(candidate);
-    if is_within(by_response, staleness) || is_within(by_request, staleness) {
+    // What is fresh is stale by less than any window.
+    let covers = |window: Option<u32>| fresh && window.is_some() || is_within(window, staleness);
+    if covers(by_response) || covers(by_request) {
         OnError::ServeStale
     } else {
         OnError::PassOn
@@ -189,9 +191,10 @@ fn staleness(candidate: &Candidate<'_>) -> u32 {
     candidate.age.saturating_sub(candidate.freshness.lifetime)
 }
 
-/// Whether a stale window is open. It begins where freshness ends, and its last second counts.
+/// Whether a stale window is open for a response that is stale by so many seconds. It begins where
+/// freshness ends, and its last second counts; a window of zero seconds is none.
 fn is_within(window: Option<u32>, staleness: u32) -> bool {
-    window.is_some_and(|window| staleness <= window)
+    window.is_some_and(|window| window > 0 && staleness <= window)
 }
 
 #[cfg(test)]

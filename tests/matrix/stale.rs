@@ -169,6 +169,16 @@ async fn after_a_failure_the_origin_is_left_alone_by_those_who_need_not_ask() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_window_of_zero_seconds_is_none() {
+    let none = "max-age=60, stale-while-revalidate=0, stale-if-error=0";
+    play([
+        case(tagged(none)).then(at(60).reply(not_modified().etag(A)).val(A)),
+        case(tagged(none)).then(at(60).reply(error(503)).val(A).status(503)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn row_087_the_last_second_of_the_window_counts() {
     play([case(ok().cc("max-age=60, stale-if-error=300"))
         .then(at(360).reply(error(503)).stale_on_error())

@@ -349,6 +349,9 @@ fn a_stale_response_stands_in_for_an_error_inside_its_window() {
             "stale-if-error=50",
             OnError::PassOn,
         ),
+        // A window of zero seconds is none.
+        ("max-age=60, stale-if-error=0", 60, "", OnError::PassOn),
+        ("max-age=60", 60, "stale-if-error=0", OnError::PassOn),
         // A fresh response that was too old for the request is not stale at all.
         (
             "max-age=60, stale-if-error=0",
