@@ -61,8 +61,8 @@
 //! - Upgrades and CONNECT pass through untouched; gRPC passes with its streams and trailers, and is
 //!   only labelled.
 //!
-//! Every response carries a [`CacheOutcome`] in its extensions, and says in `Cache-Status` and
-//! `X-Cache` how it was made.
+//! Every response carries a [`CacheOutcome`] in its extensions. Those that the cache does not make
+//! itself say in `Cache-Status` and `X-Cache` how they came about.
 //!
 //! # What it never does
 //!

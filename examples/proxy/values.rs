@@ -80,7 +80,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         "" | "s" => NANOS,
         "m" => 60 * NANOS,
         "h" => 3600 * NANOS,
-        _ => return Err("a time is a number and ms, s, m or h, such as 30 or 100ms".to_owned()),
+        _ => return Err("a time is a number and ms, s, m or h, such as 30 or 5m".to_owned()),
     };
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let number = || "a time starts with a number, such as 30 or 0.1".to_owned();
