@@ -33,6 +33,8 @@ pub(crate) enum Flown {
     Arriving(Arc<Arriving>),
     /// With a stored response that is valid now.
     Entry(Arc<Entry>),
+    /// Before it began, with a fresh response that another node had stored.
+    Found(Arc<Entry>),
     /// With a response for the one who asked, and nobody else.
     Private,
     Failed(Failure),

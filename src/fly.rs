@@ -76,7 +76,10 @@ impl<S> Road<S> {
             }
             return self.alone(errand, body).await;
         }
-        for _ in 0..MAX_FLIGHTS {
+        let config = &self.cache.config;
+        let deadline = began + config.origin_timeout.max(config.wait_timeout);
+        let mut flights = 0;
+        while flights < MAX_FLIGHTS {
             let waiter = match shared.flights.join(key.clone()) {
                 Joined::Leader(leader) => return self.lead(leader, errand, body).await,
                 Joined::Crowded => {
@@ -85,24 +88,28 @@ impl<S> Road<S> {
                 Joined::NoPermit => break,
                 Joined::Waiter(waiter) => waiter,
             };
-            let (flown, _waiter) = match self.cache.wait(waiter, &key, &errand).await {
+            let share = match self.cache.wait(waiter, &key, &errand).await {
+                Waited::Again => Share::Again,
                 Waited::Answer(answer) => return Ok(answer),
-                Waited::Again => {
-                    match self.cache.look_afresh(&mut errand).await {
-                        Some((entry, now, served)) => {
-                            return Ok(self.found::<Q>(errand, None, &entry, now, served));
-                        }
-                        None => key = self.cache.flight_key(&errand),
-                    }
-                    continue;
-                }
-                Waited::Landed(flown, waiter) => (flown, waiter),
+                Waited::Landed(flown, _waiter) => self.cache.share(&errand, flown, began),
                 Waited::Lead(leader) => return self.lead(leader, errand, body).await,
             };
-            match self.cache.share(&errand, flown, began) {
+            match share {
+                Share::Again if shared.clock.monotonic() >= deadline => break,
+                Share::Again => {
+                    if let Some((entry, now, served)) = self.cache.look_afresh(&mut errand).await {
+                        return Ok(self.found::<Q>(errand, None, &entry, now, served));
+                    }
+                    let variant = key.variant;
+                    key = self.cache.flight_key(&errand);
+                    key.variant = key.variant.or(variant);
+                }
                 Share::Answer(answer) => return Ok(answer),
-                Share::OtherVariant(variant) => key.variant = Some(variant),
                 Share::Nothing => break,
+                Share::OtherVariant(variant) => {
+                    key.variant = Some(variant);
+                    flights += 1;
+                }
             }
         }
         self.alone(errand, body).await
@@ -125,6 +132,12 @@ impl<S> Road<S> {
             return Ok(self.found::<Q>(errand, leader, &entry, now, Served::Fresh));
         }
         match self.cache.consult(&mut errand).await {
+            Consulted::Serve(entry, now, Served::Fresh) => {
+                leader.land(Flown::Found(Arc::clone(&entry)));
+                // Those who come from here on find it in memory, or ask again.
+                drop(leader);
+                Ok(self.found::<Q>(errand, None, &entry, now, Served::Fresh))
+            }
             Consulted::Serve(entry, now, served) => {
                 Ok(self.found::<Q>(errand, Some(leader), &entry, now, served))
             }
@@ -156,7 +169,7 @@ impl<S> Road<S> {
         let cache = self.cache.clone();
         let task = async move {
             if let Turn::Serve(entry, now) = self.cache.turn(&mut errand).await {
-                // It is in memory, for those who waited as well.
+                leader.land(Flown::Found(Arc::clone(&entry)));
                 drop(leader);
                 let answer = serve(&self.cache, &errand.asked, &entry, now, Served::Fresh);
                 let _ = reply.send(Led::Answer(Ok(answer)));

@@ -18,8 +18,10 @@ use crate::{
     layer::Cache,
     respond,
     semantics::{decide::Outcome, freshness::Times, select},
+    serve::{Next, Served, look, serve},
     service::Inner,
     status::{CacheOutcome, Generated, StaleReason, Storing},
+    store::Resource,
 };
 
 /// A call of the inner service that brought no response.
@@ -132,20 +134,25 @@ impl Cache {
         stands.then(|| self.stale_entry(&errand.asked, entry, reason))?
     }
 
-    /// The same for one who waited, for whom there may be something in memory by now.
+    /// The same for one who waited, for whom there may be something else in memory by now: that is
+    /// more recent than what was there when it came.
     pub(crate) async fn stand_in<B>(
         &self,
         errand: &Errand,
         reason: StaleReason,
     ) -> Option<Response<CacheBody<B>>> {
-        if let Some(stale) = self.stale(errand, reason) {
-            return Some(stale);
-        }
         let asked = &errand.asked;
-        let stored = self.shared.store.get(asked.key.as_ref()).await.ok()??;
+        let stored = self.shared.store.get(asked.key.as_ref()).await.ok()?;
+        let now = self.shared.clock.monotonic();
         let order = self.config.rules.language_order;
         let (request, seed) = (&asked.parts.headers, self.shared.seed());
-        let entry = select::select(stored.variants(), request, seed, order)?;
+        let variants = stored.as_ref().map_or(&[][..], Resource::variants);
+        let Some(entry) = select::select(variants, request, seed, order) else {
+            return self.stale(errand, reason);
+        };
+        if let Next::Serve(entry, Served::Fresh) = look(self, asked, stored.as_ref(), now) {
+            return Some(serve(self, asked, entry, now, Served::Fresh));
+        }
         self.stale_entry(asked, entry, reason)
     }
 

@@ -1,16 +1,16 @@
 //! Requests that ask the origin for themselves.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use futures_util::FutureExt;
 use http::Response;
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::reply::Led;
+use super::wait::InTime;
 use crate::{
     body::CacheBody,
+    error::BoxError,
     fetch::{Errand, Exchanged, Permit},
+    layer::Cache,
     remote::Consulted,
     serve::Road,
     service::Inner,
@@ -34,58 +34,57 @@ impl<S> Road<S> {
         {
             return Ok(self.found::<Q>(errand, None, &entry, now, served));
         }
-        if self.cache.is_impatient(&errand)
-            && let Ok(permit) = Arc::clone(&self.cache.shared.fills).try_acquire_owned()
-        {
-            return self.alone_in_time(errand, body, permit).await;
-        }
-        let fetching = self.cache.fetch(self.inner, &errand, body, Permit::Own);
-        let Exchanged {
-            answer, recording, ..
-        } = Box::pin(fetching).await;
-        if let Some(recording) = recording {
-            let shared = Arc::clone(&self.cache.shared);
-            let executor = Arc::clone(&self.cache.config.executor);
-            shared.tasks.spawn(&*executor, async move {
-                let limits = &self.cache.config.fill;
-                self.cache.record(&errand, recording, limits).await;
-            });
-        }
-        answer
-    }
-
-    /// Asks the origin for this request only, and goes on when the client no longer waits for it.
-    async fn alone_in_time<Q>(
-        self,
-        errand: Box<Errand>,
-        body: Q,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Response<CacheBody<S::Body>>, S::Error>
-    where
-        S: Inner<Q>,
-        Q: Body + Default + Send + 'static,
-    {
-        let cache = self.cache.clone();
-        let instead = errand.clone();
-        let (reply, answer) = oneshot::channel();
-        cache
-            .shared
-            .tasks
-            .spawn(&*cache.config.executor, async move {
-                let _permit = permit;
-                let Self { cache, inner } = self;
-                let fetching = cache.fetch(inner, &errand, body, Permit::OfFlight);
-                match AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await {
-                    Ok(fetched) => {
-                        let _ = reply.send(Led::Answer(fetched.answer));
-                        if let Some(recording) = fetched.recording {
-                            let limits = cache.config.fill.going_on();
-                            cache.record(&errand, recording, &limits).await;
-                        }
-                    }
-                    Err(panic) => drop(reply.send(Led::Panicked(panic))),
+        let instead = self.cache.is_impatient(&errand).then(|| errand.clone());
+        let Self { cache, inner } = self;
+        let asking = cache.clone();
+        let mut fetching = Box::pin(async move {
+            let fetched = asking.fetch(inner, &errand, body, Permit::Own).await;
+            (errand, fetched)
+        });
+        let (errand, fetched) = match instead {
+            None => fetching.await,
+            Some(instead) => match cache.in_time(&instead, &mut fetching).await {
+                InTime::Answered(done) => done,
+                InTime::Stale(stale) => {
+                    cache.go_on(fetching);
+                    return Ok(stale);
                 }
+            },
+        };
+        if let Some(recording) = fetched.recording {
+            let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
+            shared.tasks.spawn(&*config.executor, async move {
+                let limits = &cache.config.fill;
+                cache.record(&errand, recording, limits).await;
             });
-        cache.reply(Some(&instead), answer).await
+        }
+        fetched.answer
+    }
+}
+
+impl Cache {
+    /// Has a fetch end that nobody waits for any more, for what of it can be stored, unless as much
+    /// goes on in the background as may.
+    fn go_on<B, E>(
+        &self,
+        fetching: impl Future<Output = (Box<Errand>, Exchanged<B, E>)> + Send + 'static,
+    ) where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let Ok(permit) = Arc::clone(&self.shared.refreshes).try_acquire_owned() else {
+            return;
+        };
+        let cache = self.clone();
+        let executor = Arc::clone(&self.config.executor);
+        self.shared.tasks.spawn(&*executor, async move {
+            let (errand, fetched) = fetching.await;
+            drop(fetched.answer);
+            if let Some(recording) = fetched.recording {
+                let limits = cache.config.fill.going_on();
+                cache.record(&errand, recording, &limits).await;
+            }
+            drop(permit);
+        });
     }
 }

@@ -86,7 +86,10 @@ impl<S> Road<S> {
             }
             match self.cache.turn_now(&mut errand).await {
                 Turn::Fetch => {}
-                Turn::Serve(..) => return,
+                Turn::Serve(entry, _) => {
+                    leader.land(Flown::Found(entry));
+                    return;
+                }
                 // Another node refreshes it, for this one too.
                 Turn::Wait => return self.cache.hold_back(hash),
             }

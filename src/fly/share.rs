@@ -23,6 +23,8 @@ use crate::{
 /// What a landed flight is to one that waited for it.
 pub(super) enum Share<B> {
     Answer(Response<CacheBody<B>>),
+    /// Nobody asked the origin, and what was found instead is not for this request.
+    Again,
     /// It brought another variant; this is the one wanted.
     OtherVariant(u128),
     /// Nothing for this request.
@@ -38,6 +40,10 @@ impl Cache {
                 let came = Came::of(entry.arrival(), began);
                 self.share_entry(errand, &entry, came)
             }
+            Flown::Found(entry) => match self.share_entry(errand, &entry, Came::Elsewhere) {
+                Share::Answer(answer) => Share::Answer(answer),
+                Share::Again | Share::Nothing | Share::OtherVariant(_) => Share::Again,
+            },
             Flown::Arriving(arriving) => self.share_arriving(errand, &arriving, began),
         }
     }
@@ -94,6 +100,8 @@ impl Cache {
 enum Came {
     /// Before this request asked.
     Before,
+    /// To another node, some time ago.
+    Elsewhere,
     /// While it waited.
     Since,
 }
@@ -114,7 +122,7 @@ impl Came {
 fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
     let asked = &errand.asked.directives;
     let directives = match came {
-        Came::Before => *asked,
+        Came::Before | Came::Elsewhere => *asked,
         Came::Since => RequestDirectives {
             max_age: asked.max_age.filter(|age| *age > 0),
             no_cache: false,
@@ -126,10 +134,13 @@ fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Op
         age,
         standing: Standing::Valid,
     };
+    let ttl = freshness.ttl(age);
     match decide(Found::Selected(candidate), &directives) {
+        // As if it had been in memory, where it will be.
+        Decision::Serve if came == Came::Elsewhere => Some(CacheOutcome::Hit { ttl }),
         Decision::Serve => Some(CacheOutcome::Collapsed {
             forward: errand.forward,
-            ttl: freshness.ttl(age),
+            ttl,
         }),
         Decision::Fetch(_)
         | Decision::Refuse

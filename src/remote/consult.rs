@@ -83,12 +83,15 @@ impl Cache {
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
         let next = look(self, &errand.asked, Some(&resource), now);
-        if !matches!(next, Next::Serve(..)) && new.is_some() {
+        // Memory is the best there is when the tier is silent the next time. So nothing is answered
+        // before it has that too, if it has something older; if it has nothing, that can wait.
+        let behind = matches!(next, Next::Serve(..)) && !self.has_something(errand).await;
+        if !behind && new.is_some() {
             self.replace_selected(errand, new.clone()).await;
         }
         match next {
             Next::Serve(_, served) => {
-                errand.found = new;
+                errand.found = new.filter(|_| behind);
                 Consulted::Serve(entry, now, served)
             }
             Next::Refresh(_) => {
@@ -195,6 +198,11 @@ impl Cache {
         let variant = parcel::variant_of(&parcel.selecting);
         let mark = Mark::new(concerns, stamp, variant, witness);
         Found::New(Arc::new(entry.marked(Some(mark))))
+    }
+
+    async fn has_something(&self, errand: &Errand) -> bool {
+        let lookup = self.shared.store.get(errand.asked.key.as_ref());
+        !matches!(lookup.await, Ok(None))
     }
 
     /// Puts into memory what was found for an errand and answers it: behind the answer, which does

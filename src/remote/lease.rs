@@ -220,7 +220,11 @@ impl Cache {
             Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.say(Word::Alone);
             }
-            Flown::Arriving(_) | Flown::Entry(_) | Flown::Failed(_) | Flown::Private => {}
+            Flown::Arriving(_)
+            | Flown::Entry(_)
+            | Flown::Failed(_)
+            | Flown::Found(_)
+            | Flown::Private => {}
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     parcel::{self, Shown},
     place::Place,
     placing::{ATTEMPTS, Parting},
-    tier::{Remote, Seen},
+    tier::Remote,
     trust::{Concerns, Mark},
 };
 use crate::{
@@ -77,10 +77,12 @@ impl Cache {
             if let Some(lease) = &errand.lease {
                 lease.say(Word::Alone);
             }
-            return self.drop_write(&remote, Place::of(&errand.asked.key).resource(), seen);
+            remote.metrics().writes_dropped.increment(1);
+            return;
         }
         let Some(permit) = remote.room_for(bytes) else {
-            return self.drop_write(&remote, Place::of(&errand.asked.key).resource(), seen);
+            remote.metrics().writes_dropped.increment(1);
+            return;
         };
         let order = self.config.rules.language_order;
         let request = errand.asked.parts.headers.clone();
@@ -117,8 +119,9 @@ impl Cache {
                 }
                 Err(error) => {
                     remote.metrics().errors.increment(1);
+                    remote.metrics().writes_dropped.increment(1);
                     tracing::debug!(%error, "not given to the other nodes");
-                    return cache.drop_write(&remote, place.resource(), seen);
+                    return;
                 }
             }
             // This node hears of its own write like every other. Before anybody asks for the
@@ -166,21 +169,8 @@ impl Cache {
         let Some(remote) = self.shared.remote.clone() else {
             return;
         };
-        self.strike(&remote, Place::of(key).resource());
-    }
-
-    /// What is not given to the other nodes takes the place of what they have all the same: if they
-    /// cannot have the one, they are to drop the other.
-    fn drop_write(&self, remote: &Arc<Remote>, resource: Name, seen: Seen) {
-        remote.metrics().writes_dropped.increment(1);
-        if seen.is_response() {
-            self.strike(remote, resource);
-        }
-    }
-
-    fn strike(&self, remote: &Arc<Remote>, name: Name) {
         let fence = Fence {
-            name,
+            name: Place::of(key).resource(),
             epoch: remote.nonce(),
         };
         match remote.fences.add(fence) {
@@ -193,7 +183,7 @@ impl Cache {
                 // Wherever this is called, and even as a runtime ends.
                 let runtime = remote.redis.runtime();
                 let executor = move |task| drop(runtime.spawn(task));
-                let telling = tell(Teller(Arc::downgrade(remote)));
+                let telling = tell(Teller(Arc::downgrade(&remote)));
                 self.shared.tasks.spawn(&executor, telling);
             }
         }

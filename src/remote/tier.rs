@@ -87,11 +87,6 @@ impl Seen {
         }
     }
 
-    /// Whether a response was seen there, or variants of one, and no more than an invalidation.
-    pub(super) fn is_response(&self) -> bool {
-        self.main != Stamp::default() && self.main.version != self.main.epoch
-    }
-
     /// What was seen of the place that `mark` marks, which still has the response.
     pub(super) fn of(mark: &Mark, witness: Witness) -> Self {
         Self {
