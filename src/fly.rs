@@ -8,9 +8,9 @@
 //!
 //! The exchange runs in a task of its own. The client that caused it reads the answer like those
 //! who wait for it, so its going away hurts nobody. What other nodes may have is asked for before
-//! that, without a task: if the client goes away then, those who wait begin anew, and so they do when
-//! something was found, which is in memory by then. A client that stays but is not polled any more
-//! holds them up for as long as they wait for anybody.
+//! that, without a task. What is found is for all who wait; those for whom it will not do begin anew,
+//! and so do all if the client goes away then. A client that stays but is not polled any more holds
+//! them up for as long as they wait for anybody.
 
 mod alone;
 mod refresh;

@@ -66,7 +66,8 @@ impl Shared {
 
 impl Cache {
     /// Looks a request up in the shared tier. What is found there is promoted to memory; if it can
-    /// be served at once, that is left to [`promote`](Self::promote).
+    /// be served at once, and memory has nothing older, that is left to
+    /// [`promote`](Self::promote).
     pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
         let Some(remote) = &self.shared.remote else {
             return Consulted::Silent;
