@@ -3,12 +3,16 @@
 use std::{sync::OnceLock, time::Duration};
 
 use cachewarp::{
-    AgePolicy, CacheBuilder, CacheLayer, ConditionalMiss, ConfigError, DuplicatePolicy,
-    ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics, KeyExtension, Keying,
-    LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective, SMaxagePolicy,
-    SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+    AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
+    DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics,
+    KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective,
+    SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
 };
+use http::{Response, header::LAST_MODIFIED};
 use tokio::runtime::Runtime;
+use tower::Layer;
+
+use crate::support::{call, fresh, get, origin, settle};
 
 const MIB: u64 = 1 << 20;
 
@@ -75,6 +79,8 @@ const REFUSED: &[Refused] = &[
 
 const TAKEN: &[Taken] = &[
     ("age_policy", |c| c.age_policy(AgePolicy::AgeFieldOnly)),
+    ("breaker", |c| c.breaker(BreakerConfig::default())),
+    ("breaker", |c| c.breaker(None)),
     ("cache_status", |c| c.cache_status("a.test:8080")),
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
@@ -88,6 +94,8 @@ const TAKEN: &[Taken] = &[
     ("duplicate_directives", |c| {
         c.duplicate_directives(DuplicatePolicy::First)
     }),
+    ("early_refresh", |c| c.early_refresh(100.0)),
+    ("early_refresh", |c| c.early_refresh(None)),
     ("error_statuses", |c| {
         c.error_statuses(ErrorStatusPolicy::Refuse)
     }),
@@ -103,6 +111,7 @@ const TAKEN: &[Taken] = &[
             public: u32::MAX,
         })
     }),
+    ("heuristics", |c| c.heuristics(None)),
     ("ignore_request_directives", |c| {
         c.ignore_request_directives([RequestDirective::NoCache, RequestDirective::NoStore])
     }),
@@ -112,6 +121,7 @@ const TAKEN: &[Taken] = &[
     }),
     ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
+    ("lifetime_jitter", |c| c.lifetime_jitter(0.5)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),
     ("max_fills", |c| c.max_fills(1)),
     ("max_fills", |c| c.max_fills(usize::MAX)),
@@ -137,6 +147,8 @@ const TAKEN: &[Taken] = &[
     ("rfc_literal", CacheBuilder::rfc_literal),
     ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
     ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),
+    ("soft_timeout", |c| c.soft_timeout(Duration::from_nanos(1))),
+    ("soft_timeout", |c| c.soft_timeout(None)),
     ("stale_if_error", |c| c.stale_if_error(Duration::MAX)),
     ("stale_while_revalidate", |c| {
         c.stale_while_revalidate(Duration::MAX)
@@ -151,6 +163,7 @@ const TAKEN: &[Taken] = &[
     }),
     ("wait_timeout", |c| c.wait_timeout(Duration::from_nanos(1))),
     ("without_cache_status", CacheBuilder::without_cache_status),
+    ("without_key_policy", CacheBuilder::without_key_policy),
     ("without_x_cache", CacheBuilder::without_x_cache),
 ];
 
@@ -239,6 +252,46 @@ fn a_layer_over_an_existing_cache_refuses_what_a_new_one_refuses() {
     }
 }
 
+#[tokio::test]
+async fn a_layer_over_an_existing_cache_can_do_without_the_key_policy() {
+    let cache = builder()
+        .key(|_: &http::request::Parts, _: &mut KeyExtension<'_>| Keying::Bypass)
+        .build()
+        .unwrap();
+    let (origin, calls) = origin(|_| fresh("content"));
+    let without = cache.with(CacheBuilder::without_key_policy).unwrap();
+    let (with, without) = (cache.layer(origin.clone()), without.layer(origin));
+    for _ in 0..2 {
+        let reply = call(&with, get("/")).await;
+        assert!(matches!(reply.outcome(), CacheOutcome::Bypassed(_)));
+    }
+    call(&without, get("/")).await;
+    settle(&cache).await;
+    let reply = call(&without, get("/")).await;
+    assert!(matches!(reply.outcome(), CacheOutcome::Hit { .. }));
+    assert_eq!(calls.count(), 3);
+}
+
+#[tokio::test]
+async fn a_layer_over_an_existing_cache_can_do_without_heuristics() {
+    let cache = builder().heuristics(Heuristics::default()).build().unwrap();
+    let (origin, _) = origin(|_| {
+        let response = Response::builder().header(LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT");
+        response.body("content".into()).unwrap()
+    });
+    let without = cache.with(|c| c.heuristics(None)).unwrap();
+    for (layer, path, guessed) in [(&cache, "/with", true), (&without, "/without", false)] {
+        let service = layer.layer(origin.clone());
+        call(&service, get(path)).await;
+        settle(layer).await;
+        let hit = matches!(
+            call(&service, get(path)).await.outcome(),
+            CacheOutcome::Hit { .. }
+        );
+        assert_eq!(hit, guessed, "{path}");
+    }
+}
+
 /// The default of one setting may not make the value of another refused.
 #[test]
 fn no_capacity_is_too_large_for_the_defaults() {
@@ -255,6 +308,7 @@ fn no_capacity_is_too_large_for_the_defaults() {
 fn the_tables_have_every_setter() {
     let source = concat!(
         include_str!("../../src/builder.rs"),
+        include_str!("../../src/builder/origin.rs"),
         include_str!("../../src/builder/rules.rs")
     );
     let setters: Vec<&str> = source

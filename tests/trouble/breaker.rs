@@ -9,6 +9,7 @@ use cachewarp::{
 };
 use http::StatusCode;
 use tokio::time::sleep;
+use tower::Layer;
 
 use crate::origin::{Cache, Mood, Origin, ask, cache};
 
@@ -157,5 +158,21 @@ async fn layers_with_other_settings_share_it() {
     assert_eq!(
         own.breaker_handle().unwrap().state(""),
         BreakerState::Closed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_over_the_same_cache_can_do_without_it() {
+    let origin = Origin::new("max-age=1");
+    let (layer, cache) = cache(&origin, |b| b.breaker(breaker()));
+    open(&origin, &cache, &layer.breaker_handle().unwrap()).await;
+    let without = layer.with(|b| b.breaker(None)).unwrap();
+    assert!(without.breaker_handle().is_none());
+    ask(&without.layer(origin.service()), "/").await.unwrap();
+    assert_eq!(origin.calls("/").len(), 1);
+    // The layer that has one keeps it.
+    assert_eq!(
+        layer.breaker_handle().unwrap().state(""),
+        BreakerState::Open
     );
 }

@@ -6,6 +6,7 @@ use cachewarp::{CacheOutcome, OnAbandoned, StaleReason};
 use futures_util::future::join_all;
 use http::Method;
 use tokio::time::{Instant, interval, sleep};
+use tower::Layer;
 
 use crate::origin::{Cache, Mood, Origin, ask, cache, get, send};
 
@@ -177,4 +178,15 @@ async fn an_origin_that_is_quick_enough_answers() {
     for seen in [first.unwrap(), second.unwrap()] {
         assert_eq!((seen.took, &seen.body[..]), (quick, &b"1"[..]));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_over_the_same_cache_can_do_without_the_soft_timeout() {
+    let origin = Origin::new(LASTING);
+    let (layer, cache) = cache(&origin, |b| b.soft_timeout(SOFT));
+    let patient = layer.with(|b| b.soft_timeout(None)).unwrap();
+    stale(&origin, &cache, "/").await;
+    let seen = ask(&patient.layer(origin.service()), "/").await.unwrap();
+    assert!(seen.took >= SLOW, "{seen:?}");
+    assert_eq!(seen.body, "1");
 }
