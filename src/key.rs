@@ -60,6 +60,7 @@ where
 
 /// What a [`KeyPolicy`] decides about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Keying {
     /// Look the request up under the extended key.
     Use,

@@ -23,12 +23,13 @@ pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// }
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CacheOutcome {
     /// The request went around the cache.
     Bypassed(Bypass),
     /// The answer is another request's, which was under way.
+    #[non_exhaustive]
     Collapsed {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
@@ -36,6 +37,7 @@ pub enum CacheOutcome {
         ttl: i64,
     },
     /// The answer came from the origin.
+    #[non_exhaustive]
     Fetched {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
@@ -47,11 +49,13 @@ pub enum CacheOutcome {
     /// The cache made the answer itself.
     Generated(Generated),
     /// A fresh stored response.
+    #[non_exhaustive]
     Hit {
         /// The seconds of freshness left.
         ttl: i64,
     },
     /// A stored response that the origin just confirmed (RFC 9111 §4.3).
+    #[non_exhaustive]
     Revalidated {
         /// Why the stored response did not do.
         forward: ForwardReason,
@@ -59,6 +63,7 @@ pub enum CacheOutcome {
         ttl: i64,
     },
     /// A stored response that is stale.
+    #[non_exhaustive]
     Stale {
         /// Who allows that.
         reason: StaleReason,
@@ -114,10 +119,11 @@ impl ForwardReason {
 }
 
 /// What became of a response from the origin.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Storing {
     /// It is being stored, and will be if its body ends as it should.
+    #[non_exhaustive]
     Begun {
         /// The seconds of freshness left.
         ttl: i64,
@@ -151,10 +157,11 @@ pub enum StaleReason {
 }
 
 /// Why the cache made an answer itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Generated {
     /// 503: the circuit breaker is open, and the origin was not asked.
+    #[non_exhaustive]
     BreakerOpen {
         /// The seconds after which it is worth another try, as `Retry-After` says too.
         retry_after: u32,
@@ -173,10 +180,10 @@ pub enum Generated {
 impl Generated {
     /// The status of the answer.
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::BreakerOpen { .. } | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::FlightFailed(status) => status,
+            Self::FlightFailed(status) => *status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -203,7 +210,7 @@ impl StatusFields {
     pub(crate) fn stamp(
         &self,
         headers: &mut HeaderMap,
-        outcome: CacheOutcome,
+        outcome: &CacheOutcome,
         sent: StatusCode,
         received: Option<StatusCode>,
     ) {
@@ -228,7 +235,7 @@ pub(crate) fn age_value(age: u32) -> HeaderValue {
     value(&digits)
 }
 
-fn x_cache(outcome: CacheOutcome) -> Option<&'static str> {
+fn x_cache(outcome: &CacheOutcome) -> Option<&'static str> {
     match outcome {
         CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded => Some("BYPASS"),
         CacheOutcome::Collapsed { .. } | CacheOutcome::Fetched { .. } => Some("MISS"),
@@ -242,7 +249,7 @@ fn x_cache(outcome: CacheOutcome) -> Option<&'static str> {
 /// Our member of `Cache-Status` (RFC 9211 §2).
 fn cache_status(
     name: &str,
-    outcome: CacheOutcome,
+    outcome: &CacheOutcome,
     sent: StatusCode,
     received: Option<StatusCode>,
 ) -> Option<HeaderValue> {
@@ -251,32 +258,32 @@ fn cache_status(
         CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => return None,
         CacheOutcome::Hit { ttl } => {
             member.flag("hit");
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Stale { reason, ttl } => match reason {
             StaleReason::Client => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "max-stale");
             }
             StaleReason::WhileRevalidate => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "swr");
             }
             StaleReason::BreakerOpen => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "breaker-open");
             }
             StaleReason::Paused => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "paused");
             }
             StaleReason::Slow => {
                 member.token("fwd", "stale");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "slow");
             }
             StaleReason::IfError(status) => {
@@ -284,7 +291,7 @@ fn cache_status(
                 if let Some(status) = status {
                     member.number("fwd-status", status.as_u16().into());
                 }
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "stale-if-error");
             }
         },
@@ -296,12 +303,12 @@ fn cache_status(
         CacheOutcome::Collapsed { forward, ttl } => {
             member.token("fwd", forward.as_str());
             member.flag("collapsed");
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Revalidated { forward, ttl } => {
             member.token("fwd", forward.as_str());
             member.fwd_status(sent, received);
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Fetched { forward, storing } => {
             member.token("fwd", forward.as_str());
@@ -309,7 +316,7 @@ fn cache_status(
             match storing {
                 Storing::Begun { ttl } => {
                     member.flag("stored");
-                    member.number("ttl", ttl);
+                    member.number("ttl", *ttl);
                 }
                 Storing::Failure => {}
                 Storing::Full => member.token("detail", "full"),

@@ -68,8 +68,17 @@ async fn while_it_is_open_the_answer_is_stale_or_503_and_the_origin_is_not_asked
         let refused = ask(&cache, "/cold").await.unwrap();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.retry_after.as_deref(), Some("10"));
-        let generated = Generated::BreakerOpen { retry_after: 10 };
-        assert_eq!(refused.outcome, CacheOutcome::Generated(generated));
+        let outcome = refused.outcome;
+        assert!(
+            matches!(
+                outcome,
+                CacheOutcome::Generated(Generated::BreakerOpen {
+                    retry_after: 10,
+                    ..
+                })
+            ),
+            "{outcome:?}"
+        );
     }
     let (one, other) = tokio::join!(ask(&cache, "/crowd"), ask(&cache, "/crowd"));
     for seen in [one.unwrap(), other.unwrap()] {
@@ -117,7 +126,7 @@ async fn refreshes_in_the_background_probe_first() {
     let stale = ask(&cache, "/warm").await.unwrap();
     let reason = StaleReason::WhileRevalidate;
     assert!(
-        matches!(stale.outcome, CacheOutcome::Stale { reason: it, .. } if it == reason),
+        matches!(&stale.outcome, CacheOutcome::Stale { reason: it, .. } if *it == reason),
         "{stale:?}"
     );
     assert_eq!(layer.handle().drain(OPEN).await, 0);
