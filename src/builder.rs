@@ -17,13 +17,13 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Bounds,
     error::{ConfigError, in_range},
+    executor::Executor,
     fill::OnAbandoned,
     key::KeyPolicy,
     layer::{CacheLayer, Shared},
     semantics::rules::ForwardedPolicy,
     status::XCache,
     store::Memory,
-    tasks::Executor,
 };
 
 impl CacheBuilder {

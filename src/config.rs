@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    breaker::OriginBreaker, fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields,
-    tasks::Executor, ttl::TtlPolicy,
+    breaker::OriginBreaker, executor::Executor, fill, key::KeyPolicy, semantics::rules::Rules,
+    status::StatusFields, ttl::TtlPolicy,
 };
 
 /// The settings that routes sharing one cache may have each for themselves.

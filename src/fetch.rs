@@ -346,7 +346,7 @@ impl Cache {
             // Of use after validation only, so those who ask meanwhile have nothing to share.
             self.remember_uncacheable(errand);
         } else {
-            shared.uncacheable.clear(errand.asked.key.hash());
+            shared.uncacheable.remove(errand.asked.key.hash());
         }
         let declared = assess::declared_length(&parts, &body);
         let fill = Fill::new(declared, Arc::clone(&shared.budget));

@@ -185,7 +185,7 @@ impl Cache {
     /// For a while, requests for this key do not wait for each other.
     pub(crate) fn remember_uncacheable(&self, errand: &Errand) {
         let Cache { shared, config } = self;
-        shared.uncacheable.set(
+        shared.uncacheable.insert(
             errand.asked.key.hash(),
             shared.clock.monotonic(),
             config.uncacheable_for,

@@ -18,7 +18,7 @@ use equivalent::Equivalent;
 use http::{Uri, request::Parts, uri::PathAndQuery};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::varint;
+use crate::util::varint;
 
 /// The longest key, in bytes. A request whose key would be longer bypasses the cache.
 pub(crate) const MAX_KEY_BYTES: usize = 8 * 1024;

@@ -15,23 +15,22 @@ use tower_layer::Layer;
 use crate::{
     breaker::{BreakerHandle, OriginBreaker},
     builder::CacheBuilder,
-    chance::Chance,
     clock::Clock,
     config::{Bounds, Config},
     entry::{HotHeads, Shapes},
     error::ConfigError,
+    executor::Tasks,
     fill::Budget,
     flight::Flights,
     flown::{FlightKey, Flown},
     generation::Generations,
     handle::CacheHandle,
-    marks::Marks,
     metrics::Metrics,
     remote::Remote,
     semantics::vary::Seed,
     service::CacheService,
     store::{Memory, Store},
-    tasks::Tasks,
+    util::{expiring_set::ExpiringSet, random::Random},
 };
 
 /// A shared HTTP cache (RFC 9111) for any service of `http` requests.
@@ -164,7 +163,7 @@ impl<S> Layer<S> for CacheLayer {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
-    pub(crate) chance: Chance,
+    pub(crate) random: Random,
     pub(crate) clock: Arc<dyn Clock>,
     /// What may outlive the request that caused it: a permit for each flight, and for each fill
     /// without a flight.
@@ -175,9 +174,9 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     metrics: OnceLock<Metrics>,
     /// Keys whose refresh in the background is another node's, or would be refused.
-    pub(crate) held_back: Marks,
+    pub(crate) held_back: ExpiringSet,
     /// Responses that could not be refreshed a moment ago.
-    pub(crate) paused: Marks,
+    pub(crate) paused: ExpiringSet,
     pub(crate) refreshes: Arc<Semaphore>,
     /// The tier shared with other nodes, if there is one.
     pub(crate) remote: Option<Arc<Remote>>,
@@ -187,7 +186,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tasks: Tasks,
     /// Keys whose response could not be shared a moment ago.
-    pub(crate) uncacheable: Marks,
+    pub(crate) uncacheable: ExpiringSet,
 }
 
 impl Shared {
@@ -201,15 +200,15 @@ impl Shared {
         let fills = permits(bounds.fills);
         Self {
             budget: Budget::new(memory.capacity()),
-            chance: Chance::new(),
+            random: Random::new(),
             clock,
             flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
             fills,
             generations: Generations::new(),
             hot: memory.hot_heads(),
             metrics: OnceLock::new(),
-            held_back: Marks::new(),
-            paused: Marks::new(),
+            held_back: ExpiringSet::new(),
+            paused: ExpiringSet::new(),
             refreshes: permits(bounds.refreshes),
             remote,
             seed: RandomState::new().hash_one("cachewarp"),
@@ -217,7 +216,7 @@ impl Shared {
             store: Arc::new(memory.clone()),
             memory,
             tasks: Tasks::new(),
-            uncacheable: Marks::new(),
+            uncacheable: ExpiringSet::new(),
         }
     }
 

@@ -100,12 +100,12 @@ mod axum;
 mod body;
 pub mod breaker;
 mod builder;
-mod chance;
 pub mod clock;
 mod config;
 mod confirm;
 mod entry;
 mod error;
+mod executor;
 mod fetch;
 mod fill;
 mod flight;
@@ -119,7 +119,6 @@ mod invalidate;
 mod keep;
 mod key;
 mod layer;
-mod marks;
 mod metrics;
 mod origin;
 mod priority;
@@ -130,9 +129,8 @@ mod serve;
 mod service;
 mod status;
 mod store;
-mod tasks;
 mod ttl;
-mod varint;
+mod util;
 mod warm;
 
 pub use self::{
@@ -141,6 +139,7 @@ pub use self::{
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, NoStore, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    executor::{Executor, Task},
     fill::OnAbandoned,
     future::ResponseFuture,
     handle::{CacheHandle, CacheStats},
@@ -158,7 +157,6 @@ pub use self::{
     service::{CacheService, CacheableService},
     status::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
     store::Memory,
-    tasks::{Executor, Task},
     ttl::{
         AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,

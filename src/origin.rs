@@ -118,7 +118,7 @@ impl Cache {
         let now = shared.clock.monotonic();
         if let Some(entry) = &errand.selected {
             let hash = errand.asked.pause_hash(entry);
-            shared.paused.set(hash, now, config.refresh_pause);
+            shared.paused.insert(hash, now, config.refresh_pause);
         }
     }
 

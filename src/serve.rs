@@ -72,7 +72,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> InMemory<B> {
 /// freshness that it came with, which would be halved over and over where a fetch takes nearly as
 /// long.
 fn is_expiring(cache: &Cache, entry: &Entry, now: Duration) -> bool {
-    let draw = || cache.shared.chance.draw();
+    let draw = || cache.shared.random.fraction();
     let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
     cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
 }

@@ -81,7 +81,7 @@ pub(crate) fn reconsider(
 pub(super) fn draw(shared: &Shared, config: &Config) -> f64 {
     match config.lifetime_jitter {
         0.0 => 0.0,
-        most => most * shared.chance.draw(),
+        most => most * shared.random.fraction(),
     }
 }
 

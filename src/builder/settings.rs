@@ -8,13 +8,13 @@ use crate::{
     breaker::BreakerConfig,
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
+    executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
     layer::Shared,
     remote::Remote,
     semantics::rules::Rules,
     status::{StatusFields, XCache},
     store::Memory,
-    tasks::TokioExecutor,
     ttl::OriginTtl,
 };
 

@@ -121,7 +121,9 @@ impl Cache {
     fn hold_back(&self, hash: u64) {
         let Cache { shared, config } = self;
         let span = config.refresh_pause.min(MOMENT);
-        shared.held_back.set(hash, shared.clock.monotonic(), span);
+        shared
+            .held_back
+            .insert(hash, shared.clock.monotonic(), span);
     }
 
     /// The permit to refresh a response in the background, unless its answer would not be stored,

@@ -18,10 +18,10 @@ use crate::{
     clock::{ManualClock, SystemClock},
     config::Bounds,
     error::StoreError,
+    executor::Task,
     key::{Key, KeyRef},
     status::{CacheOutcome, ForwardReason},
     store::{Change, Memory, Resource, Store, StoreFuture},
-    tasks::Task,
 };
 
 type Body = Full<&'static [u8]>;

@@ -1,9 +1,10 @@
-//! What is remembered of a key for a short while: one bit that expires by itself.
+//! A set of key hashes in which each member expires after a time of its own.
 //!
-//! A fixed table of 2,048 buckets with eight places each, one line of the processor's cache. A mark
-//! is most of a key's hash and an expiry. A ninth key in a bucket takes the place of the mark that
-//! would expire first; a mark that is lost costs a little work, and one that is taken for another's
-//! (one chance in 2^29) costs as little.
+//! The set has a fixed size: 2,048 buckets of eight slots, each bucket one cache line. A slot holds
+//! most of the hash, and the expiry. In a full bucket a new member takes the slot of the one that
+//! would expire first. So a member may be lost early, and a hash may be taken for another that
+//! differs in the bits that are not kept (one chance in 2^29). Whoever asks must be able to bear
+//! both: for a hit-for-miss mark, either costs one more, or one less, collapsed request.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,136 +13,142 @@ use std::{
 
 const BUCKETS: usize = 1 << 11;
 
-/// Keys whose marks are looked at together.
-const PLACES: usize = 8;
+/// How many members a bucket holds.
+const SLOTS: usize = 8;
 
-/// The low bits hold the expiry, in seconds of monotonic time, which 136 years do not wrap; the rest
-/// is the key's hash.
-const SECONDS: u64 = u32::MAX as u64;
+/// The low bits of a slot hold the expiry, in whole seconds of monotonic time: enough for 136
+/// years. The other bits are those of the hash. A slot of zero is free.
+const EXPIRY: u64 = u32::MAX as u64;
 
-/// A set of keys, each of which leaves by itself.
+/// A set of key hashes that expire.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct ExpiringSet {
     buckets: Box<[Bucket]>,
 }
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Bucket([AtomicU64; PLACES]);
+struct Bucket([AtomicU64; SLOTS]);
 
-impl Marks {
+impl ExpiringSet {
     pub(crate) fn new() -> Self {
         Self {
             buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
         }
     }
 
-    /// Marks the key with this hash for the time given, in whole seconds, if it is not zero.
-    pub(crate) fn set(&self, hash: u64, now: Duration, lasting: Duration) {
+    /// Adds a hash until `lasting` from `now`, rounded up to whole seconds. A `lasting` of zero adds
+    /// nothing.
+    pub(crate) fn insert(&self, hash: u64, now: Duration, lasting: Duration) {
         if lasting.is_zero() {
             return;
         }
-        let until = now.saturating_add(lasting).as_secs().saturating_add(1);
-        let mark = hash & !SECONDS | until.min(SECONDS);
-        let rank = |place: &&AtomicU64| {
-            let held = place.load(Ordering::Relaxed);
-            // The key's own, or else the one that expires first; none has expired longest.
-            (!is_of(held, hash), held & SECONDS)
+        let expiry = now.saturating_add(lasting).as_secs().saturating_add(1);
+        let member = hash & !EXPIRY | expiry.min(EXPIRY);
+        let rank = |slot: &&AtomicU64| {
+            let held = slot.load(Ordering::Relaxed);
+            // The slot of the same hash if there is one, else the one that expires first. A free
+            // slot has an expiry of zero.
+            (!is_of(held, hash), held & EXPIRY)
         };
-        if let Some(place) = self.bucket(hash).iter().min_by_key(rank) {
-            // Two at once may take the same place: one of them is lost.
-            place.store(mark, Ordering::Relaxed);
+        if let Some(slot) = self.bucket(hash).iter().min_by_key(rank) {
+            // Two threads may choose the same slot. Then one of their members is lost.
+            slot.store(member, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn clear(&self, hash: u64) {
-        for place in self.bucket(hash) {
-            if is_of(place.load(Ordering::Relaxed), hash) {
-                place.store(0, Ordering::Relaxed);
+    pub(crate) fn remove(&self, hash: u64) {
+        for slot in self.bucket(hash) {
+            if is_of(slot.load(Ordering::Relaxed), hash) {
+                slot.store(0, Ordering::Relaxed);
             }
         }
     }
 
     pub(crate) fn contains(&self, hash: u64, now: Duration) -> bool {
-        self.bucket(hash).iter().any(|place| {
-            let mark = place.load(Ordering::Relaxed);
-            is_of(mark, hash) && mark & SECONDS > now.as_secs()
+        self.bucket(hash).iter().any(|slot| {
+            let member = slot.load(Ordering::Relaxed);
+            is_of(member, hash) && member & EXPIRY > now.as_secs()
         })
     }
 
-    fn bucket(&self, hash: u64) -> &[AtomicU64; PLACES] {
-        // The low bits of the hash, which a mark does not hold; the remainder is in range.
+    fn bucket(&self, hash: u64) -> &[AtomicU64; SLOTS] {
+        // The low bits of the hash, which a slot does not hold. The remainder is in range.
         &self.buckets[(hash % BUCKETS as u64) as usize].0
     }
 }
 
-/// Whether a mark is that of the key with this hash.
-fn is_of(mark: u64, hash: u64) -> bool {
-    mark & !SECONDS == hash & !SECONDS
+/// Whether a slot holds this hash.
+fn is_of(slot: u64, hash: u64) -> bool {
+    slot & !EXPIRY == hash & !EXPIRY
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_mark_lasts_as_long_as_asked() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        let at = Duration::from_secs;
-        marks.set(hash, at(100), at(10));
-        assert!(marks.contains(hash, at(100)));
-        assert!(marks.contains(hash, at(110)));
-        assert!(!marks.contains(hash, at(111)));
-        assert!(!marks.contains(hash ^ (1 << 60), at(100)));
+    const HASH: u64 = 0xdead_beef_1234_5678;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
-    fn a_mark_that_left_does_not_come_back() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        marks.set(hash, Duration::from_secs(1000), Duration::from_secs(10));
+    fn a_member_lasts_as_long_as_asked() {
+        let set = ExpiringSet::new();
+        set.insert(HASH, at(100), at(10));
+        assert!(set.contains(HASH, at(100)));
+        assert!(set.contains(HASH, at(110)));
+        assert!(!set.contains(HASH, at(111)));
+        assert!(!set.contains(HASH ^ (1 << 60), at(100)));
+    }
+
+    #[test]
+    fn a_member_that_expired_does_not_come_back() {
+        let set = ExpiringSet::new();
+        set.insert(HASH, at(1000), at(10));
         for later in [1 << 23, 1 << 24, (1 << 24) + 500, 1 << 32, (1 << 32) + 500] {
-            assert!(!marks.contains(hash, Duration::from_secs(later)), "{later}");
+            assert!(!set.contains(HASH, at(later)), "{later}");
         }
     }
 
     #[test]
-    fn a_mark_may_last_as_long_as_a_setting_may_say() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        let longest = Duration::from_secs(1 << 31);
-        marks.set(hash, Duration::from_secs(1000), longest);
-        assert!(marks.contains(hash, longest));
-        assert!(!marks.contains(hash, longest + Duration::from_secs(1001)));
-        marks.set(hash, Duration::MAX, longest);
-        assert!(!marks.contains(hash, Duration::MAX));
+    fn a_member_may_last_as_long_as_the_longest_setting() {
+        let set = ExpiringSet::new();
+        let longest = at(1 << 31);
+        set.insert(HASH, at(1000), longest);
+        assert!(set.contains(HASH, longest));
+        assert!(!set.contains(HASH, longest + at(1001)));
+        set.insert(HASH, Duration::MAX, longest);
+        assert!(!set.contains(HASH, Duration::MAX));
     }
 
     #[test]
-    fn no_time_at_all_marks_nothing() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        marks.set(hash, Duration::ZERO, Duration::ZERO);
-        assert!(!marks.contains(hash, Duration::ZERO));
+    fn a_time_of_zero_adds_nothing() {
+        let set = ExpiringSet::new();
+        set.insert(HASH, Duration::ZERO, Duration::ZERO);
+        assert!(!set.contains(HASH, Duration::ZERO));
     }
 
     #[test]
-    fn keys_that_share_a_bucket_do_without_each_others_places() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        let at = Duration::from_secs;
-        let other = |key: u64| hash ^ (key << 40);
+    fn hashes_that_share_a_bucket_each_have_a_slot() {
+        let set = ExpiringSet::new();
+        let other = |key: u64| HASH ^ (key << 40);
         for key in 0..8 {
-            marks.set(other(key), at(100), at(10 + key));
+            set.insert(other(key), at(100), at(10 + key));
         }
-        assert!((0..8).all(|key| marks.contains(other(key), at(100))));
-        // The ninth takes the place of the one that would have left first.
-        marks.set(other(8), at(100), at(20));
-        assert!((1..9).all(|key| marks.contains(other(key), at(100))));
-        assert!(!marks.contains(other(0), at(100)));
+        assert!((0..8).all(|key| set.contains(other(key), at(100))));
+        // The ninth takes the slot of the one that would expire first.
+        set.insert(other(8), at(100), at(20));
+        assert!((1..9).all(|key| set.contains(other(key), at(100))));
+        assert!(!set.contains(other(0), at(100)));
     }
 
     #[test]
-    fn a_mark_can_be_taken_back() {
-        let (marks, hash) = (Marks::new(), 0xdead_beef_1234_5678);
-        marks.set(hash, Duration::ZERO, Duration::from_secs(10));
-        marks.clear(hash);
-        assert!(!marks.contains(hash, Duration::ZERO));
+    fn a_member_can_be_removed() {
+        let set = ExpiringSet::new();
+        set.insert(HASH, Duration::ZERO, at(10));
+        set.remove(HASH);
+        assert!(!set.contains(HASH, Duration::ZERO));
     }
 }
