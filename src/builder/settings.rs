@@ -6,14 +6,14 @@ use http::HeaderName;
 
 use crate::{
     breaker::BreakerConfig,
+    cache_status::{StatusFields, XCache},
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
-    layer::Shared,
     remote::Remote,
     semantics::rules::Rules,
-    status::{StatusFields, XCache},
+    state::cache::Shared,
     store::Memory,
     ttl::OriginTtl,
 };

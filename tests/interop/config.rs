@@ -308,7 +308,7 @@ fn no_capacity_is_too_large_for_the_defaults() {
 fn the_tables_have_every_setter() {
     let source = concat!(
         include_str!("../../src/builder.rs"),
-        include_str!("../../src/builder/origin.rs"),
+        include_str!("../../src/builder/resilience.rs"),
         include_str!("../../src/builder/rules.rs")
     );
     let setters: Vec<&str> = source
