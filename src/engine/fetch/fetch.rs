@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
@@ -26,6 +26,7 @@ use crate::{
     outcome::{CacheOutcome, Generated, Storing},
     semantics::{
         decide::Outcome,
+        fields,
         freshness::Reuse,
         storable::{self, NotStored, Predecessor, Side},
         validate::{self, Validator},
@@ -307,7 +308,7 @@ fn streaming<B: Body, E>(
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
     let streaming = Arc::new(StreamingResponse { head, fill });
-    let outcome = if sets_cookie(&streaming.head.headers) {
+    let outcome = if fields::sets_cookie(&streaming.head.headers) {
         FlightOutcome::Private
     } else {
         FlightOutcome::Streaming(Arc::clone(&streaming))
@@ -386,9 +387,4 @@ fn answer_from_fill<B>(
         let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
         respond::generated(cache, failed)
     })
-}
-
-/// Whether a head sets a cookie. Even if it is stored, no waiter shares it.
-pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
-    headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::DATE, response};
+use http::{StatusCode, response};
 use http_body::Body;
 
 use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
@@ -11,7 +11,6 @@ use crate::{
     entry::{Arrival, Entry, Head, HistoryUpdate},
     extensions::NoStore,
     semantics::{
-        date,
         decide::Standing,
         fields::{self, Length},
         freshness::{Freshness, Times},
@@ -45,13 +44,6 @@ pub(crate) struct Evaluation {
     pub(crate) cost: Duration,
     pub(crate) head: Head,
     pub(crate) storable: Result<(), NotStored>,
-}
-
-/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
-pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
-    if fields::date(headers, response_time).is_none() {
-        headers.insert(DATE, date::format(response_time));
-    }
 }
 
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
