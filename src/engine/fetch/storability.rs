@@ -76,7 +76,6 @@ pub(crate) fn evaluate(
         effective: &effective,
         freshness,
         vary: &varies,
-        response_time: times.times.response,
     };
     let history_update = config.ttl.learns().then(|| {
         let before = context.selected.as_ref().and_then(|entry| entry.before());
@@ -131,7 +130,7 @@ pub(crate) fn evaluate(
             off,
         });
     let freshness = freshness.shortened(off);
-    let keep = retention(config, freshness, &headers, times.times.response);
+    let keep = retention(config, freshness, &headers);
     Evaluation {
         history_update,
         pending: pending.map(Box::new),

@@ -24,7 +24,6 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     shared.generations.advance(key.resource_hash());
     shared.metrics().invalidations.increment(1);
     let flagging = Arc::clone(shared);
-    let now = shared.clock.wall();
     let max_variants = cache.config.max_variants;
     let max_bytes = shared.memory.max_resource();
     let update = shared.store.update(
@@ -36,7 +35,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
             let flagged = stored
                 .variants()
                 .iter()
-                .filter_map(|entry| mark_invalid(&flagging, entry, now))
+                .filter_map(|entry| mark_invalid(&flagging, entry))
                 .collect();
             Resource::new(flagged, max_variants, max_bytes).map_or(Update::Remove, Update::Replace)
         }),
@@ -52,9 +51,9 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
 }
 
 /// The entry, to be validated before its next use. `None` if it has no validator.
-fn mark_invalid(shared: &Shared, entry: &Entry, now: i64) -> Option<Arc<Entry>> {
+fn mark_invalid(shared: &Shared, entry: &Entry) -> Option<Arc<Entry>> {
     let mut head = entry.unpack();
-    validate::has_validator(&head.headers, now).then(|| {
+    validate::has_validator(&head.headers).then(|| {
         head.standing = Standing::Invalidated;
         Arc::new(entry.with_head(&head, &shared.names))
     })
