@@ -93,8 +93,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
-mod axum;
 mod body;
 pub mod breaker;
 mod builder;

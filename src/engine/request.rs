@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, Method, request::Parts};
 use http_body::Body;
 
 use crate::{
     entry::Entry,
     generation::Generation,
-    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey},
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
     remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
@@ -132,15 +132,6 @@ impl CacheRequest {
     pub(crate) fn is_head(&self) -> bool {
         self.parts.method == Method::HEAD
     }
-}
-
-/// The URI that the client requested, before any router removed a prefix.
-pub(crate) fn target_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(original) = crate::axum::original_uri(&parts.extensions) {
-        return original;
-    }
-    &parts.uri
 }
 
 /// The plain key of the resource that a request is for: without the dimensions that settings add.

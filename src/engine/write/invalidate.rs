@@ -10,9 +10,8 @@ use http::{
 };
 
 use crate::{
-    engine::request::target_uri,
     entry::Entry,
-    key::RequestKey,
+    key::{RequestKey, target_uri},
     semantics::{
         classify::{self},
         decide::Standing,
