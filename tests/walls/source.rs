@@ -46,7 +46,7 @@ impl Source {
         module.pop_if(|last| matches!(&**last, "lib" | "mod"));
         let mut words = Words(Vec::new());
         if module.last().is_none_or(|last| last != "tests") {
-            words.read(text.parse().expect("Rust"));
+            words.read(text.parse().expect(path));
         }
         let mut source = Self {
             path: path.to_owned(),
