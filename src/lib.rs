@@ -99,12 +99,12 @@ mod body;
 pub mod breaker;
 mod builder;
 mod cache_status;
-mod chance;
 pub mod clock;
 mod config;
 mod engine;
 mod entry;
 mod error;
+mod executor;
 mod extensions;
 mod fill;
 mod flight;
@@ -114,7 +114,6 @@ mod handle;
 mod inner;
 mod key;
 mod layer;
-mod marks;
 mod metrics;
 mod outcome;
 mod remote;
@@ -122,9 +121,8 @@ mod semantics;
 mod service;
 mod state;
 mod store;
-mod tasks;
 mod ttl;
-mod varint;
+mod util;
 
 pub use self::{
     body::CacheBody,
@@ -132,6 +130,7 @@ pub use self::{
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    executor::{Executor, Task},
     extensions::{NoStore, Priority},
     fill::OnAbandoned,
     future::ResponseFuture,
@@ -150,7 +149,6 @@ pub use self::{
     },
     service::CacheService,
     store::Memory,
-    tasks::{Executor, Task},
     ttl::{
         AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,

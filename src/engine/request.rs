@@ -8,7 +8,7 @@ use http_body::Body;
 use crate::{
     entry::Entry,
     generation::Generation,
-    key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey},
     remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
@@ -150,9 +150,13 @@ pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, B
     Ok(RequestKey::of(target, cache.shared.seed))
 }
 
-fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
+fn key_target<'a>(
+    cache: &'a Cache,
+    parts: &'a Parts,
+    authority: Option<&'a [u8]>,
+) -> KeyTarget<'a> {
     let config = &cache.config;
-    Target::new(
+    KeyTarget::new(
         &config.namespace,
         target_uri(parts),
         &config.default_scheme,
