@@ -4,7 +4,7 @@
 //! criterion's figures by kind and size of the body, stored raw and compressed. The group `lz4` is
 //! what the other candidate for the compression would take for the body alone.
 
-#[path = "../src/store/codec/mod.rs"]
+#[path = "../src/codec/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,

@@ -102,6 +102,8 @@ pub mod breaker;
 mod builder;
 mod chance;
 pub mod clock;
+#[cfg(feature = "redis")]
+mod codec;
 mod config;
 mod confirm;
 mod entry;
@@ -167,7 +169,7 @@ pub use self::{
 };
 
 #[cfg(feature = "redis")]
-pub use self::store::{Redis, RedisBuilder};
+pub use self::remote::{Redis, RedisBuilder};
 
 /// Runs the examples of the README as tests.
 #[cfg(doctest)]

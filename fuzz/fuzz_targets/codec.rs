@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../src/store/codec/mod.rs"]
+#[path = "../../src/codec/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,

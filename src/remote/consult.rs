@@ -5,19 +5,20 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 
 use super::{
-    parcel::{self, Here, Shown},
-    place::Place,
-    tier::{Kept, Remote, Seen},
-    trust::{Concerns, Mark},
+    coherence::{Concerns, Mark},
+    convert::{self, Here, Shown},
+    location::Place,
+    remote::{Kept, Remote, Seen},
 };
 use crate::{
+    codec::Stamp,
     entry::Entry,
     fetch::Errand,
     key::RequestKey,
     layer::{Cache, Shared},
     serve::{Next, Served, look},
     status::{Forward, StaleReason},
-    store::{Resource, Stamp},
+    store::Resource,
 };
 
 /// What the shared tier is to a request.
@@ -187,7 +188,7 @@ impl Cache {
             request,
             seed: self.shared.seed(),
         };
-        let Some(entry) = parcel::unpack(&parcel, &here, &self.shared.shapes) else {
+        let Some(entry) = convert::unpack(&parcel, &here, &self.shared.shapes) else {
             remote.metrics().misses.increment(1);
             return Found::Nothing;
         };
@@ -196,7 +197,7 @@ impl Cache {
             epoch: sight.seen.epoch,
             version,
         };
-        let variant = parcel::variant_of(&parcel.selecting);
+        let variant = convert::variant_of(&parcel.selecting);
         let mark = Mark::new(concerns, stamp, variant, witness);
         Found::New(Arc::new(entry.marked(Some(mark))))
     }

@@ -17,13 +17,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     consult::Consulted,
-    parcel::{self, Shown},
-    place::Place,
-    tier::Remote,
+    convert::{self, Shown},
+    location::Place,
+    redis::Redis,
+    remote::Remote,
 };
 use crate::{
     entry::Entry, fetch::Errand, flown::Flown, layer::Cache, semantics::freshness::Reuse,
-    serve::Served, store::Redis,
+    serve::Served,
 };
 
 /// Between the first two looks of one who waits, in case what it waits for goes untold: this and up
@@ -203,7 +204,7 @@ impl Cache {
             None => Vec::new(),
         };
         let epoch = errand.seen.map_or(0, |seen| seen.epoch);
-        let variant = parcel::variant_of(&selectors).unwrap_or(0);
+        let variant = convert::variant_of(&selectors).unwrap_or(0);
         let name = Place::of(&errand.asked.key).name;
         name.lease(remote.redis.namespace(), epoch, variant)
     }

@@ -5,36 +5,40 @@
 //! (`trust`). Without a client for such a tier there is none (`none`).
 
 #[cfg(feature = "redis")]
+mod coherence;
+#[cfg(feature = "redis")]
 mod consult;
 #[cfg(feature = "redis")]
-mod fences;
+mod convert;
+#[cfg(feature = "redis")]
+mod invalidations;
 #[cfg(feature = "redis")]
 mod lease;
 #[cfg(feature = "redis")]
-mod name;
+mod location;
+#[cfg(feature = "redis")]
+mod names;
 #[cfg(not(feature = "redis"))]
 mod none;
 #[cfg(feature = "redis")]
-mod parcel;
-#[cfg(feature = "redis")]
-mod place;
-#[cfg(feature = "redis")]
-mod placing;
+mod notify;
 #[cfg(feature = "redis")]
 mod publish;
 #[cfg(feature = "redis")]
-mod tier;
+mod redis;
 #[cfg(feature = "redis")]
-mod trust;
+mod remote;
 #[cfg(feature = "redis")]
-mod waiting;
+mod write;
 
 #[cfg(not(feature = "redis"))]
 pub(crate) use self::none::{Consulted, Lease, Mark, Remote, Seen, Turn};
 #[cfg(feature = "redis")]
+pub use self::redis::{Redis, RedisBuilder};
+#[cfg(feature = "redis")]
 pub(crate) use self::{
+    coherence::Mark,
     consult::Consulted,
     lease::{Lease, Turn},
-    tier::{Remote, Seen},
-    trust::Mark,
+    remote::{Remote, Seen},
 };

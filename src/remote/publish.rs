@@ -11,23 +11,24 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    fences::{Fence, KEEP, Telling},
+    coherence::{Concerns, Mark},
+    convert::{self, Shown},
+    invalidations::{Fence, KEEP, Telling},
     lease::{Lease, Word},
-    name::Name,
-    parcel::{self, Shown},
-    place::Place,
-    placing::{ATTEMPTS, Parting},
-    tier::Remote,
-    trust::{Concerns, Mark},
+    location::Place,
+    names::Name,
+    redis::{Placed, Put},
+    remote::Remote,
+    write::{ATTEMPTS, Parting},
 };
 use crate::{
+    codec::{Compression, Stamp, Value, encode, stamp},
     entry::Entry,
     error::StoreError,
     fetch::Errand,
     key::RequestKey,
     layer::Cache,
     semantics::vary::Selecting,
-    store::{Compression, Placed, Put, Stamp, Value, encode, stamp},
 };
 
 /// How long to wait for the echo of an own write.
@@ -55,7 +56,7 @@ impl Cache {
         };
         let order = self.config.rules.language_order;
         let mut shown = Shown::new(&errand.asked.parts.headers, order);
-        let variant = parcel::variant_of(&shown.selectors(selecting.names()));
+        let variant = convert::variant_of(&shown.selectors(selecting.names()));
         let concerns = Concerns::of(&Place::of(&errand.asked.key));
         Some(Mark::new(concerns, stamp, variant, seen.witness))
     }
@@ -89,9 +90,9 @@ impl Cache {
         let selecting = Shown::new(&request, order).selectors(entry.selecting().names());
         let asked = request.clone();
         let place = Place::of(&errand.asked.key);
-        let arrived = parcel::arrived_ms(entry, &*self.shared.clock);
+        let arrived = convert::arrived_ms(entry, &*self.shared.clock);
         let parting = Parting {
-            parcel: parcel::pack(entry, place.key.clone(), arrived, selecting),
+            parcel: convert::pack(entry, place.key.clone(), arrived, selecting),
             // A fence that a response is compared with must outlive it.
             keep: entry.keep().min(KEEP - MARGIN),
             request,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::store::redis::{
+use crate::remote::redis::{
     client::Redis,
     commands::{Placed, Put},
     support::redis::{Reply, standalone},

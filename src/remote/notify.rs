@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::name::Name;
+use super::names::Name;
 
 /// Those who wait, by name. Each flight waits for one name at most, so flights bound it.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use fred::types::config::ServerConfig;
 
 use crate::{
     error::ConfigError,
-    store::redis::{settings::RedisBuilder, url::servers},
+    remote::redis::{settings::RedisBuilder, url::servers},
 };
 
 const LOCAL: &str = "redis://127.0.0.1";

@@ -11,9 +11,9 @@ use fred::{
 };
 
 use super::{
-    breaker::Admission,
     client::Inner,
     health::{Change, Health},
+    pauses::Admission,
     url::servers,
 };
 use crate::{clock::Clock, error::StoreError, metrics};

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     error::ConfigError,
-    store::redis::{
+    remote::redis::{
         client::Redis,
         commands::Placed,
         support::redis::{Server, not_started, standalone, standalone_with},

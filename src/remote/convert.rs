@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     clock::Clock,
+    codec::{Parcel, Selector},
     entry::{Arrival, Entry, Segments, Shapes, Terms},
     generation::Generation,
     semantics::{
@@ -18,7 +19,6 @@ use crate::{
         rules::LanguageOrder,
         vary::{self, Seed, Selecting},
     },
-    store::{Parcel, Selector},
 };
 
 /// Segments of a body in memory, as a fill makes them.

@@ -10,8 +10,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{name::Name, place::Place};
-use crate::store::Stamp;
+use super::{location::Place, names::Name};
+use crate::codec::Stamp;
 
 const SLOTS: usize = 1 << 16;
 

@@ -16,20 +16,18 @@ use moka::sync::Cache as Records;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    fences::{Fences, KEEP},
-    name::{Name, Part, prefix},
-    parcel::Shown,
-    place::Place,
-    trust::{Mark, Trust, Witness},
-    waiting::Waiting,
+    coherence::{Mark, Trust, Witness},
+    convert::Shown,
+    invalidations::{Fences, KEEP},
+    location::Place,
+    names::{Name, Part, prefix},
+    notify::Waiting,
+    redis::{Notice, Redis, Tracking},
 };
 use crate::{
+    codec::{Compression, Listed, Parcel, Record, Selector, Stamp, Value, decode, encode, stamp},
     error::StoreError,
     metrics::RemoteMetrics,
-    store::{
-        Compression, Listed, Notice, Parcel, Record, Redis, Selector, Stamp, Tracking, Value,
-        decode, encode, stamp,
-    },
 };
 
 /// Bytes of records that are remembered, so that a variant is asked for along with its record.

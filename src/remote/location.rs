@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::name::Name;
+use super::names::Name;
 use crate::key::{Dimensions, RequestKey};
 
 /// A key, its name, and whose partition it is.

@@ -316,37 +316,37 @@ fn what_version_1_wrote_is_read_and_written_alike() {
     use Again::{SameBytes, SameValue};
     let cases = [
         (
-            &include_bytes!("../../../tests/golden/v1-entry.bin")[..],
+            &include_bytes!("../../tests/golden/v1-entry.bin")[..],
             Value::Entry(full()),
             SameBytes,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-entry-cost.bin")[..],
+            &include_bytes!("../../tests/golden/v1-entry-cost.bin")[..],
             Value::Entry(slow()),
             SameBytes,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-entry-bare.bin")[..],
+            &include_bytes!("../../tests/golden/v1-entry-bare.bin")[..],
             Value::Entry(bare()),
             SameBytes,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-entry-zstd.bin")[..],
+            &include_bytes!("../../tests/golden/v1-entry-zstd.bin")[..],
             Value::Entry(compressible()),
             SameValue,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-entry-unknown-fields.bin")[..],
+            &include_bytes!("../../tests/golden/v1-entry-unknown-fields.bin")[..],
             Value::Entry(full()),
             SameValue,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-record.bin")[..],
+            &include_bytes!("../../tests/golden/v1-record.bin")[..],
             Value::Record(listing()),
             SameBytes,
         ),
         (
-            &include_bytes!("../../../tests/golden/v1-fence.bin")[..],
+            &include_bytes!("../../tests/golden/v1-fence.bin")[..],
             Value::Fence,
             SameBytes,
         ),

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::name::Name;
+use super::names::Name;
 
 /// Invalidations that may be on their way at once; past it the other nodes do not learn of more.
 const MOST: usize = 65_536;

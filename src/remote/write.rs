@@ -6,15 +6,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    fences::KEEP,
-    parcel::Shown,
-    place::Place,
-    tier::{LARGE, Remote, Seen, recency},
+    convert::Shown,
+    invalidations::KEEP,
+    location::Place,
+    redis::{Placed, Put},
+    remote::{LARGE, Remote, Seen, recency},
 };
 use crate::{
+    codec::{Compression, Listed, Parcel, Record, Stamp, Value, encode},
     error::StoreError,
     layer::Cache,
-    store::{Compression, Listed, Parcel, Placed, Put, Record, Stamp, Value, encode},
 };
 
 /// How often a response is put in its place when others put theirs there meanwhile.

@@ -3,10 +3,10 @@
 //! fred is behind this module alone, so that another client could take its place.
 
 mod ask;
-mod breaker;
 mod client;
 mod commands;
 mod health;
+mod pauses;
 mod scripts;
 mod settings;
 mod tls;

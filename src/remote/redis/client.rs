@@ -26,8 +26,8 @@ use tokio::{
 
 use super::{
     ask::{Purpose, UNIT, WRITES},
-    breaker::{Breaker, SECTIONS},
     health::Health,
+    pauses::{Breaker, SECTIONS},
     scripts::Scripts,
     settings::{RedisBuilder, Start},
     tracking::{Notice, Tracking},

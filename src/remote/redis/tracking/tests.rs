@@ -16,7 +16,7 @@ use super::{
     masters::{Connection, Master, Survey},
     *,
 };
-use crate::store::redis::support::{
+use crate::remote::redis::support::{
     cluster::{Cluster, cluster},
     redis::{Reply, Server, not_started, standalone, standalone_with, until},
     sentinels::sentinels,

@@ -18,7 +18,7 @@
 mod masters;
 mod settings;
 mod signals;
-mod standing;
+mod status;
 
 use std::{
     fmt,
@@ -46,10 +46,10 @@ use self::{
     masters::{Survey, is_own, masters_of, survey},
     settings::client,
     signals::{Signal, Signals, changes_of},
-    standing::Standing,
+    status::Standing,
 };
 
-pub(crate) use self::standing::Notice;
+pub(crate) use self::status::Notice;
 
 /// How often every master is asked whether it still tells changes. The client closes a connection
 /// that leaves a question open for a while only if nothing else is written meanwhile, so this is
