@@ -6,11 +6,10 @@ use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
 use http_body::Body;
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, RemoteVersion},
     generation::Generation,
     key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
     layer::Cache,
-    remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
@@ -94,7 +93,7 @@ impl Asked {
     /// extended ones, which an invalidation cannot enumerate, by their generation. What another node
     /// invalidated is refuted.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
-        if entry.mark().is_some_and(Mark::is_refuted) {
+        if entry.mark().is_some_and(RemoteVersion::is_invalidated) {
             return Standing::Invalidated;
         }
         match self.key.dimensions() {

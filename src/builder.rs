@@ -46,7 +46,9 @@ impl CacheBuilder {
     #[cfg(feature = "redis")]
     pub fn remote(mut self, redis: crate::remote::Redis) -> Self {
         match &mut self.base {
-            Base::New { remote: it, .. } => *it = Some(Arc::new(crate::remote::Remote::new(redis))),
+            Base::New { remote: it, .. } => {
+                *it = Some(Arc::new(crate::remote::Remote::new(Arc::new(redis))));
+            }
             Base::Existing { misplaced, .. } => *misplaced = Some("remote"),
         }
         self

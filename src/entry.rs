@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 
 use crate::{
     generation::Generation,
-    remote::Mark,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
     varint,
 };
@@ -48,7 +47,7 @@ pub(crate) struct Entry {
     recent: Recent,
     generation: Generation,
     names: Arc<[HeaderName]>,
-    mark: Option<Mark>,
+    mark: Option<RemoteVersion>,
     past: Option<Box<Past>>,
 }
 
@@ -73,7 +72,6 @@ impl Entry {
 
     /// Packs a response whose fields are bytes, without a `HeaderMap` between. `None` if one of
     /// them is not as RFC 9110 §5 has it, or they are more than a `HeaderMap` takes.
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn read<'f>(
         mut terms: Terms,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
@@ -139,7 +137,7 @@ impl Entry {
     }
 
     /// The same, with what ties it to the tier that nodes share.
-    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
+    pub(crate) fn marked(self, mark: Option<RemoteVersion>) -> Self {
         Self { mark, ..self }
     }
 
@@ -197,7 +195,7 @@ impl Entry {
         Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
-    pub(crate) fn mark(&self) -> Option<&Mark> {
+    pub(crate) fn mark(&self) -> Option<&RemoteVersion> {
         self.mark.as_ref()
     }
 
@@ -287,7 +285,6 @@ impl Entry {
     }
 
     /// The stored names and values, in the order of [`headers`](Self::headers).
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
         let mut at = 0;
         self.names.iter().map(move |name| {
@@ -417,7 +414,6 @@ impl Variant for Arc<Entry> {
 }
 
 /// Whether a field may have this value (RFC 9110 §5.5), by the rule of `HeaderValue`.
-#[cfg(any(test, feature = "redis"))]
 fn is_value(value: &[u8]) -> bool {
     // Not up to the first that may not be: without an early end, many bytes are looked at at once.
     value.iter().fold(true, |valid, &byte| {
@@ -425,6 +421,7 @@ fn is_value(value: &[u8]) -> bool {
     })
 }
 
+mod mark;
 mod parts;
 mod past;
 mod ready;
@@ -433,6 +430,7 @@ mod shapes;
 pub(crate) mod tests;
 
 pub(crate) use self::{
+    mark::{RemoteVersion, Slots, Snapshot},
     parts::{Arrival, Head, Segments, Terms},
     past::{Before, Lesson, Past},
     ready::HotHeads,

@@ -16,7 +16,7 @@ use crate::{
     flown::{Arriving, Flown},
     generation::Generation,
     layer::Cache,
-    remote::{Lease, Seen},
+    remote::{Lease, ObservedVersion},
     respond::{self, Label, Live, Shaping},
     semantics::{
         decide::Outcome,
@@ -40,7 +40,7 @@ pub(crate) struct Errand {
     pub(crate) selected: Option<Arc<Entry>>,
     pub(crate) forward: Forward,
     /// What was seen of its place in the tier that nodes share, if that was asked.
-    pub(crate) seen: Option<Seen>,
+    pub(crate) seen: Option<ObservedVersion>,
     /// What was found there and has yet to be put into memory.
     pub(crate) found: Option<Arc<Entry>>,
     /// What the most recent of the variants there was selected by, if none is for this request.

@@ -242,13 +242,11 @@ impl RequestKey {
         };
     }
 
-    #[cfg(feature = "redis")]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
 
     /// The part that names the resource, whoever's partition of it the key is.
-    #[cfg(feature = "redis")]
     pub(crate) fn resource_bytes(&self) -> &[u8] {
         &self.bytes.as_slice()[..self.resource_len]
     }

@@ -102,7 +102,10 @@ pub mod breaker;
 mod builder;
 mod chance;
 pub mod clock;
-#[cfg(feature = "redis")]
+#[cfg_attr(
+    not(any(test, feature = "redis")),
+    expect(dead_code, reason = "no client for a server uses it")
+)]
 mod codec;
 mod config;
 mod confirm;
@@ -125,6 +128,10 @@ mod marks;
 mod metrics;
 mod origin;
 mod priority;
+#[cfg_attr(
+    not(any(test, feature = "redis")),
+    expect(dead_code, reason = "no client for a server constructs a tier")
+)]
 mod remote;
 mod respond;
 mod semantics;

@@ -1,50 +1,33 @@
-//! Compression of bodies, where it pays.
-//!
-//! zstd at its fastest plain level. Against LZ4 its output is 40 % smaller, and memory and network
-//! are what the remote tier is paid for in; 64 KiB of text cost some 70 µs more to write, behind the
-//! response, and 30 µs more to read, beside a round trip (`benches/codec.rs`). Levels 2 and 3 cost
-//! more and save one hundredth of the body.
+//! Which bodies are compressed.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use zstd::bulk::{Compressor, Decompressor};
 
-use super::{error::DecodeError, headers::Headers};
+use super::{
+    headers::EncodedHeaders,
+    zstandard::{self, LARGEST},
+};
 
 /// Which bodies are compressed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Compression {
     Off,
-    /// Bodies of at least this many bytes, unless they are compressed already or do not shrink.
+    /// Bodies of at least this many bytes, unless they are compressed already or do not get smaller.
     AtLeast(usize),
 }
 
 impl Default for Compression {
-    /// From 1 KiB: there the typical text loses half its size in 4 µs.
+    /// From 1 KiB on: at that size a typical text loses half its bytes in 4 µs.
     fn default() -> Self {
         Self::AtLeast(1024)
     }
 }
 
-/// The largest body that is compressed, and that is decompressed: 1 GiB.
-pub(super) const LARGEST: usize = 1 << 30;
-
-/// What a byte can decompress to at most: a block takes four bytes and yields 128 KiB.
-const MOST_PER_BYTE: usize = (128 << 10) / 4;
-
-const LEVEL: i32 = 1;
-
-thread_local! {
-    // Kept, because to make one costs 8 µs, more than the work it does for a small body.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-/// The compressed body; none if it is better stored as it is.
+/// The compressed body. `None` if it is better stored as it is.
 pub(super) fn compress(
     body: &[Bytes],
-    headers: &Headers,
+    headers: &EncodedHeaders,
     compression: Compression,
 ) -> Option<Bytes> {
     let Compression::AtLeast(threshold) = compression else {
@@ -58,46 +41,12 @@ pub(super) fn compress(
         [segment] => Cow::Borrowed(&segment[..]),
         segments => Cow::Owned(segments.concat()),
     };
-    let work = |slot: &RefCell<Option<Compressor<'static>>>| {
-        let mut slot = slot.borrow_mut();
-        let compressor = match &mut *slot {
-            Some(compressor) => compressor,
-            empty => empty.insert(Compressor::new(LEVEL).ok()?),
-        };
-        compressor.compress(&source).ok()
-    };
-    // No thread-local is left only while the thread ends.
-    let packed = COMPRESSOR.try_with(work).ok().flatten()?;
+    let packed = zstandard::compress(&source)?;
     (packed.len() <= size - size.div_ceil(16)).then(|| packed.into())
 }
 
-/// A body of the size that its head announces.
-pub(super) fn decompress(packed: &[u8], announced: u64) -> Result<Bytes, DecodeError> {
-    let size = usize::try_from(announced)
-        .ok()
-        .filter(|&size| size <= LARGEST && size / MOST_PER_BYTE <= packed.len())
-        .ok_or(DecodeError::TooLarge(announced))?;
-    let mut body = Vec::new();
-    // Nothing is written past what is reserved.
-    body.try_reserve_exact(size)
-        .map_err(|_| DecodeError::TooLarge(announced))?;
-    let work = |slot: &RefCell<Option<Decompressor<'static>>>| {
-        let mut slot = slot.borrow_mut();
-        let decompressor = match &mut *slot {
-            Some(decompressor) => decompressor,
-            empty => empty.insert(Decompressor::new().ok()?),
-        };
-        decompressor.decompress_to_buffer(packed, &mut body).ok()
-    };
-    let written = DECOMPRESSOR.try_with(work).ok().flatten();
-    match written.ok_or(DecodeError::Compressed)? {
-        written if written == size => Ok(body.into()),
-        _ => Err(DecodeError::BodyLength),
-    }
-}
-
 /// Whether a response says that its body is compressed already.
-fn is_compressed(headers: &Headers) -> bool {
+fn is_compressed(headers: &EncodedHeaders) -> bool {
     headers.iter().any(|(name, value)| {
         if name.eq_ignore_ascii_case(b"content-encoding") {
             is_coded(value)
@@ -107,7 +56,7 @@ fn is_compressed(headers: &Headers) -> bool {
     })
 }
 
-/// Whether a Content-Encoding (RFC 9110 §8.4) names a coding that does something.
+/// Whether a Content-Encoding (RFC 9110 §8.4) names a coding other than `identity`.
 fn is_coded(value: &[u8]) -> bool {
     value
         .split(|&byte| byte == b',')
@@ -115,7 +64,7 @@ fn is_coded(value: &[u8]) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Whether a media type (RFC 9110 §8.3.1) is of a format that compresses its content.
+/// Whether a media type (RFC 9110 §8.3.1) is one whose content is compressed already.
 fn is_dense(value: &[u8]) -> bool {
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii().to_ascii_lowercase();
@@ -133,6 +82,7 @@ fn is_dense(value: &[u8]) -> bool {
     }
 }
 
+/// Subtypes of `application` whose content is compressed already.
 const DENSE: [&[u8]; 18] = [
     b"font-woff",
     b"font-woff2",
@@ -159,12 +109,6 @@ mod tests {
     use std::slice;
 
     use super::*;
-
-    /// A compressed body of zeros.
-    fn zeros(size: usize) -> Bytes {
-        let body = [vec![0; size].into()];
-        compress(&body, &Headers::default(), Compression::AtLeast(0)).unwrap()
-    }
 
     #[test]
     fn what_is_compressed_already_is_known_by_its_fields() {
@@ -195,7 +139,7 @@ mod tests {
         ];
         for (name, value, expected) in cases {
             let headers = [("etag", "gzip"), (name, value)];
-            let headers = Headers::from_iter(headers);
+            let headers = EncodedHeaders::from_iter(headers);
             assert_eq!(is_compressed(&headers), expected, "{name}: {value}");
         }
     }
@@ -205,7 +149,7 @@ mod tests {
         let text = Bytes::from("harbour lantern market ".repeat(100));
         let size = text.len();
         let compressed =
-            |body: &[Bytes], compression| compress(body, &Headers::default(), compression);
+            |body: &[Bytes], compression| compress(body, &EncodedHeaders::default(), compression);
         let whole = slice::from_ref(&text);
         let at = |threshold| compressed(whole, Compression::AtLeast(threshold));
         assert!(at(0).is_some());
@@ -227,35 +171,12 @@ mod tests {
             let body: Vec<u8> = (0..512)
                 .map(|index| if index < zeros { 0 } else { random() })
                 .collect();
-            let fits = zstd::bulk::compress(&body, LEVEL).unwrap().len() <= 512 - 512 / 16;
+            let fits =
+                zstd::bulk::compress(&body, zstandard::LEVEL).unwrap().len() <= 512 - 512 / 16;
             let packed = compressed(&[body.into()], Compression::AtLeast(0));
             assert_eq!(packed.is_some(), fits, "{zeros}");
             shrunk += usize::from(fits);
         }
         assert!((1..63).contains(&shrunk), "{shrunk}");
-    }
-
-    #[test]
-    fn the_largest_ratio_there_is_is_read_back() {
-        for size in [1 << 10, 128 << 10, (128 << 10) + 1, 16 << 20] {
-            let packed = zeros(size);
-            assert_eq!(decompress(&packed, size as u64), Ok(vec![0; size].into()));
-        }
-    }
-
-    #[test]
-    fn a_body_of_another_size_than_announced_is_refused() {
-        let packed = zeros(4096);
-        let refused = |size| decompress(&packed, size).unwrap_err();
-        assert_eq!(refused(4095), DecodeError::Compressed);
-        assert_eq!(refused(4097), DecodeError::BodyLength);
-        assert_eq!(refused(0), DecodeError::Compressed);
-        let most = (packed.len() + 1) as u64 * MOST_PER_BYTE as u64;
-        assert_eq!(refused(most - 1), DecodeError::BodyLength);
-        for size in [most, LARGEST as u64, LARGEST as u64 + 1, u64::MAX] {
-            assert_eq!(refused(size), DecodeError::TooLarge(size));
-        }
-        assert_eq!(decompress(b"text", 10), Err(DecodeError::Compressed));
-        assert_eq!(decompress(b"", 10), Err(DecodeError::BodyLength));
     }
 }

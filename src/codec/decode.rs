@@ -1,48 +1,49 @@
-//! Bytes to values. Nothing in them is trusted, though the checksum comes first: it tells damage,
-//! not intent.
+//! Decodes values. The bytes are not trusted, not even once the checksum is right: it finds damage,
+//! not malice.
 
 use std::{mem, ops::Range};
 
 use bytes::Bytes;
 
 use super::{
-    compress::decompress,
     encode::{RAW, ZSTD},
     error::DecodeError,
     frame::{self, Kind},
-    headers::Headers,
-    value::{Listed, Parcel, Record, Selector, Stamp, Value},
-    wire::{Fields, Once, Tag, array, split},
+    headers::EncodedHeaders,
+    tag::Tag,
+    value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
+    wire::{Fields, Once, array, split},
+    zstandard,
 };
 
-/// How often a field may come: more header fields than a `HeaderMap` holds.
+/// The most fields with the same tag: more than the header fields that a `HeaderMap` holds.
 const MOST: usize = 1 << 15;
 
-/// The value that these bytes are.
+/// Decodes a value and its stamp.
 ///
-/// The texts of the head and a body that was stored raw are slices of `bytes`, so they keep all of
-/// it alive; nothing is copied.
+/// Nothing is copied: names, values and an uncompressed body are slices of `bytes`, and keep all of
+/// it alive.
 ///
 /// # Errors
 ///
-/// What is wrong with the bytes. They never make it panic. The lists of the head take at most some
-/// 30 times their length; for a compressed body it reserves what the head announces, but no more
-/// than its bytes could decompress to, and no more than 1 GiB.
+/// What is wrong with the bytes; no input makes this panic. Memory is bounded: the lists of a head
+/// take about 30 times the bytes they were read from at most, and a compressed body gets the size
+/// that the head announces, but no more than its bytes can decompress to, and at most 1 GiB.
 pub(crate) fn decode(bytes: &Bytes) -> Result<(Value, Stamp), DecodeError> {
     let (kind, stamp, rest) = frame::open(bytes)?;
     let value = match kind {
         Kind::Entry => {
             let (head, body) = split_head(rest)?;
-            Value::Entry(parcel(bytes, head, body)?)
+            Value::Entry(entry(bytes, head, body)?)
         }
-        Kind::Record => {
+        Kind::Variants => {
             let (head, rest) = split_head(rest)?;
             ends(rest)?;
-            Value::Record(record(bytes, head)?)
+            Value::Variants(variants(bytes, head)?)
         }
-        Kind::Fence => {
+        Kind::Tombstone => {
             ends(rest)?;
-            Value::Fence
+            Value::Tombstone
         }
     };
     Ok((value, stamp))
@@ -64,8 +65,8 @@ fn ends(rest: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// The parcel of a head and a body, both of which are parts of `whole`.
-fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError> {
+/// Decodes a stored response from its head and its body, which are both parts of `whole`.
+fn entry(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<EntryRecord, DecodeError> {
     let mut key = Once::new(Tag::Key);
     let mut status = Once::new(Tag::Status);
     let mut arrived = Once::new(Tag::Arrived);
@@ -79,7 +80,7 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
     let mut keep = Once::new(Tag::Keep);
     let mut cost = Once::new(Tag::Cost);
     let mut stored = Once::new(Tag::Body);
-    let (mut headers, mut selecting) = (Span::default(), Vec::new());
+    let (mut headers, mut selecting) = (FieldRange::default(), Vec::new());
     let mut fields = Fields::new(head);
     let mut end = 0;
     while let Some(field) = fields.next() {
@@ -107,14 +108,14 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
             }
             Tag::Selector => push(&mut selecting, tag, selector(whole, value)?)?,
             Tag::Body => stored.set(array(tag, value)?)?,
-            // A record's, and here like any that is not known.
+            // These occur in variant lists only, and are skipped like an unknown field.
             Tag::Variant | Tag::Id | Tag::Until => {}
         }
     }
-    Ok(Parcel {
+    Ok(EntryRecord {
         key: key.required()?,
         status: status.required()?,
-        headers: Headers::of(whole.slice_ref(headers.of(head))),
+        headers: EncodedHeaders::of(whole.slice_ref(headers.of(head))),
         arrived_ms: arrived.required()?,
         date: date.required()?,
         lifetime: lifetime.required()?,
@@ -130,23 +131,23 @@ fn parcel(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<Parcel, DecodeError
     })
 }
 
-fn record(whole: &Bytes, head: &[u8]) -> Result<Record, DecodeError> {
+fn variants(whole: &Bytes, head: &[u8]) -> Result<VariantList, DecodeError> {
     let mut key = Once::new(Tag::Key);
     let mut variants = Vec::new();
     for field in Fields::new(head) {
         match field? {
             (Tag::Key, value) => key.set(whole.slice_ref(value))?,
-            (Tag::Variant, value) => push(&mut variants, Tag::Variant, listed(whole, value)?)?,
+            (Tag::Variant, value) => push(&mut variants, Tag::Variant, variant(whole, value)?)?,
             _ => {}
         }
     }
-    Ok(Record {
+    Ok(VariantList {
         key: key.required()?,
         variants,
     })
 }
 
-fn listed(whole: &Bytes, fields: &[u8]) -> Result<Listed, DecodeError> {
+fn variant(whole: &Bytes, fields: &[u8]) -> Result<VariantRecord, DecodeError> {
     let mut id = Once::new(Tag::Id);
     let mut date = Once::new(Tag::Date);
     let mut arrived = Once::new(Tag::Arrived);
@@ -164,7 +165,7 @@ fn listed(whole: &Bytes, fields: &[u8]) -> Result<Listed, DecodeError> {
             _ => {}
         }
     }
-    Ok(Listed {
+    Ok(VariantRecord {
         id: id.required()?,
         date: date.required()?,
         arrived_ms: arrived.required()?,
@@ -190,28 +191,28 @@ fn selector(whole: &Bytes, value: &[u8]) -> Result<Selector, DecodeError> {
     })
 }
 
-/// The body, stored as the first byte says, of the size that the others say.
+/// Decodes a body. The first byte of `stored` is the method, the others are the uncompressed size.
 fn segments(whole: &Bytes, stored: [u8; 9], body: &[u8]) -> Result<Vec<Bytes>, DecodeError> {
     let [method, size @ ..] = stored;
     let size = u64::from_be_bytes(size);
     let body = match method {
         RAW if size == body.len() as u64 => whole.slice_ref(body),
         RAW => return Err(DecodeError::BodyLength),
-        ZSTD => decompress(body, size)?,
+        ZSTD => zstandard::decompress(body, size)?,
         other => return Err(DecodeError::Method(other)),
     };
     let segments = if body.is_empty() { vec![] } else { vec![body] };
     Ok(segments)
 }
 
-/// The part of a head from the first to the last of some fields.
+/// The range of a head that contains all fields of one tag.
 #[derive(Default)]
-struct Span {
+struct FieldRange {
     range: Range<usize>,
     count: usize,
 }
 
-impl Span {
+impl FieldRange {
     fn add(&mut self, tag: Tag, field: Range<usize>) -> Result<(), DecodeError> {
         if self.count == MOST {
             return Err(DecodeError::TooMany(tag));
@@ -225,7 +226,7 @@ impl Span {
     }
 
     fn of<'a>(&self, head: &'a [u8]) -> &'a [u8] {
-        // Both ends are those of fields of this head.
+        // Both ends were taken from fields of this head, so the range is valid.
         head.get(self.range.clone()).unwrap_or_default()
     }
 }

@@ -1,39 +1,41 @@
-//! Why bytes are not a value.
+//! Why bytes do not decode to a value.
 
 use std::{error::Error, fmt};
 
-use super::wire::Tag;
+use super::tag::Tag;
 
-/// What is wrong with bytes that were read.
+/// Why bytes do not decode to a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DecodeError {
-    /// They end before the fixed part or the head does.
+    /// The bytes end within the fixed part or the head.
     Truncated,
-    /// They do not begin as a value of this cache does.
+    /// The bytes do not begin with the magic number.
     Magic,
-    /// Another version of the format, perhaps of a newer node that can read it.
+    /// An unknown version of the format, perhaps written by a newer node.
     Format(u8),
-    /// They are not the bytes that were written.
+    /// The checksum does not match: the bytes were damaged.
     Checksum,
+    /// An unknown kind of value.
     Kind(u8),
-    /// The length of a field is malformed or reaches past the end.
+    /// The length of a field is malformed, or reaches past the end of the bytes.
     Length,
-    /// The value of a field is not what its tag promises.
+    /// The value of a field does not have the form that its tag requires.
     Malformed(Tag),
+    /// A mandatory field is missing.
     Missing(Tag),
-    /// A field that comes once came twice.
+    /// A field that may occur once occurs twice.
     Repeated(Tag),
-    /// More of a field than any response has.
+    /// More fields of one kind than any response has.
     TooMany(Tag),
-    /// An unknown way of storing the body.
+    /// An unknown way of storing the body, or one that this build does not support.
     Method(u8),
-    /// The size that the body is said to have decompressed is above the bound.
+    /// The announced size of the decompressed body is above the limit.
     TooLarge(u64),
-    /// The body is not as long as the head says.
+    /// The body does not have the announced length.
     BodyLength,
     /// The body does not decompress.
     Compressed,
-    /// Something follows where nothing may.
+    /// Bytes follow the end of the value.
     Trailing,
 }
 

@@ -1,4 +1,4 @@
-//! The fixed part that every value begins with, and the checksum over all of it.
+//! The fixed part at the beginning of every value: its kind, stamp and checksum.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{error::DecodeError, value::Stamp};
 
-/// What a value is.
+/// The kind of a value, by its byte on the wire.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Kind {
     Entry = b'E',
-    Record = b'R',
-    Fence = b'F',
+    Variants = b'R',
+    Tombstone = b'F',
 }
 
 const MAGIC: [u8; 2] = *b"CW";
@@ -22,10 +22,10 @@ const EPOCH: Range<usize> = 4..12;
 const VERSION: Range<usize> = 12..20;
 const CHECKSUM: Range<usize> = 20..28;
 
-/// How long the fixed part is.
+/// The length of the fixed part.
 pub(super) const FIXED: usize = CHECKSUM.end;
 
-/// The fixed part, without a checksum yet, and room for `more` bytes.
+/// Begins a value: the fixed part with an empty checksum, and room for `more` bytes.
 pub(super) fn begin(kind: Kind, stamp: Stamp, more: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FIXED + more);
     frame.extend(MAGIC);
@@ -36,15 +36,15 @@ pub(super) fn begin(kind: Kind, stamp: Stamp, more: usize) -> Vec<u8> {
     frame
 }
 
-/// Writes the checksum into what [`begin`] began.
+/// Fills in the checksum of a value that [`begin`] began.
 pub(super) fn seal(mut frame: Vec<u8>) -> Bytes {
     let checksum = checksum(&frame).to_be_bytes();
-    // `begin` made it at least this long.
+    // `begin` reserved these bytes, so the range is valid.
     frame[CHECKSUM].copy_from_slice(&checksum);
     frame.into()
 }
 
-/// Checks the fixed part; returns what it says, and what follows it.
+/// Checks the fixed part, and returns the kind, the stamp and the bytes that follow.
 pub(super) fn open(bytes: &[u8]) -> Result<(Kind, Stamp, &[u8]), DecodeError> {
     if !bytes.starts_with(&MAGIC) {
         return Err(DecodeError::Magic);
@@ -58,15 +58,16 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Kind, Stamp, &[u8]), DecodeError> {
     }
     let kind = match bytes[3] {
         b'E' => Kind::Entry,
-        b'R' => Kind::Record,
-        b'F' => Kind::Fence,
+        b'R' => Kind::Variants,
+        b'F' => Kind::Tombstone,
         other => return Err(DecodeError::Kind(other)),
     };
     let stamp = stamp(bytes).ok_or(DecodeError::Truncated)?;
     Ok((kind, stamp, rest))
 }
 
-/// The stamp of an encoded value of any format version, without a look at anything else.
+/// Reads only the stamp of an encoded value. Works for every format version, and does not check the
+/// rest.
 pub(crate) fn stamp(bytes: &[u8]) -> Option<Stamp> {
     let (epoch, version) = (number(bytes, EPOCH)?, number(bytes, VERSION)?);
     bytes
@@ -79,7 +80,7 @@ fn number(bytes: &[u8], at: Range<usize>) -> Option<u64> {
     Some(u64::from_be_bytes(digits))
 }
 
-/// Of everything but itself; the bytes are at least the fixed part.
+/// The checksum of everything but the checksum itself. `bytes` has at least the fixed part.
 fn checksum(bytes: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(&bytes[..CHECKSUM.start]);

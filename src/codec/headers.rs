@@ -1,24 +1,26 @@
-//! The header fields of a response, as they are written: in one piece of bytes.
+//! The header fields of a stored response in their encoded form: one slice of bytes.
 
 use std::{fmt, iter::FusedIterator};
 
 use bytes::Bytes;
 
-use super::wire::{Fields, Tag, put_header, split};
+use super::{
+    tag::Tag,
+    wire::{Fields, put_header, split},
+};
 
-/// Room for the fields of all but unusually large heads.
+/// The initial buffer, which is enough for all but unusually large heads.
 const ROOM: usize = 512;
 
-/// Names and values in order; a name may repeat.
+/// Header names and values, in order. A name may repeat.
 #[derive(Clone, Default)]
-pub(crate) struct Headers {
-    /// Fields of a head, of which others than header fields do not count. A reader has checked
-    /// them.
+pub(crate) struct EncodedHeaders {
+    /// Encoded fields. Those that are not header fields are skipped. The decoder has checked them.
     fields: Bytes,
 }
 
-impl Headers {
-    /// The header fields among these fields, each of which was checked.
+impl EncodedHeaders {
+    /// The header fields among these encoded fields, which the decoder has checked.
     pub(super) fn of(fields: Bytes) -> Self {
         Self { fields }
     }
@@ -30,7 +32,7 @@ impl Headers {
     }
 }
 
-impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for EncodedHeaders {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
         let mut fields = Vec::with_capacity(ROOM);
         for (name, value) in headers {
@@ -40,15 +42,15 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     }
 }
 
-impl PartialEq for Headers {
+impl PartialEq for EncodedHeaders {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }
 
-impl Eq for Headers {}
+impl Eq for EncodedHeaders {}
 
-impl fmt::Debug for Headers {
+impl fmt::Debug for EncodedHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |(name, value): (&[u8], &[u8])| {
             let text = (name.escape_ascii(), value.escape_ascii());
@@ -58,7 +60,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Names and values in order.
+/// Iterates over names and values.
 #[derive(Clone)]
 pub(crate) struct Iter<'a> {
     fields: Fields<'a>,
@@ -68,7 +70,7 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // What was checked has neither errors nor headers that do not split.
+        // The fields were checked, so neither an error nor a malformed header occurs.
         self.fields.find_map(|field| match field {
             Ok((Tag::Header, value)) => split(value),
             Ok(_) | Err(_) => None,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{headers::Headers, *};
+use super::{headers::EncodedHeaders, *};
 
 const STAMP: Stamp = Stamp {
     epoch: 0x0102_0304_0506_0708,
@@ -14,7 +14,7 @@ const STAMP: Stamp = Stamp {
 
 // === Values ===
 
-fn headers(fields: &[(&str, &str)]) -> Headers {
+fn headers(fields: &[(&str, &str)]) -> EncodedHeaders {
     fields.iter().copied().collect()
 }
 
@@ -25,16 +25,16 @@ fn selector(name: &'static str, value: Option<u128>) -> Selector {
     }
 }
 
-/// Every field, in two segments.
-/// One that says how long the origin took, which the first ones did not.
-fn slow() -> Parcel {
-    Parcel {
+/// A record with the cost of its fetch, which the first version of the format did not have.
+fn slow() -> EntryRecord {
+    EntryRecord {
         cost_ms: 1_250,
         ..full()
     }
 }
 
-fn full() -> Parcel {
+/// Every other field, and a body in two segments.
+fn full() -> EntryRecord {
     let headers: [(&str, &[u8]); 5] = [
         ("content-type", b"text/html"),
         ("set-cookie", b"a=1"),
@@ -42,7 +42,7 @@ fn full() -> Parcel {
         ("x-empty", b""),
         ("x-bytes", b"\xff\x80 \t"),
     ];
-    Parcel {
+    EntryRecord {
         key: "GET https://a.example/b?c".into(),
         status: 203,
         headers: headers.into_iter().collect(),
@@ -64,12 +64,12 @@ fn full() -> Parcel {
     }
 }
 
-/// Nothing that may be left out.
-fn bare() -> Parcel {
-    Parcel {
+/// Mandatory fields only.
+fn bare() -> EntryRecord {
+    EntryRecord {
         key: Bytes::new(),
         status: 204,
-        headers: Headers::default(),
+        headers: EncodedHeaders::default(),
         arrived_ms: i64::MIN,
         date: i64::MAX,
         lifetime: 0,
@@ -85,19 +85,19 @@ fn bare() -> Parcel {
     }
 }
 
-fn compressible() -> Parcel {
-    Parcel {
+fn compressible() -> EntryRecord {
+    EntryRecord {
         headers: headers(&[("content-type", "text/plain")]),
         body: vec!["harbour lantern market ".repeat(200).into()],
         ..full()
     }
 }
 
-fn listing() -> Record {
-    Record {
+fn variants() -> VariantList {
+    VariantList {
         key: "GET https://a.example/b?c".into(),
         variants: vec![
-            Listed {
+            VariantRecord {
                 id: u64::MAX,
                 date: 1_700_000_000,
                 arrived_ms: 1_700_000_000_123,
@@ -107,7 +107,7 @@ fn listing() -> Record {
                     selector("accept-language", None),
                 ],
             },
-            Listed {
+            VariantRecord {
                 id: 0,
                 date: i64::MIN,
                 arrived_ms: i64::MAX,
@@ -124,8 +124,8 @@ fn encoded() -> Vec<Bytes> {
         (Value::Entry(full()), Compression::Off),
         (Value::Entry(bare()), Compression::Off),
         (Value::Entry(compressible()), Compression::AtLeast(1)),
-        (Value::Record(listing()), Compression::Off),
-        (Value::Fence, Compression::Off),
+        (Value::Variants(variants()), Compression::Off),
+        (Value::Tombstone, Compression::Off),
     ];
     let encode = |(value, compression): &(Value, _)| encode(value, STAMP, *compression);
     values.iter().map(encode).collect()
@@ -134,9 +134,9 @@ fn encoded() -> Vec<Bytes> {
 /// What a value is once read: the same, its body in one segment.
 fn read_back(value: &Value) -> Value {
     let mut value = value.clone();
-    if let Value::Entry(parcel) = &mut value {
-        let body = parcel.body.concat();
-        parcel.body = if body.is_empty() {
+    if let Value::Entry(entry) = &mut value {
+        let body = entry.body.concat();
+        entry.body = if body.is_empty() {
             vec![]
         } else {
             vec![body.into()]
@@ -205,7 +205,7 @@ fn mandatory(method: u8, size: u64) -> Vec<Vec<u8>> {
     ]
 }
 
-fn listed_fields() -> Vec<Vec<u8>> {
+fn variant_fields() -> Vec<Vec<u8>> {
     vec![
         field(16, &[0; 8]),
         field(4, &[0; 8]),
@@ -228,67 +228,64 @@ fn refused_with(more: &[Vec<u8>]) -> DecodeError {
 #[test]
 fn the_bytes_are_those_of_the_description() {
     let written = |value| encode(&value, STAMP, Compression::Off);
-    assert_eq!(written(Value::Fence), frame(b'F', b""));
+    assert_eq!(written(Value::Tombstone), frame(b'F', b""));
     let entry = framed(b'E', &mandatory(0, 0), b"");
     assert_eq!(written(Value::Entry(bare())), entry);
-    let record = Record {
+    let list = VariantList {
         key: "k".into(),
         variants: vec![],
     };
     let bytes = framed(b'R', &[field(1, b"k")], b"");
-    assert_eq!(written(Value::Record(record)), bytes);
+    assert_eq!(written(Value::Variants(list)), bytes);
 }
 
 #[test]
 fn every_kind_comes_back() {
     for compression in [Compression::Off, Compression::AtLeast(1)] {
-        for parcel in [full(), bare(), compressible()] {
-            assert_comes_back(&Value::Entry(parcel), compression);
+        for entry in [full(), bare(), compressible()] {
+            assert_comes_back(&Value::Entry(entry), compression);
         }
-        assert_comes_back(&Value::Record(listing()), compression);
-        assert_comes_back(&Value::Fence, compression);
+        assert_comes_back(&Value::Variants(variants()), compression);
+        assert_comes_back(&Value::Tombstone, compression);
     }
 }
 
 #[test]
 fn a_body_is_compressed_when_that_is_asked_for_and_pays() {
-    let size = |parcel: &Parcel, compression| {
-        encode(&Value::Entry(parcel.clone()), STAMP, compression).len()
+    let size = |entry: &EntryRecord, compression| {
+        encode(&Value::Entry(entry.clone()), STAMP, compression).len()
     };
-    let mut parcel = compressible();
-    let raw = size(&parcel, Compression::Off);
-    let compressed = size(&parcel, Compression::default());
+    let mut entry = compressible();
+    let raw = size(&entry, Compression::Off);
+    let compressed = size(&entry, Compression::default());
     assert!(compressed + 4000 < raw, "{compressed} of {raw}");
-    assert_eq!(size(&parcel, Compression::AtLeast(4601)), raw);
+    assert_eq!(size(&entry, Compression::AtLeast(4601)), raw);
 
     // The same in segments.
-    let body = parcel.body.concat();
-    parcel.body = body.chunks(1000).map(Bytes::copy_from_slice).collect();
-    assert_eq!(size(&parcel, Compression::default()), compressed);
+    let body = entry.body.concat();
+    entry.body = body.chunks(1000).map(Bytes::copy_from_slice).collect();
+    assert_eq!(size(&entry, Compression::default()), compressed);
 
-    parcel.headers = headers(&[("content-type", "image/jpeg")]);
-    let raw = size(&parcel, Compression::Off);
-    assert_eq!(size(&parcel, Compression::default()), raw);
+    entry.headers = headers(&[("content-type", "image/jpeg")]);
+    let raw = size(&entry, Compression::Off);
+    assert_eq!(size(&entry, Compression::default()), raw);
 }
 
 #[test]
 fn what_is_not_compressed_is_not_copied() {
     let bytes = encode(&Value::Entry(full()), STAMP, Compression::Off);
-    let Ok((Value::Entry(parcel), _)) = decode(&bytes) else {
+    let Ok((Value::Entry(entry), _)) = decode(&bytes) else {
         panic!("it was written as an entry");
     };
-    let texts = parcel
-        .headers
-        .iter()
-        .flat_map(|(name, value)| [name, value]);
-    let names = parcel.selecting.iter().map(|selector| &selector.name);
-    let others = names.chain([&parcel.key]).chain(&parcel.body);
+    let texts = entry.headers.iter().flat_map(|(name, value)| [name, value]);
+    let names = entry.selecting.iter().map(|selector| &selector.name);
+    let others = names.chain([&entry.key]).chain(&entry.body);
     let parts = texts.chain(others.map(|part| &part[..]));
     for part in parts.filter(|part| !part.is_empty()) {
         assert!(bytes.as_ptr_range().contains(&part.as_ptr()), "{part:?}");
     }
     // The body is where the value ends.
-    assert_eq!(parcel.body[0].as_ptr_range().end, bytes.as_ptr_range().end);
+    assert_eq!(entry.body[0].as_ptr_range().end, bytes.as_ptr_range().end);
 }
 
 #[test]
@@ -342,12 +339,12 @@ fn what_version_1_wrote_is_read_and_written_alike() {
         ),
         (
             &include_bytes!("../../tests/golden/v1-record.bin")[..],
-            Value::Record(listing()),
+            Value::Variants(variants()),
             SameBytes,
         ),
         (
             &include_bytes!("../../tests/golden/v1-fence.bin")[..],
-            Value::Fence,
+            Value::Tombstone,
             SameBytes,
         ),
     ];
@@ -365,9 +362,9 @@ fn what_version_1_wrote_is_read_and_written_alike() {
 
 #[test]
 fn what_is_no_frame_is_refused() {
-    let fence = frame(b'F', b"");
+    let tombstone = frame(b'F', b"");
     let with = |at: usize, byte| {
-        let mut bytes = fence.clone();
+        let mut bytes = tombstone.clone();
         bytes[at] = byte;
         Bytes::from(bytes)
     };
@@ -375,14 +372,14 @@ fn what_is_no_frame_is_refused() {
         (Bytes::new(), DecodeError::Magic),
         (Bytes::from_static(b"C"), DecodeError::Magic),
         (Bytes::from_static(b"CW"), DecodeError::Truncated),
-        (fence[..27].to_vec().into(), DecodeError::Truncated),
+        (tombstone[..27].to_vec().into(), DecodeError::Truncated),
         (with(0, b'c'), DecodeError::Magic),
         (with(1, b'w'), DecodeError::Magic),
         (with(2, 0), DecodeError::Format(0)),
         (with(2, 2), DecodeError::Format(2)),
         (with(3, b'E'), DecodeError::Checksum),
         (with(4, 9), DecodeError::Checksum),
-        (with(20, !fence[20]), DecodeError::Checksum),
+        (with(20, !tombstone[20]), DecodeError::Checksum),
         (frame(b'X', b"").into(), DecodeError::Kind(b'X')),
         (frame(b'F', b"x").into(), DecodeError::Trailing),
         (frame(b'E', b"").into(), DecodeError::Truncated),
@@ -411,19 +408,19 @@ fn every_field_of_an_entry_is_mandatory_but_stale_windows_and_lists() {
 }
 
 #[test]
-fn every_field_of_a_record_and_its_variants_is_mandatory() {
-    let all = listed_fields();
+fn every_field_of_a_list_and_its_variants_is_mandatory() {
+    let all = variant_fields();
     let variant = |fields: &[Vec<u8>]| field(15, &fields.concat());
-    let record = |head: &[Vec<u8>]| decode(&framed(b'R', head, b""));
-    assert!(record(&[field(1, b""), variant(&all)]).is_ok());
+    let list = |head: &[Vec<u8>]| decode(&framed(b'R', head, b""));
+    assert!(list(&[field(1, b""), variant(&all)]).is_ok());
     assert_eq!(
-        record(&[variant(&all)]),
-        Err(DecodeError::Missing(wire::Tag::Key))
+        list(&[variant(&all)]),
+        Err(DecodeError::Missing(tag::Tag::Key))
     );
     for left_out in 0..all.len() {
         let mut fields = all.clone();
         let code = fields.remove(left_out)[0];
-        let error = record(&[field(1, b""), variant(&fields)]).unwrap_err();
+        let error = list(&[field(1, b""), variant(&fields)]).unwrap_err();
         let DecodeError::Missing(tag) = error else {
             panic!("{code}: {error}");
         };
@@ -441,8 +438,8 @@ fn what_comes_once_may_not_come_twice() {
         };
         assert_eq!(tag as u8, once[0]);
     }
-    for once in listed_fields() {
-        let variant = field(15, &[listed_fields().concat(), once.clone()].concat());
+    for once in variant_fields() {
+        let variant = field(15, &[variant_fields().concat(), once.clone()].concat());
         let error = refused(&framed(b'R', &[field(1, b""), variant], b""));
         let DecodeError::Repeated(tag) = error else {
             panic!("{once:?}: {error}");
@@ -453,7 +450,7 @@ fn what_comes_once_may_not_come_twice() {
 
 #[test]
 fn a_field_of_another_size_is_refused() {
-    use wire::Tag;
+    use tag::Tag;
     let sizes = [(Tag::StaleWhileRevalidate, 4), (Tag::StaleIfError, 4)];
     for (tag, size) in sizes {
         for wrong in [0, size - 1, size + 1] {
@@ -478,7 +475,7 @@ fn a_field_of_another_size_is_refused() {
 
 #[test]
 fn malformed_headers_selectors_and_lengths_are_refused() {
-    use wire::Tag;
+    use tag::Tag;
     let cases: &[(u8, &[u8], Tag)] = &[
         (12, b"", Tag::Header),
         (12, b"\x02a", Tag::Header),
@@ -514,8 +511,8 @@ fn no_list_is_endless() {
         decode(&framed(b'E', &head, b"")).err()
     };
     for (code, item, tag) in [
-        (12, &b"\x00"[..], wire::Tag::Header),
-        (13, b"\x00", wire::Tag::Selector),
+        (12, &b"\x00"[..], tag::Tag::Header),
+        (13, b"\x00", tag::Tag::Selector),
     ] {
         assert_eq!(error(code, item, 1 << 15), None);
         let one_more = error(code, item, (1 << 15) + 1);
@@ -532,14 +529,14 @@ fn a_field_that_is_not_known_is_skipped() {
         let (value, _) = decode(&framed(b'E', &head, b"")).unwrap();
         assert_eq!(value, Value::Entry(bare()));
     }
-    let fields = [listed_fields(), unknown.to_vec()].concat();
+    let fields = [variant_fields(), unknown.to_vec()].concat();
     let variant = field(15, &fields.concat());
     let head = [field(200, b"x"), variant, field(1, b"k")];
     let (value, _) = decode(&framed(b'R', &head, b"")).unwrap();
-    let Value::Record(record) = value else {
-        panic!("{value:?} is no record");
+    let Value::Variants(list) = value else {
+        panic!("{value:?} is no list");
     };
-    assert_eq!((&record.key[..], record.variants.len()), (&b"k"[..], 1));
+    assert_eq!((&list.key[..], list.variants.len()), (&b"k"[..], 1));
 }
 
 #[test]
@@ -551,7 +548,7 @@ fn header_fields_keep_their_order_among_whatever_else_is_there() {
     }
     let (value, _) = decode(&framed(b'E', &head, b"")).unwrap();
     let headers = headers(&[("a", "z"), ("b", "y"), ("a", "x")]);
-    assert_eq!(value, Value::Entry(Parcel { headers, ..bare() }));
+    assert_eq!(value, Value::Entry(EntryRecord { headers, ..bare() }));
 }
 
 #[test]
@@ -666,13 +663,13 @@ fn segment() -> impl Strategy<Value = Bytes> {
     ]
 }
 
-fn parcels() -> impl Strategy<Value = Parcel> {
+fn entries() -> impl Strategy<Value = EntryRecord> {
     let numbers = (any::<u16>(), any::<i64>(), any::<i64>(), any::<[u32; 3]>());
     let windows = any::<[Option<u32>; 2]>();
     let lists = (vec((bytes(), bytes()), 0..8), selectors());
     let body = vec(segment(), 0..4);
     (bytes(), numbers, windows, any::<[u8; 2]>(), lists, body).prop_map(
-        |(key, (status, arrived_ms, date, seconds), windows, codes, lists, body)| Parcel {
+        |(key, (status, arrived_ms, date, seconds), windows, codes, lists, body)| EntryRecord {
             key,
             status,
             headers: lists.0.into_iter().collect(),
@@ -692,23 +689,25 @@ fn parcels() -> impl Strategy<Value = Parcel> {
     )
 }
 
-fn records() -> impl Strategy<Value = Record> {
-    let listed = (any::<u64>(), any::<[i64; 3]>(), selectors());
-    let listed = listed.prop_map(|(id, [date, arrived_ms, until_ms], selecting)| Listed {
-        id,
-        date,
-        arrived_ms,
-        until_ms,
-        selecting,
-    });
-    (bytes(), vec(listed, 0..6)).prop_map(|(key, variants)| Record { key, variants })
+fn variant_lists() -> impl Strategy<Value = VariantList> {
+    let variant = (any::<u64>(), any::<[i64; 3]>(), selectors());
+    let variant = variant.prop_map(
+        |(id, [date, arrived_ms, until_ms], selecting)| VariantRecord {
+            id,
+            date,
+            arrived_ms,
+            until_ms,
+            selecting,
+        },
+    );
+    (bytes(), vec(variant, 0..6)).prop_map(|(key, variants)| VariantList { key, variants })
 }
 
 fn values() -> impl Strategy<Value = Value> {
     prop_oneof![
-        8 => parcels().prop_map(Value::Entry),
-        4 => records().prop_map(Value::Record),
-        1 => Just(Value::Fence),
+        8 => entries().prop_map(Value::Entry),
+        4 => variant_lists().prop_map(Value::Variants),
+        1 => Just(Value::Tombstone),
     ]
 }
 

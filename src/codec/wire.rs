@@ -1,74 +1,16 @@
-//! Fields in bytes: a tag, the length of the value, the value.
+//! Fields on the wire: a tag, the length of the value, the value.
 //!
-//! Lengths are base-128 digits, least significant first, in the one shortest form. They come from
-//! outside, so each is checked against the bytes that are there before it is used.
+//! A length is written in base 128, least significant digit first, in its shortest form. The bytes
+//! are not trusted, so every length is compared with the bytes that are left before it is used.
 
-use super::error::DecodeError;
+use super::{error::DecodeError, tag::Tag};
 
-/// What a field is. A code keeps its meaning for good.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub(crate) enum Tag {
-    Key = 1,
-    Status,
-    Arrived,
-    Date,
-    Lifetime,
-    InitialAge,
-    StaleWhileRevalidate,
-    StaleIfError,
-    Origin,
-    Reuse,
-    Keep,
-    /// The length of the name, the name, the value.
-    Header,
-    /// 0, or 1 and the fingerprint; then the name.
-    Selector,
-    /// How the body is stored, and its size when it is not compressed.
-    Body,
-    /// The fields of a variant.
-    Variant,
-    Id,
-    Until,
-    /// Milliseconds that the origin took.
-    Cost,
-}
-
-impl Tag {
-    /// By code, from 1.
-    const ALL: [Self; 18] = [
-        Self::Key,
-        Self::Status,
-        Self::Arrived,
-        Self::Date,
-        Self::Lifetime,
-        Self::InitialAge,
-        Self::StaleWhileRevalidate,
-        Self::StaleIfError,
-        Self::Origin,
-        Self::Reuse,
-        Self::Keep,
-        Self::Header,
-        Self::Selector,
-        Self::Body,
-        Self::Variant,
-        Self::Id,
-        Self::Until,
-        Self::Cost,
-    ];
-
-    fn of(code: u8) -> Option<Self> {
-        let index = usize::from(code).checked_sub(1)?;
-        Self::ALL.get(index).copied()
-    }
-}
-
-/// Digits enough for any length of 32 bits.
+/// The most base-128 digits that a length of 32 bits has.
 const MOST_DIGITS: usize = 5;
 
 // === Writing ===
 
-/// Appends a field whose value is these parts one after another.
+/// Appends a field whose value is the concatenation of `parts`.
 pub(super) fn put(out: &mut Vec<u8>, tag: Tag, parts: &[&[u8]]) {
     out.push(tag as u8);
     put_length(out, parts.iter().map(|part| part.len()).sum());
@@ -89,21 +31,22 @@ pub(super) fn put_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Appends a length.
 pub(super) fn put_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
-        // Masked to seven bits, so the cast keeps every bit that is left.
+        // Masked to seven bits, so the cast loses nothing.
         out.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;
     }
     out.push(length as u8);
 }
 
-/// How many digits a length has.
+/// How many base-128 digits a length has.
 fn digits(length: usize) -> usize {
     (length.max(1).ilog2() / 7 + 1) as usize
 }
 
 // === Reading ===
 
-/// The known fields in some bytes. Ends after the first error.
+/// Iterates over the fields in some bytes, and skips those with an unknown tag. Ends after the first
+/// error.
 #[derive(Clone)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
@@ -114,7 +57,7 @@ impl<'a> Fields<'a> {
         Self { rest: bytes }
     }
 
-    /// How many bytes are left to read.
+    /// How many bytes have not been read yet.
     pub(super) fn left(&self) -> usize {
         self.rest.len()
     }
@@ -138,9 +81,9 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Splits what a length in front announces from the rest.
+/// Splits bytes that begin with a length into as many bytes as it says, and the rest.
 pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    // Most lengths are of one digit.
+    // Most lengths have one digit.
     if let Some((&digit @ ..0x80, rest)) = bytes.split_first() {
         return rest.split_at_checked(digit.into());
     }
@@ -156,12 +99,12 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// The value of a field of a fixed size.
+/// Reads the value of a field of fixed size.
 pub(super) fn array<const SIZE: usize>(tag: Tag, value: &[u8]) -> Result<[u8; SIZE], DecodeError> {
     value.try_into().map_err(|_| DecodeError::Malformed(tag))
 }
 
-/// A field that comes at most once.
+/// The value of a field that may occur at most once.
 pub(super) struct Once<T> {
     tag: Tag,
     value: Option<T>,
@@ -193,17 +136,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_found_by_its_code() {
-        for (index, tag) in Tag::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(tag as u8), index + 1);
-            assert_eq!(Tag::of(tag as u8), Some(tag));
-        }
-        for code in [0, 19, 255] {
-            assert_eq!(Tag::of(code), None);
-        }
-    }
-
-    #[test]
     fn a_length_is_read_as_it_was_written() {
         for length in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
             let mut bytes = Vec::new();
@@ -221,12 +153,12 @@ mod tests {
     fn no_other_length_is_read() {
         let cases: [&[u8]; 7] = [
             &[],
-            // Longer than what follows.
+            // Longer than the bytes that follow.
             &[1],
             &[0xff, 0xff, 0xff, 0xff, 0x7f],
             // No last digit.
             &[0x80],
-            // A last digit that says nothing.
+            // A last digit of zero: not the shortest form.
             &[0x80, 0x00],
             &[0x81, 0x80, 0x00, 0],
             // More digits than any length has.

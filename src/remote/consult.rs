@@ -1,18 +1,21 @@
-//! The second lookup: what the other nodes stored, before the origin is asked.
+//! The lookup in the shared tier: what other nodes stored, before the origin is asked.
 
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
 use super::{
-    coherence::{Concerns, Mark},
-    convert::{self, Here, Shown},
-    location::Place,
-    remote::{Kept, Remote, Seen},
+    coherence::slots_of,
+    convert::{self, UnpackContext},
+    location::RemoteKey,
+    read::{ObservedVersion, RemoteValue},
+    remote::Remote,
+    selecting::{SelectingHeaders, variant_id},
 };
 use crate::{
     codec::Stamp,
-    entry::Entry,
+    entry::{Entry, RemoteVersion},
+    error::StoreError,
     fetch::Errand,
     key::RequestKey,
     layer::{Cache, Shared},
@@ -21,72 +24,74 @@ use crate::{
     store::Resource,
 };
 
-/// What the shared tier is to a request.
+/// What the shared tier has for a request, by what is done next.
 #[derive(Debug)]
 pub(crate) enum Consulted {
-    /// No use: the errand is updated with what it knows now, and goes to the origin.
+    /// Nothing that answers the request. The errand knows what was found, and goes to the origin.
     Ask,
     Serve(Arc<Entry>, Duration, Served),
-    /// There is none, or it did not answer.
+    /// There is no shared tier, or it did not answer.
     Silent,
 }
 
-/// What was found there.
-enum Found {
-    /// What memory has, which still stands.
-    Held(Arc<Entry>),
-    /// What memory has not.
+/// What was found in the shared tier.
+enum Lookup {
+    /// The entry that memory has, which is still current.
+    Current(Arc<Entry>),
+    /// An entry that memory does not have.
     New(Arc<Entry>),
     Nothing,
-    Silent,
+    Unavailable,
 }
 
 impl Shared {
-    /// What other nodes changed so far of what a key stands for: those who asked before a change
-    /// and those who ask after it do not fly together.
+    /// How many changes by other nodes concern a key so far. Requests from before a change do not
+    /// share a fetch with those from after it.
     pub(crate) fn changes(&self, key: &RequestKey) -> u32 {
         self.remote.as_ref().map_or(0, |remote| {
-            remote.trust.changes(Concerns::of(&Place::of(key)))
+            remote.tracker.changes(slots_of(&RemoteKey::of(key)))
         })
     }
 
-    /// Whether this node hears of what the others change.
+    /// Whether this node is notified of changes by other nodes.
     pub(crate) fn hears(&self) -> bool {
         let remote = self.remote.as_ref();
-        remote.is_some_and(|remote| remote.trust.is_told())
+        remote.is_some_and(|remote| remote.tracker.is_connected())
     }
 
-    /// Whether `entry` may be used without asking the other nodes for what they did to it.
+    /// Whether `entry` may be used without asking the shared tier whether it is still current.
     pub(crate) fn trusts(&self, entry: &Entry) -> bool {
         match &self.remote {
             None => true,
-            Some(remote) => entry.mark().is_some_and(|mark| remote.stands(mark)),
+            Some(remote) => entry
+                .mark()
+                .is_some_and(|version| remote.tracker.is_current(version)),
         }
     }
 }
 
 impl Cache {
-    /// Looks a request up in the shared tier. What is found there is promoted to memory; if it can
-    /// be served at once, and memory has nothing older, that is left to
+    /// Looks a request up in the shared tier. What is found there is stored in memory too. If it can
+    /// be served at once, and memory has no older version, that is left to
     /// [`promote`](Self::promote).
     pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
         let Some(remote) = &self.shared.remote else {
             return Consulted::Silent;
         };
-        if !remote.redis.available() {
+        if !remote.is_available() {
             return Consulted::Silent;
         }
         let (entry, new) = match self.search(remote, errand).await {
-            Found::Silent => return Consulted::Silent,
-            Found::Held(entry) => (entry, None),
-            Found::New(entry) => (Arc::clone(&entry), Some(entry)),
-            Found::Nothing => return Consulted::Ask,
+            Lookup::Unavailable => return Consulted::Silent,
+            Lookup::Current(entry) => (entry, None),
+            Lookup::New(entry) => (Arc::clone(&entry), Some(entry)),
+            Lookup::Nothing => return Consulted::Ask,
         };
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
         let next = look(self, &errand.asked, Some(&resource), now);
-        // Memory is the best there is when the tier is silent the next time. So nothing is answered
-        // before it has that too, if it has something older; if it has nothing, that can wait.
+        // If memory holds an older version, update it before answering: should the shared tier fail
+        // next, memory must not serve the old one. If it holds none, that can wait.
         let behind = matches!(next, Next::Serve(..)) && !self.has_something(errand).await;
         if !behind && new.is_some() {
             self.replace_selected(errand, new.clone()).await;
@@ -113,93 +118,92 @@ impl Cache {
         }
     }
 
-    async fn search(&self, remote: &Remote, errand: &mut Errand) -> Found {
-        let place = Place::of(&errand.asked.key);
-        let concerns = Concerns::of(&place);
-        let witness = remote.trust.witness(concerns);
+    async fn search(&self, remote: &Remote, errand: &mut Errand) -> Lookup {
+        let key = RemoteKey::of(&errand.asked.key);
+        let slots = slots_of(&key);
+        let snapshot = remote.tracker.snapshot(slots);
         errand.varies.clear();
-        if let Some(epoch) = remote.fences.concern(place.resource()) {
-            // What is stored now is stored after this invalidation, which is there by then.
-            errand.seen = place
-                .partition_of
-                .is_none()
-                .then(|| Seen::fenced(epoch, witness));
-            refute(errand);
-            return Found::Nothing;
+        if let Some(epoch) = remote.pending_epoch(&key) {
+            // A response that is fetched now is written after this invalidation, and finds it there.
+            errand.seen =
+                (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot));
+            invalidate_selected(errand);
+            return Lookup::Nothing;
         }
         let order = self.config.rules.language_order;
         if let Some(entry) = errand.selected.clone()
-            && let Some(mark) = entry.mark()
+            && let Some(version) = entry.mark()
         {
-            let seen = Seen::of(mark, witness);
-            if remote.stands(mark) {
-                errand.seen = Some(seen);
-                return Found::Held(entry);
+            let observed = ObservedVersion::of(version, snapshot);
+            if remote.tracker.is_current(version) {
+                errand.seen = Some(observed);
+                return Lookup::Current(entry);
             }
-            let mut shown = Shown::new(&errand.asked.parts.headers, order);
-            match remote.keeps(&place, mark, &mut shown).await {
+            let mut request = SelectingHeaders::new(&errand.asked.parts.headers, order);
+            match remote.still_has(&key, version, &mut request).await {
                 Ok(true) => {
-                    mark.confirm(witness);
-                    errand.seen = Some(seen);
-                    return Found::Held(entry);
+                    version.validated_at(snapshot);
+                    errand.seen = Some(observed);
+                    return Lookup::Current(entry);
                 }
                 Ok(false) => {}
-                Err(error) => return silent(remote, &error),
+                Err(error) => return unavailable(remote, &error),
             }
         }
-        let request = &errand.asked.parts.headers;
-        let mut shown = Shown::new(request, order);
-        let sight = match remote.find(&place, &mut shown).await {
-            Ok(sight) => sight,
-            Err(error) => return silent(remote, &error),
+        let headers = &errand.asked.parts.headers;
+        let mut request = SelectingHeaders::new(headers, order);
+        let read = match remote.read(&key, &mut request).await {
+            Ok(read) => read,
+            Err(error) => return unavailable(remote, &error),
         };
-        errand.seen = Some(Seen {
-            witness,
-            ..sight.seen
-        });
-        if sight.seen.epoch != 0 {
-            let mark = errand.selected.as_ref().and_then(|entry| entry.mark());
-            if mark.is_some_and(|mark| mark.stamp().epoch != sight.seen.epoch) {
-                refute(errand);
+        let observed = ObservedVersion {
+            snapshot,
+            ..read.observed
+        };
+        errand.seen = Some(observed);
+        if observed.epoch != 0 {
+            let selected = errand.selected.as_ref().and_then(|entry| entry.mark());
+            if selected.is_some_and(|version| version.stamp().epoch != observed.epoch) {
+                invalidate_selected(errand);
             }
         }
-        let (parcel, version) = match sight.kept {
-            Kept::Entry { parcel, version } => (parcel, version),
-            Kept::Fence => {
-                refute(errand);
-                return Found::Nothing;
+        let (record, version) = match read.value {
+            RemoteValue::Entry { record, version } => (record, version),
+            RemoteValue::Tombstone => {
+                invalidate_selected(errand);
+                return Lookup::Nothing;
             }
-            Kept::Others(names) => {
+            RemoteValue::OtherVariants(names) => {
                 let names = names.iter().map(|name| HeaderName::from_bytes(name));
                 errand.varies = names.flatten().collect();
                 errand.forward = Forward::VaryMiss;
                 remote.metrics().misses.increment(1);
-                return Found::Nothing;
+                return Lookup::Nothing;
             }
-            Kept::Nothing => {
+            RemoteValue::Missing => {
                 remote.metrics().misses.increment(1);
-                return Found::Nothing;
+                return Lookup::Nothing;
             }
         };
-        let here = Here {
+        let context = UnpackContext {
             clock: &*self.shared.clock,
             generation: errand.generation,
             order,
-            request,
+            request: headers,
             seed: self.shared.seed(),
         };
-        let Some(entry) = convert::unpack(&parcel, &here, &self.shared.shapes) else {
+        let Some(entry) = convert::unpack(&record, &context, &self.shared.shapes) else {
             remote.metrics().misses.increment(1);
-            return Found::Nothing;
+            return Lookup::Nothing;
         };
         remote.metrics().hits.increment(1);
         let stamp = Stamp {
-            epoch: sight.seen.epoch,
+            epoch: observed.epoch,
             version,
         };
-        let variant = convert::variant_of(&parcel.selecting);
-        let mark = Mark::new(concerns, stamp, variant, witness);
-        Found::New(Arc::new(entry.marked(Some(mark))))
+        let variant = variant_id(&record.selecting);
+        let version = RemoteVersion::new(slots, stamp, variant, snapshot);
+        Lookup::New(Arc::new(entry.marked(Some(version))))
     }
 
     async fn has_something(&self, errand: &Errand) -> bool {
@@ -207,8 +211,8 @@ impl Cache {
         !matches!(lookup.await, Ok(None))
     }
 
-    /// Puts into memory what was found for an errand and answers it: behind the answer, which does
-    /// not wait for it.
+    /// Stores in memory what was found for an errand and serves its request, after the response was
+    /// sent.
     pub(crate) async fn promote(&self, errand: &mut Errand) {
         if let Some(entry) = errand.found.take() {
             self.replace_selected(errand, Some(entry)).await;
@@ -216,15 +220,16 @@ impl Cache {
     }
 }
 
-/// What was invalidated may still be validated, but never be served in the meantime.
-fn refute(errand: &Errand) {
-    if let Some(mark) = errand.selected.as_ref().and_then(|entry| entry.mark()) {
-        mark.refute();
+/// The selected entry was invalidated by another node: it may be validated with the origin, but not
+/// served before that.
+fn invalidate_selected(errand: &Errand) {
+    if let Some(version) = errand.selected.as_ref().and_then(|entry| entry.mark()) {
+        version.invalidate();
     }
 }
 
-fn silent(remote: &Remote, error: &crate::error::StoreError) -> Found {
+fn unavailable(remote: &Remote, error: &StoreError) -> Lookup {
     remote.metrics().errors.increment(1);
     tracing::debug!(%error, "the shared tier did not answer");
-    Found::Silent
+    Lookup::Unavailable
 }

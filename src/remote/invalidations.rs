@@ -1,7 +1,7 @@
-//! Invalidations on their way to the shared tier.
+//! Invalidations that the shared tier does not have yet.
 //!
-//! Until the tier has an invalidation, this node answers nothing from the tier that it concerns.
-//! One that cannot be told at once is told again and again, for as long as it matters.
+//! Until the tier has an invalidation, this node uses nothing from the tier that it concerns. One
+//! that cannot be sent at once is sent again and again, until it succeeds.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,108 +14,110 @@ use std::{
 
 use super::names::Name;
 
-/// Invalidations that may be on their way at once; past it the other nodes do not learn of more.
-const MOST: usize = 65_536;
+/// How many invalidations may be pending at once. The other nodes do not learn of more.
+pub(super) const MAX_PENDING: usize = 65_536;
 
-/// For how long an invalidation is told, and kept there: longer than any response is.
-pub(super) const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a tombstone is kept: longer than any response in the shared tier.
+pub(super) const KEEP_TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// One invalidation.
+/// One invalidation of a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Fence {
+pub(super) struct Invalidation {
     pub(super) name: Name,
-    /// Begins with it, and is no other's.
+    /// The epoch that begins with it. No other invalidation has the same.
     pub(super) epoch: u64,
 }
 
-/// What is to be done about a fence.
+/// What to do about an invalidation that was added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Telling {
-    /// Tell it.
-    Begin,
-    /// Somebody is telling what is on its way, this one included.
-    UnderWay,
-    /// It is lost: too many are on their way.
-    Full,
+pub(super) enum Added {
+    /// Start a task that sends the pending invalidations.
+    StartSending,
+    /// Nothing: a task is sending the pending invalidations, this one included.
+    AlreadySending,
+    /// Report that it is lost: too many are pending.
+    QueueFull,
 }
 
-/// Those on their way.
+/// The pending invalidations.
 #[derive(Debug, Default)]
-pub(super) struct Fences {
+pub(super) struct PendingInvalidations {
+    /// How many there are: every lookup asks, and usually there are none.
     count: AtomicUsize,
-    pending: Mutex<Pending>,
+    queue: Mutex<Queue>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct Queue {
     epochs: HashMap<Name, u64>,
-    /// Whose turn it is: all of them get theirs, whatever becomes of one.
+    /// In which order they are sent. Round-robin, so that one that fails does not block the others.
     order: VecDeque<Name>,
-    told_by_someone: bool,
+    /// Whether a task is sending.
+    sending: bool,
 }
 
-impl Fences {
-    /// The epoch that an invalidation of this name on its way begins.
-    pub(super) fn concern(&self, name: Name) -> Option<u64> {
+impl PendingInvalidations {
+    /// The epoch that a pending invalidation of this name begins.
+    pub(super) fn epoch_of(&self, name: Name) -> Option<u64> {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        self.pending().epochs.get(&name).copied()
+        self.queue().epochs.get(&name).copied()
     }
 
-    /// How many are on their way.
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Nobody tells them any more, whoever began to.
-    pub(super) fn pause(&self) {
-        self.pending().told_by_someone = false;
+    /// The task that was sending has ended, for whatever reason.
+    pub(super) fn sending_ended(&self) {
+        self.queue().sending = false;
     }
 
-    /// A newer fence takes the place of an older one.
-    pub(super) fn add(&self, fence: Fence) -> Telling {
-        let mut pending = self.pending();
-        if pending.epochs.len() >= MOST && !pending.epochs.contains_key(&fence.name) {
-            return Telling::Full;
+    /// Adds an invalidation. It replaces an older one of the same name.
+    pub(super) fn add(&self, invalidation: Invalidation) -> Added {
+        let Invalidation { name, epoch } = invalidation;
+        let mut queue = self.queue();
+        if queue.epochs.len() >= MAX_PENDING && !queue.epochs.contains_key(&name) {
+            return Added::QueueFull;
         }
-        if pending.epochs.insert(fence.name, fence.epoch).is_none() {
-            pending.order.push_back(fence.name);
+        if queue.epochs.insert(name, epoch).is_none() {
+            queue.order.push_back(name);
         }
-        self.count.store(pending.epochs.len(), Ordering::SeqCst);
-        if std::mem::replace(&mut pending.told_by_someone, true) {
-            Telling::UnderWay
+        self.count.store(queue.epochs.len(), Ordering::SeqCst);
+        if std::mem::replace(&mut queue.sending, true) {
+            Added::AlreadySending
         } else {
-            Telling::Begin
+            Added::StartSending
         }
     }
 
-    /// One that is yet to be told. Without any, nobody tells them any more.
-    pub(super) fn next(&self) -> Option<Fence> {
-        let mut pending = self.pending();
+    /// The invalidation to send next. If there is none, the sending task ends.
+    pub(super) fn next(&self) -> Option<Invalidation> {
+        let mut queue = self.queue();
         let mut next = None;
-        while let Some(name) = pending.order.pop_front() {
-            if let Some(&epoch) = pending.epochs.get(&name) {
-                pending.order.push_back(name);
-                next = Some(Fence { name, epoch });
+        while let Some(name) = queue.order.pop_front() {
+            if let Some(&epoch) = queue.epochs.get(&name) {
+                queue.order.push_back(name);
+                next = Some(Invalidation { name, epoch });
                 break;
             }
         }
-        pending.told_by_someone = next.is_some();
+        queue.sending = next.is_some();
         next
     }
 
-    /// The tier has it.
-    pub(super) fn told(&self, fence: Fence) {
-        let mut pending = self.pending();
-        if pending.epochs.get(&fence.name) == Some(&fence.epoch) {
-            pending.epochs.remove(&fence.name);
+    /// The tier has this invalidation now.
+    pub(super) fn sent(&self, invalidation: Invalidation) {
+        let mut queue = self.queue();
+        if queue.epochs.get(&invalidation.name) == Some(&invalidation.epoch) {
+            queue.epochs.remove(&invalidation.name);
         }
-        self.count.store(pending.epochs.len(), Ordering::SeqCst);
+        self.count.store(queue.epochs.len(), Ordering::SeqCst);
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,40 +126,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fence_concerns_its_name_until_it_is_told() {
-        let fences = Fences::default();
+    fn an_invalidation_is_pending_until_it_is_sent() {
+        let pending = PendingInvalidations::default();
         let name = Name::of(b"a");
-        let (first, second) = (Fence { name, epoch: 1 }, Fence { name, epoch: 2 });
-        assert_eq!(fences.add(first), Telling::Begin);
-        assert_eq!(fences.next(), Some(first));
-        // Another invalidation while the first is told.
-        assert_eq!(fences.add(second), Telling::UnderWay);
-        fences.told(first);
-        assert_eq!(fences.concern(name), Some(2));
-        assert_eq!(fences.concern(Name::of(b"b")), None);
-        assert_eq!(fences.next(), Some(second));
-        fences.told(second);
-        assert_eq!(fences.concern(name), None);
-        assert_eq!(fences.next(), None);
-        assert_eq!(fences.add(first), Telling::Begin);
+        let [first, second] = [1, 2].map(|epoch| Invalidation { name, epoch });
+        assert_eq!(pending.add(first), Added::StartSending);
+        assert_eq!(pending.next(), Some(first));
+        // Another invalidation while the first is being sent.
+        assert_eq!(pending.add(second), Added::AlreadySending);
+        pending.sent(first);
+        assert_eq!(pending.epoch_of(name), Some(2));
+        assert_eq!(pending.epoch_of(Name::of(b"b")), None);
+        assert_eq!(pending.next(), Some(second));
+        pending.sent(second);
+        assert_eq!(pending.epoch_of(name), None);
+        assert_eq!(pending.next(), None);
+        assert_eq!(pending.add(first), Added::StartSending);
     }
 
     #[test]
-    fn no_more_than_so_many_are_on_their_way() {
-        let fences = Fences::default();
-        for index in 0..MOST as u64 {
-            let name = Name::of(&index.to_be_bytes());
-            assert_ne!(fences.add(Fence { name, epoch: 1 }), Telling::Full);
+    fn the_number_of_pending_invalidations_is_bounded() {
+        let pending = PendingInvalidations::default();
+        let invalidation = |name: &[u8], epoch| Invalidation {
+            name: Name::of(name),
+            epoch,
+        };
+        for index in 0..MAX_PENDING as u64 {
+            let added = pending.add(invalidation(&index.to_be_bytes(), 1));
+            assert_ne!(added, Added::QueueFull);
         }
-        let name = Name::of(b"one more");
-        assert_eq!(fences.add(Fence { name, epoch: 1 }), Telling::Full);
-        let known = Name::of(&0_u64.to_be_bytes());
-        assert_eq!(
-            fences.add(Fence {
-                name: known,
-                epoch: 2
-            }),
-            Telling::UnderWay
-        );
+        assert_eq!(pending.add(invalidation(b"one more", 1)), Added::QueueFull);
+        let known = invalidation(&0_u64.to_be_bytes(), 2);
+        assert_eq!(pending.add(known), Added::AlreadySending);
     }
 }

@@ -1,4 +1,4 @@
-//! Who waits for what another node is fetching.
+//! Wakes the requests that wait for a change in the shared tier, which another node makes.
 
 use std::{
     collections::HashMap,
@@ -9,56 +9,58 @@ use tokio::sync::{Notify, futures::Notified};
 
 use super::names::Name;
 
-/// Those who wait, by name. Each flight waits for one name at most, so flights bound it.
+/// The requests that wait, by the name they wait for. One fetch waits for one name at most, so the
+/// bound on fetches bounds this too.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    rooms: Mutex<HashMap<Name, Arc<Notify>>>,
+pub(super) struct ChangeNotifier {
+    waiting: Mutex<HashMap<Name, Arc<Notify>>>,
 }
 
-impl Waiting {
-    /// Begins to listen for changes under a name.
-    pub(super) fn listen(self: &Arc<Self>, name: Name) -> Listener {
-        let notify = Arc::clone(self.rooms().entry(name).or_default());
-        Listener {
+impl ChangeNotifier {
+    /// Subscribes to the changes of a name.
+    pub(super) fn subscribe(self: &Arc<Self>, name: Name) -> Subscription {
+        let notify = Arc::clone(self.waiting().entry(name).or_default());
+        Subscription {
             name,
             notify,
-            waiting: Arc::clone(self),
+            notifier: Arc::clone(self),
         }
     }
 
-    /// Something changed under a name.
-    pub(super) fn wake(&self, name: Name) {
-        if let Some(notify) = self.rooms().get(&name) {
+    /// Wakes all subscribers of a name that changed.
+    pub(super) fn notify(&self, name: Name) {
+        if let Some(notify) = self.waiting().get(&name) {
             notify.notify_waiters();
         }
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<Name, Arc<Notify>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Name, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One who listens, until dropped.
+/// A subscription to the changes of one name. It ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(crate) struct Subscription {
     name: Name,
     notify: Arc<Notify>,
-    waiting: Arc<Waiting>,
+    notifier: Arc<ChangeNotifier>,
 }
 
-impl Listener {
-    /// Ends with the next change from here on.
-    pub(super) fn changed(&self) -> Notified<'_> {
+impl Subscription {
+    /// Completes with the next change after it was first polled or enabled.
+    pub(crate) fn changed(&self) -> Notified<'_> {
         self.notify.notified()
     }
 }
 
-impl Drop for Listener {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut rooms = self.waiting.rooms();
-        // The map's own and this one's: nobody else listens, and nobody can begin meanwhile.
+        let mut waiting = self.notifier.waiting();
+        // Two references, the map's and this one: there is no other subscriber, and while the lock
+        // is held none can be added.
         if Arc::strong_count(&self.notify) <= 2 {
-            rooms.remove(&self.name);
+            waiting.remove(&self.name);
         }
     }
 }
@@ -68,20 +70,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_who_listen_hear_and_leave_nothing_behind() {
-        let waiting = Arc::new(Waiting::default());
+    async fn subscribers_are_woken_and_leave_nothing_behind() {
+        let notifier = Arc::new(ChangeNotifier::default());
         let (name, other) = (Name::of(b"a"), Name::of(b"b"));
-        let (first, second) = (waiting.listen(name), waiting.listen(name));
-        let mut heard = tokio_test::task::spawn(first.changed());
-        tokio_test::assert_pending!(heard.poll());
-        waiting.wake(other);
-        tokio_test::assert_pending!(heard.poll());
-        waiting.wake(name);
-        tokio_test::assert_ready!(heard.poll());
-        drop(heard);
+        let (first, second) = (notifier.subscribe(name), notifier.subscribe(name));
+        let mut changed = tokio_test::task::spawn(first.changed());
+        tokio_test::assert_pending!(changed.poll());
+        notifier.notify(other);
+        tokio_test::assert_pending!(changed.poll());
+        notifier.notify(name);
+        tokio_test::assert_ready!(changed.poll());
+        drop(changed);
         drop(first);
-        assert_eq!(waiting.rooms().len(), 1);
+        assert_eq!(notifier.waiting().len(), 1);
         drop(second);
-        assert_eq!(waiting.rooms().len(), 0);
+        assert_eq!(notifier.waiting().len(), 0);
     }
 }

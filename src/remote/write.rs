@@ -1,4 +1,4 @@
-//! How a response gets into its place in the shared tier, beside what other nodes put there.
+//! Writes a response to the shared tier, beside what other nodes write there.
 
 use std::time::Duration;
 
@@ -6,186 +6,175 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    convert::Shown,
-    invalidations::KEEP,
-    location::Place,
-    redis::{Placed, Put},
-    remote::{LARGE, Remote, Seen, recency},
+    invalidations::KEEP_TOMBSTONE,
+    location::RemoteKey,
+    read::{LARGE, ObservedVersion},
+    remote::Remote,
+    selecting::SelectingHeaders,
+    store::{ConditionalPut, PutOutcome},
+    variants,
 };
 use crate::{
-    codec::{Compression, Listed, Parcel, Record, Stamp, Value, encode},
+    clock::Clock,
+    codec::{Compression, EntryRecord, Stamp, Value, VariantList, VariantRecord, encode},
     error::StoreError,
-    layer::Cache,
+    semantics::rules::LanguageOrder,
 };
 
-/// How often a response is put in its place when others put theirs there meanwhile.
+/// How often a write is tried while other nodes change the value in between.
 pub(super) const ATTEMPTS: usize = 4;
 
-/// Variants in one record.
-const MAX_VARIANTS: usize = 64;
-
-/// A response on its way to the shared tier.
-pub(super) struct Parting {
-    pub(super) place: Place,
-    pub(super) seen: Seen,
-    pub(super) parcel: Parcel,
-    pub(super) stamp: Stamp,
-    pub(super) variant: Option<u64>,
-    pub(super) keep: Duration,
-    /// What the response's request answered to: it takes the place of variants it would have got.
-    pub(super) request: HeaderMap,
+/// A response to be written to the shared tier.
+pub(crate) struct PendingWrite {
+    pub(crate) key: RemoteKey,
+    /// What the shared tier had when it was asked: the write replaces nothing else.
+    pub(crate) observed: ObservedVersion,
+    pub(crate) record: EntryRecord,
+    pub(crate) stamp: Stamp,
+    /// The id of the variant, if the response varies.
+    pub(crate) variant: Option<u64>,
+    /// After how long it expires.
+    pub(crate) keep: Duration,
+    /// The request of the response: the response replaces the variants that this request selects.
+    pub(crate) request: HeaderMap,
 }
 
 impl Remote {
-    /// Puts a response in its place, unless something that must not be replaced is there.
-    pub(super) async fn place(
+    /// Writes a response, unless there is something that it must not replace.
+    pub(super) async fn write(
         &self,
-        cache: &Cache,
-        mut parting: Parting,
-    ) -> Result<Placed, StoreError> {
-        let main = parting.place.name.main(self.redis.namespace());
-        let value = self.encoded(&parting.parcel, parting.stamp).await?;
-        parting.parcel.body.clear();
-        let expected = parting.seen.main;
+        mut pending: PendingWrite,
+        order: LanguageOrder,
+        clock: &dyn Clock,
+    ) -> Result<PutOutcome, StoreError> {
+        let main = self.main_name(&pending.key);
+        let value = self.encoded(&pending.record, pending.stamp).await?;
+        pending.record.body.clear();
+        let observed = pending.observed.main;
         for attempt in 0..ATTEMPTS {
-            // What was seen may be there still. A record is changed, not replaced, so it has to
-            // be read first.
-            let there = if attempt > 0 || parting.variant.is_some() {
-                match self.redis.get(&main).await? {
-                    Some(bytes) => self.open(&main, &bytes).await,
+            // The first attempt expects what was observed. A list of variants is changed rather than
+            // replaced, so it has to be read first.
+            let stored = if attempt > 0 || pending.variant.is_some() {
+                match self.store.get(&main).await? {
+                    Some(bytes) => self.decode_or_delete(&main, &bytes).await,
                     None => None,
                 }
             } else {
                 None
             };
-            let at = match &there {
-                _ if attempt == 0 && parting.variant.is_none() => expected,
-                Some((there, _)) if is_newer(there, &parting, cache) => {
-                    return Ok(Placed::Changed);
+            let expected = match &stored {
+                _ if attempt == 0 && pending.variant.is_none() => observed,
+                Some((stored, _)) if is_newer(stored, &pending, order) => {
+                    return Ok(PutOutcome::VersionChanged);
                 }
                 Some((_, at)) => *at,
                 None => Stamp::default(),
             };
-            if at.epoch != expected.epoch {
-                return Ok(Placed::Fenced);
+            if expected.epoch != observed.epoch {
+                return Ok(PutOutcome::EpochChanged);
             }
-            let put = match parting.variant {
-                None => Put {
+            let put = match pending.variant {
+                None => ConditionalPut {
                     name: &main,
-                    epoch: at.epoch,
-                    version: at.version,
+                    expected,
                     value: value.clone(),
-                    keep: parting.keep,
-                    beside: None,
+                    keep: pending.keep,
+                    companion: None,
                 },
                 Some(id) => {
-                    let siblings = match there {
-                        Some((Value::Record(record), _)) if record.key == parting.place.key => {
-                            record.variants
+                    let siblings = match stored {
+                        Some((Value::Variants(list), _)) if list.key == pending.key.key => {
+                            list.variants
                         }
                         _ => Vec::new(),
                     };
-                    let (record, keep) = self.record(cache, &parting, id, siblings);
-                    let variant = parting.place.name.variant(self.redis.namespace(), id);
-                    Put {
+                    let (list, keep) =
+                        self.list(&pending, id, siblings, order, clock.wall_millis());
+                    let variant = self.variant_name(&pending.key, id);
+                    ConditionalPut {
                         name: &main,
-                        epoch: at.epoch,
-                        version: at.version,
-                        value: record,
+                        expected,
+                        value: list,
                         keep,
-                        beside: Some((variant, value.clone(), parting.keep)),
+                        companion: Some((variant, value.clone(), pending.keep)),
                     }
                 }
             };
-            match self.redis.put(put).await? {
-                Placed::Changed => {}
-                placed => return Ok(placed),
+            match self.store.put_if(put).await? {
+                PutOutcome::VersionChanged => {}
+                outcome => return Ok(outcome),
             }
         }
-        Ok(Placed::Changed)
+        Ok(PutOutcome::VersionChanged)
     }
 
-    /// The record of a variant and its siblings, and how long it is of use.
-    fn record(
+    /// The encoded list of a new variant and its siblings, and after how long it expires.
+    fn list(
         &self,
-        cache: &Cache,
-        parting: &Parting,
+        pending: &PendingWrite,
         id: u64,
-        siblings: Vec<Listed>,
+        siblings: Vec<VariantRecord>,
+        order: LanguageOrder,
+        now_ms: i64,
     ) -> (Bytes, Duration) {
-        let parcel = &parting.parcel;
-        let new = Listed {
+        let record = &pending.record;
+        let new = VariantRecord {
             id,
-            date: parcel.date,
-            arrived_ms: parcel.arrived_ms,
-            until_ms: until(parcel, parting.keep),
-            selecting: parcel.selecting.clone(),
+            date: record.date,
+            arrived_ms: record.arrived_ms,
+            until_ms: until(record, pending.keep),
+            selecting: record.selecting.clone(),
         };
-        let mut shown = Shown::new(&parting.request, cache.config.rules.language_order);
-        let now = cache.shared.clock.wall_millis();
-        let variants = beside(siblings, new, &mut shown, now);
-        let last = variants.iter().map(|it| it.until_ms).max().unwrap_or(now);
-        let keep = u64::try_from(last.saturating_sub(now)).unwrap_or(1);
-        let record = Value::Record(Record {
-            key: parting.place.key.clone(),
+        let mut request = SelectingHeaders::new(&pending.request, order);
+        let variants = variants::insert(siblings, new, &mut request, now_ms);
+        let last = variants.iter().map(|it| it.until_ms).max();
+        let keep = last.unwrap_or(now_ms).saturating_sub(now_ms);
+        let keep = u64::try_from(keep).unwrap_or(1);
+        let list = Value::Variants(VariantList {
+            key: pending.key.key.clone(),
             variants,
         });
         let stamp = Stamp {
-            epoch: parting.stamp.epoch,
+            epoch: pending.stamp.epoch,
             version: self.nonce(),
         };
-        let record = encode(&record, stamp, Compression::Off);
-        (record, Duration::from_millis(keep).min(KEEP))
+        let list = encode(&list, stamp, Compression::Off);
+        (list, Duration::from_millis(keep).min(KEEP_TOMBSTONE))
     }
 
-    /// A large body takes milliseconds to compress, which no request's thread should spend.
-    async fn encoded(&self, parcel: &Parcel, stamp: Stamp) -> Result<Bytes, StoreError> {
-        let compression = match self.redis.compression_threshold() {
+    /// Encodes a response; a large one on a thread that may block.
+    async fn encoded(&self, record: &EntryRecord, stamp: Stamp) -> Result<Bytes, StoreError> {
+        let compression = match self.limits().compression_threshold {
             Some(threshold) => Compression::AtLeast(threshold),
             None => Compression::Off,
         };
-        let value = Value::Entry(parcel.clone());
-        let length: usize = parcel.body.iter().map(Bytes::len).sum();
+        let value = Value::Entry(record.clone());
+        let length: usize = record.body.iter().map(Bytes::len).sum();
         if length < LARGE {
             return Ok(encode(&value, stamp, compression));
         }
         let encoding = move || encode(&value, stamp, compression);
-        let encoded = self.redis.runtime().spawn_blocking(encoding).await;
+        let encoded = self.store.runtime().spawn_blocking(encoding).await;
         encoded.map_err(StoreError::new)
     }
 }
 
-/// Whether what is there arrived after what would take its place.
-fn is_newer(there: &Value, parting: &Parting, cache: &Cache) -> bool {
-    let arrived = parting.parcel.arrived_ms;
-    match there {
+/// Whether what is stored arrived after the response that would replace it.
+fn is_newer(stored: &Value, pending: &PendingWrite, order: LanguageOrder) -> bool {
+    let arrived = pending.record.arrived_ms;
+    match stored {
         Value::Entry(other) => other.arrived_ms > arrived,
-        Value::Record(record) => {
-            let mut shown = Shown::new(&parting.request, cache.config.rules.language_order);
-            let mut later = record.variants.iter().filter(|it| it.arrived_ms > arrived);
-            later.any(|it| Some(it.id) == parting.variant || shown.matches(&it.selecting))
+        Value::Variants(list) => {
+            let mut request = SelectingHeaders::new(&pending.request, order);
+            let mut later = list.variants.iter().filter(|it| it.arrived_ms > arrived);
+            later.any(|it| Some(it.id) == pending.variant || request.matches(&it.selecting))
         }
-        Value::Fence => false,
+        Value::Tombstone => false,
     }
 }
 
-/// The variants that are left beside a new one: those that its request would not have got, that are
-/// still of use, and the most recent of them.
-fn beside(siblings: Vec<Listed>, new: Listed, shown: &mut Shown<'_>, now_ms: i64) -> Vec<Listed> {
-    let mut kept: Vec<Listed> = siblings
-        .into_iter()
-        .filter(|sibling| {
-            sibling.id != new.id && sibling.until_ms > now_ms && !shown.matches(&sibling.selecting)
-        })
-        .collect();
-    kept.sort_by_key(recency);
-    let most = MAX_VARIANTS - 1;
-    kept.drain(..kept.len().saturating_sub(most));
-    kept.push(new);
-    kept
-}
-
-fn until(parcel: &Parcel, keep: Duration) -> i64 {
+/// Until when a response is of use, in milliseconds since the Unix epoch.
+fn until(record: &EntryRecord, keep: Duration) -> i64 {
     let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    parcel.arrived_ms.saturating_add(keep)
+    record.arrived_ms.saturating_add(keep)
 }

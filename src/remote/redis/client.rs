@@ -1,19 +1,15 @@
-//! The client: connections that recover by themselves, and commands that never hold anyone up.
+//! The client: how it connects, and what its copies share.
 
 use std::{
     fmt,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use fred::{
-    clients::{Client, Pool},
+    clients::Client,
     error::Error as FredError,
     interfaces::{ClientLike, EventInterface},
-    types::{
-        ConnectHandle,
-        config::{Config, Server},
-    },
+    types::config::Server,
 };
 use tokio::{
     runtime::Handle,
@@ -25,65 +21,41 @@ use tokio::{
 };
 
 use super::{
-    ask::{Purpose, UNIT, WRITES},
+    connection::{Connections, OPTIONAL_WAIT, REQUIRED_WAIT, WRITE_UNIT, WRITE_UNITS},
+    execute::Purpose,
     health::Health,
-    pauses::{Breaker, SECTIONS},
+    pauses::{Pauses, SECTIONS},
     scripts::Scripts,
     settings::{RedisBuilder, Start},
-    tracking::{Notice, Tracking},
     url::servers,
 };
-use crate::{clock::SystemClock, error::ConfigError};
+use crate::{clock::SystemClock, error::ConfigError, remote::store::RemoteLimits};
 
-/// How long `connect` waits for a server that is required.
-const START: Duration = Duration::from_secs(3);
-
-/// How long `connect` waits for a server that is not required.
-const GRACE: Duration = Duration::from_millis(250);
-
-/// How long connections are given to close in good order.
-const QUIT: Duration = Duration::from_secs(1);
-
-/// The tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or Cluster.
+/// A second tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or Cluster.
 ///
-/// The tier is never a dependency: a server that is slow, full, or gone is as good as one that
-/// holds nothing, and what could not be written is not. After a command that timed out the server
-/// is left alone for half a second, then asked by one request at a time until it answers. On
-/// Cluster that holds for each server on its own.
+/// The cache never depends on it. A server that is slow, full or gone counts as one that holds
+/// nothing, and what cannot be written is dropped. After a command that timed out the server is left
+/// alone for half a second, then probed in the background until it answers. On Cluster that holds for
+/// each server independently.
 ///
-/// On Cluster fred gives up the connection to a server that hangs or is gone after a third of a
-/// second, and then serves none of the others' keys either until the Cluster has replaced it, or
-/// it answers again.
+/// On Cluster fred closes the connection to a server that hangs or is gone after a third of a second.
+/// Then it serves none of the other servers' keys either, until the Cluster has replaced the server
+/// or it answers again.
 ///
-/// Let the server evict: with `maxmemory` and a policy such as `allkeys-lfu` it keeps what is
-/// asked for most, and without them a full server takes nothing new.
+/// Let the server evict: with `maxmemory` and a policy such as `allkeys-lfu` it keeps what is asked
+/// for most. Without them a full server stores nothing new.
 ///
-/// Copies share the connections, which close when the last copy is dropped.
+/// Clones share the connections, which close when the last clone is dropped.
 #[derive(Clone)]
 pub struct Redis {
-    pub(super) inner: Arc<Inner>,
+    pub(super) connections: Arc<Connections>,
 }
 
-/// What all copies share.
-pub(super) struct Inner {
-    pub(super) breaker: Breaker,
-    pub(super) clock: SystemClock,
-    pub(super) config: Config,
-    pub(super) pool: Pool,
-    pub(super) reads: Health,
-    pub(super) runtime: Handle,
-    pub(super) scripts: Scripts,
-    pub(super) settings: RedisBuilder,
-    tasks: Vec<ConnectHandle>,
-    pub(super) writes: Health,
-    pub(super) writing: Semaphore,
-}
-
-/// What fred tells of a connection that broke or could not be made, and to which server.
-type Failure = (FredError, Option<Server>);
+/// An error of a connection that broke or could not be made, and its server.
+type ConnectionError = (FredError, Option<Server>);
 
 impl Redis {
-    /// A tier with default settings: [`builder`](Self::builder), then
+    /// Connects with default settings: [`builder`](Self::builder), then
     /// [`connect`](RedisBuilder::connect).
     ///
     /// # Errors
@@ -97,14 +69,14 @@ impl Redis {
         Self::builder(url).connect().await
     }
 
-    /// Settings for a tier at `url`.
+    /// Settings for the servers at `url`:
     ///
     /// - `redis://user:password@host:6379/0`: one server. User, password, port and database may be
     ///   left out.
     /// - `redis-cluster://host:6379?node=other:6379`: a Cluster, found through any of its servers.
     /// - `redis-sentinel://host:26379?node=other:26379&sentinelServiceName=name`: the server that
-    ///   sentinels name. `sentinelUsername` and `sentinelPassword` are for the sentinels, user and
-    ///   password before the host for the server.
+    ///   the sentinels name. `sentinelUsername` and `sentinelPassword` are for the sentinels, user
+    ///   and password before the host for the server.
     ///
     /// With `rediss` in place of `redis` connections are encrypted, and the servers' certificates
     /// checked against the system's (or those of `SSL_CERT_FILE`). `valkey` and `valkeys` work as
@@ -112,11 +84,18 @@ impl Redis {
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
     }
+
+    /// How often reads and how often writes have stopped working so far.
+    #[cfg(test)]
+    pub(crate) fn outages(&self) -> (u64, u64) {
+        let connections = &self.connections;
+        (connections.reads.outages(), connections.writes.outages())
+    }
 }
 
 impl RedisBuilder {
-    /// Checks the settings and connects, for a quarter of a second at the most: then it goes on in
-    /// the background, unless [`require_at_start`](Self::require_at_start) is set.
+    /// Checks the settings and connects. It waits a quarter of a second at most, then connecting goes
+    /// on in the background, unless [`require_at_start`](Self::require_at_start) is set.
     ///
     /// # Errors
     ///
@@ -141,57 +120,65 @@ impl RedisBuilder {
         };
         let events: Vec<_> = pool.clients().iter().map(Client::error_rx).collect();
         let tasks = pool.connect_pool();
-        let inner = Arc::new(Inner {
-            breaker: Breaker::new(sections),
+        let connections = Arc::new(Connections {
             clock: SystemClock::new(),
             config,
+            limits: RemoteLimits {
+                namespace: self.namespace.clone(),
+                max_value_bytes: self.max_value_bytes,
+                compression_threshold: self.compression_threshold,
+            },
+            pauses: Pauses::new(sections),
             pool,
             reads: Health::default(),
             runtime: Handle::current(),
             scripts: Scripts::new(),
             tasks,
             writes: Health::default(),
-            writing: Semaphore::new(WRITES.max(self.max_value_bytes.div_ceil(UNIT))),
+            writing: Semaphore::new(WRITE_UNITS.max(self.max_value_bytes.div_ceil(WRITE_UNIT))),
             settings: self,
         });
         let mut first = None;
         for mut errors in events {
             first.get_or_insert_with(|| errors.resubscribe());
-            let inner = Arc::downgrade(&inner);
+            let connections = Arc::downgrade(&connections);
             tokio::spawn(async move {
                 loop {
                     match errors.recv().await {
-                        Ok((error, _)) => lost(&inner, &error),
+                        Ok((error, _)) => connection_lost(&connections, &error),
                         Err(RecvError::Lagged(_)) => {}
                         Err(RecvError::Closed) => return,
                     }
                 }
             });
         }
-        match inner.settings.start {
-            Start::Connected => inner.wait(first).await?,
-            // What is in reach is there at once, so that the first requests find what is shared.
+        match connections.settings.start {
+            Start::Connected => connections.connected(first).await?,
+            // A server in reach is connected at once, so the first requests already use it.
             Start::Anyway => {
-                let _ = timeout(GRACE, inner.pool.wait_for_connect()).await;
+                let _ = timeout(OPTIONAL_WAIT, connections.pool.wait_for_connect()).await;
             }
         }
-        Ok(Redis { inner })
+        Ok(Redis { connections })
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("settings", &self.inner.settings)
-            .field("available", &self.available())
+            .field("settings", &self.connections.settings)
+            .field("available", &self.connections.is_available())
             .finish_non_exhaustive()
     }
 }
 
-impl Inner {
-    /// Waits for every connection; otherwise says what came instead.
-    async fn wait(&self, errors: Option<Receiver<Failure>>) -> Result<(), ConfigError> {
-        let error = match timeout(START, self.pool.wait_for_connect()).await {
+impl Connections {
+    /// Waits for every connection.
+    async fn connected(
+        &self,
+        errors: Option<Receiver<ConnectionError>>,
+    ) -> Result<(), ConfigError> {
+        let error = match timeout(REQUIRED_WAIT, self.pool.wait_for_connect()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => Some(error),
             Err(_) => errors.and_then(|mut errors| errors.try_recv().ok().map(|(error, _)| error)),
@@ -204,59 +191,13 @@ impl Inner {
     }
 }
 
-// === Asking ===
-
-impl Redis {
-    /// Whether it is worth asking: there is a connection, and the server is not being left alone.
-    /// On Cluster some servers may be all the same.
-    pub(crate) fn available(&self) -> bool {
-        let inner = &*self.inner;
-        let paused = inner.breaker.sections() == 1 && inner.breaker.refuses(0, inner.now());
-        !paused && inner.connected()
-    }
-
-    /// The runtime it was connected on.
-    pub(crate) fn runtime(&self) -> Handle {
-        self.inner.runtime.clone()
-    }
-
-    /// Listens to what changes under names that begin with `prefix`.
-    pub(crate) fn track(
-        &self,
-        prefix: String,
-        notices: impl Fn(Notice) + Send + Sync + 'static,
-    ) -> Tracking {
-        let _runtime = self.inner.runtime.enter();
-        Tracking::start(self.inner.config.clone(), prefix, notices)
-    }
-
-    /// How often reads and how often writes have stopped working so far.
-    #[cfg(test)]
-    pub(crate) fn outages(&self) -> (u64, u64) {
-        (self.inner.reads.outages(), self.inner.writes.outages())
-    }
-}
-
-/// A connection broke or could not be made. Without any, nobody may ask, so it is told from here.
-fn lost(inner: &Weak<Inner>, error: &FredError) {
-    if let Some(inner) = inner.upgrade()
-        && !inner.connected()
+/// A connection broke or could not be made. If it was the last one no command is sent any more, so
+/// the outage is reported here.
+fn connection_lost(connections: &Weak<Connections>, error: &FredError) {
+    if let Some(connections) = connections.upgrade()
+        && !connections.is_connected()
     {
-        inner.failed(Purpose::Read, inner.now(), error);
-    }
-}
-
-// === Ending ===
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Left to itself fred goes on for ever: its tasks hold what would end them.
-        let pool = self.pool.clone();
-        let tasks = std::mem::take(&mut self.tasks);
-        self.runtime.spawn(async move {
-            _ = timeout(QUIT, pool.quit()).await;
-            tasks.iter().for_each(ConnectHandle::abort);
-        });
+        connections.failed(Purpose::Read, connections.now(), error);
     }
 }
 

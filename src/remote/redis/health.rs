@@ -1,66 +1,65 @@
-//! Whether a direction of traffic works, told once when that changes. Pure: the time is an
-//! argument.
+//! Whether reads or writes work, reported once when that changes. Pure: the time is an argument.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// For how long nothing may fail until what failed counts as working again. Without it, a Cluster
-/// with one failing server would change state with every command.
+/// How long no command may fail until they count as working again. Without it, a Cluster with one
+/// failing server would change state with every command.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Reads, or writes.
+/// The state of reads, or of writes.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// When something failed last, in microseconds; 0 while it works.
+    /// When a command failed last, in microseconds; 0 while they work.
     failed: AtomicU64,
     #[cfg(test)]
     outages: AtomicU64,
 }
 
-/// What a command's end changed.
+/// What the end of a command changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Change {
+pub(super) enum HealthChange {
     /// Nothing.
     None,
-    /// It worked and does not any more.
+    /// Commands worked, and do no longer.
     Broken,
-    /// It did not work and does again.
+    /// Commands failed, and work again.
     Restored,
 }
 
 impl Health {
-    pub(super) fn failed(&self, now: Duration) -> Change {
+    pub(super) fn failed(&self, now: Duration) -> HealthChange {
         let time = micros(now);
         if self.failed.swap(time, Ordering::Relaxed) != 0 {
-            return Change::None;
+            return HealthChange::None;
         }
         #[cfg(test)]
         self.outages.fetch_add(1, Ordering::Relaxed);
-        Change::Broken
+        HealthChange::Broken
     }
 
-    pub(super) fn worked(&self, now: Duration) -> Change {
+    pub(super) fn worked(&self, now: Duration) -> HealthChange {
         let failed = self.failed.load(Ordering::Relaxed);
         if failed == 0 || micros(now) < failed.saturating_add(micros(QUIET)) {
-            return Change::None;
+            return HealthChange::None;
         }
         let order = Ordering::Relaxed;
         match self.failed.compare_exchange(failed, 0, order, order) {
-            Ok(_) => Change::Restored,
-            Err(_) => Change::None,
+            Ok(_) => HealthChange::Restored,
+            Err(_) => HealthChange::None,
         }
     }
 
-    /// How often it stopped working.
+    /// How often commands stopped working.
     #[cfg(test)]
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
     }
 }
 
-/// Never 0, which says that nothing failed.
+/// Never 0, which stands for no failure.
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
@@ -70,27 +69,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_change_is_told_once() {
+    fn every_change_is_reported_once() {
         let health = Health::default();
         let at = Duration::from_millis;
-        assert_eq!(health.worked(at(0)), Change::None);
-        assert_eq!(health.failed(at(10)), Change::Broken);
-        assert_eq!(health.failed(at(20)), Change::None);
-        // One that works between two that fail changes nothing.
-        assert_eq!(health.worked(at(900)), Change::None);
-        assert_eq!(health.failed(at(910)), Change::None);
-        assert_eq!(health.worked(at(1_909)), Change::None);
-        assert_eq!(health.worked(at(1_910)), Change::Restored);
-        assert_eq!(health.worked(at(1_911)), Change::None);
+        assert_eq!(health.worked(at(0)), HealthChange::None);
+        assert_eq!(health.failed(at(10)), HealthChange::Broken);
+        assert_eq!(health.failed(at(20)), HealthChange::None);
+        // One success between two failures changes nothing.
+        assert_eq!(health.worked(at(900)), HealthChange::None);
+        assert_eq!(health.failed(at(910)), HealthChange::None);
+        assert_eq!(health.worked(at(1_909)), HealthChange::None);
+        assert_eq!(health.worked(at(1_910)), HealthChange::Restored);
+        assert_eq!(health.worked(at(1_911)), HealthChange::None);
         assert_eq!(health.outages(), 1);
-        assert_eq!(health.failed(at(2_000)), Change::Broken);
+        assert_eq!(health.failed(at(2_000)), HealthChange::Broken);
         assert_eq!(health.outages(), 2);
     }
 
     #[test]
     fn a_failure_at_the_very_start_counts() {
         let health = Health::default();
-        assert_eq!(health.failed(Duration::ZERO), Change::Broken);
-        assert_eq!(health.failed(Duration::ZERO), Change::None);
+        assert_eq!(health.failed(Duration::ZERO), HealthChange::Broken);
+        assert_eq!(health.failed(Duration::ZERO), HealthChange::None);
     }
 }

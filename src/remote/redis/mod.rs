@@ -1,16 +1,17 @@
-//! Redis and Valkey: the transport of the tier that nodes share.
+//! The shared tier in Redis or Valkey.
 //!
-//! fred is behind this module alone, so that another client could take its place.
+//! fred is used in this folder alone, so another client could take its place.
 
-mod ask;
 mod client;
 mod commands;
+mod connection;
+mod execute;
 mod health;
 mod pauses;
 mod scripts;
 mod settings;
 mod tls;
-pub(super) mod tracking;
+mod tracking;
 mod url;
 
 #[cfg(test)]
@@ -20,7 +21,3 @@ pub(crate) mod support;
 mod tests;
 
 pub use self::{client::Redis, settings::RedisBuilder};
-pub(crate) use self::{
-    commands::{Placed, Put},
-    tracking::{Notice, Tracking},
-};

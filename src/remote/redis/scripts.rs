@@ -1,42 +1,41 @@
-//! The Lua scripts: what must happen on the server as one step.
+//! The Lua scripts: operations that the server must carry out as one step.
 //!
-//! Stored values begin with four bytes that say what they are, then the epoch and the version, of
-//! eight bytes each, which the scripts compare without knowing more of the format.
+//! A stored value begins with four bytes for its kind, then the epoch and the version of eight bytes
+//! each. The scripts compare these, and know no more of the format.
 
 use fred::types::scripts::Script;
 
 /// The scripts, with their hashes.
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
-    pub(super) discard: Script,
+    pub(super) delete_if: Script,
     pub(super) extend: Script,
     pub(super) put: Script,
-    pub(super) release: Script,
-    pub(super) replace: Script,
+    pub(super) put_if: Script,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            discard: Script::from_lua(DELETE_EQUAL),
-            extend: Script::from_lua(EXPIRE_EQUAL),
+            delete_if: Script::from_lua(DELETE_IF),
+            extend: Script::from_lua(EXTEND),
             put: Script::from_lua(PUT),
-            release: Script::from_lua(DELETE_EQUAL),
-            replace: Script::from_lua(REPLACE),
+            put_if: Script::from_lua(PUT_IF),
         }
     }
 }
 
-/// What [`PUT`] answers.
+/// An answer of [`PUT_IF`].
 pub(super) const STORED: i64 = 1;
-/// What [`PUT`] answers.
-pub(super) const CHANGED: i64 = 2;
-/// What [`PUT`] answers.
-pub(super) const FENCED: i64 = 3;
+/// An answer of [`PUT_IF`].
+pub(super) const VERSION_CHANGED: i64 = 2;
+/// An answer of [`PUT_IF`].
+pub(super) const EPOCH_CHANGED: i64 = 3;
 
-/// Keys: the value's, and perhaps one beside it. Arguments: epoch, version, value, milliseconds to
-/// keep it, and the same two for what is beside it.
-const PUT: &str = r"
+/// Sets a key if the value there has the expected stamp, and perhaps a companion with it. Arguments:
+/// the expected epoch and version, the value, its expiry in milliseconds, and the same two for the
+/// companion.
+const PUT_IF: &str = r"
 local stamp = redis.call('GETRANGE', KEYS[1], 4, 19)
 if #stamp < 16 then stamp = string.rep('\0', 16) end
 if string.sub(stamp, 1, 8) ~= ARGV[1] then return 3 end
@@ -46,21 +45,21 @@ redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 return 1
 ";
 
-/// Sets a key, even on a server that is full: a script that has made room may take some.
-const REPLACE: &str = r"
+/// Sets a key, even on a full server: a script that has deleted something may write.
+const PUT: &str = r"
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 ";
 
-/// Deletes a key while it holds exactly the argument.
-const DELETE_EQUAL: &str = r"
+/// Deletes a key if it holds exactly the argument.
+const DELETE_IF: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 ";
 
-/// Gives a key that holds exactly the first argument that many milliseconds more.
-const EXPIRE_EQUAL: &str = r"
+/// Sets the expiry of a key, in milliseconds, if it holds exactly the first argument.
+const EXTEND: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0
 ";

@@ -1,4 +1,4 @@
-//! The settings of the remote tier: what is given, what is refused, and what fred makes of it.
+//! The settings of the client: their checks, and what they mean to fred.
 
 use std::{fmt, time::Duration};
 
@@ -13,21 +13,21 @@ use crate::error::{ConfigError, Span, in_range};
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// The longest wait for a connection, and for the commands that set one up.
+/// How long connecting may take, and each command that sets a connection up.
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// After how long without an answer a connection is given up, and how often that is looked at.
-/// Commands that take longer than the first would look like that, so it follows the timeouts.
+/// After how long without an answer a connection is closed, and how often that is checked. The longer
+/// of the timeouts may raise the first: a slow command must not look like a dead connection.
 const UNRESPONSIVE: Duration = Duration::from_millis(300);
 const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(100);
 
-/// Between two attempts to connect, in milliseconds.
+/// The pause between two attempts to connect, in milliseconds.
 const RECONNECT_MIN: u32 = 50;
 const RECONNECT_MAX: u32 = 500;
 
 /// The settings of a [`Redis`](crate::Redis), from [`Redis::builder`](crate::Redis::builder).
 ///
-/// `connect` refuses what is not allowed; until then everything is taken as it comes.
+/// The setters accept every value; [`connect`](Self::connect) refuses those that are not allowed.
 #[derive(Clone)]
 #[must_use]
 pub struct RedisBuilder {
@@ -43,10 +43,12 @@ pub struct RedisBuilder {
     pub(super) write_timeout: Duration,
 }
 
-/// What a server that cannot be reached does to `connect`.
+/// What `connect` does when no server can be reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Start {
+    /// Succeed.
     Anyway,
+    /// Fail.
     Connected,
 }
 
@@ -66,8 +68,8 @@ impl RedisBuilder {
         }
     }
 
-    /// How many connections to hold to each server, 1 to 64. Commands are pipelined, so a few
-    /// serve any number of requests.
+    /// The number of connections to each server, 1 to 64. Commands are pipelined, so a few serve any
+    /// number of requests.
     ///
     /// Defaults to: 2.
     pub fn pool_size(mut self, connections: usize) -> Self {
@@ -100,7 +102,7 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a read may take, 1 ms to 10 s. One that takes longer counts as a miss, and the
+    /// How long a read may take, 1 ms to 10 s. A read that takes longer counts as a miss, and the
     /// server is left alone for half a second.
     ///
     /// Defaults to: 50 ms.
@@ -109,7 +111,7 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a write may take, 1 ms to 10 s. No request waits for one.
+    /// How long a write may take, 1 ms to 10 s. No request waits for a write.
     ///
     /// Defaults to: 250 ms.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
@@ -117,8 +119,8 @@ impl RedisBuilder {
         self
     }
 
-    /// The largest value to store, encoded and compressed, 1 KiB to 512 MiB. What is larger stays
-    /// in memory alone.
+    /// The largest value to store, encoded and compressed, 1 KiB to 512 MiB. A larger response is
+    /// stored in memory only.
     ///
     /// Defaults to: 8 MiB.
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
@@ -126,7 +128,7 @@ impl RedisBuilder {
         self
     }
 
-    /// From which size on to compress a body before it is sent, or `None` for never.
+    /// The size in bytes from which on bodies are compressed, or `None` for never.
     ///
     /// Defaults to: 1 KiB.
     pub fn compression_threshold(mut self, bytes: impl Into<Option<usize>>) -> Self {
@@ -134,8 +136,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Whether `connect` waits for a connection, and fails when there is none after three seconds.
-    /// Otherwise it returns at once; until the server can be reached, it is as if it held nothing.
+    /// Whether `connect` fails when there is no connection after three seconds. Otherwise it succeeds,
+    /// and a server that cannot be reached counts as one that holds nothing.
     ///
     /// Defaults to: `false`.
     pub fn require_at_start(mut self, require: bool) -> Self {
@@ -147,7 +149,7 @@ impl RedisBuilder {
         self
     }
 
-    /// Checks every setting; what comes out makes clients.
+    /// Checks every setting. Returns fred's configuration.
     pub(super) fn check(&self) -> Result<Config, ConfigError> {
         in_range("pool_size", &self.pool_size, 1..=64, "1 to 64")?;
         in_range(
@@ -179,13 +181,13 @@ impl RedisBuilder {
         Ok(config)
     }
 
-    /// Makes clients that fail fast and recover by themselves.
+    /// A builder of clients that fail fast and reconnect by themselves.
     pub(super) fn clients(&self, config: Config) -> Builder {
         let slowest = self.read_timeout.max(self.write_timeout);
         let mut builder = Builder::from_config(config);
         builder
-            // Without a policy, or with `fail_fast` here, a server that is not there at the start
-            // is never found later. Commands fail fast by options of their own.
+            // Without a policy, or with `fail_fast` here, fred would never find a server that is not
+            // there at the start. Commands fail fast by options of their own.
             .with_config(|config| config.fail_fast = false)
             .set_policy(ReconnectPolicy::new_exponential(
                 0,
@@ -202,8 +204,8 @@ impl RedisBuilder {
                 config.unresponsive.max_timeout =
                     Some(UNRESPONSIVE.max(slowest + UNRESPONSIVE_LOOK));
                 config.unresponsive.interval = UNRESPONSIVE_LOOK;
-                // `max_command_buffer_len` stays unset: its count leaks in fred 10.1, until
-                // everything is refused.
+                // `max_command_buffer_len` must stay unset: its counter leaks in fred 10.1, until
+                // every command is refused.
             });
         builder
     }

@@ -7,34 +7,41 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     client::Redis,
-    commands::{Placed, Put},
     settings::RedisBuilder,
     support::{cluster::cluster, redis::Reply, sentinels::sentinels},
+};
+use crate::{
+    codec::Stamp,
+    remote::store::{ConditionalPut, PutOutcome, RemoteStore},
 };
 
 pub(super) const KEEP: Duration = Duration::from_secs(60);
 pub(super) const READ: Duration = Duration::from_millis(50);
 
-/// What a stopped or vanished server may take to be of use again.
+/// How long it may take until a stopped or vanished server is used again.
 pub(super) const RECOVERY: Duration = Duration::from_secs(1);
 
-/// A value as it is stored: what it is, its stamp, and the rest.
+/// A value as it is stored: its kind, its stamp, and the rest.
 pub(super) fn value(epoch: u64, version: u64, rest: &[u8]) -> Bytes {
-    let mut bytes = b"cwt\x01".to_vec();
+    let mut bytes = b"CW\x01E".to_vec();
     bytes.extend_from_slice(&epoch.to_be_bytes());
     bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(rest);
     bytes.into()
 }
 
-pub(super) fn put(name: &str, (epoch, version): (u64, u64), value: Bytes) -> Put<'_> {
-    Put {
+/// A write in place of a value with this epoch and version.
+pub(super) fn put_over(
+    name: &str,
+    (epoch, version): (u64, u64),
+    value: Bytes,
+) -> ConditionalPut<'_> {
+    ConditionalPut {
         name,
-        epoch,
-        version,
+        expected: Stamp { epoch, version },
         value,
         keep: KEEP,
-        beside: None,
+        companion: None,
     }
 }
 
@@ -44,7 +51,7 @@ pub(super) async fn connected(builder: RedisBuilder) -> Redis {
     redis.expect("the server is running")
 }
 
-/// How long it took until something came about, which fails after ten seconds.
+/// Waits until a state has come, for ten seconds at most. Returns how long that took.
 pub(super) async fn came(mut is: impl AsyncFnMut() -> bool) -> Duration {
     let start = Instant::now();
     let wait = async {
@@ -73,23 +80,26 @@ async fn a_cluster_serves_every_command() {
         let other = format!("key-{}", number + 1);
         let beside = format!("{{{name}}}-beside");
         let new = value(0, 1, name.as_bytes());
-        let wish = Put {
-            beside: Some((beside.clone(), "body".into(), KEEP)),
-            ..put(&name, (0, 0), new.clone())
+        let wish = ConditionalPut {
+            companion: Some((beside.clone(), "body".into(), KEEP)),
+            ..put_over(&name, (0, 0), new.clone())
         };
-        assert_eq!(redis.put(wish).await.unwrap(), Placed::Stored);
+        assert_eq!(redis.put_if(wish).await.unwrap(), PutOutcome::Stored);
         assert_eq!(redis.get(&name).await.unwrap(), Some(new.clone()));
-        // Together on one server, and on different ones.
+        // On one server, and on different ones.
         let both = redis.get_two(&name, &beside).await.unwrap();
         assert_eq!(both, (Some(new.clone()), Some("body".into())));
         let both = redis.get_two(&other, &name).await.unwrap();
         assert_eq!(both, (None, Some(new.clone())));
-        let again = redis.put(put(&name, (0, 0), new.clone())).await.unwrap();
-        assert_eq!(again, Placed::Changed);
-        redis.fence(&name, value(9, 0, b""), KEEP).await.unwrap();
-        let late = redis.put(put(&name, (0, 1), new)).await.unwrap();
-        assert_eq!(late, Placed::Fenced);
-        redis.discard(&name, &value(9, 0, b"")).await.unwrap();
+        let again = redis
+            .put_if(put_over(&name, (0, 0), new.clone()))
+            .await
+            .unwrap();
+        assert_eq!(again, PutOutcome::VersionChanged);
+        redis.put(&name, value(9, 0, b""), KEEP).await.unwrap();
+        let late = redis.put_if(put_over(&name, (0, 1), new)).await.unwrap();
+        assert_eq!(late, PutOutcome::EpochChanged);
+        redis.delete_if(&name, &value(9, 0, b"")).await.unwrap();
         assert_eq!(redis.get(&name).await.unwrap(), None);
         assert!(redis.acquire(&name, b"token", KEEP).await.unwrap());
         assert!(!redis.acquire(&name, b"token", KEEP).await.unwrap());
@@ -124,12 +134,12 @@ async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
     }
     cluster.nodes()[1].pause();
     assert!(redis.get(&second).await.is_err());
-    // Nothing that it has is asked for now, and what the others have is.
+    // Commands for that server are refused now, and those for the others are not.
     let start = Instant::now();
     for number in 0..1_000 {
         let name = format!("other-{number}");
         let slot = usize::from(fred::util::redis_keyslot(name.as_bytes()));
-        // What is paused is paused in pieces of 64 slots, of which two are of two servers.
+        // A pause covers sections of 64 slots, two of which have slots of two servers.
         if [5_461 / 64, 10_922 / 64].contains(&(slot / 64)) {
             continue;
         }
@@ -143,7 +153,7 @@ async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
     }
     assert!(redis.get_two(&first, &second).await.is_err());
     assert!(redis.get_two(&first, &third).await.is_ok());
-    assert!(redis.available());
+    assert!(redis.is_available());
     cluster.nodes()[1].resume();
     came(async || redis.get(&second).await.is_ok()).await;
 }
@@ -154,10 +164,10 @@ async fn a_cluster_goes_on_without_a_killed_master() {
     let redis = connected(Redis::builder(cluster.url())).await;
     let [_, second, _] = names_of_three();
     let placed = redis
-        .put(put(&second, (0, 0), value(0, 1, b"")))
+        .put_if(put_over(&second, (0, 0), value(0, 1, b"")))
         .await
         .unwrap();
-    assert_eq!(placed, Placed::Stored);
+    assert_eq!(placed, PutOutcome::Stored);
     let mut replica = cluster.nodes()[4].wire();
     assert!(replica.command(&["READONLY"]).is_ok());
     came(async || matches!(replica.command(&["GET", &second]), Reply::Bulk(_))).await;
@@ -168,8 +178,8 @@ async fn a_cluster_goes_on_without_a_killed_master() {
     })
     .await;
     came(async || {
-        let next = put(&second, (0, 1), value(0, 2, b""));
-        redis.put(next).await.is_ok()
+        let next = put_over(&second, (0, 1), value(0, 2, b""));
+        redis.put_if(next).await.is_ok()
     })
     .await;
 }
@@ -180,12 +190,15 @@ async fn a_cluster_goes_on_without_a_killed_master() {
 async fn a_killed_master_is_replaced() {
     let mut set = sentinels(3);
     let redis = connected(Redis::builder(set.url())).await;
-    let placed = redis.put(put("a", (0, 0), value(0, 1, b""))).await.unwrap();
-    assert_eq!(placed, Placed::Stored);
+    let placed = redis
+        .put_if(put_over("a", (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
+    assert_eq!(placed, PutOutcome::Stored);
     assert_eq!(redis.get("a").await.unwrap(), Some(value(0, 1, b"")));
 
     set.servers()[0].kill();
-    let found = came(async || redis.fence("b", "x".into(), KEEP).await.is_ok()).await;
+    let found = came(async || redis.put("b", "x".into(), KEEP).await.is_ok()).await;
     assert!(found < Duration::from_secs(5), "{found:?}");
     assert_eq!(set.servers()[1].command(&["GET", "b"]).text(), "x");
 }
@@ -194,13 +207,13 @@ async fn a_killed_master_is_replaced() {
 async fn a_stopped_master_is_replaced() {
     let mut set = sentinels(1);
     let redis = connected(Redis::builder(set.url())).await;
-    redis.fence("a", "x".into(), KEEP).await.unwrap();
+    redis.put("a", "x".into(), KEEP).await.unwrap();
     let [old, new] = set.servers();
     old.pause();
-    came(async || redis.fence("a", "y".into(), KEEP).await.is_ok()).await;
+    came(async || redis.put("a", "y".into(), KEEP).await.is_ok()).await;
     assert_eq!(new.command(&["GET", "a"]).text(), "y");
-    // Nobody goes back to it.
+    // The clients do not return to it.
     old.resume();
-    redis.fence("a", "z".into(), KEEP).await.unwrap();
+    redis.put("a", "z".into(), KEEP).await.unwrap();
     assert_eq!(new.command(&["GET", "a"]).text(), "z");
 }

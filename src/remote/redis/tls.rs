@@ -1,4 +1,4 @@
-//! TLS to the servers, through rustls with the system's certificates.
+//! TLS to the servers, with rustls and the certificates of the system.
 
 use fred::{
     rustls::{ClientConfig, RootCertStore, crypto::ring},
@@ -13,7 +13,7 @@ use crate::error::ConfigError;
 pub(super) fn connector() -> Result<TlsConfig, ConfigError> {
     let found = load_native_certs();
     let mut trusted = RootCertStore::empty();
-    // Some systems carry a certificate or two that cannot be parsed.
+    // Some systems have certificates that cannot be parsed.
     let (added, _) = trusted.add_parsable_certificates(found.certs);
     let refuse = |cause: String| ConfigError::Unavailable {
         setting: "url",
@@ -26,7 +26,7 @@ pub(super) fn connector() -> Result<TlsConfig, ConfigError> {
             "the system has no certificates to trust{errors}"
         )));
     }
-    // With the provider named, since a process may have linked more than one.
+    // Names the provider, since a process may link more than one.
     let config = ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| refuse(error.to_string()))?

@@ -1,19 +1,18 @@
-//! The connection by which this node learns what other nodes changed: Redis tells every change of
-//! a key below a prefix (RESP3 client tracking in broadcasting mode, Redis 6.2 or later).
+//! The tracking connection, over which the server notifies this node of every change of a key below
+//! a prefix (RESP3 client tracking in broadcasting mode, Redis 6.2 or later).
 //!
-//! One client of its own, and one task that drives it. The task goes from lost to armed when every
-//! master has been asked and tells changes over the connection that is in use now, and back to
-//! lost on the first sign that a change may have gone untold: a connection that closed, a master
-//! that came or went, a question that was not answered, more changes than could be received, a
-//! keyspace that was emptied.
+//! It is a client of its own, driven by one task. The task is connected once every master has been
+//! asked, and notifies over the connection that is in use now. It is disconnected at the first sign
+//! that a notification may have been missed: a connection closed, a master came or went, a question
+//! was not answered, more notifications came than could be received, a keyspace was emptied.
 //!
-//! A server with access control has to allow its user `CLIENT TRACKING` and `TRACKINGINFO`, `GET`
-//! and `SET` below the prefix, and on a Cluster `CLUSTER INFO` and `SLOTS`.
+//! On a server with access control the user needs the commands `CLIENT TRACKING` and `TRACKINGINFO`,
+//! `GET` and `SET` below the prefix, and on a Cluster `CLUSTER INFO` and `SLOTS`.
 //!
-//! What it does not see: a `FLUSHALL`, or a failover that loses writes without closing a
-//! connection, is noticed with the next question (within a second), not at once; under Sentinel, a
-//! master that was replaced is believed until it is demoted or gone; and while a slot of a Cluster
-//! migrates, changes on its new master are told from the end of the migration on.
+//! Its limits: a `FLUSHALL`, or a failover that loses writes without closing a connection, is noticed
+//! with the next question (within a second), not at once. Under Sentinel a master that was replaced is
+//! trusted until it is demoted or gone. While a slot of a Cluster migrates, changes on its new master
+//! are notified from the end of the migration on.
 
 mod masters;
 mod settings;
@@ -46,55 +45,52 @@ use self::{
     masters::{Survey, is_own, masters_of, survey},
     settings::client,
     signals::{Signal, Signals, changes_of},
-    status::Standing,
+    status::TrackingStatus,
 };
+use crate::remote::store::{Watch, WatchEvent, WatchHandler};
 
-pub(crate) use self::status::Notice;
-
-/// How often every master is asked whether it still tells changes. The client closes a connection
-/// that leaves a question open for a while only if nothing else is written meanwhile, so this is
-/// well above that while.
+/// How often every master is asked whether it still notifies. The client closes a connection that
+/// leaves a question unanswered for [`ANSWER`](settings::ANSWER), but only if nothing else is written
+/// in that time, so this is well above it.
 const ASK: Duration = Duration::from_millis(1_000);
 
-/// After so many questions in a row that did not end in being armed, the client is made anew.
+/// After this many questions in a row that did not end connected, the client is replaced by a new one.
 const PATIENCE: u32 = 15;
 
-/// The pause before a client is made anew.
+/// The pause before a new client.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The connection to all masters that tells what changes. Dropping it closes it.
-pub(crate) struct Tracking {
+/// The tracking connections to all masters. Dropping it closes them.
+pub(super) struct Tracking {
     armed: Arc<AtomicBool>,
     driver: JoinHandle<()>,
 }
 
 impl Tracking {
-    /// Starts a client of its own and the task that drives it, on the current tokio runtime. It
-    /// never waits, and a server that cannot be reached is tried until it can be.
-    ///
-    /// `notices` is called by that one task, in order. It should be quick: while it runs, nothing
-    /// else is received.
+    /// Starts a client and the task that drives it, on the current tokio runtime. Returns at once. A
+    /// server that cannot be reached is tried again until it can be.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub(crate) fn start(
-        config: Config,
-        prefix: String,
-        notices: impl Fn(Notice) + Send + Sync + 'static,
-    ) -> Self {
-        Self::with_patience(PATIENCE, config, prefix, Box::new(notices))
+    pub(super) fn start(config: Config, prefix: String, on_event: WatchHandler) -> Self {
+        Self::with_patience(PATIENCE, config, prefix, on_event)
     }
 
-    fn with_patience(patience: u32, config: Config, prefix: String, notices: Notices) -> Self {
+    fn with_patience(
+        patience: u32,
+        config: Config,
+        prefix: String,
+        on_event: WatchHandler,
+    ) -> Self {
         let armed = Arc::new(AtomicBool::new(false));
         let driver = Driver {
             armed: Arc::clone(&armed),
             config,
-            notices,
+            on_event,
             patience,
             prefix,
-            standing: Standing::default(),
+            status: TrackingStatus::default(),
             warned: false,
         };
         Self {
@@ -103,11 +99,13 @@ impl Tracking {
         }
     }
 
-    /// Whether changes are being told at this moment.
-    pub(crate) fn armed(&self) -> bool {
+    /// Whether changes are notified at this moment.
+    fn armed(&self) -> bool {
         self.armed.load(Ordering::Acquire)
     }
 }
+
+impl Watch for Tracking {}
 
 impl Drop for Tracking {
     fn drop(&mut self) {
@@ -123,19 +121,16 @@ impl fmt::Debug for Tracking {
     }
 }
 
-/// Who is told.
-type Notices = Box<dyn Fn(Notice) + Send + Sync>;
-
-/// What the task owns.
+/// The state of the task.
 struct Driver {
     armed: Arc<AtomicBool>,
     config: Config,
-    notices: Notices,
-    /// How many questions a client is of no use for until it is made anew.
+    on_event: WatchHandler,
+    /// See [`PATIENCE`].
     patience: u32,
     prefix: String,
-    standing: Standing,
-    /// Whether it was logged that changes are not told, since they were told last.
+    status: TrackingStatus,
+    /// Whether the current disconnection was logged.
     warned: bool,
 }
 
@@ -145,14 +140,14 @@ impl Driver {
         loop {
             let client = client(self.config.clone(), masters);
             self.session(&client).await;
-            self.lose("the client ended");
+            self.disconnect("the client ended");
             masters = masters_of(&client);
             drop(client);
             sleep(PAUSE).await;
         }
     }
 
-    /// Drives one client, until it ended or has been of no use for too long.
+    /// Drives one client, until it ends or has failed to connect for too long.
     async fn session(&mut self, client: &Client) {
         let (mut signals, mut changes) = (Signals::of(client), changes_of(client));
         let mut router = Router(client.connect());
@@ -161,8 +156,8 @@ impl Driver {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut patience = self.patience;
         loop {
-            // Signs of loss come first: what was asked before them has no worth after them.
-            // Changes come last, since there may always be one more.
+            // Signs of a loss come first: they invalidate a question that was asked before them.
+            // Changes come last, because there may always be one more.
             let signal = select! {
                 biased;
                 _ = &mut router.0 => return,
@@ -178,18 +173,18 @@ impl Driver {
                     if self.armed.load(Ordering::Relaxed) {
                         patience = self.patience;
                     } else if patience == 0 {
-                        self.warn("the masters could not be made to tell them");
+                        self.warn("the masters do not notify");
                         return;
                     } else {
                         patience -= 1;
                     }
-                    let known = self.standing.topology();
+                    let known = self.status.topology();
                     asking.set(survey(client.clone(), self.prefix.clone(), known).fuse());
                     continue;
                 }
-                told = changes.recv() => match told {
-                    Ok(told) => {
-                        if self.changed(told) == Own::Changed {
+                change = changes.recv() => match change {
+                    Ok(change) => {
+                        if self.changed(change) == OwnKeys::Changed {
                             ticks.reset_immediately();
                         }
                         continue;
@@ -198,9 +193,9 @@ impl Driver {
                 },
             };
             match signal {
-                Signal::Disconnected => self.lose("a connection closed"),
+                Signal::Disconnected => self.disconnect("a connection closed"),
                 Signal::Doubtful(why) => {
-                    self.lose(why);
+                    self.disconnect(why);
                     ticks.reset_immediately();
                 }
                 Signal::Ended => return,
@@ -209,80 +204,82 @@ impl Driver {
         }
     }
 
-    /// Tells what changed, except for the masters' own keys.
-    fn changed(&self, told: Invalidation) -> Own {
-        let mut own = Own::Same;
-        for key in told.keys.into_iter().map(Key::into_bytes) {
+    /// Reports what changed, except for the masters' own keys.
+    fn changed(&self, change: Invalidation) -> OwnKeys {
+        let mut own = OwnKeys::Unchanged;
+        for key in change.keys.into_iter().map(Key::into_bytes) {
             if is_own(&self.prefix, &key) {
-                own = Own::Changed;
+                own = OwnKeys::Changed;
             } else {
-                self.tell(Notice::Changed(key));
+                self.report(WatchEvent::Changed(key));
             }
         }
         own
     }
 
     fn surveyed(&mut self, survey: Survey) {
-        for notice in self.standing.surveyed(survey).into_iter().flatten() {
-            match notice {
-                Notice::Lost => self.warn("a keyspace was emptied, or a connection replaced"),
-                _ => {
+        for event in self.status.surveyed(survey).into_iter().flatten() {
+            match event {
+                WatchEvent::Disconnected => {
+                    self.warn("a keyspace was emptied, or a connection replaced");
+                }
+                WatchEvent::Connected | WatchEvent::Changed(_) => {
                     self.warned = false;
-                    tracing::info!("changes in Redis are told");
+                    tracing::info!("Redis notifies of changes");
                 }
             }
-            self.tell(notice);
+            self.report(event);
         }
     }
 
     fn unanswered(&mut self, error: &fred::error::Error) {
         tracing::debug!(%error, "a Redis master did not answer");
-        self.lose("a master did not answer");
+        self.disconnect("a master did not answer");
     }
 
-    fn lose(&mut self, why: &'static str) {
-        if let Some(notice) = self.standing.lose() {
+    fn disconnect(&mut self, why: &'static str) {
+        if let Some(event) = self.status.disconnected() {
             self.warn(why);
-            self.tell(notice);
+            self.report(event);
         }
     }
 
     fn warn(&mut self, why: &'static str) {
         if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(why, "changes in Redis are not told");
+            tracing::warn!(why, "Redis does not notify of changes");
         }
     }
 
-    fn tell(&self, notice: Notice) {
-        // Never armed before that is told, nor after its loss is.
-        let armed = match notice {
-            Notice::Armed => true,
-            Notice::Changed(_) => return (self.notices)(notice),
-            Notice::Lost => {
+    fn report(&self, event: WatchEvent) {
+        // Not armed before the connection is reported, nor while its loss is.
+        let armed = match event {
+            WatchEvent::Connected => true,
+            WatchEvent::Changed(_) => return (self.on_event)(event),
+            WatchEvent::Disconnected => {
                 self.armed.store(false, Ordering::Release);
                 false
             }
         };
-        (self.notices)(notice);
+        (self.on_event)(event);
         self.armed.store(armed, Ordering::Release);
     }
 }
 
-/// What became of the masters' own keys.
+/// Whether one of the masters' own keys changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Own {
+enum OwnKeys {
     Changed,
-    Same,
+    Unchanged,
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Also if what is called with the notices panicked.
+        // Also when the event handler panicked.
         self.armed.store(false, Ordering::Release);
     }
 }
 
-/// The client's own task, which ends with the session.
+/// The task of the client, which ends with the session.
 struct Router(ConnectHandle);
 
 impl Drop for Router {

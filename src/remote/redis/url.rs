@@ -1,4 +1,4 @@
-//! URLs of Redis: read into what fred takes, and shown without a password.
+//! URLs of Redis: parsed to fred's configuration, and shown without a password.
 
 use fred::types::config::{Config, ServerConfig};
 
@@ -15,7 +15,7 @@ const SCHEMES: [(&str, &str); 6] = [
     ("valkey-sentinel", "valkeys-sentinel"),
 ];
 
-/// Where the servers are, for logs.
+/// The addresses of the servers, for logs.
 pub(super) fn servers(config: &Config) -> String {
     let hosts = match &config.server {
         ServerConfig::Centralized { server } => vec![server.clone()],
@@ -27,8 +27,8 @@ pub(super) fn servers(config: &Config) -> String {
     hosts.join(", ")
 }
 
-/// Reads a URL. TLS is set up here, since fred's own way panics where a process has linked more
-/// than one implementation of cryptography.
+/// Parses a URL. TLS is set up here, because fred's own way panics in a process that links more than
+/// one cryptography provider.
 pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     let refuse = |allowed| ConfigError::OutOfRange {
         setting: "url",
@@ -59,7 +59,7 @@ const URL: &str = "a URL such as redis://user:password@host:6379/0, with the sch
 const SENTINEL: &str =
     "a URL such as redis-sentinel://host:26379/0?sentinelServiceName=name&node=host:port";
 
-/// A URL without what may be, or be meant as, a password.
+/// A URL without anything that may be, or may be meant as, a password.
 pub(super) fn shown(url: &str) -> String {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);

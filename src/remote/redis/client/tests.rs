@@ -10,11 +10,13 @@ use tokio::{
 
 use crate::{
     error::ConfigError,
-    remote::redis::{
-        client::Redis,
-        commands::Placed,
-        support::redis::{Server, not_started, standalone, standalone_with},
-        tests::{KEEP, READ, RECOVERY, came, connected, put, text, value},
+    remote::{
+        redis::{
+            client::Redis,
+            support::redis::{Server, not_started, standalone, standalone_with},
+            tests::{KEEP, READ, RECOVERY, came, connected, put_over, text, value},
+        },
+        store::{PutOutcome, RemoteStore},
     },
 };
 
@@ -42,7 +44,7 @@ async fn waves(server: &Server) -> (Duration, Duration) {
     server.pause();
     let (first, answered) = crowd(&redis).await;
     assert_eq!(answered, 0);
-    assert!(!redis.available());
+    assert!(!redis.is_available());
     let (next, answered) = crowd(&redis).await;
     assert_eq!(answered, 0);
     assert_eq!(redis.outages(), (1, 0));
@@ -73,7 +75,7 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
     assert!(redis.get("a").await.is_err());
 
     // Of many that come after the pause one waits, and the others are refused.
-    came(async || !redis.inner.breaker.refuses(0, redis.inner.now())).await;
+    came(async || !redis.connections.pauses.refuses(0, redis.connections.now())).await;
     let mut callers = JoinSet::new();
     for _ in 0..64 {
         let redis = redis.clone();
@@ -107,7 +109,7 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
     let recovery = came(async || redis.get("a").await.is_ok()).await;
     assert!(recovery < RECOVERY, "{recovery:?}");
     assert_eq!(crowd(&redis).await.1, 64);
-    assert!(redis.available());
+    assert!(redis.is_available());
     assert_eq!(redis.outages(), (1, 0));
 }
 
@@ -121,9 +123,7 @@ async fn writes_to_a_stopped_server_are_bounded_and_end() {
         let redis = redis.clone();
         writes.spawn(async move {
             let body = vec![7; 1 << 20];
-            redis
-                .fence(&format!("key-{number}"), body.into(), KEEP)
-                .await
+            redis.put(&format!("key-{number}"), body.into(), KEEP).await
         });
     }
     let start = Instant::now();
@@ -141,16 +141,19 @@ async fn writes_to_a_stopped_server_are_bounded_and_end() {
     server.resume();
     let recovery = came(async || redis.get("a").await.is_ok()).await;
     assert!(recovery < RECOVERY, "{recovery:?}");
-    came(async || redis.fence("a", "x".into(), KEEP).await.is_ok()).await;
+    came(async || redis.put("a", "x".into(), KEEP).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_comes_back_empty_is_used_again() {
     let mut server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
-    redis.put(put("a", (0, 0), value(0, 1, b""))).await.unwrap();
+    redis
+        .put_if(put_over("a", (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
     server.kill();
-    came(async || !redis.available()).await;
+    came(async || !redis.is_available()).await;
     let (longest, answered) = crowd(&redis).await;
     assert_eq!(answered, 0);
     assert!(longest < Duration::from_millis(10), "{longest:?}");
@@ -159,8 +162,11 @@ async fn a_server_that_comes_back_empty_is_used_again() {
     let recovery = came(async || redis.get("a").await.is_ok()).await;
     assert!(recovery < RECOVERY, "{recovery:?}");
     assert_eq!(redis.get("a").await.unwrap(), None);
-    let placed = redis.put(put("a", (0, 0), value(0, 1, b""))).await.unwrap();
-    assert_eq!(placed, Placed::Stored);
+    let placed = redis
+        .put_if(put_over("a", (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
+    assert_eq!(placed, PutOutcome::Stored);
     assert_eq!(redis.outages().0, 1);
 }
 
@@ -174,11 +180,11 @@ async fn a_server_that_is_not_there_yet_is_found_later() {
         "{:?}",
         start.elapsed()
     );
-    assert!(!redis.available());
+    assert!(!redis.is_available());
     assert!(redis.get("a").await.is_err());
     came(async || redis.outages() == (1, 0)).await;
     server.restart();
-    let found = came(async || redis.available()).await;
+    let found = came(async || redis.is_available()).await;
     assert!(found < RECOVERY, "{found:?}");
     assert_eq!(redis.get("a").await.unwrap(), None);
 }
@@ -191,18 +197,18 @@ async fn a_full_server_is_read_from() {
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     for _ in 0..2 {
         let error = redis
-            .put(put("b", (0, 0), value(0, 1, b"")))
+            .put_if(put_over("b", (0, 0), value(0, 1, b"")))
             .await
             .unwrap_err();
         assert!(text(&error).contains("OOM"), "{error}");
         // What replaces something is taken.
-        redis.fence("c", "x".into(), KEEP).await.unwrap();
+        redis.put("c", "x".into(), KEEP).await.unwrap();
     }
-    assert!(redis.available());
+    assert!(redis.is_available());
     assert_eq!(redis.get("a").await.unwrap(), Some("kept".into()));
     assert_eq!(redis.outages(), (0, 1));
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    redis.fence("b", "x".into(), KEEP).await.unwrap();
+    redis.put("b", "x".into(), KEEP).await.unwrap();
 }
 
 #[tokio::test]
@@ -213,14 +219,17 @@ async fn a_server_that_became_a_replica_is_read_from() {
     let nobody = not_started(&[]).port().to_string();
     server.command(&["REPLICAOF", "127.0.0.1", &nobody]);
     let error = redis
-        .put(put("b", (0, 0), value(0, 1, b"")))
+        .put_if(put_over("b", (0, 0), value(0, 1, b"")))
         .await
         .unwrap_err();
     assert!(text(&error).contains("READONLY"), "{error}");
     assert!(redis.acquire("c", b"token", KEEP).await.is_err());
     assert_eq!(redis.get("a").await.unwrap(), Some("kept".into()));
     server.command(&["REPLICAOF", "NO", "ONE"]);
-    redis.put(put("b", (0, 0), value(0, 1, b""))).await.unwrap();
+    redis
+        .put_if(put_over("b", (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

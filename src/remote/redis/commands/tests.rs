@@ -5,29 +5,41 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::remote::redis::{
-    client::Redis,
-    commands::{Placed, Put},
-    support::redis::{Reply, standalone},
-    tests::{KEEP, came, connected, put, text, value},
+use crate::{
+    codec::Stamp,
+    remote::{
+        redis::{
+            client::Redis,
+            support::redis::{Reply, standalone},
+            tests::{KEEP, came, connected, put_over, text, value},
+        },
+        store::{ConditionalPut, PutOutcome, RemoteStore},
+    },
 };
 
 #[tokio::test]
 async fn what_was_put_is_read() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
-    assert!(redis.available());
-    assert_eq!(redis.namespace(), "cachewarp");
-    assert_eq!(redis.compression_threshold(), Some(1_024));
+    assert!(redis.is_available());
+    assert_eq!(redis.limits().namespace, "cachewarp");
+    assert_eq!(redis.limits().compression_threshold, Some(1_024));
     assert_eq!(redis.get("a").await.unwrap(), None);
     assert_eq!(redis.get_two("a", "b").await.unwrap(), (None, None));
     assert_eq!(redis.peek("a").await.unwrap(), None);
 
     let first = value(0, 1, b"first");
-    let placed = redis.put(put("a", (0, 0), first.clone())).await.unwrap();
-    assert_eq!(placed, Placed::Stored);
+    let placed = redis
+        .put_if(put_over("a", (0, 0), first.clone()))
+        .await
+        .unwrap();
+    assert_eq!(placed, PutOutcome::Stored);
     assert_eq!(redis.get("a").await.unwrap(), Some(first.clone()));
-    assert_eq!(redis.peek("a").await.unwrap(), Some(value(0, 1, b"")));
+    let stamp = Stamp {
+        epoch: 0,
+        version: 1,
+    };
+    assert_eq!(redis.peek("a").await.unwrap(), Some(stamp));
     let both = redis.get_two("b", "a").await.unwrap();
     assert_eq!(both, (None, Some(first)));
     let Reply::Integer(left) = server.command(&["PTTL", "a"]) else {
@@ -41,48 +53,63 @@ async fn a_put_compares_the_stamp() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
     /// What it is, what is there, the stamp that is expected there, and how it ends.
-    type Case = (&'static str, Option<Bytes>, (u64, u64), Placed);
+    type Case = (&'static str, Option<Bytes>, (u64, u64), PutOutcome);
     let table: &[Case] = &[
-        ("nothing there", None, (0, 0), Placed::Stored),
-        ("gone meanwhile", None, (0, 1), Placed::Changed),
+        ("nothing there", None, (0, 0), PutOutcome::Stored),
+        ("gone meanwhile", None, (0, 1), PutOutcome::VersionChanged),
         (
             "gone meanwhile, with its epoch",
             None,
             (1, 0),
-            Placed::Fenced,
+            PutOutcome::EpochChanged,
         ),
-        ("as it was", Some(value(3, 9, b"")), (3, 9), Placed::Stored),
-        ("newer", Some(value(3, 10, b"")), (3, 9), Placed::Changed),
-        ("fenced", Some(value(4, 9, b"")), (3, 9), Placed::Fenced),
+        (
+            "as it was",
+            Some(value(3, 9, b"")),
+            (3, 9),
+            PutOutcome::Stored,
+        ),
+        (
+            "newer",
+            Some(value(3, 10, b"")),
+            (3, 9),
+            PutOutcome::VersionChanged,
+        ),
+        (
+            "fenced",
+            Some(value(4, 9, b"")),
+            (3, 9),
+            PutOutcome::EpochChanged,
+        ),
         (
             "both differ",
             Some(value(4, 8, b"")),
             (3, 9),
-            Placed::Fenced,
+            PutOutcome::EpochChanged,
         ),
         (
             "there by now",
             Some(value(0, 1, b"")),
             (0, 0),
-            Placed::Changed,
+            PutOutcome::VersionChanged,
         ),
         (
             "every byte counts",
             Some(value(u64::MAX, 1 << 63, b"")),
             (u64::MAX, 1 << 63),
-            Placed::Stored,
+            PutOutcome::Stored,
         ),
         (
             "the first byte differs",
             Some(value(1 << 56, 0, b"")),
             (2 << 56, 0),
-            Placed::Fenced,
+            PutOutcome::EpochChanged,
         ),
         (
             "too short to be ours",
             Some("junk".into()),
             (0, 0),
-            Placed::Stored,
+            PutOutcome::Stored,
         ),
     ];
     for (name, there, stamp, expected) in table {
@@ -91,14 +118,14 @@ async fn a_put_compares_the_stamp() {
             server.command(&[b"SET".as_slice(), b"a", there]);
         }
         let new = value(7, 7, b"new");
-        let beside = Some(("beside".to_owned(), Bytes::from("body"), KEEP));
-        let wish = Put {
-            beside,
-            ..put("a", *stamp, new.clone())
+        let companion = Some(("beside".to_owned(), Bytes::from("body"), KEEP));
+        let wish = ConditionalPut {
+            companion,
+            ..put_over("a", *stamp, new.clone())
         };
-        assert_eq!(redis.put(wish).await.unwrap(), *expected, "{name}");
+        assert_eq!(redis.put_if(wish).await.unwrap(), *expected, "{name}");
         let (now, body) = redis.get_two("a", "beside").await.unwrap();
-        if *expected == Placed::Stored {
+        if *expected == PutOutcome::Stored {
             assert_eq!((now, body), (Some(new), Some("body".into())), "{name}");
         } else {
             assert_eq!((now, body), (there.clone(), None), "{name}");
@@ -115,11 +142,13 @@ async fn of_puts_at_once_one_is_stored() {
         let redis = redis.clone();
         puts.spawn(async move {
             let value = value(0, 1, &[number]);
-            redis.put(put("a", (0, 0), value)).await.unwrap()
+            redis.put_if(put_over("a", (0, 0), value)).await.unwrap()
         });
     }
     let placed = puts.join_all().await;
-    let stored = placed.iter().filter(|placed| **placed == Placed::Stored);
+    let stored = placed
+        .iter()
+        .filter(|placed| **placed == PutOutcome::Stored);
     assert_eq!(stored.count(), 1, "{placed:?}");
 }
 
@@ -127,14 +156,23 @@ async fn of_puts_at_once_one_is_stored() {
 async fn a_fence_replaces_what_is_there_and_keeps_older_puts_out() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
-    redis.put(put("a", (0, 0), value(0, 1, b""))).await.unwrap();
+    redis
+        .put_if(put_over("a", (0, 0), value(0, 1, b"")))
+        .await
+        .unwrap();
     let fence = value(5, 0, b"");
-    redis.fence("a", fence.clone(), KEEP).await.unwrap();
+    redis.put("a", fence.clone(), KEEP).await.unwrap();
     assert_eq!(redis.get("a").await.unwrap(), Some(fence));
-    let late = redis.put(put("a", (0, 1), value(0, 2, b""))).await.unwrap();
-    assert_eq!(late, Placed::Fenced);
-    let next = redis.put(put("a", (5, 0), value(5, 1, b""))).await.unwrap();
-    assert_eq!(next, Placed::Stored);
+    let late = redis
+        .put_if(put_over("a", (0, 1), value(0, 2, b"")))
+        .await
+        .unwrap();
+    assert_eq!(late, PutOutcome::EpochChanged);
+    let next = redis
+        .put_if(put_over("a", (5, 0), value(5, 1, b"")))
+        .await
+        .unwrap();
+    assert_eq!(next, PutOutcome::Stored);
 }
 
 #[tokio::test]
@@ -144,11 +182,11 @@ async fn a_discard_deletes_nothing_else() {
     server.command(&["SET", "a", "junk"]);
     let junk = redis.get("a").await.unwrap().unwrap();
     server.command(&["SET", "a", "better"]);
-    redis.discard("a", &junk).await.unwrap();
+    redis.delete_if("a", &junk).await.unwrap();
     assert_eq!(redis.get("a").await.unwrap(), Some("better".into()));
-    redis.discard("a", &"better".into()).await.unwrap();
+    redis.delete_if("a", &"better".into()).await.unwrap();
     assert_eq!(redis.get("a").await.unwrap(), None);
-    redis.discard("a", &junk).await.unwrap();
+    redis.delete_if("a", &junk).await.unwrap();
 }
 
 #[tokio::test]
@@ -184,11 +222,14 @@ async fn scripts_outlive_their_cache() {
     for version in 0..3 {
         assert_eq!(server.command(&["SCRIPT", "FLUSH"]).text(), "OK");
         let next = value(0, version + 1, b"");
-        let placed = redis.put(put("a", (0, version), next)).await.unwrap();
-        assert_eq!(placed, Placed::Stored);
+        let placed = redis
+            .put_if(put_over("a", (0, version), next))
+            .await
+            .unwrap();
+        assert_eq!(placed, PutOutcome::Stored);
         redis.release("b", b"token").await.unwrap();
         redis.extend("b", b"token", KEEP).await.unwrap();
-        redis.discard("b", &"junk".into()).await.unwrap();
+        redis.delete_if("b", &"junk".into()).await.unwrap();
     }
 }
 
@@ -197,17 +238,20 @@ async fn a_value_above_the_bound_is_not_sent() {
     let server = standalone();
     let builder = Redis::builder(server.url()).max_value_bytes(1 << 10);
     let redis = connected(builder).await;
-    assert_eq!(redis.max_value_bytes(), 1 << 10);
+    assert_eq!(redis.limits().max_value_bytes, 1 << 10);
     let fits = value(0, 1, &[0; (1 << 10) - 20]);
-    redis.put(put("a", (0, 0), fits.clone())).await.unwrap();
+    redis
+        .put_if(put_over("a", (0, 0), fits.clone()))
+        .await
+        .unwrap();
     let above = Bytes::from([&fits[..], b"x"].concat());
-    let error = redis.fence("b", above, KEEP).await.unwrap_err();
+    let error = redis.put("b", above, KEEP).await.unwrap_err();
     assert!(text(&error).contains("1025 bytes"), "{error}");
-    let wish = Put {
-        beside: Some(("c".to_owned(), "x".into(), KEEP)),
-        ..put("a", (0, 1), fits)
+    let wish = ConditionalPut {
+        companion: Some(("c".to_owned(), "x".into(), KEEP)),
+        ..put_over("a", (0, 1), fits)
     };
-    assert!(redis.put(wish).await.is_err());
+    assert!(redis.put_if(wish).await.is_err());
     assert_eq!(server.command(&["EXISTS", "b", "c"]), Reply::Integer(0));
     assert_eq!(redis.outages(), (0, 0));
 }
@@ -216,8 +260,8 @@ async fn a_value_above_the_bound_is_not_sent() {
 async fn a_long_keep_and_a_short_one_are_taken() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
-    redis.fence("a", "x".into(), Duration::MAX).await.unwrap();
+    redis.put("a", "x".into(), Duration::MAX).await.unwrap();
     assert_eq!(redis.get("a").await.unwrap(), Some("x".into()));
-    redis.fence("b", "x".into(), Duration::ZERO).await.unwrap();
+    redis.put("b", "x".into(), Duration::ZERO).await.unwrap();
     came(async || redis.get("b").await.unwrap().is_none()).await;
 }

@@ -1,11 +1,11 @@
-//! Asking every master whether it tells changes over the connection in use, and making it do so.
+//! Asks every master whether it notifies of changes over the connection in use, and makes it do so.
 //!
-//! Redis tells a `FLUSHALL` and a `FLUSHDB` by a push of their own, which fred drops. So every
-//! master holds one small key that never expires: its value is a random number, written by
-//! whichever node found the key absent, and another value than before means that the keyspace was
-//! emptied in between. On a Cluster the name carries a hash tag of a slot that the master serves.
-//! Reading it also finds a master that no longer serves the slot: the server answers `MOVED`, on
-//! which the client asks for the new topology.
+//! Redis notifies of a `FLUSHALL` and a `FLUSHDB` by a push of their own, which fred drops. Therefore
+//! every master holds one small key that never expires, its own key. The value is a random number,
+//! written by whichever node finds the key absent. Another value than before means that the keyspace
+//! was emptied in between. On a Cluster the name has a hash tag of a slot that the master serves, so
+//! reading it also finds out a master that no longer serves the slot: the server answers `MOVED`, and
+//! the client asks for the new topology.
 
 use std::{
     collections::HashMap,
@@ -27,15 +27,15 @@ use fred::{
 use futures_util::future::try_join_all;
 use tokio::{time::timeout, try_join};
 
-/// How long the client may take to be connected, in parts so that a state that it announces at the
-/// wrong moment is seen soon.
+/// How long the client may take to connect, in parts: a part that began too late to see the client
+/// announce its state ends soon.
 const CONNECT: Duration = Duration::from_millis(50);
 const CONNECT_PARTS: u32 = 15;
 
-/// How long the client may take to learn a new topology.
+/// How long the client may take to get a new topology.
 const SYNC: Duration = Duration::from_millis(2_000);
 
-/// How many hash tags are tried to find one for every master.
+/// How many hash tags are tried to find one for each master.
 const TAGS: u32 = 4_096;
 
 /// The lines of `CLUSTER INFO` that change when a slot changes its master.
@@ -46,37 +46,37 @@ const TOPOLOGY: [&str; 4] = [
     "cluster_slots_assigned:",
 ];
 
-/// What the masters answered.
+/// The answers of the masters.
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) masters: Vec<Master>,
-    /// What the Cluster looks like to each of them; none without a Cluster.
+    /// The topology of the Cluster as each of them sees it; `None` without a Cluster.
     pub(super) topology: Option<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Master {
-    pub(super) connection: Connection,
+    pub(super) arming: Arming,
     /// The name of its own key; empty if it has none.
     pub(super) name: String,
-    /// Its own key and what it holds, if it could be read.
-    pub(super) life: Option<(String, Bytes)>,
+    /// The name and value of its own key, if it could be read.
+    pub(super) own_key: Option<(String, Bytes)>,
 }
 
-/// What was found of a connection.
+/// Since when a connection gets notifications.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Connection {
-    /// Changes were not told over it. They are now.
-    Armed,
-    /// Changes are told over it, as they were.
+pub(super) enum Arming {
+    /// Since now.
+    New,
+    /// Since before this question.
     Kept,
 }
 
-/// Asks every master, and arms those that do not tell changes yet.
+/// Asks every master, and makes those notify that do not yet.
 ///
 /// # Errors
 ///
-/// The first failure of any master to tell changes. That a key cannot be read is none.
+/// The first failure of any master. An own key that cannot be read is no failure.
 pub(super) async fn survey(
     client: Client,
     prefix: String,
@@ -89,7 +89,7 @@ pub(super) async fn survey(
     let (masters, topologies): (Vec<_>, Vec<_>) = try_join_all(answers).await?.into_iter().unzip();
     let topology: Option<String> = topologies.into_iter().collect();
     if known.is_some() && topology != known {
-        // Announces masters that came or went, on which all of this begins again.
+        // The client then reports masters that came or went, and the survey begins again.
         let synced = timeout(SYNC, client.sync_cluster()).await;
         synced.map_err(|_| Error::new(ErrorKind::Timeout, "no topology"))??;
     }
@@ -105,10 +105,10 @@ async fn connected(client: &Client) -> Result<(), Error> {
     Err(Error::new(ErrorKind::IO, "not connected"))
 }
 
-/// Every master with the name of its own key. Without a Cluster there is one, by no name.
+/// Every master with the name of its own key. Without a Cluster there is one, which is not named.
 fn targets(client: &Client, prefix: &str) -> Result<Vec<(Option<Server>, String)>, Error> {
     if !client.is_clustered() {
-        return Ok(vec![(None, own(prefix, 0))]);
+        return Ok(vec![(None, own_key(prefix, 0))]);
     }
     let (state, masters) = (client.cached_cluster_state(), masters_of(client));
     let Some(state) = state.filter(|_| !masters.is_empty()) else {
@@ -119,7 +119,7 @@ fn targets(client: &Client, prefix: &str) -> Result<Vec<(Option<Server>, String)
         if names.len() == masters.len() {
             break;
         }
-        let name = own(prefix, tag);
+        let name = own_key(prefix, tag);
         if let Some(server) = state.get_server(redis_keyslot(name.as_bytes())) {
             names.entry(server).or_insert(name);
         }
@@ -131,18 +131,18 @@ fn targets(client: &Client, prefix: &str) -> Result<Vec<(Option<Server>, String)
     Ok(masters.into_iter().map(named).collect())
 }
 
-/// The masters of a Cluster, as far as they are known.
+/// The known masters of a Cluster.
 pub(super) fn masters_of(client: &Client) -> Vec<Server> {
     let state = client.cached_cluster_state();
     state.map_or_else(Vec::new, |state| state.unique_primary_nodes())
 }
 
-/// The name of the key that a master holds to be recognised by.
-fn own(prefix: &str, tag: u32) -> String {
+/// The name of a master's own key.
+fn own_key(prefix: &str, tag: u32) -> String {
     format!("{prefix}tracking:{{{tag}}}:alive")
 }
 
-/// Whether a key is one that masters hold to be recognised by.
+/// Whether a key is a master's own.
 pub(super) fn is_own(prefix: &str, key: &[u8]) -> bool {
     let rest = key.strip_prefix(prefix.as_bytes());
     rest.is_some_and(|rest| rest.starts_with(b"tracking:{") && rest.ends_with(b"}:alive"))
@@ -157,7 +157,7 @@ async fn ask(
     let clustered = server.is_some();
     let there = client.with_options(&Options {
         cluster_node: server,
-        // What waits for a connection would add up while there is none.
+        // Otherwise commands would pile up while there is no connection.
         fail_fast: true,
         ..Options::default()
     });
@@ -167,32 +167,33 @@ async fn ask(
             false => None,
         })
     };
-    // At once, so that a server that is silent is found out by the first of them.
-    let life = async { Ok(life(client, &name).await) };
-    let (connection, topology, life) = try_join!(arm(&there, prefix), topology, life)?;
-    let life = life.map(|life| (name.clone(), life));
+    // All at once, so that a silent server is found out by the first of them.
+    let value = async { Ok(read_own_key(client, &name).await) };
+    let (arming, topology, value) = try_join!(arm(&there, prefix), topology, value)?;
+    let own_key = value.map(|value| (name.clone(), value));
     let master = Master {
-        connection,
+        arming,
         name,
-        life,
+        own_key,
     };
     Ok((master, topology))
 }
 
-async fn arm(there: &WithOptions<Client>, prefix: &str) -> Result<Connection, Error> {
-    let told: Value = there.client_trackinginfo().await?;
-    if tells(told, prefix) {
-        return Ok(Connection::Kept);
+/// Makes a master notify over this connection, unless it does already.
+async fn arm(there: &WithOptions<Client>, prefix: &str) -> Result<Arming, Error> {
+    let info: Value = there.client_trackinginfo().await?;
+    if notifies(info, prefix) {
+        return Ok(Arming::Kept);
     }
-    // Not for what this connection itself writes.
+    // In broadcasting mode, but not of what this connection itself writes (NOLOOP).
     let _: Value = there
         .client_tracking("on", None, prefix.to_owned(), true, false, false, true)
         .await?;
-    Ok(Connection::Armed)
+    Ok(Arming::New)
 }
 
-/// Whether the answer to `CLIENT TRACKINGINFO` says that changes below the prefix are told.
-fn tells(info: Value, prefix: &str) -> bool {
+/// Whether `CLIENT TRACKINGINFO` says that changes below the prefix are notified.
+fn notifies(info: Value, prefix: &str) -> bool {
     let Ok(info) = info.into_map() else {
         return false;
     };
@@ -214,20 +215,20 @@ async fn topology(there: &WithOptions<Client>) -> Result<String, Error> {
     Ok(kept.collect::<Vec<_>>().join(" "))
 }
 
-/// What the key holds, after writing it if there is none. It cannot always be: the server may be
+/// Reads a master's own key, and writes it first if there is none. That may fail: the server may be
 /// full, or a replica.
-async fn life(client: &Client, name: &str) -> Option<Bytes> {
+async fn read_own_key(client: &Client, name: &str) -> Option<Bytes> {
     if name.is_empty() {
         return None;
     }
-    // By its slot rather than by its server, so that a slot that moved is found out.
+    // Routed by its slot, not to its server, so that a slot that moved is found out.
     let anywhere = client.with_options(&Options {
         fail_fast: true,
         ..Options::default()
     });
     let read = async || anywhere.get::<Option<Bytes>, _>(name).await.ok();
-    let mut life = read().await?;
-    if life.is_none() {
+    let mut value = read().await?;
+    if value.is_none() {
         let number = RandomState::new().hash_one(name);
         let wrote: Result<Value, Error> = anywhere
             .set(
@@ -239,8 +240,8 @@ async fn life(client: &Client, name: &str) -> Option<Bytes> {
             )
             .await;
         wrote.ok()?;
-        life = read().await?;
+        value = read().await?;
     }
-    // As a copy, since a slice would keep all that was read with it.
-    life.map(|life| Bytes::copy_from_slice(&life))
+    // Copied, because a slice would keep the whole read buffer alive.
+    value.map(|value| Bytes::copy_from_slice(&value))
 }

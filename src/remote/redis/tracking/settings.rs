@@ -1,4 +1,4 @@
-//! The client that tracks: its timeouts, its reconnecting, its channels.
+//! The settings of the tracking client: its timeouts, reconnecting and channels.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use fred::{
     },
 };
 
-/// How long a master has to answer, to be connected to, and to set a connection up.
+/// How long a master may take to answer a command, and how long connecting to it may take.
 pub(super) const ANSWER: Duration = Duration::from_millis(500);
 
-/// How often connections are looked at for an answer that is overdue.
+/// How often connections are checked for an overdue answer.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How many messages, each of which may name several keys, wait to be received at most. More are
-/// a loss like that of the connection.
+/// The most notifications, each of which may name several keys, that may wait to be received. One more
+/// counts as a lost connection.
 const WAITING: usize = 1024;
 
-/// Delays between attempts to connect, in milliseconds: doubling from the first to the second.
+/// The pauses between attempts to connect, in milliseconds: doubling from the first to the second.
 const RECONNECT: (u32, u32) = (50, 500);
 
-/// A client that is not connected yet, and knows these masters of a Cluster from before.
+/// A client that is not connected yet. `masters` are the last known masters of a Cluster.
 pub(super) fn client(mut config: Config, masters: Vec<Server>) -> Client {
-    // Changes are pushed on the connection itself, which RESP2 has no room for.
+    // Notifications come on the connection itself, which RESP2 does not support.
     config.version = RespVersion::RESP3;
-    // Not to fail is to try again.
+    // Without failing fast the client tries again.
     config.fail_fast = false;
     if let ServerConfig::Clustered { hosts, policy } = &mut config.server {
-        // The nodes that were named at the start may be gone when a master has to be found.
+        // The nodes of the URL may be gone by the time a master has to be found.
         *policy = ClusterDiscoveryPolicy::UseCache;
         hosts.extend(masters);
     }

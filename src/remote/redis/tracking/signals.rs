@@ -1,4 +1,4 @@
-//! What a client says by itself of its connections: its several channels as one.
+//! The events that the client reports about its connections: several channels as one.
 
 use fred::{
     clients::Client,
@@ -11,14 +11,14 @@ use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
 };
 
-/// What happened, by what is to be done about it.
+/// An event, by what to do about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Signal {
-    /// Changes go untold, and there is nobody to ask before there is a connection again.
+    /// Notifications are missed, and no master can be asked before there is a connection again.
     Disconnected,
-    /// Changes may have gone untold, and the masters can be asked.
+    /// Notifications may have been missed, and the masters can be asked.
     Doubtful(&'static str),
-    /// Nothing more will happen.
+    /// The client ended.
     Ended,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Of a client that has not been connected yet, so that nothing is missed.
+    /// The events of a client that is not connected yet, so that none is missed.
     pub(super) fn of(client: &Client) -> Self {
         Self {
             connections: client.reconnect_rx(),
@@ -41,7 +41,7 @@ impl Signals {
     /// The next signal. None is lost when this is dropped.
     pub(super) async fn next(&mut self) -> Signal {
         loop {
-            // A connection that closed is told before the one that takes its place is.
+            // A closed connection is reported before the one that replaces it.
             let signal = select! {
                 biased;
                 error = self.errors.recv() => match error {
@@ -67,17 +67,17 @@ impl Signal {
     pub(super) fn of_missed(missed: &RecvError) -> Self {
         match missed {
             RecvError::Closed => Self::Ended,
-            RecvError::Lagged(_) => Self::Doubtful("more was told than was received"),
+            RecvError::Lagged(_) => Self::Doubtful("more notifications came than were received"),
         }
     }
 }
 
-/// The changes that a client is told, of one that has not been connected yet.
+/// The notifications of a client that is not connected yet.
 pub(super) fn changes_of(client: &Client) -> Receiver<Invalidation> {
     client.invalidation_rx()
 }
 
-/// Slots that moved between masters which are all known: each of them tells its own.
+/// Whether slots only moved between known masters, each of which notifies of its own slots.
 fn is_rebalance(change: &ClusterStateChange) -> bool {
     matches!(change, ClusterStateChange::Rebalance)
 }

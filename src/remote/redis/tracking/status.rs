@@ -1,73 +1,61 @@
-//! Whether changes are told, and what is to be said about it: pure, by what was seen.
+//! Whether the masters notify of changes, and which events follow from what was seen of them. Pure.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::masters::{Connection, Survey};
+use super::masters::{Arming, Survey};
+use crate::remote::store::WatchEvent;
 
-/// What the tracking connection tells.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Notice {
-    /// Every master tells changes (again): what changes from here on is told.
-    Armed,
-    /// The key changed, was deleted, expired or was evicted. It is the whole Redis key, as a slice
-    /// of what was read from the connection: copy it to keep it.
-    Changed(Bytes),
-    /// Anything may have changed since [`Armed`](Self::Armed), and changes may go untold until the
-    /// next one.
-    Lost,
-}
-
-/// What has been told, and what was seen last. Nothing is told at first: that is being lost.
+/// Whether changes are notified, and what was seen of the masters last. Begins disconnected.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
-    told: Told,
-    /// What each master's own key held when it was seen last.
-    lives: HashMap<String, Bytes>,
+pub(super) struct TrackingStatus {
+    notified: Notified,
+    /// The value that each master's own key had when it was read last.
+    own_keys: HashMap<String, Bytes>,
     topology: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Told {
-    Armed,
+enum Notified {
+    Yes,
     #[default]
-    Lost,
+    No,
 }
 
-impl Standing {
-    /// A change may have gone untold.
-    pub(super) fn lose(&mut self) -> Option<Notice> {
-        let before = std::mem::take(&mut self.told);
-        (before == Told::Armed).then_some(Notice::Lost)
+impl TrackingStatus {
+    /// A notification may have been missed. Returns the event to report, if there is one.
+    pub(super) fn disconnected(&mut self) -> Option<WatchEvent> {
+        let before = std::mem::take(&mut self.notified);
+        (before == Notified::Yes).then_some(WatchEvent::Disconnected)
     }
 
-    /// Every master has answered. What is to be told, in order.
-    pub(super) fn surveyed(&mut self, survey: Survey) -> [Option<Notice>; 2] {
+    /// Every master has answered. Returns the events to report, in order.
+    pub(super) fn surveyed(&mut self, survey: Survey) -> [Option<WatchEvent>; 2] {
         let mut lost = None;
         let renewed = survey.masters.iter().any(|master| {
-            let known = |(name, life): &(String, Bytes)| self.lives.get(name) == Some(life);
-            // A key that could not be read says nothing.
-            let same = master.life.as_ref().is_none_or(known);
-            master.connection == Connection::Armed || !same
+            let known = |(name, value): &(String, Bytes)| self.own_keys.get(name) == Some(value);
+            // A key that could not be read proves nothing.
+            let same = master.own_key.as_ref().is_none_or(known);
+            master.arming == Arming::New || !same
         });
         if renewed {
-            lost = self.lose();
+            lost = self.disconnected();
         }
-        // Names of masters that are gone go with them.
-        let mut lives = std::mem::take(&mut self.lives);
-        self.lives = survey
+        // Forgets the names of masters that are gone.
+        let mut before = std::mem::take(&mut self.own_keys);
+        self.own_keys = survey
             .masters
             .into_iter()
-            .filter_map(|master| master.life.or_else(|| lives.remove_entry(&master.name)))
+            .filter_map(|master| master.own_key.or_else(|| before.remove_entry(&master.name)))
             .collect();
         self.topology = survey.topology;
-        let armed = (self.told == Told::Lost).then_some(Notice::Armed);
-        self.told = Told::Armed;
-        [lost, armed]
+        let connected = (self.notified == Notified::No).then_some(WatchEvent::Connected);
+        self.notified = Notified::Yes;
+        [lost, connected]
     }
 
-    /// What the Cluster looked like when it was seen last.
+    /// The topology of the Cluster when it was seen last.
     pub(super) fn topology(&self) -> Option<String> {
         self.topology.clone()
     }

@@ -1,6 +1,13 @@
-//! Asking: every command passes the breaker, fails fast, ends in time, and tells how it went.
+//! Executes commands: each passes the pauses, fails fast, ends in bounded time, and its end is
+//! recorded.
 
-use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use fred::{
     clients::{Client, WithOptions},
@@ -11,17 +18,12 @@ use fred::{
 };
 
 use super::{
-    client::Inner,
-    health::{Change, Health},
-    pauses::Admission,
+    connection::{Connections, WRITE_UNIT},
+    health::{Health, HealthChange},
+    pauses::PauseCheck,
     url::servers,
 };
-use crate::{clock::Clock, error::StoreError, metrics};
-
-/// The bytes of values that may be on their way at once, in units of [`UNIT`], unless one value
-/// may be larger. fred holds what it could not send yet without a bound of its own.
-pub(super) const WRITES: usize = 64 << 10;
-pub(super) const UNIT: usize = 1 << 10;
+use crate::{clock::Clock, error::StoreError, metrics, remote::store::RemoteFuture};
 
 /// What a command is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,53 +41,87 @@ impl Purpose {
     }
 }
 
-impl Inner {
-    /// Runs one command, or several as one, that concern these names.
-    pub(super) async fn ask<T, F>(
-        self: &Arc<Self>,
+impl Connections {
+    /// Executes one command, or several as one, that concern these names.
+    pub(super) fn execute<'a, T, F, const NAMES: usize>(
+        self: &'a Arc<Self>,
         purpose: Purpose,
-        names: &[&str],
-        command: impl FnOnce(WithOptions<Client>) -> F,
-    ) -> Result<T, StoreError>
+        names: [&'a str; NAMES],
+        command: impl FnOnce(WithOptions<Client>) -> F + Send + 'a,
+    ) -> RemoteFuture<'a, T>
     where
-        F: Future<Output = Result<T, FredError>>,
+        F: Future<Output = Result<T, FredError>> + Send + 'a,
+        T: Send + 'a,
     {
-        let now = self.now();
-        let mut admitted = true;
-        for name in names {
-            match self.breaker.admit(self.section(name), now) {
-                Admission::Ask => {}
-                Admission::Probe => {
-                    self.probe((*name).to_owned());
-                    admitted = false;
-                }
-                Admission::Refuse => admitted = false,
-            }
+        if let Err(error) = self.admit(names) {
+            return Box::pin(ready(Err(error)));
         }
-        if !admitted {
-            return Err(StoreError::new(Paused));
-        }
-        // In a box: fred's futures take 7 KiB, several times over in whatever awaits this.
-        let result = Box::pin(command(self.client(purpose))).await;
-        self.learn(purpose, names, &result);
-        result.map_err(StoreError::new)
+        // The one box of a command. fred's futures take 7 KiB, and in a future that is not boxed they
+        // would take that in everything that awaits it.
+        Box::pin(async move {
+            let result = command(self.client(purpose)).await;
+            self.record(purpose, &names, &result);
+            result.map_err(StoreError::new)
+        })
     }
 
-    /// Sees whether the server that has this name answers again. No request waits for that.
+    /// Executes a write of this many bytes, unless too much is being written already.
+    pub(super) fn write<'a, T, F>(
+        self: &'a Arc<Self>,
+        bytes: usize,
+        name: &'a str,
+        command: impl FnOnce(WithOptions<Client>) -> F + Send + 'a,
+    ) -> RemoteFuture<'a, T>
+    where
+        F: Future<Output = Result<T, FredError>> + Send + 'a,
+        T: Send + 'a,
+    {
+        if bytes > self.limits.max_value_bytes {
+            return Box::pin(ready(Err(StoreError::new(TooLarge { bytes }))));
+        }
+        let units = u32::try_from(bytes.div_ceil(WRITE_UNIT)).unwrap_or(u32::MAX);
+        let Ok(permit) = self.writing.try_acquire_many(units) else {
+            return Box::pin(ready(Err(StoreError::new(Congested))));
+        };
+        self.execute(Purpose::Write, [name], async move |client| {
+            let _held_until_the_end = permit;
+            command(client).await
+        })
+    }
+
+    /// Refuses a command if a server that it concerns is being left alone.
+    fn admit<const NAMES: usize>(self: &Arc<Self>, names: [&str; NAMES]) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut admitted = Ok(());
+        for name in names {
+            match self.pauses.check(self.section(name), now) {
+                PauseCheck::Send => {}
+                PauseCheck::Probe => {
+                    self.probe(name.to_owned());
+                    admitted = Err(StoreError::new(Paused));
+                }
+                PauseCheck::Refuse => admitted = Err(StoreError::new(Paused)),
+            }
+        }
+        admitted
+    }
+
+    /// Asks whether the server that has this name answers again. No request waits for that.
     fn probe(self: &Arc<Self>, name: String) {
-        let inner = Arc::clone(self);
+        let connections = Arc::clone(self);
         self.runtime.spawn(async move {
-            let result: Result<i64, FredError> = inner.client(Purpose::Read).exists(&name).await;
-            inner.learn(Purpose::Read, &[&name], &result);
+            let client = connections.client(Purpose::Read);
+            let result: Result<i64, FredError> = client.exists(&name).await;
+            connections.record(Purpose::Read, &[&name], &result);
         });
     }
 
-    /// What the end of a command says about its server.
-    fn learn<T>(&self, purpose: Purpose, names: &[&str], result: &Result<T, FredError>) {
+    /// Records what the end of a command says about its server.
+    fn record<T>(&self, purpose: Purpose, names: &[&str], result: &Result<T, FredError>) {
         let now = self.now();
         let sections = || names.iter().map(|name| self.section(name));
         let Err(error) = result else {
-            sections().for_each(|section| self.breaker.answered(section));
+            sections().for_each(|section| self.pauses.answered(section));
             self.worked(purpose, now);
             return;
         };
@@ -96,32 +132,11 @@ impl Inner {
                 }
             }
             ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Routing => {
-                sections().for_each(|section| self.breaker.unconnected(section, now));
+                sections().for_each(|section| self.pauses.unconnected(section, now));
             }
-            _ => sections().for_each(|section| self.breaker.answered(section)),
+            _ => sections().for_each(|section| self.pauses.answered(section)),
         }
         self.failed(purpose, now, error);
-    }
-
-    /// Runs a write of this many bytes, unless too much is on its way already.
-    pub(super) async fn write<T, F>(
-        self: &Arc<Self>,
-        bytes: usize,
-        names: &[&str],
-        command: impl FnOnce(WithOptions<Client>) -> F,
-    ) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, FredError>>,
-    {
-        if bytes > self.settings.max_value_bytes {
-            return Err(StoreError::new(TooLarge { bytes }));
-        }
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let _permit = self
-            .writing
-            .try_acquire_many(units)
-            .map_err(|_| StoreError::new(Congested))?;
-        self.ask(Purpose::Write, names, command).await
     }
 
     fn client(&self, purpose: Purpose) -> WithOptions<Client> {
@@ -138,23 +153,23 @@ impl Inner {
         self.pool.next_connected().with_options(&options)
     }
 
-    /// Whether names that are asked for together are sure to be on one server.
-    pub(super) fn together(&self, first: &str, second: &str) -> bool {
-        self.breaker.sections() == 1
+    /// Whether two names are certain to be on the same server.
+    pub(super) fn are_on_one_server(&self, first: &str, second: &str) -> bool {
+        self.pauses.sections() == 1
             || redis_keyslot(first.as_bytes()) == redis_keyslot(second.as_bytes())
     }
 
     fn section(&self, name: &str) -> usize {
-        match self.breaker.sections() {
+        match self.pauses.sections() {
             1 => 0,
             sections => section_of(redis_keyslot(name.as_bytes()), sections),
         }
     }
 
-    /// Leaves the server alone that has this name, with all that it has.
+    /// Leaves the server alone that has this name: nothing that it has is asked for.
     fn pause(&self, name: &str, now: Duration) {
-        let sections = self.breaker.sections();
-        self.breaker.timed_out(self.section(name), now);
+        let sections = self.pauses.sections();
+        self.pauses.timed_out(self.section(name), now);
         if sections == 1 {
             return;
         }
@@ -176,13 +191,16 @@ impl Inner {
             .filter(|range| range.primary == *server)
         {
             for section in section_of(range.start, sections)..=section_of(range.end, sections) {
-                self.breaker.timed_out(section, now);
+                self.pauses.timed_out(section, now);
             }
         }
     }
 
-    pub(super) fn connected(&self) -> bool {
-        self.pool.clients().iter().any(Client::is_connected)
+    /// Whether a command would be sent. On Cluster that depends on its name, so this only says whether
+    /// there is a connection.
+    pub(super) fn is_available(&self) -> bool {
+        let is_paused = self.pauses.sections() == 1 && self.pauses.refuses(0, self.now());
+        !is_paused && self.is_connected()
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -190,16 +208,16 @@ impl Inner {
     }
 }
 
-/// The part of the breaker that a hash slot belongs to.
+/// The section of the key space that a hash slot belongs to.
 fn section_of(slot: u16, sections: usize) -> usize {
     usize::from(slot) * sections / 16_384
 }
 
-// === Telling ===
+// === Logs and metrics ===
 
-impl Inner {
+impl Connections {
     fn worked(&self, purpose: Purpose, now: Duration) {
-        if self.health(purpose).worked(now) == Change::Restored {
+        if self.health(purpose).worked(now) == HealthChange::Restored {
             let servers = servers(&self.config);
             match purpose {
                 Purpose::Read => tracing::info!(servers, "reading from Redis works again"),
@@ -209,7 +227,7 @@ impl Inner {
     }
 
     pub(super) fn failed(&self, purpose: Purpose, now: Duration, error: &FredError) {
-        if self.health(purpose).failed(now) == Change::Broken {
+        if self.health(purpose).failed(now) == HealthChange::Broken {
             let servers = servers(&self.config);
             metrics::remote_outages(purpose.as_str()).increment(1);
             match purpose {
@@ -233,7 +251,7 @@ impl Inner {
 #[derive(Debug)]
 struct Paused;
 
-/// As many bytes as may be are on their way already.
+/// As many bytes are being written as may be.
 #[derive(Debug)]
 struct Congested;
 
