@@ -93,13 +93,12 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod asked;
-mod assess;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
 pub mod breaker;
 mod builder;
+mod cache_status;
 mod chance;
 pub mod clock;
 #[cfg_attr(
@@ -108,54 +107,48 @@ pub mod clock;
 )]
 mod codec;
 mod config;
-mod confirm;
+mod engine;
 mod entry;
 mod error;
-mod fetch;
+mod extensions;
 mod fill;
 mod flight;
-mod flown;
-mod fly;
 mod future;
 mod generation;
 mod handle;
-mod head;
-mod invalidate;
-mod keep;
+mod inner;
 mod key;
 mod layer;
 mod marks;
 mod metrics;
-mod origin;
-mod priority;
+mod outcome;
 #[cfg_attr(
     not(any(test, feature = "redis")),
     expect(dead_code, reason = "no client for a server constructs a tier")
 )]
 mod remote;
-mod respond;
 mod semantics;
-mod serve;
 mod service;
-mod status;
+mod state;
 mod store;
 mod tasks;
 mod ttl;
 mod varint;
-mod warm;
 
 pub use self::{
     body::CacheBody,
-    breaker::{Breaker, BreakerHandle, BreakerLayer},
+    breaker::{BreakerConfig, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
-    config::{ConditionalMiss, NoStore, RangeMiss},
+    config::{ConditionalMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    extensions::{NoStore, Priority},
     fill::OnAbandoned,
     future::ResponseFuture,
-    handle::{CacheHandle, CacheStats},
+    handle::{CacheHandle, CacheStats, Warmed},
+    inner::CacheableService,
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
-    priority::Priority,
+    outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
     semantics::{
         classify::Bypass,
         rules::{
@@ -164,15 +157,13 @@ pub use self::{
         },
         storable::NotStored,
     },
-    service::{CacheService, Inner},
-    status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
+    service::CacheService,
     store::Memory,
     tasks::{Executor, Task},
     ttl::{
-        Adaptive, AdaptiveBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
+        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,
     },
-    warm::Warmed,
 };
 
 #[cfg(feature = "redis")]

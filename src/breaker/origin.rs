@@ -7,18 +7,17 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Clock, priority::Priority};
-
 use super::{
     classify::Verdict,
     future::ending,
     gate::{AtWork, Passage},
     handle::BreakerHandle,
     keys::Keys,
-    settings::Breaker,
+    settings::BreakerConfig,
     waiting::Waiting,
     world::Surroundings,
 };
+use crate::{clock::Clock, extensions::Priority};
 
 /// One circuit, for all calls that a cache makes with the same settings.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ pub(crate) struct OriginBreaker {
 }
 
 impl OriginBreaker {
-    pub(crate) fn new(breaker: Breaker, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(breaker: BreakerConfig, clock: Arc<dyn Clock>) -> Self {
         let world = Surroundings {
             rules: breaker.rules,
             clock,

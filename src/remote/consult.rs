@@ -14,13 +14,16 @@ use super::{
 };
 use crate::{
     codec::Stamp,
+    engine::{
+        context::RequestContext,
+        lookup::{Next, Served, evaluate},
+        memory_write,
+    },
     entry::{Entry, RemoteVersion},
     error::StoreError,
-    fetch::Errand,
     key::RequestKey,
-    layer::{Cache, Shared},
-    serve::{Next, Served, look},
-    status::{Forward, StaleReason},
+    outcome::{ForwardReason, StaleReason},
+    state::cache::{Cache, Shared},
     store::Resource,
 };
 
@@ -74,7 +77,7 @@ impl Cache {
     /// Looks a request up in the shared tier. What is found there is stored in memory too. If it can
     /// be served at once, and memory has no older version, that is left to
     /// [`promote`](Self::promote).
-    pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
+    pub(crate) async fn consult(&self, errand: &mut RequestContext) -> Consulted {
         let Some(remote) = &self.shared.remote else {
             return Consulted::Silent;
         };
@@ -89,28 +92,27 @@ impl Cache {
         };
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
-        let next = look(self, &errand.asked, Some(&resource), now);
+        let next = evaluate(self, &errand.request, Some(&resource), now);
+        let revalidates = Served::Stale(StaleReason::WhileRevalidate);
+        let at_once = matches!(next, Next::Serve(_, served) if served != revalidates);
         // If memory holds an older version, update it before answering: should the shared tier fail
         // next, memory must not serve the old one. If it holds none, that can wait.
-        let behind = matches!(next, Next::Serve(..)) && !self.has_something(errand).await;
+        let behind = at_once && !self.has_something(errand).await;
         if !behind && new.is_some() {
-            self.replace_selected(errand, new.clone()).await;
+            memory_write::replace_selected(self, errand, new.clone()).await;
         }
-        match next {
-            Next::Serve(_, served) => {
-                errand.found = new.filter(|_| behind);
-                Consulted::Serve(entry, now, served)
-            }
-            Next::Refresh(_) => {
-                let served = Served::Stale(StaleReason::WhileRevalidate);
-                errand.selected = Some(Arc::clone(&entry));
-                errand.forward = Forward::Stale;
+        if let Next::Serve(_, served) = next
+            && at_once
+        {
+            errand.promotable = new.filter(|_| behind);
+            return Consulted::Serve(entry, now, served);
+        }
+        match errand.adopt(next) {
+            Next::Serve(entry, served) => {
                 errand.stored = Some(resource);
                 Consulted::Serve(entry, now, served)
             }
-            Next::Ask { selected, forward } => {
-                errand.selected = selected.map(Arc::clone);
-                errand.forward = forward;
+            Next::Fetch { .. } => {
                 errand.stored = Some(resource);
                 Consulted::Ask
             }
@@ -118,14 +120,14 @@ impl Cache {
         }
     }
 
-    async fn search(&self, remote: &Remote, errand: &mut Errand) -> Lookup {
-        let key = RemoteKey::of(&errand.asked.key);
+    async fn search(&self, remote: &Remote, errand: &mut RequestContext) -> Lookup {
+        let key = RemoteKey::of(&errand.request.key);
         let slots = slots_of(&key);
         let snapshot = remote.tracker.snapshot(slots);
-        errand.varies.clear();
+        errand.remote_vary.clear();
         if let Some(epoch) = remote.pending_epoch(&key) {
             // A response that is fetched now is written after this invalidation, and finds it there.
-            errand.seen =
+            errand.observed =
                 (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot));
             invalidate_selected(errand);
             return Lookup::Nothing;
@@ -136,21 +138,21 @@ impl Cache {
         {
             let observed = ObservedVersion::of(version, snapshot);
             if remote.tracker.is_current(version) {
-                errand.seen = Some(observed);
+                errand.observed = Some(observed);
                 return Lookup::Current(entry);
             }
-            let mut request = SelectingHeaders::new(&errand.asked.parts.headers, order);
+            let mut request = SelectingHeaders::new(&errand.request.parts.headers, order);
             match remote.still_has(&key, version, &mut request).await {
                 Ok(true) => {
                     version.validated_at(snapshot);
-                    errand.seen = Some(observed);
+                    errand.observed = Some(observed);
                     return Lookup::Current(entry);
                 }
                 Ok(false) => {}
                 Err(error) => return unavailable(remote, &error),
             }
         }
-        let headers = &errand.asked.parts.headers;
+        let headers = &errand.request.parts.headers;
         let mut request = SelectingHeaders::new(headers, order);
         let read = match remote.read(&key, &mut request).await {
             Ok(read) => read,
@@ -160,7 +162,7 @@ impl Cache {
             snapshot,
             ..read.observed
         };
-        errand.seen = Some(observed);
+        errand.observed = Some(observed);
         if observed.epoch != 0 {
             let selected = errand.selected.as_ref().and_then(|entry| entry.mark());
             if selected.is_some_and(|version| version.stamp().epoch != observed.epoch) {
@@ -175,8 +177,8 @@ impl Cache {
             }
             RemoteValue::OtherVariants(names) => {
                 let names = names.iter().map(|name| HeaderName::from_bytes(name));
-                errand.varies = names.flatten().collect();
-                errand.forward = Forward::VaryMiss;
+                errand.remote_vary = names.flatten().collect();
+                errand.forward = ForwardReason::VaryMiss;
                 remote.metrics().misses.increment(1);
                 return Lookup::Nothing;
             }
@@ -192,7 +194,7 @@ impl Cache {
             request: headers,
             seed: self.shared.seed(),
         };
-        let Some(entry) = convert::unpack(&record, &context, &self.shared.shapes) else {
+        let Some(entry) = convert::unpack(&record, &context, &self.shared.names) else {
             remote.metrics().misses.increment(1);
             return Lookup::Nothing;
         };
@@ -206,23 +208,23 @@ impl Cache {
         Lookup::New(Arc::new(entry.marked(Some(version))))
     }
 
-    async fn has_something(&self, errand: &Errand) -> bool {
-        let lookup = self.shared.store.get(errand.asked.key.as_ref());
+    async fn has_something(&self, errand: &RequestContext) -> bool {
+        let lookup = self.shared.store.get(errand.request.key.as_ref());
         !matches!(lookup.await, Ok(None))
     }
 
     /// Stores in memory what was found for an errand and serves its request, after the response was
     /// sent.
-    pub(crate) async fn promote(&self, errand: &mut Errand) {
-        if let Some(entry) = errand.found.take() {
-            self.replace_selected(errand, Some(entry)).await;
+    pub(crate) async fn promote(&self, errand: &mut RequestContext) {
+        if let Some(entry) = errand.promotable.take() {
+            memory_write::replace_selected(self, errand, Some(entry)).await;
         }
     }
 }
 
 /// The selected entry was invalidated by another node: it may be validated with the origin, but not
 /// served before that.
-fn invalidate_selected(errand: &Errand) {
+fn invalidate_selected(errand: &RequestContext) {
     if let Some(version) = errand.selected.as_ref().and_then(|entry| entry.mark()) {
         version.invalidate();
     }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::{
     clock::Clock,
     codec::{EntryRecord, Selector},
-    entry::{Arrival, Entry, Segments, Shapes, Terms},
+    entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
     semantics::{
         decide::Standing,
@@ -74,7 +74,7 @@ pub(crate) struct UnpackContext<'a> {
 pub(crate) fn unpack(
     record: &EntryRecord,
     context: &UnpackContext<'_>,
-    shapes: &Shapes,
+    interner: &NameInterner,
 ) -> Option<Entry> {
     let elapsed = context
         .clock
@@ -95,7 +95,7 @@ pub(crate) fn unpack(
     for selector in &record.selecting {
         names.push(HeaderName::from_bytes(&selector.name).ok()?);
     }
-    let terms = Terms {
+    let meta = HeadMeta {
         status: StatusCode::from_u16(record.status).ok()?,
         freshness: Freshness {
             lifetime: record.lifetime,
@@ -116,7 +116,7 @@ pub(crate) fn unpack(
         standing: Standing::Valid,
     };
     let cost = Duration::from_millis(record.cost_ms.into());
-    let entry = Entry::read(terms, record.headers.iter(), &body(record), shapes)?;
+    let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;
     Some(entry.fetched_in(cost))
 }
 

@@ -13,39 +13,43 @@ use super::{
 };
 use crate::{
     codec::Stamp,
+    engine::context::RequestContext,
     entry::{Entry, RemoteVersion},
-    fetch::Errand,
     key::RequestKey,
-    layer::Cache,
     semantics::vary::Selecting,
+    state::cache::Cache,
 };
 
 impl Cache {
     /// The version that a response gets in the shared tier, which is about to be stored. `None` if it
     /// cannot be shared.
-    pub(crate) fn mark(&self, errand: &Errand, selecting: &Selecting) -> Option<RemoteVersion> {
+    pub(crate) fn mark(
+        &self,
+        errand: &RequestContext,
+        selecting: &Selecting,
+    ) -> Option<RemoteVersion> {
         let remote = self.shared.remote.as_ref()?;
-        let observed = errand.seen?;
+        let observed = errand.observed?;
         let stamp = Stamp {
             epoch: observed.epoch,
             version: remote.nonce(),
         };
         let order = self.config.rules.language_order;
-        let mut request = SelectingHeaders::new(&errand.asked.parts.headers, order);
+        let mut request = SelectingHeaders::new(&errand.request.parts.headers, order);
         let variant = variant_id(&request.selectors(selecting.names()));
-        let slots = slots_of(&RemoteKey::of(&errand.asked.key));
+        let slots = slots_of(&RemoteKey::of(&errand.request.key));
         Some(RemoteVersion::new(slots, stamp, variant, observed.snapshot))
     }
 
     /// Gives a response that was stored in memory to the other nodes, in the background.
-    pub(crate) fn publish(&self, errand: &Errand, entry: &Arc<Entry>) {
+    pub(crate) fn publish(&self, errand: &RequestContext, entry: &Arc<Entry>) {
         let Some(remote) = self.shared.remote.clone() else {
             return;
         };
-        let (Some(observed), Some(version)) = (errand.seen, entry.mark()) else {
+        let (Some(observed), Some(version)) = (errand.observed, entry.mark()) else {
             return;
         };
-        let resource = errand.asked.key.resource_hash();
+        let resource = errand.request.key.resource_hash();
         if self.shared.generations.current(resource) != errand.generation {
             return;
         }
@@ -62,9 +66,9 @@ impl Cache {
             return;
         };
         let order = self.config.rules.language_order;
-        let request = errand.asked.parts.headers.clone();
+        let request = errand.request.parts.headers.clone();
         let selecting = SelectingHeaders::new(&request, order).selectors(entry.selecting().names());
-        let key = RemoteKey::of(&errand.asked.key);
+        let key = RemoteKey::of(&errand.request.key);
         let arrived = convert::arrived_ms(entry, &*self.shared.clock);
         let pending = PendingWrite {
             record: convert::pack(entry, key.cache_key(), arrived, selecting),
@@ -84,14 +88,14 @@ impl Cache {
 
     /// Removes what the other nodes have for a request, in the background: the origin has it no
     /// longer.
-    pub(crate) fn withdraw(&self, errand: &Errand) {
-        let (Some(remote), Some(observed)) = (self.shared.remote.clone(), errand.seen) else {
+    pub(crate) fn withdraw(&self, errand: &RequestContext) {
+        let (Some(remote), Some(observed)) = (self.shared.remote.clone(), errand.observed) else {
             return;
         };
         if observed.is_missing() {
             return;
         }
-        let key = RemoteKey::of(&errand.asked.key);
+        let key = RemoteKey::of(&errand.request.key);
         let selected = errand.selected.as_ref().and_then(|entry| entry.mark());
         let variant = selected.and_then(RemoteVersion::variant);
         let executor = remote.executor();

@@ -12,8 +12,10 @@ use super::{
     selecting::{SelectingHeaders, variant_id},
 };
 use crate::{
-    entry::Entry, fetch::Errand, flown::Flown, layer::Cache, semantics::freshness::Reuse,
-    serve::Served,
+    engine::{context::RequestContext, hit_for_miss, lookup::Served},
+    entry::Entry,
+    semantics::freshness::Reuse,
+    state::{cache::Cache, flights::FlightOutcome},
 };
 
 /// The pause before a node that waits looks again by itself, in case a notification was missed: this
@@ -37,12 +39,12 @@ pub(crate) enum Turn {
 impl Cache {
     /// Waits until this node may fetch what was [not found](Self::consult), or until another node
     /// has fetched it.
-    pub(crate) async fn turn(&self, errand: &mut Errand) -> Turn {
+    pub(crate) async fn turn(&self, errand: &mut RequestContext) -> Turn {
         let Some(remote) = self.shared.remote.clone() else {
             return Turn::Fetch;
         };
         let deadline = Instant::now() + self.config.wait_timeout;
-        let key = RemoteKey::of(&errand.asked.key);
+        let key = RemoteKey::of(&errand.request.key);
         let mut pause = FIRST_PAUSE;
         loop {
             let subscription = remote.subscribe(&key);
@@ -67,7 +69,7 @@ impl Cache {
     }
 
     /// The same without waiting.
-    pub(crate) async fn turn_now(&self, errand: &mut Errand) -> Turn {
+    pub(crate) async fn turn_now(&self, errand: &mut RequestContext) -> Turn {
         let Some(remote) = &self.shared.remote else {
             return Turn::Fetch;
         };
@@ -78,7 +80,7 @@ impl Cache {
     }
 
     /// What another node has fetched by now, if it is fresh.
-    async fn brought(&self, errand: &mut Errand) -> Option<(Arc<Entry>, Duration)> {
+    async fn brought(&self, errand: &mut RequestContext) -> Option<(Arc<Entry>, Duration)> {
         let consulted = self.consult(errand).await;
         self.promote(errand).await;
         match consulted {
@@ -90,14 +92,14 @@ impl Cache {
     }
 
     /// Acquires the lease to fetch, unless another node holds it.
-    async fn take_turn(&self, remote: &Arc<Remote>, errand: &mut Errand) -> Turn {
+    async fn take_turn(&self, remote: &Arc<Remote>, errand: &mut RequestContext) -> Turn {
         // A response is written only in place of an observed version. Without one it will not be
         // shared, so other nodes would wait in vain.
-        if errand.seen.is_none() {
+        if errand.observed.is_none() {
             return Turn::Fetch;
         }
         // A response that must be validated before each use is of no use to other nodes.
-        let asked = &errand.asked.directives;
+        let asked = &errand.request.directives;
         let validates = errand
             .selected
             .as_ref()
@@ -111,7 +113,7 @@ impl Cache {
             LeaseOutcome::Acquired(lease) => errand.lease = Some(lease),
             LeaseOutcome::Held => return Turn::Wait,
             LeaseOutcome::Noted(LeaseNote::Uncacheable) => {
-                self.remember_uncacheable(errand);
+                hit_for_miss::remember_uncacheable(self, errand);
                 return Turn::Fetch;
             }
             LeaseOutcome::Noted(LeaseNote::FetchAlone) | LeaseOutcome::Unavailable => {
@@ -130,41 +132,41 @@ impl Cache {
 
     /// The name of the lease to fetch what the request selects. If the resource is known to vary, it
     /// is the lease of one variant.
-    fn lease_name(&self, remote: &Remote, errand: &Errand) -> String {
+    fn lease_name(&self, remote: &Remote, errand: &RequestContext) -> String {
         let newest = errand
             .stored
             .as_ref()
             .and_then(|stored| stored.variants().last());
         let order = self.config.rules.language_order;
-        let mut request = SelectingHeaders::new(&errand.asked.parts.headers, order);
+        let mut request = SelectingHeaders::new(&errand.request.parts.headers, order);
         let selectors = match newest {
-            _ if !errand.varies.is_empty() => request.selectors(&errand.varies),
+            _ if !errand.remote_vary.is_empty() => request.selectors(&errand.remote_vary),
             Some(newest) => request.selectors(newest.selecting().names()),
             None => Vec::new(),
         };
-        let epoch = errand.seen.map_or(0, |observed| observed.epoch);
-        let key = RemoteKey::of(&errand.asked.key);
+        let epoch = errand.observed.map_or(0, |observed| observed.epoch);
+        let key = RemoteKey::of(&errand.request.key);
         remote.lease_name(&key, epoch, variant_id(&selectors))
     }
 
     /// Tells the nodes that wait for this one's fetch, as soon as it is known that they cannot use
     /// its response.
-    pub(crate) fn announce(&self, errand: &Errand, flown: &Flown) {
+    pub(crate) fn announce(&self, errand: &RequestContext, flown: &FlightOutcome) {
         let (Some(lease), Some(remote)) = (&errand.lease, &self.shared.remote) else {
             return;
         };
         let most = remote.limits().max_value_bytes as u64;
         match flown {
             // Because of the response, not only because of the request.
-            _ if self.is_uncacheable(errand) => lease.post(LeaseNote::Uncacheable),
-            Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
+            _ if hit_for_miss::is_uncacheable(self, errand) => lease.post(LeaseNote::Uncacheable),
+            FlightOutcome::Streaming(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.post(LeaseNote::FetchAlone);
             }
-            Flown::Arriving(_)
-            | Flown::Entry(_)
-            | Flown::Failed(_)
-            | Flown::Found(_)
-            | Flown::Private => {}
+            FlightOutcome::Streaming(_)
+            | FlightOutcome::Stored(_)
+            | FlightOutcome::Failed(_)
+            | FlightOutcome::FromPeer(_)
+            | FlightOutcome::Private => {}
         }
     }
 }

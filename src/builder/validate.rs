@@ -1,0 +1,130 @@
+//! What a setting may be, and the refusal of what it may not.
+
+use std::{ops::Bound, time::Duration};
+
+use http::{HeaderName, uri::Authority};
+
+use crate::{
+    config::Config,
+    error::{ConfigError, Span, in_range},
+};
+
+/// The longest span a setting may have: the largest `delta-seconds` (RFC 9111 §1.2.2).
+const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
+
+/// A quarter of the memory tier, below the 4 GiB that an entry can measure.
+pub(super) fn default_max_entry(capacity: u64) -> u64 {
+    (capacity / 4).min(u64::from(u32::MAX))
+}
+
+pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
+    config
+        .default_authority
+        .parse::<Authority>()
+        .map_err(|_| malformed("default_authority", &config.default_authority))?;
+    config
+        .default_scheme
+        .parse::<http::uri::Scheme>()
+        .ok()
+        // `http` takes the empty text for a scheme.
+        .filter(|scheme| !scheme.as_str().is_empty())
+        .ok_or_else(|| malformed("default_scheme", &config.default_scheme))?;
+    if let Some(name) = &config.status.cache_status
+        && !is_sf_token(name)
+    {
+        return Err(malformed("cache_status", name));
+    }
+    in_range(
+        "max_entry_bytes",
+        &config.rules.max_body,
+        ..=capacity.min(u32::MAX.into()),
+        "at most the capacity of the memory tier and below 4 GiB",
+    )?;
+    in_range(
+        "max_variants",
+        &config.max_variants,
+        1..=1024,
+        "between 1 and 1024",
+    )?;
+    in_range(
+        "max_vary_names",
+        &config.rules.max_vary_names,
+        ..=256,
+        "at most 256",
+    )?;
+    in_range("fill_window", &config.fill.window, 1.., "at least 1 byte")?;
+    if let Some(heuristics) = config.rules.heuristics {
+        let percent = heuristics.percent;
+        in_range("heuristics", &percent, ..=100, "at most 100 percent")?;
+    }
+    if let Some(beta) = config.early_refresh {
+        let range = (Bound::Excluded(0.0), Bound::Included(100.0));
+        in_range("early_refresh", &beta, range, "above 0 and at most 100")?;
+    }
+    in_range(
+        "lifetime_jitter",
+        &config.lifetime_jitter,
+        0.0..=0.5,
+        "from 0 to 0.5",
+    )?;
+    for (setting, span) in [
+        ("fill_timeout", config.fill.timeout),
+        ("origin_timeout", config.origin_timeout),
+        ("reader_stall", config.fill.reader_stall),
+        (
+            "soft_timeout",
+            config.soft_timeout.unwrap_or(config.origin_timeout),
+        ),
+        ("wait_timeout", config.wait_timeout),
+    ] {
+        in_range(
+            setting,
+            &Span(span),
+            Span(Duration::from_nanos(1))..=Span(MAX_SPAN),
+            "above zero and at most 2^31 seconds",
+        )?;
+    }
+    for (setting, span) in [
+        ("keep_stale", config.keep_stale),
+        (
+            "keep_stale_without_validator",
+            config.keep_stale_without_validator,
+        ),
+        ("refresh_pause", config.refresh_pause),
+        ("uncacheable_for", config.uncacheable_for),
+    ] {
+        in_range(
+            setting,
+            &Span(span),
+            ..=Span(MAX_SPAN),
+            "at most 2^31 seconds",
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn names(
+    setting: &'static str,
+    names: Vec<String>,
+) -> Result<Vec<HeaderName>, ConfigError> {
+    names
+        .into_iter()
+        .map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(setting, &name)))
+        .collect()
+}
+
+fn malformed(setting: &'static str, value: &str) -> ConfigError {
+    ConfigError::Malformed {
+        setting,
+        value: value.to_owned(),
+    }
+}
+
+pub(super) fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.min(MAX_SPAN).as_secs()).unwrap_or(u32::MAX)
+}
+
+/// A token as structured fields write it (RFC 9651 §3.3.4).
+fn is_sf_token(name: &str) -> bool {
+    sfv::TokenRef::from_str(name).is_ok()
+}

@@ -1,0 +1,237 @@
+//! Request collapsing: concurrent requests for one response share one origin call.
+//!
+//! Why collapse? When a popular response expires, every client that wants it finds nothing fresh, and
+//! without collapsing each of their requests would reach the origin, at the worst moment. Why not
+//! always? Waiting pays only if the response can be shared. A request whose response is its own
+//! (credentials, `no-store`, a range of something not stored) goes to the origin directly. So do all
+//! requests for a key, for a while, after its response could not be shared (hit-for-miss): nobody
+//! queues for a response that is for somebody else.
+//!
+//! The first request for a key leads; the others wait. The leader asks the shared tier itself, without
+//! a task. If that has no answer, the fetch runs in its own task, so a client that disconnects does
+//! not cancel it, and the client that started it reads the response like every waiter.
+//!
+//! Waiters whose request the outcome cannot satisfy start over. All waiters start over if the leader's
+//! client disconnects while the shared tier is being asked. A leader that is no longer polled at that
+//! point holds up its waiters for at most their own time limit.
+
+use std::{future::pending, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::Response;
+use http_body::Body;
+use tokio::sync::oneshot;
+
+use super::{
+    direct,
+    join::{self, Collapsing},
+    refresh,
+    reply::{self, LeaderReply},
+    share::{self, Share},
+    wait::{self, Waited},
+};
+use crate::{
+    body::CacheBody,
+    engine::{
+        context::{Handler, RequestContext},
+        fetch::{fetch, fetched::Permit, storing},
+        lookup::{Served, serve},
+        respond, stale,
+    },
+    flight::{Joined, Leader},
+    inner::CacheableService,
+    outcome::Generated,
+    remote::{Consulted, Turn},
+    state::flights::{FlightKey, FlightOutcome},
+};
+
+/// How many flights a request may join, one after another, as it learns which variant it selects.
+const MAX_FLIGHTS: usize = 4;
+
+/// Gets an answer from the origin, by this request or by a concurrent one for the same response.
+pub(crate) async fn collapse<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
+    body: Q,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let shared = Arc::clone(&handler.cache.shared);
+    let began = shared.clock.monotonic();
+    let mut key = join::flight_key(&handler.cache, &context);
+    if join::collapsing(&handler.cache, &context) == Collapsing::PeekOnly {
+        if let Some(outcome) = shared.flights.landed(&key)
+            && let Share::Answer(answer) = share::share(&handler.cache, &context, outcome, began)
+        {
+            return Ok(answer);
+        }
+        return direct::fetch_direct(handler, context, body).await;
+    }
+    let config = &handler.cache.config;
+    let deadline = began + config.origin_timeout.max(config.wait_timeout);
+    let mut flights = 0;
+    while flights < MAX_FLIGHTS {
+        let waiter = match shared.flights.join(key.clone()) {
+            Joined::Leader(leader) => return lead(handler, leader, context, body).await,
+            Joined::Crowded => {
+                return Ok(respond::generated(&handler.cache, Generated::Crowded));
+            }
+            Joined::NoPermit => break,
+            Joined::Waiter(waiter) => waiter,
+        };
+        let share = match wait::wait(&handler.cache, waiter, &key, &context).await {
+            Waited::StartOver => Share::StartOver,
+            Waited::Answer(answer) => return Ok(answer),
+            Waited::Ended(outcome, _waiter) => {
+                share::share(&handler.cache, &context, outcome, began)
+            }
+            Waited::Lead(leader) => return lead(handler, leader, context, body).await,
+        };
+        match share {
+            Share::StartOver if shared.clock.monotonic() >= deadline => break,
+            Share::StartOver => {
+                if let Some((entry, now, served)) =
+                    join::recheck_as_waiter(&handler.cache, &mut context).await
+                {
+                    return Ok(refresh::answer_and_follow_up::<S, Q>(
+                        handler, context, None, &entry, now, served,
+                    ));
+                }
+                let variant = key.variant;
+                key = join::flight_key(&handler.cache, &context);
+                key.variant = key.variant.or(variant);
+            }
+            Share::Answer(answer) => return Ok(answer),
+            Share::GoDirect => break,
+            Share::OtherVariant(variant) => {
+                key.variant = Some(variant);
+                flights += 1;
+            }
+        }
+    }
+    direct::fetch_direct(handler, context, body).await
+}
+
+/// Leads a flight: asks the shared tier, then the origin, for all requests that wait.
+async fn lead<S, Q>(
+    handler: Handler<S>,
+    leader: Leader<FlightKey, FlightOutcome>,
+    mut context: Box<RequestContext>,
+    body: Q,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    // The flight before this one may have stored a response since this request's lookup.
+    if let Some((entry, now)) = join::recheck_as_leader(&handler.cache, &leader, &context).await {
+        let leader = Some(leader);
+        return Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler,
+            context,
+            leader,
+            &entry,
+            now,
+            Served::Fresh,
+        ));
+    }
+    match handler.cache.consult(&mut context).await {
+        Consulted::Serve(entry, now, Served::Fresh) => {
+            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            // Later requests find the response in memory, or ask the shared tier again.
+            drop(leader);
+            Ok(refresh::answer_and_follow_up::<S, Q>(
+                handler,
+                context,
+                None,
+                &entry,
+                now,
+                Served::Fresh,
+            ))
+        }
+        Consulted::Serve(entry, now, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler,
+            context,
+            Some(leader),
+            &entry,
+            now,
+            served,
+        )),
+        // In a box: an answer from the shared tier does without this large future.
+        Consulted::Ask | Consulted::Silent => {
+            Box::pin(fetch_for_all(handler, leader, context, body)).await
+        }
+    }
+}
+
+/// Asks the origin in a task of its own, for all requests that wait.
+async fn fetch_for_all<S, Q>(
+    handler: Handler<S>,
+    mut leader: Leader<FlightKey, FlightOutcome>,
+    mut context: Box<RequestContext>,
+    body: Q,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
+    // A client that gets a stale answer first has not abandoned the fetch.
+    let limits = match &fallback {
+        Some(_) => handler.cache.config.fill.going_on(),
+        None => handler.cache.config.fill.clone(),
+    };
+    let (reply, answer) = oneshot::channel();
+    let cache = handler.cache.clone();
+    let task = async move {
+        if let Turn::Serve(entry, now) = handler.cache.turn(&mut context).await {
+            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            drop(leader);
+            let answer = serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
+            let _ = reply.send(LeaderReply::Answer(Ok(answer)));
+            return;
+        }
+        leader.set_out();
+        // In a box, because the whole task is moved.
+        let fetching = fetch::fetch(
+            &handler.cache,
+            handler.inner,
+            &context,
+            body,
+            Permit::OfFlight,
+        );
+        let fetching = AssertUnwindSafe(Box::pin(fetching));
+        let fetched = match fetching.catch_unwind().await {
+            Ok(fetched) => fetched,
+            Err(panic) => {
+                // The waiters first: the client may be slow to take its reply, or be gone.
+                drop(leader);
+                let _ = reply.send(LeaderReply::Panicked(panic));
+                return;
+            }
+        };
+        handler.cache.announce(&context, &fetched.outcome);
+        leader.land(fetched.outcome);
+        // A client that disconnected does not take the reply; the fill goes on without it.
+        let _ = reply.send(LeaderReply::Answer(fetched.answer));
+        if let Some(recording) = fetched.recording {
+            // The window keeps the beginning of the body until all waiters have begun to read.
+            let beginning = recording.streaming.fill.read(0, None);
+            let waiters_begin = async {
+                leader.emptied().await;
+                drop(beginning);
+                pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = Box::pin(storing::record(&handler.cache, &context, recording, &limits)) => {}
+                () = waiters_begin => {}
+            }
+        }
+        drop(leader);
+    };
+    cache.shared.tasks.spawn(&*cache.config.executor, task);
+    reply::reply(&cache, fallback.as_deref(), answer).await
+}

@@ -1,0 +1,99 @@
+//! A request that goes to the origin directly, without a flight: its response may be its own.
+
+use std::{future::Future, sync::Arc};
+
+use http::Response;
+use http_body::Body;
+
+use super::refresh;
+use crate::{
+    body::CacheBody,
+    engine::{
+        context::{Handler, RequestContext},
+        fetch::{
+            fetch,
+            fetched::{FetchResult, Permit},
+            storing,
+        },
+        hit_for_miss,
+        stale::{self, WithinSoftTimeout},
+    },
+    error::BoxError,
+    inner::CacheableService,
+    remote::Consulted,
+    state::cache::Cache,
+};
+
+/// Asks the origin for this request alone.
+pub(super) async fn fetch_direct<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
+    body: Q,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    // The shared tier first, if it has not been asked and may hold a response for all.
+    if context.observed.is_none()
+        && !hit_for_miss::is_uncacheable(&handler.cache, &context)
+        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut context).await
+    {
+        return Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler, context, None, &entry, now, served,
+        ));
+    }
+    let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
+    let Handler { cache, inner } = handler;
+    let asking = cache.clone();
+    let mut fetching = Box::pin(async move {
+        let fetched = fetch::fetch(&asking, inner, &context, body, Permit::Own).await;
+        (context, fetched)
+    });
+    let (context, fetched) = match fallback {
+        None => fetching.await,
+        Some(fallback) => {
+            match stale::within_soft_timeout(&cache, &fallback, &mut fetching).await {
+                WithinSoftTimeout::Answered(done) => done,
+                WithinSoftTimeout::Stale(stale) => {
+                    finish_in_background(&cache, fetching);
+                    return Ok(stale);
+                }
+            }
+        }
+    };
+    if let Some(recording) = fetched.recording {
+        let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
+        shared.tasks.spawn(&*config.executor, async move {
+            let limits = &cache.config.fill;
+            storing::record(&cache, &context, recording, limits).await;
+        });
+    }
+    fetched.answer
+}
+
+/// Lets a fetch that no client waits for any more run to its end, so that its response is stored.
+/// Drops it if the bound on background work is reached.
+fn finish_in_background<B, E>(
+    cache: &Cache,
+    fetching: impl Future<Output = (Box<RequestContext>, FetchResult<B, E>)> + Send + 'static,
+) where
+    B: Body<Error: Into<BoxError>> + Send + 'static,
+    E: Send + 'static,
+{
+    let Ok(permit) = Arc::clone(&cache.shared.refreshes).try_acquire_owned() else {
+        return;
+    };
+    let executor = Arc::clone(&cache.config.executor);
+    let shared = Arc::clone(&cache.shared);
+    let cache = cache.clone();
+    shared.tasks.spawn(&*executor, async move {
+        let (context, fetched) = fetching.await;
+        drop(fetched.answer);
+        if let Some(recording) = fetched.recording {
+            let limits = cache.config.fill.going_on();
+            storing::record(&cache, &context, recording, &limits).await;
+        }
+        drop(permit);
+    });
+}

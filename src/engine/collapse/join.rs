@@ -1,0 +1,107 @@
+//! Which flight a request joins, and what it looks up again once it leads or has waited.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    engine::{
+        context::RequestContext,
+        fetch::fetch,
+        hit_for_miss::is_uncacheable,
+        lookup::{Next, Served, evaluate},
+    },
+    entry::Entry,
+    flight::Leader,
+    semantics::vary::Selecting,
+    state::{
+        cache::Cache,
+        flights::{FlightKey, FlightOutcome},
+    },
+};
+
+/// How a request takes part in collapsing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Collapsing {
+    /// It leads a flight, or waits for one.
+    Join,
+    /// It may share a response that is already there, but waits for none: the response to come may
+    /// be for another client only.
+    PeekOnly,
+}
+
+/// Looks into memory again for a request that has waited. What is stored now goes into the context;
+/// a response that may be served at once is returned.
+pub(super) async fn recheck_as_waiter(
+    cache: &Cache,
+    context: &mut RequestContext,
+) -> Option<(Arc<Entry>, Duration, Served)> {
+    let shared = &cache.shared;
+    context.generation = context.request.generation(cache);
+    let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
+    let now = shared.clock.monotonic();
+    let next = evaluate(cache, &context.request, stored.as_ref(), now);
+    let next = context.adopt(next);
+    context.stored = stored;
+    match next {
+        Next::Serve(entry, served) if shared.trusts(&entry) => Some((entry, now, served)),
+        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
+    }
+}
+
+/// Looks into memory again for a new leader. If the response stored by now is fresh, the flight
+/// completes with it.
+pub(super) async fn recheck_as_leader(
+    cache: &Cache,
+    leader: &Leader<FlightKey, FlightOutcome>,
+    context: &RequestContext,
+) -> Option<(Arc<Entry>, Duration)> {
+    let shared = &cache.shared;
+    let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
+    let now = shared.clock.monotonic();
+    match evaluate(cache, &context.request, stored.as_ref(), now) {
+        Next::Serve(entry, Served::Fresh)
+            if shared.trusts(entry) && !context.has_selected(entry) =>
+        {
+            leader.land(FlightOutcome::Stored(Arc::clone(entry)));
+            Some((Arc::clone(entry), now))
+        }
+        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
+    }
+}
+
+/// The flight that a request belongs to. If the resource is known to have variants, each variant has
+/// a flight of its own from the start.
+pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
+    let newest = context.stored.as_ref().and_then(|stored| {
+        let newest = stored.variants().last()?;
+        (!newest.selecting().is_empty()).then(|| Arc::clone(newest))
+    });
+    let seed = cache.shared.seed();
+    let order = cache.config.rules.language_order;
+    let request_headers = &context.request.parts.headers;
+    FlightKey {
+        key: context.request.key.to_key(),
+        generation: context.generation,
+        changes: cache.shared.changes(&context.request.key),
+        variant: newest.map(|entry| {
+            let names: Vec<_> = entry.selecting().names().cloned().collect();
+            Selecting::record(&names, request_headers, seed, order).digest()
+        }),
+    }
+}
+
+/// Whether the request may wait for another's response.
+pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
+    if fetch::forwards_conditions(cache, context)
+        || is_private(context)
+        || is_uncacheable(cache, context)
+    {
+        Collapsing::PeekOnly
+    } else {
+        Collapsing::Join
+    }
+}
+
+/// Whether the response is for this request only, because of what the request carries or demands.
+pub(super) fn is_private(context: &RequestContext) -> bool {
+    context.request.facts.credentials() || context.request.directives.no_store
+}

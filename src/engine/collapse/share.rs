@@ -1,0 +1,174 @@
+//! Whether the outcome of a flight answers a request that waited for it or came late: it is judged like
+//! a stored response.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Response;
+
+use crate::{
+    body::CacheBody,
+    engine::{context::RequestContext, respond},
+    entry::{Arrival, Entry},
+    outcome::CacheOutcome,
+    semantics::{
+        cache_control::RequestDirectives,
+        decide::{Candidate, Decision, Found, Standing, decide},
+        freshness::Freshness,
+        vary::Selecting,
+    },
+    state::{
+        cache::Cache,
+        flights::{FlightOutcome, StreamingResponse},
+    },
+};
+
+/// What a request does with the outcome of a flight.
+pub(super) enum Share<B> {
+    Answer(Response<CacheBody<B>>),
+    /// Look up again: the origin was not asked, and the response that was found does not answer this
+    /// request.
+    StartOver,
+    /// Join the flight of another variant, with this digest.
+    OtherVariant(u128),
+    /// Go to the origin directly: the response is not for this request.
+    GoDirect,
+}
+
+/// Judges the outcome of a flight, for a request that began to wait at `began`.
+pub(super) fn share<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    outcome: FlightOutcome,
+    began: Duration,
+) -> Share<B> {
+    match outcome {
+        FlightOutcome::Failed(_) | FlightOutcome::Private => Share::GoDirect,
+        FlightOutcome::Stored(entry) => {
+            let came = SharedSince::of(entry.arrival(), began);
+            share_entry(cache, context, &entry, came)
+        }
+        FlightOutcome::FromPeer(entry) => {
+            match share_entry(cache, context, &entry, SharedSince::OnAnotherNode) {
+                Share::Answer(answer) => Share::Answer(answer),
+                Share::StartOver | Share::GoDirect | Share::OtherVariant(_) => Share::StartOver,
+            }
+        }
+        FlightOutcome::Streaming(streaming) => share_streaming(cache, context, &streaming, began),
+    }
+}
+
+fn share_entry<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    entry: &Arc<Entry>,
+    came: SharedSince,
+) -> Share<B> {
+    if let Some(variant) = other_variant(cache, context, entry.selecting()) {
+        return Share::OtherVariant(variant);
+    }
+    let now = cache.shared.clock.monotonic();
+    let age = entry.age(now);
+    match outcome_if_usable(context, entry.freshness(), age, came) {
+        None => Share::GoDirect,
+        Some(outcome) => {
+            entry.count();
+            let label = outcome.into();
+            let answer = respond::from_entry(cache, &context.request, entry, now, label);
+            Share::Answer(answer)
+        }
+    }
+}
+
+fn share_streaming<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    streaming: &StreamingResponse,
+    began: Duration,
+) -> Share<B> {
+    let StreamingResponse { head, fill, .. } = streaming;
+    if let Some(variant) = other_variant(cache, context, &head.selecting) {
+        return Share::OtherVariant(variant);
+    }
+    let now = cache.shared.clock.monotonic();
+    let came = SharedSince::of(head.arrival, began);
+    let Some(outcome) = outcome_if_usable(context, &head.freshness, head.age(now), came) else {
+        return Share::GoDirect;
+    };
+    let request = &context.request;
+    match respond::from_fill(cache, request, head, fill, now, outcome.into()) {
+        Some(answer) => Share::Answer(answer),
+        None => Share::GoDirect,
+    }
+}
+
+/// The digest of the variant that the request selects, if the response is another variant.
+fn other_variant(cache: &Cache, context: &RequestContext, selecting: &Selecting) -> Option<u128> {
+    let seed = cache.shared.seed();
+    let order = cache.config.rules.language_order;
+    let request_headers = &context.request.parts.headers;
+    if selecting.matches(request_headers, seed, order) {
+        return None;
+    }
+    let names: Vec<_> = selecting.names().cloned().collect();
+    Some(Selecting::record(&names, request_headers, seed, order).digest())
+}
+
+/// Since when a response that another request fetched has been there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum SharedSince {
+    /// It was there before this request came.
+    BeforeRequest,
+    /// Another node stored it some time ago.
+    OnAnotherNode,
+    /// It arrived while this request waited.
+    WhileWaiting,
+}
+
+impl SharedSince {
+    fn of(arrival: Arrival, began: Duration) -> Self {
+        if arrival.monotonic < began {
+            Self::BeforeRequest
+        } else {
+            Self::WhileWaiting
+        }
+    }
+}
+
+/// How a response that another request fetched answers this one, if it does.
+///
+/// A request that demands validation is satisfied by a response that arrived while it waited: the
+/// origin sent that after the request came.
+fn outcome_if_usable(
+    context: &RequestContext,
+    freshness: &Freshness,
+    age: u32,
+    came: SharedSince,
+) -> Option<CacheOutcome> {
+    let request = &context.request.directives;
+    let directives = match came {
+        SharedSince::BeforeRequest | SharedSince::OnAnotherNode => *request,
+        SharedSince::WhileWaiting => RequestDirectives {
+            max_age: request.max_age.filter(|age| *age > 0),
+            no_cache: false,
+            ..*request
+        },
+    };
+    let candidate = Candidate {
+        freshness,
+        age,
+        standing: Standing::Valid,
+    };
+    let ttl = freshness.ttl(age);
+    match decide(Found::Selected(candidate), &directives) {
+        // Like a hit in memory, where it is being stored.
+        Decision::Serve if came == SharedSince::OnAnotherNode => Some(CacheOutcome::Hit { ttl }),
+        Decision::Serve => Some(CacheOutcome::Collapsed {
+            forward: context.forward,
+            ttl,
+        }),
+        Decision::Fetch(_)
+        | Decision::Refuse
+        | Decision::Revalidate(_)
+        | Decision::ServeStale(_) => None,
+    }
+}

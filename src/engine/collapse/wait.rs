@@ -1,0 +1,130 @@
+//! Waiting for a flight that another request leads: time limits, and what follows a failure.
+
+use std::future::pending;
+
+use http::Response;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    body::CacheBody,
+    engine::{context::RequestContext, respond, stale},
+    flight::{Landing, Leader, Succession, Waiter},
+    outcome::StaleReason,
+    state::{
+        cache::Cache,
+        flights::{Failure, FlightKey, FlightOutcome},
+    },
+};
+
+/// How a wait ended.
+pub(super) enum Waited<B> {
+    /// A stale response, 502, 503 or 504: the group has used its attempts or its time.
+    Answer(Response<CacheBody<B>>),
+    /// The origin was not asked. The response may be in memory by now.
+    StartOver,
+    /// The flight ended. The waiter is held until the request has begun to read the response.
+    Ended(FlightOutcome, Waiter<FlightOutcome>),
+    /// This request leads the next attempt.
+    Lead(Leader<FlightKey, FlightOutcome>),
+}
+
+/// Waits for a flight.
+///
+/// If it fails, requests that may get a stale response get it, and one of the others leads a second
+/// attempt for the rest. If it takes longer than `wait_timeout`, one request leads a second attempt at
+/// once, and the others wait for whichever ends first.
+pub(super) async fn wait<B>(
+    cache: &Cache,
+    waiter: Waiter<FlightOutcome>,
+    key: &FlightKey,
+    context: &RequestContext,
+) -> Waited<B> {
+    let flights = &cache.shared.flights;
+    let started = Instant::now();
+    let deadline = started + cache.config.origin_timeout.max(cache.config.wait_timeout);
+    let mut patience = started + cache.config.wait_timeout;
+    let mut soft = cache.config.soft_timeout.map(|after| started + after);
+    let mut current = waiter;
+    let mut earlier: Option<Waiter<FlightOutcome>> = None;
+    loop {
+        let landing = tokio::select! {
+            biased;
+            landing = current.landed() => landing,
+            landing = landed(&mut earlier) => match (landing, earlier.take()) {
+                (
+                    Landing::Landed(FlightOutcome::Failed(_)) | Landing::Abandoned | Landing::Vacated,
+                    _,
+                )
+                | (_, None) => continue,
+                (Landing::Landed(outcome), Some(waiter)) => {
+                    return Waited::Ended(outcome, waiter);
+                }
+            },
+            () = at(soft) => {
+                soft = None;
+                if let Some(stale) = stale::best_available(cache, context, StaleReason::Slow).await {
+                    return Waited::Answer(stale);
+                }
+                continue;
+            }
+            () = sleep_until(patience) => {
+                if Instant::now() >= deadline {
+                    return Waited::Answer(give_up(cache, context, Failure::Timeout).await);
+                }
+                patience = deadline;
+                match flights.succeed(&current, key.clone()) {
+                    Succession::Leader(leader) => return Waited::Lead(leader),
+                    Succession::Waiter(next) => {
+                        earlier = Some(std::mem::replace(&mut current, next));
+                    }
+                    Succession::Over => {}
+                }
+                continue;
+            }
+        };
+        let failure = match landing {
+            Landing::Landed(FlightOutcome::Failed(failure)) => failure,
+            Landing::Landed(outcome) => return Waited::Ended(outcome, current),
+            Landing::Abandoned => Failure::Error,
+            Landing::Vacated => return Waited::StartOver,
+        };
+        if let Some(stale) = stale::best_available(cache, context, failure.into()).await {
+            return Waited::Answer(stale);
+        }
+        if let Some(earlier) = earlier.take() {
+            current = earlier;
+            continue;
+        }
+        match flights.succeed(&current, key.clone()) {
+            Succession::Leader(leader) => return Waited::Lead(leader),
+            Succession::Waiter(next) => current = next,
+            Succession::Over => return Waited::Answer(give_up(cache, context, failure).await),
+        }
+    }
+}
+
+/// The answer when the group has used its attempts: stale if that is allowed.
+async fn give_up<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    failure: Failure,
+) -> Response<CacheBody<B>> {
+    let stale = stale::best_available(cache, context, failure.into()).await;
+    stale.unwrap_or_else(|| respond::generated(cache, failure.for_waiters()))
+}
+
+/// Waits for the end of a flight, or for ever if there is none.
+async fn landed(waiter: &mut Option<Waiter<FlightOutcome>>) -> Landing<FlightOutcome> {
+    match waiter {
+        Some(waiter) => waiter.landed().await,
+        None => pending().await,
+    }
+}
+
+/// Waits until `moment`, or for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,77 @@
+//! One call of the origin: its time limit and its circuit breaker.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::{error::Elapsed, timeout};
+use tower::ServiceExt;
+
+use super::storability::{self, ExchangeTimes};
+use crate::{
+    breaker::Verdict,
+    inner::CacheableService,
+    semantics::{decide::Outcome, freshness::Times},
+    state::cache::Cache,
+};
+
+/// Why a call of the inner service brought no response.
+pub(crate) enum CallError<E> {
+    Error(E),
+    /// It was not made: the circuit breaker stays open for this long.
+    Open(Duration),
+    Timeout,
+}
+
+/// Waits until this instance of the inner service is ready, and calls it, if the circuit breaker
+/// permits.
+pub(crate) async fn call_origin<S, Q>(
+    cache: &Cache,
+    inner: S,
+    request: Request<Q>,
+) -> Result<(Response<S::Body>, ExchangeTimes), CallError<S::Error>>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let Cache { shared, config } = cache;
+    let priority = request.extensions().get().copied().unwrap_or_default();
+    let forwarded = shared.clock.wall();
+    let began = shared.clock.monotonic();
+    let call = async {
+        shared.metrics().origin_calls.increment(1);
+        timeout(config.origin_timeout, inner.oneshot(request)).await
+    };
+    let answer = match &config.breaker {
+        None => call.await,
+        Some(breaker) => match breaker.call(priority, call, judge).await {
+            Ok(answer) => answer,
+            Err(retry_after) => return Err(CallError::Open(retry_after)),
+        },
+    };
+    let arrived = shared.clock.monotonic();
+    let times = ExchangeTimes {
+        times: Times {
+            request: forwarded,
+            response: shared.clock.wall(),
+        },
+        arrived,
+        cost: arrived.saturating_sub(began),
+    };
+    match answer {
+        Ok(Ok(mut response)) => {
+            storability::ensure_date(response.headers_mut(), times.times.response);
+            Ok((response, times))
+        }
+        Ok(Err(error)) => Err(CallError::Error(error)),
+        Err(_) => Err(CallError::Timeout),
+    }
+}
+
+/// What the result of a call says about the origin.
+fn judge<B, E>(answer: &Result<Result<Response<B>, E>, Elapsed>) -> Verdict {
+    match answer {
+        Ok(Ok(response)) if Outcome::of(response.status()) == Outcome::Answer => Verdict::Success,
+        Ok(Ok(_) | Err(_)) | Err(_) => Verdict::Failure,
+    }
+}

@@ -1,0 +1,79 @@
+//! An exchange that failed: a stale answer where that is allowed, else the error.
+
+use std::time::Duration;
+
+use http::Response;
+use http_body::Body;
+
+use super::{call::CallError, fetched::FetchResult};
+use crate::{
+    body::CacheBody,
+    engine::{context::RequestContext, respond, stale},
+    outcome::{Generated, Storing},
+    state::{
+        cache::Cache,
+        flights::{Failure, FlightOutcome},
+    },
+};
+
+/// The answer when there was no response: stale if that is allowed, else the error.
+pub(crate) fn failed<B, E>(
+    cache: &Cache,
+    context: &RequestContext,
+    failure: CallError<E>,
+) -> FetchResult<B, E> {
+    let failed = match &failure {
+        CallError::Error(_) => Failure::Error,
+        CallError::Open(retry_after) => Failure::Open(whole_seconds(*retry_after)),
+        CallError::Timeout => Failure::Timeout,
+    };
+    if !matches!(failed, Failure::Open(_)) {
+        cache.shared.metrics().origin_failures.increment(1);
+    }
+    let answer = match (stale_on_error(cache, context, failed), failure) {
+        (Some(stale), _) => Ok(stale),
+        (None, CallError::Error(error)) => Err(error),
+        (None, CallError::Open(_)) => Ok(respond::generated(cache, failed.for_waiters())),
+        (None, CallError::Timeout) => Ok(respond::generated(cache, Generated::OriginTimeout)),
+    };
+    FetchResult {
+        answer,
+        outcome: FlightOutcome::Failed(failed),
+        recording: None,
+    }
+}
+
+/// The stored response in place of an error, if that is allowed. Calls for the same response are then
+/// paused for a while.
+fn stale_on_error<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    failure: Failure,
+) -> Option<Response<CacheBody<B>>> {
+    let stale = stale::stale(cache, context, failure.into())?;
+    stale::pause_after(cache, failure, context);
+    Some(stale)
+}
+
+/// The answer to 500, 502, 503 or 504: stale if that is allowed, else the error itself.
+pub(crate) fn error_status<B: Body, E>(
+    cache: &Cache,
+    context: &RequestContext,
+    response: Response<B>,
+) -> FetchResult<B, E> {
+    let failed = Failure::Status(response.status());
+    cache.shared.metrics().origin_failures.increment(1);
+    let answer = stale_on_error(cache, context, failed)
+        .unwrap_or_else(|| respond::pass_on(cache, context, Storing::Failure, response));
+    FetchResult {
+        answer: Ok(answer),
+        outcome: FlightOutcome::Failed(failed),
+        recording: None,
+    }
+}
+
+/// The seconds of a `Retry-After` field: rounded up, and at least one.
+fn whole_seconds(span: Duration) -> u32 {
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,97 @@
+//! A 304 from the origin: validates the stored response and updates its head (RFC 9111 §4.3.4).
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode, header::SET_COOKIE, response};
+
+use super::storing;
+use super::{
+    fetch::sets_cookie,
+    fetched::FetchResult,
+    storability::{self, ExchangeTimes},
+};
+use crate::{
+    engine::{
+        context::RequestContext,
+        respond::{self, Label},
+    },
+    entry::HistoryUpdate,
+    outcome::CacheOutcome,
+    semantics::{
+        rules::SetCookiePolicy,
+        storable::Side,
+        validate::{self, Confirmation},
+    },
+    state::{cache::Cache, flights::FlightOutcome},
+};
+
+/// Freshens the stored response by a 304 that confirms it. `None` if the 304 is about another
+/// representation.
+pub(crate) async fn freshen<B, E>(
+    cache: &Cache,
+    context: &RequestContext,
+    not_modified: &response::Parts,
+    times: ExchangeTimes,
+) -> Option<FetchResult<B, E>> {
+    let Cache { shared, config } = cache;
+    let entry = context.selected.as_ref()?;
+    let mut merged = Response::new(()).into_parts().0;
+    merged.status = entry.status();
+    merged.headers = entry.unpack().headers;
+    let now = times.times.response;
+    match validate::accepts(&merged.headers, &not_modified.headers, now) {
+        Confirmation::Accept => {}
+        Confirmation::Reject => return None,
+    }
+    validate::merge(
+        &mut merged.headers,
+        &not_modified.headers,
+        now,
+        &config.rules,
+    );
+    let evaluation = storability::evaluate(cache, context, &merged, times);
+    let mark = cache.mark(context, &evaluation.head.selecting);
+    let fresh = entry.with_head(&evaluation.head, &shared.names);
+    let past = evaluation
+        .history_update
+        .as_ref()
+        .map(HistoryUpdate::without_body);
+    let fresh = fresh.with_past(past).marked(mark).fetched_in(times.cost);
+    let fresh = Arc::new(fresh);
+    let outcome = match evaluation.storable {
+        Ok(()) => {
+            storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
+            shared.metrics().stored.increment(1);
+            if sets_cookie(&evaluation.head.headers) {
+                FlightOutcome::Private
+            } else {
+                FlightOutcome::Stored(Arc::clone(&fresh))
+            }
+        }
+        // This request may not be stored for: the stored response stays as it is for others.
+        Err(reason) if reason.side() == Side::Request => FlightOutcome::Private,
+        Err(_) => {
+            storing::remove_selected(cache, context).await;
+            FlightOutcome::Private
+        }
+    };
+    let label = Label {
+        received: Some(StatusCode::NOT_MODIFIED),
+        outcome: CacheOutcome::Revalidated {
+            forward: context.forward,
+            ttl: fresh.freshness().ttl(fresh.age(times.arrived)),
+        },
+    };
+    let request = &context.request;
+    let mut answer = respond::from_entry(cache, request, &fresh, times.arrived, label);
+    if config.rules.set_cookie != SetCookiePolicy::Store {
+        for cookie in not_modified.headers.get_all(SET_COOKIE) {
+            answer.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
+    }
+    Some(FetchResult {
+        answer: Ok(answer),
+        outcome,
+        recording: None,
+    })
+}

@@ -1,0 +1,174 @@
+//! Decides whether a response may be stored, and builds the stored head (RFC 9111 §3).
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, StatusCode, header::DATE, response};
+use http_body::Body;
+
+use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
+use crate::{
+    engine::context::RequestContext,
+    entry::{Arrival, Entry, Head, HistoryUpdate},
+    extensions::NoStore,
+    semantics::{
+        date,
+        decide::Standing,
+        fields::{self, Length},
+        freshness::{Freshness, Times},
+        hop, select,
+        storable::{self, DefaultLifetime, Exchange, NotStored, Storable},
+        targeted,
+        vary::{self, Selecting},
+    },
+    state::cache::Cache,
+    store::Resource,
+};
+
+/// The times of one exchange with the origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeTimes {
+    pub(crate) times: Times,
+    /// When the head of the response arrived, by the monotonic clock.
+    pub(crate) arrived: Duration,
+    /// How long the origin took for it.
+    pub(crate) cost: Duration,
+}
+
+/// Whether a response may be stored, and the head to store.
+#[derive(Debug)]
+pub(crate) struct Evaluation {
+    /// What the response adds to the history that a learning policy is given.
+    pub(crate) history_update: Option<HistoryUpdate>,
+    /// The lifetime that such a policy decides once the body is complete.
+    pub(crate) pending: Option<Box<PendingLifetime>>,
+    /// How long the origin took for the head.
+    pub(crate) cost: Duration,
+    pub(crate) head: Head,
+    pub(crate) storable: Result<(), NotStored>,
+}
+
+/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
+pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
+    if fields::date(headers, response_time).is_none() {
+        headers.insert(DATE, date::format(response_time));
+    }
+}
+
+/// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
+///
+/// The stored variants of the same key count too: a response without `Vary` inherits theirs.
+pub(crate) fn evaluate(
+    cache: &Cache,
+    context: &RequestContext,
+    response: &response::Parts,
+    times: ExchangeTimes,
+) -> Evaluation {
+    let Cache { shared, config } = cache;
+    let RequestContext {
+        request, stored, ..
+    } = context;
+    let rules = &config.rules;
+    let request_headers = &request.parts.headers;
+    let received = &response.headers;
+    let effective = targeted::effective(received, rules);
+    let siblings: &[Arc<Entry>] = stored.as_ref().map_or(&[], Resource::variants);
+    let varies = select::inherit(vary::effective(request_headers, received), siblings);
+    let varies = varies.or_names(&context.remote_vary);
+    let own = Freshness::of(response.status, received, &effective, times.times, rules);
+    let exchange = |freshness| Exchange {
+        method: &request.parts.method,
+        facts: &request.facts,
+        request_directives: &request.directives,
+        status: response.status,
+        response: received,
+        effective: &effective,
+        freshness,
+        vary: &varies,
+        response_time: times.times.response,
+    };
+    let history_update = config.ttl.learns().then(|| {
+        let before = context.selected.as_ref().and_then(|entry| entry.before());
+        let (arrived, cost) = (times.arrived, times.cost);
+        HistoryUpdate::of(before, response.status, received, arrived, cost)
+    });
+    let history = history_update.as_ref().map(HistoryUpdate::at_head);
+    let ask = |call: PolicyCall| call.ask(config, request, response, own, history.as_ref());
+    let (call, withheld) = match storable::default_lifetime(&exchange(&own)) {
+        DefaultLifetime::Allowed => (Some(PolicyCall::Give), None),
+        DefaultLifetime::Refused => (Some(PolicyCall::Shorten), None),
+        DefaultLifetime::Withheld(reason) => {
+            let others = ask(PolicyCall::Give);
+            let longer = others.lifetime > own.lifetime;
+            (None, longer.then_some(reason))
+        }
+    };
+    let freshness = call.map_or(own, ask);
+    let storable = storable::storable(&exchange(&freshness), rules);
+    let (storable, omitted) = match (storable, withheld) {
+        _ if response.extensions.get::<NoStore>().is_some() => {
+            (Err(NotStored::Extension), Default::default())
+        }
+        // The response would be stored, and for longer, if another request had caused it.
+        (Storable::Store(_) | Storable::Refuse(NotStored::Useless), Some(reason)) => {
+            (Err(reason), Default::default())
+        }
+        (Storable::Store(omitted), None) => (Ok(()), omitted),
+        (Storable::Refuse(reason), _) => (Err(reason), Default::default()),
+    };
+    let mut headers = received.clone();
+    hop::strip(&mut headers);
+    for name in omitted {
+        headers.remove(name);
+    }
+    let selecting = Selecting::record(
+        varies.names().unwrap_or_default(),
+        request_headers,
+        shared.seed(),
+        rules.language_order,
+    );
+    let off = jitter(shared, config);
+    let awaits_body = history_update
+        .as_ref()
+        .is_some_and(HistoryUpdate::awaits_body);
+    let pending = call
+        .filter(|_| awaits_body && storable.is_ok())
+        .map(|call| PendingLifetime {
+            call,
+            response: response.clone(),
+            own,
+            off,
+        });
+    let freshness = freshness.shortened(off);
+    let keep = retention(config, freshness, &headers, times.times.response);
+    Evaluation {
+        history_update,
+        pending: pending.map(Box::new),
+        cost: times.cost,
+        head: Head {
+            status: response.status,
+            headers,
+            freshness,
+            arrival: Arrival {
+                wall: times.times.response,
+                monotonic: times.arrived,
+                date: fields::date(received, times.times.response).unwrap_or(times.times.response),
+            },
+            selecting,
+            generation: context.generation,
+            keep,
+            standing: Standing::Valid,
+        },
+        storable,
+    }
+}
+
+/// The length of a body, as its head declares it or as the body itself knows it. A 204 has none
+/// (RFC 9110 §8.6).
+pub(crate) fn declared_length(parts: &response::Parts, body: &impl Body) -> Option<u64> {
+    match fields::content_length(&parts.headers) {
+        _ if parts.status == StatusCode::NO_CONTENT => None,
+        Length::Exactly(length) => Some(length),
+        Length::Absent => body.size_hint().exact(),
+        Length::Invalid => None,
+    }
+}

@@ -1,0 +1,113 @@
+//! Records a body while clients read it, and stores the response: in memory, then for other nodes.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
+use http_body::Body;
+
+use super::{fetched::Recording, lifetime};
+use crate::{
+    engine::{
+        context::RequestContext,
+        hit_for_miss,
+        memory_write::{self, Swap},
+    },
+    entry::{Entry, Segments},
+    error::BoxError,
+    fill::{Limits, Recorded},
+    semantics::decide::Standing,
+    state::{cache::Cache, flights::StreamingResponse},
+};
+
+/// Receives a body to its end, for its readers and for the store.
+pub(crate) async fn record<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    recording: Recording<B>,
+    limits: &Limits,
+) where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let Recording {
+        streaming,
+        body,
+        cost,
+        history_update,
+        permit: _permit,
+        pending,
+    } = recording;
+    let StreamingResponse { head, fill } = &*streaming;
+    // Readers see the end of the body only after the response is stored.
+    let (recorded, _ending) = fill.record(body, limits).await;
+    match recorded {
+        Recorded::Whole(segments) => {
+            let mut head = head.clone();
+            complete(&mut head.headers, head.status, &segments);
+            let past = history_update
+                .as_ref()
+                .map(|it| it.with_body(segments.as_slice()));
+            if let (Some(past), Some(pending)) = (&past, &pending) {
+                let request = &context.request;
+                lifetime::finalize(cache, request, &mut head, pending, past.history());
+            }
+            let shared = &cache.shared;
+            let mark = cache.mark(context, &head.selecting);
+            let entry = Entry::new(&head, &segments, &shared.names);
+            let entry = Arc::new(entry.with_past(past).marked(mark).fetched_in(cost));
+            memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
+            cache.publish(context, &entry);
+            // Releases the budget: the memory tier accounts for the bytes from now on.
+            fill.settle();
+        }
+        Recorded::Abandoned => {
+            tracing::debug!(key = ?context.request.key, "abandoned");
+        }
+        Recorded::Failed(error) => {
+            tracing::debug!(key = ?context.request.key, %error, "not stored");
+        }
+        Recorded::NotKept => hit_for_miss::remember_uncacheable(cache, context),
+    }
+    let shared = &cache.shared;
+    let held = shared.budget.used();
+    shared.metrics().fill_bytes.set(held as f64);
+}
+
+/// Removes the stored responses that the request selects, in memory and in the shared tier.
+pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
+    cache.withdraw(context);
+    memory_write::replace_selected(cache, context, None).await;
+}
+
+/// Replaces the variant `old` by `new`, or only removes it. The new one is published to other nodes if
+/// the old one was the selected response.
+pub(crate) async fn swap(
+    cache: &Cache,
+    context: &RequestContext,
+    old: &Arc<Entry>,
+    new: Option<Arc<Entry>>,
+) {
+    let valid = new
+        .as_ref()
+        .filter(|new| new.standing() == Standing::Valid)
+        .cloned();
+    if valid.is_none() {
+        cache.withdraw(context);
+    }
+    let swap = memory_write::swap(cache, context, old, new).await;
+    if let Some(new) = valid
+        && swap == Swap::Done
+        && context.has_selected(old)
+    {
+        cache.publish(context, &new);
+    }
+}
+
+/// Sets `Content-Length` to the length of the stored body (RFC 9110 §8.6).
+fn complete(headers: &mut http::HeaderMap, status: StatusCode, body: &Segments) {
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+}

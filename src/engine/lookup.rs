@@ -1,0 +1,160 @@
+//! The lookup: which stored response a request selects, and whether it answers the request.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Response;
+
+use super::{request::CacheRequest, respond};
+use crate::{
+    body::CacheBody,
+    entry::Entry,
+    outcome::{CacheOutcome, ForwardReason, StaleReason},
+    semantics::{
+        decide::{Candidate, Decision, Found, Stale, decide},
+        select,
+    },
+    state::cache::Cache,
+    store::{Resource, StoreFuture},
+    ttl::is_due,
+};
+
+/// What to do with a request, by what is stored for it. `E` is the selected entry, borrowed from
+/// the lookup or owned.
+#[derive(Debug)]
+pub(crate) enum Next<E> {
+    /// Ask the origin, to validate the selected response if there is one.
+    Fetch {
+        selected: Option<E>,
+        forward: ForwardReason,
+    },
+    /// Answer 504: the client wants nothing from the origin (`only-if-cached`).
+    Refuse,
+    /// Answer with the stored response. If it is stale while revalidated, refresh it too.
+    Serve(E, Served),
+}
+
+impl<E> Next<E> {
+    pub(crate) fn map<F>(self, with: impl FnOnce(E) -> F) -> Next<F> {
+        match self {
+            Self::Fetch { selected, forward } => Next::Fetch {
+                selected: selected.map(with),
+                forward,
+            },
+            Self::Refuse => Next::Refuse,
+            Self::Serve(entry, served) => Next::Serve(with(entry), served),
+        }
+    }
+}
+
+/// How a stored response is served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Served {
+    Fresh,
+    Stale(StaleReason),
+}
+
+/// What memory alone can do for a request.
+pub(crate) enum FromMemory<B> {
+    Answer(Response<CacheBody<B>>),
+    /// It takes more than memory.
+    Continue,
+    /// There is a fresh answer, which is to be refreshed before it expires.
+    RefreshEarly,
+}
+
+/// Answers a request from memory, if that needs nothing else. Never waits.
+pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemory<B> {
+    let lookup = cache.shared.store.get(request.key.as_ref());
+    let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
+        return FromMemory::Continue;
+    };
+    let now = cache.shared.clock.monotonic();
+    match evaluate(cache, request, Some(resource), now) {
+        // The refresh that comes with it needs a task.
+        Next::Serve(_, Served::Stale(StaleReason::WhileRevalidate)) => FromMemory::Continue,
+        Next::Serve(entry, served) if cache.shared.trusts(entry) => {
+            if served == Served::Fresh && refreshes_early(cache, entry, now) {
+                return FromMemory::RefreshEarly;
+            }
+            FromMemory::Answer(serve(cache, request, entry, now, served))
+        }
+        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => FromMemory::Continue,
+    }
+}
+
+/// Draws whether this request has a fresh entry refreshed before it expires.
+///
+/// An entry is never refreshed in the first half of the freshness that it arrived with. Otherwise,
+/// where a fetch takes nearly as long as a response stays fresh, each refresh would bring a response
+/// that is due for refresh at once.
+fn refreshes_early(cache: &Cache, entry: &Entry, now: Duration) -> bool {
+    let draw = || cache.shared.random.draw();
+    let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
+    cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
+}
+
+/// Selects among the stored variants, and decides what to do (RFC 9111 §4).
+pub(crate) fn evaluate<'a>(
+    cache: &Cache,
+    request: &CacheRequest,
+    stored: Option<&'a Resource>,
+    now: Duration,
+) -> Next<&'a Arc<Entry>> {
+    let seed = cache.shared.seed();
+    let order = cache.config.rules.language_order;
+    let headers = &request.parts.headers;
+    let selected =
+        stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
+    let found = match selected {
+        Some(entry) => Found::Selected(Candidate {
+            freshness: entry.freshness(),
+            age: entry.age(now),
+            standing: request.standing(cache, entry),
+        }),
+        None if stored.is_some() => Found::NoVariant,
+        None => Found::Nothing,
+    };
+    let fetch = |forward| Next::Fetch { selected, forward };
+    match (decide(found, &request.directives), selected) {
+        (Decision::Serve, Some(entry)) => Next::Serve(entry, Served::Fresh),
+        (Decision::ServeStale(Stale::Client), Some(entry)) => {
+            Next::Serve(entry, Served::Stale(StaleReason::Client))
+        }
+        (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => {
+            Next::Serve(entry, Served::Stale(StaleReason::WhileRevalidate))
+        }
+        // Only a selected response is ever served.
+        (Decision::Serve | Decision::ServeStale(_), None) => fetch(ForwardReason::UriMiss),
+        (Decision::Revalidate(_), Some(entry)) if is_paused(cache, request, entry, now) => {
+            Next::Serve(entry, Served::Stale(StaleReason::Paused))
+        }
+        (Decision::Revalidate(why), _) => fetch(why.into()),
+        (Decision::Fetch(missing), _) => fetch(missing.into()),
+        (Decision::Refuse, _) => Next::Refuse,
+    }
+}
+
+/// Whether the origin failed for this response a moment ago, and `entry` may be served in its place.
+#[cold]
+fn is_paused(cache: &Cache, request: &CacheRequest, entry: &Entry, now: Duration) -> bool {
+    let paused = &cache.shared.paused;
+    paused.contains(request.pause_hash(entry), now)
+        && request.allows_stale_if_error(cache, entry, now)
+}
+
+/// The answer from a stored response.
+pub(crate) fn serve<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    entry: &Arc<Entry>,
+    now: Duration,
+    served: Served,
+) -> Response<CacheBody<B>> {
+    entry.count();
+    let ttl = entry.freshness().ttl(entry.age(now));
+    let outcome = match served {
+        Served::Fresh => CacheOutcome::Hit { ttl },
+        Served::Stale(reason) => CacheOutcome::Stale { reason, ttl },
+    };
+    respond::from_entry(cache, request, entry, now, outcome.into())
+}

@@ -1,0 +1,357 @@
+//! Builds the answer for one client from a stored response, a streaming one, or the origin's.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER, TRANSFER_ENCODING},
+    response,
+};
+use http_body::Body;
+
+use super::{context::RequestContext, request::CacheRequest};
+use crate::{
+    body::CacheBody,
+    cache_status,
+    entry::{Entry, Head},
+    fill::Fill,
+    outcome::{CacheOutcome, Generated, Storing},
+    semantics::{
+        conditional::{self, Precondition},
+        range::{self, Selection},
+    },
+    state::cache::Cache,
+};
+
+/// What to send of a response, by the client's conditions and range (RFC 9110 §13.2.2).
+enum Shape {
+    NotModified,
+    Part { first: u64, last: u64 },
+    Unsatisfiable,
+    Whole,
+}
+
+/// The head of a response whose body is still being received.
+#[derive(Debug)]
+pub(crate) struct StreamingHead {
+    pub(crate) parts: response::Parts,
+    /// When it arrived, in Unix seconds.
+    pub(crate) arrived: i64,
+    pub(crate) shaping: Shaping,
+}
+
+/// Whether to evaluate the client's conditions and range against a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shaping {
+    /// Evaluate them: they did not go to the origin.
+    Evaluate,
+    /// Leave the response as it is: the origin has evaluated them.
+    Leave,
+}
+
+/// What the header fields and extensions of an answer say about how it came about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label {
+    pub(crate) outcome: CacheOutcome,
+    /// The status that the origin answered with, if it was asked.
+    pub(crate) received: Option<StatusCode>,
+}
+
+impl From<CacheOutcome> for Label {
+    fn from(outcome: CacheOutcome) -> Self {
+        Self {
+            outcome,
+            received: None,
+        }
+    }
+}
+
+/// The answer to a request from a stored response.
+pub(crate) fn from_entry<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    entry: &Arc<Entry>,
+    now: Duration,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    if let CacheOutcome::Hit { .. } = label.outcome
+        && !request.facts.conditional()
+        && !request.facts.range()
+    {
+        return hit(cache, request, entry, now, label);
+    }
+    shaped(cache, request, entry, entry.age(now), label)
+}
+
+/// A stored response, after the client's conditions and range were evaluated.
+#[inline(never)]
+fn shaped<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    entry: &Entry,
+    age: u32,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    let mut headers = entry.headers();
+    headers.insert(AGE, cache_status::age_value(age));
+    let length = entry.body_len();
+    let arrived = entry.arrival().wall;
+    let shape = shape(
+        cache,
+        request,
+        entry.status(),
+        &headers,
+        arrived,
+        Some(length),
+    );
+    let body = match shape {
+        _ if request.is_head() => CacheBody::empty(),
+        Shape::Whole => CacheBody::stored(entry.body()),
+        Shape::Part { first, last } => CacheBody::part(entry.body(), first, last),
+        Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = fit(&shape, entry.status(), &mut headers, length);
+    *response.headers_mut() = headers;
+    finish(cache, response, label)
+}
+
+/// A fresh stored response as a whole.
+fn hit<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    entry: &Arc<Entry>,
+    now: Duration,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    let Cache { shared, config } = cache;
+    let maker = config.id;
+    let head = entry.finished_head(&shared.rendered_heads, now, maker, |head, age| {
+        head.headers.insert(AGE, cache_status::age_value(age));
+        config
+            .status
+            .stamp(&mut head.headers, label.outcome, head.status, None);
+        head.extensions.insert(label.outcome);
+    });
+    shared.metrics().answered(label.outcome);
+    let body = if request.is_head() {
+        CacheBody::empty()
+    } else {
+        CacheBody::stored(entry.body())
+    };
+    Response::from_parts(head, body)
+}
+
+/// The answer to a request from a response whose body another request is receiving. `None` if the
+/// beginning of the body may have been released.
+pub(crate) fn from_fill<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    head: &Head,
+    fill: &Arc<Fill>,
+    now: Duration,
+    label: Label,
+) -> Option<Response<CacheBody<B>>> {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = head.status;
+    parts.headers = head.headers.clone();
+    parts
+        .headers
+        .insert(AGE, cache_status::age_value(head.age(now)));
+    let live = StreamingHead {
+        parts,
+        arrived: head.arrival.wall,
+        shaping: Shaping::Evaluate,
+    };
+    from_live(cache, request, live, fill, label)
+}
+
+/// The answer to the request that started a fill, with the head as the origin sent it.
+pub(crate) fn from_live<B>(
+    cache: &Cache,
+    request: &CacheRequest,
+    live: StreamingHead,
+    fill: &Arc<Fill>,
+    label: Label,
+) -> Option<Response<CacheBody<B>>> {
+    let StreamingHead {
+        mut parts,
+        arrived,
+        shaping,
+    } = live;
+    let length = fill.declared();
+    let shape = match shaping {
+        Shaping::Evaluate => shape(
+            cache,
+            request,
+            parts.status,
+            &parts.headers,
+            arrived,
+            length,
+        ),
+        Shaping::Leave => Shape::Whole,
+    };
+    let body = match shape {
+        Shape::Whole => CacheBody::fill(fill.read(0, None)?),
+        Shape::Part { first, last } => CacheBody::fill(fill.read(first, Some(last + 1))?),
+        Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
+    };
+    parts.status = fit(
+        &shape,
+        parts.status,
+        &mut parts.headers,
+        length.unwrap_or(0),
+    );
+    Some(finish(cache, Response::from_parts(parts, body), label))
+}
+
+/// The origin's response for the request that fetched it. It is not stored.
+pub(crate) fn pass_on<B: Body>(
+    cache: &Cache,
+    context: &RequestContext,
+    storing: Storing,
+    response: Response<B>,
+) -> Response<CacheBody<B>> {
+    let label = Label {
+        received: Some(response.status()),
+        outcome: CacheOutcome::Fetched {
+            forward: context.forward,
+            storing,
+        },
+    };
+    from_origin(cache, &context.request.parts.method, response, label)
+}
+
+/// The origin's response as it came.
+pub(crate) fn from_origin<B: Body>(
+    cache: &Cache,
+    method: &Method,
+    response: Response<B>,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    let response = if *method == Method::HEAD {
+        without_body(response)
+    } else {
+        response.map(CacheBody::origin)
+    };
+    finish(cache, response, label)
+}
+
+/// The answer to a HEAD, without the body that a service may have sent. `Content-Length` says how
+/// long that body would be, as a server would (RFC 9110 §9.3.2).
+fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {
+    let status = response.status();
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // An empty body may have been removed by an inner layer: its length says nothing.
+    let length = response.body().size_hint().exact().filter(|it| *it > 0);
+    let headers = response.headers_mut();
+    if let Some(length) = length
+        && !bodiless
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| CacheBody::omitted())
+}
+
+/// An answer that the cache makes itself.
+pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBody<B>> {
+    let mut response = Response::new(CacheBody::empty());
+    *response.status_mut() = reason.status();
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Generated::BreakerOpen { retry_after } = reason {
+        let seconds = HeaderValue::from(retry_after);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    finish(cache, response, CacheOutcome::Generated(reason).into())
+}
+
+/// Adds the label to an answer's fields and extensions, and counts the answer.
+pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) -> Response<B> {
+    let sent = response.status();
+    cache
+        .config
+        .status
+        .stamp(response.headers_mut(), label.outcome, sent, label.received);
+    response.extensions_mut().insert(label.outcome);
+    cache.shared.metrics().answered(label.outcome);
+    response
+}
+
+/// Evaluates the client's conditions and range against a response. `length` is that of its body, if
+/// known.
+fn shape(
+    cache: &Cache,
+    request: &CacheRequest,
+    status: StatusCode,
+    headers: &HeaderMap,
+    arrived: i64,
+    length: Option<u64>,
+) -> Shape {
+    if !request.facts.conditional() && !request.facts.range() {
+        return Shape::Whole;
+    }
+    let now = cache.shared.clock.wall();
+    let request_headers = &request.parts.headers;
+    if conditional::evaluate(request_headers, status, headers, arrived, now)
+        == Precondition::NotModified
+    {
+        return Shape::NotModified;
+    }
+    // A range of a body of unknown length is ignored (RFC 9110 §14.2).
+    let Some(length) = length else {
+        return Shape::Whole;
+    };
+    match range::select(
+        &request.parts.method,
+        request_headers,
+        status,
+        headers,
+        length,
+        now,
+    ) {
+        Selection::Full => Shape::Whole,
+        Selection::Part { first, last } => Shape::Part { first, last },
+        Selection::Unsatisfiable => Shape::Unsatisfiable,
+    }
+}
+
+/// Changes a head for the shape of its answer, and returns the status of that.
+fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) -> StatusCode {
+    match *shape {
+        Shape::Whole => status,
+        Shape::NotModified => {
+            without_representation(headers);
+            StatusCode::NOT_MODIFIED
+        }
+        Shape::Part { first, last } => {
+            range::partial_head(headers);
+            headers.insert(CONTENT_RANGE, range::content_range(first, last, length));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(last + 1 - first));
+            StatusCode::PARTIAL_CONTENT
+        }
+        Shape::Unsatisfiable => {
+            without_representation(headers);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(CONTENT_RANGE, range::unsatisfied_range(length));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            StatusCode::RANGE_NOT_SATISFIABLE
+        }
+    }
+}
+
+/// Removes the fields that describe a body which is not sent.
+fn without_representation(headers: &mut HeaderMap) {
+    let age = headers.remove(AGE);
+    *headers = conditional::not_modified(headers);
+    if let Some(age) = age {
+        headers.insert(AGE, age);
+    }
+}

@@ -1,0 +1,139 @@
+//! Requests that are forwarded without a lookup. An unsafe one is a write, which invalidates.
+
+use http::{Method, Response, Uri, request::Parts, uri};
+use http_body::Body;
+
+use super::invalidate::{absolute, invalidate, related};
+use crate::{
+    body::CacheBody,
+    engine::{request::resource_key, respond},
+    key::{RequestKey, Target},
+    outcome::CacheOutcome,
+    semantics::{
+        classify::{Bypass, Safety},
+        invalidation::{self, Invalidation},
+    },
+    state::cache::Cache,
+};
+
+/// A request that was forwarded without a lookup, and what to do with its response.
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    cache: Cache,
+    method: Method,
+    outcome: CacheOutcome,
+    /// In a box, so that the futures of other requests stay small.
+    write: Option<Box<Write>>,
+}
+
+impl Forwarding {
+    /// A request that may become a tunnel: nothing is stored. If the origin answers it as an ordinary
+    /// request and its method is unsafe, it is a write.
+    pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
+        Self {
+            outcome: CacheOutcome::Tunnelled,
+            ..Self::method(cache, parts, Safety::of(&parts.method))
+        }
+    }
+
+    pub(crate) fn bypass(cache: &Cache, parts: &Parts, reason: Bypass) -> Self {
+        Self::new(cache, parts, CacheOutcome::Bypassed(reason))
+    }
+
+    pub(crate) fn method(cache: &Cache, parts: &Parts, safety: Safety) -> Self {
+        Self {
+            write: match safety {
+                Safety::Safe => None,
+                Safety::Unsafe => Write::new(cache, parts).map(Box::new),
+            },
+            ..Self::new(cache, parts, CacheOutcome::Forwarded)
+        }
+    }
+
+    fn new(cache: &Cache, parts: &Parts, outcome: CacheOutcome) -> Self {
+        Self {
+            cache: cache.clone(),
+            method: parts.method.clone(),
+            outcome,
+            write: None,
+        }
+    }
+
+    /// Invalidates what the response says was changed, then labels the response.
+    pub(crate) fn arrive<B: Body>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
+        if let Some(write) = self.write.take() {
+            let status = response.status();
+            match invalidation::invalidates(&self.method, status) {
+                Invalidation::Target => write.complete(&response),
+                Invalidation::Nothing => write.reject(),
+            }
+        }
+        respond::from_origin(&self.cache, &self.method, response, self.outcome.into())
+    }
+}
+
+/// An unsafe request in progress. If it is dropped without a response, because its client
+/// disconnected or the service failed, it may still have changed the resource, so the resource is
+/// invalidated.
+#[derive(Debug)]
+struct Write {
+    cache: Cache,
+    key: RequestKey,
+    /// The target as an absolute URI, if it has that form.
+    target: Option<Uri>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    Pending,
+    Done,
+}
+
+impl Write {
+    /// `None` if the request changes no resource: CONNECT names a tunnel.
+    fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
+        if parts.method == Method::CONNECT {
+            return None;
+        }
+        let key = resource_key(cache, parts).ok()?;
+        Some(Self {
+            cache: cache.clone(),
+            key,
+            target: absolute(cache, parts),
+            progress: Progress::Pending,
+        })
+    }
+
+    /// Invalidates the target, and the resources that the response says were created or changed.
+    fn complete<B>(mut self, response: &Response<B>) {
+        self.progress = Progress::Done;
+        invalidate(&self.cache, &self.key);
+        let Some(target) = &self.target else {
+            return;
+        };
+        for related in related(target, response.headers()) {
+            let authority = related.authority().map_or("", uri::Authority::as_str);
+            let target = Target::new(
+                &self.cache.config.namespace,
+                &related,
+                &self.cache.config.default_scheme,
+                authority.as_bytes(),
+            );
+            invalidate(&self.cache, &RequestKey::of(target, self.cache.shared.seed));
+        }
+    }
+
+    /// The origin refused the write: nothing is invalidated.
+    fn reject(mut self) {
+        self.progress = Progress::Done;
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if self.progress == Progress::Pending {
+            invalidate(&self.cache, &self.key);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What all requests of one cache share.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, OnceLock},
+};
+
+use tokio::sync::Semaphore;
+
+use super::flights::{FlightKey, FlightOutcome};
+use crate::{
+    chance::Chance,
+    clock::Clock,
+    config::{Bounds, Config},
+    entry::{NameInterner, RenderedHeads},
+    fill::Budget,
+    flight::Flights,
+    generation::Generations,
+    marks::Marks,
+    metrics::Metrics,
+    remote::Remote,
+    semantics::vary::Seed,
+    store::{Memory, Store},
+    tasks::Tasks,
+};
+
+/// A cache and the settings of one layer over it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+}
+
+/// What all layers and services of one cache share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Counts the bytes of bodies that are being recorded.
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Bounds the work that outlives its request: a permit for each flight, and for each fill without a
+    /// flight.
+    pub(crate) fills: Arc<Semaphore>,
+    pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
+    pub(crate) generations: Generations,
+    /// Keys whose response could not be shared a moment ago.
+    pub(crate) hit_for_miss: Marks,
+    pub(crate) memory: Memory,
+    metrics: OnceLock<Metrics>,
+    /// Names of header fields, shared by all entries with the same ones.
+    pub(crate) names: NameInterner,
+    /// Stored responses whose last refresh failed a moment ago.
+    pub(crate) paused: Marks,
+    pub(crate) random: Chance,
+    /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
+    pub(crate) refresh_backoff: Marks,
+    /// Bounds the refreshes in the background.
+    pub(crate) refreshes: Arc<Semaphore>,
+    /// The tier shared with other nodes, if there is one.
+    pub(crate) remote: Option<Arc<Remote>>,
+    pub(crate) rendered_heads: Arc<RenderedHeads>,
+    /// Per-process hash seed, against hash flooding.
+    pub(crate) seed: u64,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tasks: Tasks,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        memory: Memory,
+        remote: Option<Arc<Remote>>,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+    ) -> Self {
+        let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        let fills = permits(bounds.fills);
+        Self {
+            budget: Budget::new(memory.capacity()),
+            clock,
+            flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
+            fills,
+            generations: Generations::new(),
+            hit_for_miss: Marks::new(),
+            metrics: OnceLock::new(),
+            names: NameInterner::default(),
+            paused: Marks::new(),
+            random: Chance::new(),
+            refresh_backoff: Marks::new(),
+            refreshes: permits(bounds.refreshes),
+            remote,
+            rendered_heads: memory.rendered_heads(),
+            seed: RandomState::new().hash_one("cachewarp"),
+            store: Arc::new(memory.clone()),
+            memory,
+            tasks: Tasks::new(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        Seed(self.seed)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.metrics.get_or_init(Metrics::register)
+    }
+}

@@ -1,0 +1,81 @@
+//! What flights are keyed by, and how they end.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::{
+    entry::{Entry, Head},
+    fill::Fill,
+    generation::Generation,
+    key::Key,
+    outcome::{Generated, StaleReason},
+};
+
+/// What requests must have in common to share a flight.
+///
+/// The generation keeps a request that came after a write from joining a fetch that began before it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct FlightKey {
+    pub(crate) key: Key,
+    pub(crate) generation: Generation,
+    /// How many changes by other nodes were known.
+    pub(crate) changes: u32,
+    /// The variant that the request selects, if the resource is known to have variants.
+    pub(crate) variant: Option<u128>,
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug)]
+pub(crate) enum FlightOutcome {
+    /// With a response that may be stored and whose body is being received.
+    Streaming(Arc<StreamingResponse>),
+    /// With a stored response that is fresh.
+    Stored(Arc<Entry>),
+    /// Without an origin call, with a fresh response that another node had stored.
+    FromPeer(Arc<Entry>),
+    /// With a response for the leader's client only.
+    Private,
+    Failed(Failure),
+}
+
+/// A response that may be stored, while its body is being received.
+#[derive(Debug)]
+pub(crate) struct StreamingResponse {
+    pub(crate) head: Head,
+    pub(crate) fill: Arc<Fill>,
+}
+
+/// How a fetch failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Failure {
+    /// The service's error, or a panic.
+    Error,
+    /// The circuit breaker was open, so the origin was not asked. It may close after so many seconds.
+    Open(u32),
+    /// 500, 502, 503 or 504.
+    Status(StatusCode),
+    Timeout,
+}
+
+impl Failure {
+    /// The answer for the waiters: no client sees another client's error page.
+    pub(crate) fn for_waiters(self) -> Generated {
+        Generated::FlightFailed(match self {
+            Self::Open(retry_after) => return Generated::BreakerOpen { retry_after },
+            Self::Status(StatusCode::SERVICE_UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Error | Self::Status(_) => StatusCode::BAD_GATEWAY,
+        })
+    }
+}
+
+impl From<Failure> for StaleReason {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Open(_) => Self::BreakerOpen,
+            Failure::Status(status) => Self::IfError(Some(status)),
+            Failure::Error | Failure::Timeout => Self::IfError(None),
+        }
+    }
+}
