@@ -95,7 +95,10 @@ impl CacheRequest {
     /// enumerate the extended keys, whose entries are older than the resource's generation instead.
     /// An invalidation by another node marks the entry's remote version.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
-        if entry.mark().is_some_and(RemoteVersion::is_invalidated) {
+        if entry
+            .remote_version()
+            .is_some_and(RemoteVersion::is_invalidated)
+        {
             return Standing::Invalidated;
         }
         match self.key.dimensions() {

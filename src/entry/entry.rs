@@ -54,7 +54,7 @@ pub(crate) struct Entry {
     recent: Recent,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
-    mark: Option<RemoteVersion>,
+    remote_version: Option<RemoteVersion>,
     past: Option<Box<ChangeHistory>>,
 }
 
@@ -138,14 +138,17 @@ impl Entry {
             cost: 0,
             recent: Recent::default(),
             ready: ArcSwapOption::empty(),
-            mark: None,
+            remote_version: None,
             past: None,
         }
     }
 
-    /// The same, with what ties it to the tier that nodes share.
-    pub(crate) fn marked(self, mark: Option<RemoteVersion>) -> Self {
-        Self { mark, ..self }
+    /// The same, with its version in the shared tier.
+    pub(crate) fn with_remote_version(self, remote_version: Option<RemoteVersion>) -> Self {
+        Self {
+            remote_version,
+            ..self
+        }
     }
 
     /// The same, with what a policy that learns is to know of it.
@@ -202,8 +205,9 @@ impl Entry {
         Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
-    pub(crate) fn mark(&self) -> Option<&RemoteVersion> {
-        self.mark.as_ref()
+    /// Which version it is in the shared tier, if it may be there.
+    pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
+        self.remote_version.as_ref()
     }
 
     /// The same response with another head, sharing a body of more than a few kilobytes.

@@ -19,7 +19,7 @@ pub(crate) struct Slots {
 ///
 /// The upper half is the era: it is odd while the node gets no change notifications, and moves on
 /// whenever that changes. The lower half is the sum of the counters.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Snapshot(u64);
 
 impl Snapshot {

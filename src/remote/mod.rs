@@ -6,27 +6,31 @@
 //! fetches what none has, and `coherence` which entries in memory are still current.
 
 mod coherence;
-mod consult;
-mod convert;
+pub(crate) mod convert;
 mod invalidations;
 mod lease;
 mod location;
 mod names;
 mod notify;
 mod outbox;
-mod publish;
 mod read;
 #[cfg(feature = "redis")]
 mod redis;
 mod remote;
 mod selecting;
 mod store;
-mod turn;
 mod variants;
 mod write;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisBuilder};
 pub(crate) use self::{
-    consult::Consulted, lease::Lease, read::ObservedVersion, remote::Remote, turn::Turn,
+    coherence::slots_of,
+    lease::{Lease, LeaseNote, LeaseOutcome},
+    location::RemoteKey,
+    outbox::LONGEST_KEEP,
+    read::{ObservedVersion, RemoteRead, RemoteValue},
+    remote::Remote,
+    selecting::{SelectingHeaders, variant_id},
+    write::PendingWrite,
 };

@@ -121,7 +121,7 @@ impl Remote {
         if self.tracker.is_connected()
             && timeout(OWN_NOTIFICATION, own_notification).await.is_ok()
             && let Some(entry) = entry.upgrade()
-            && let Some(version) = entry.mark()
+            && let Some(version) = entry.remote_version()
         {
             let snapshot = self.tracker.snapshot(version.slots());
             let mut request = SelectingHeaders::new(&request, order);

@@ -21,7 +21,7 @@ pub(super) const LARGE: usize = 128 << 10;
 
 /// Which version of a key the shared tier had when it was asked. A later write replaces that one
 /// only.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ObservedVersion {
     /// The stamp of what is stored under the main name.
     pub(super) main: Stamp,
@@ -63,7 +63,7 @@ impl ObservedVersion {
 #[derive(Debug)]
 pub(crate) enum RemoteValue {
     /// The response that the request selects.
-    Entry { record: EntryRecord, version: u64 },
+    Entry { record: EntryRecord, stamp: Stamp },
     /// A tombstone: the resource was invalidated, and nothing was stored since.
     Tombstone,
     /// Nothing.
@@ -81,12 +81,13 @@ pub(crate) struct RemoteRead {
 }
 
 impl Remote {
-    /// Reads what is stored for a request with these selecting header fields. The caller adds the
-    /// snapshot to the observed version.
+    /// Reads what is stored for a request with these selecting header fields. `snapshot` was taken
+    /// just now.
     pub(crate) async fn read(
         &self,
         key: &RemoteKey,
         request: &mut SelectingHeaders<'_>,
+        snapshot: Snapshot,
     ) -> Result<RemoteRead, StoreError> {
         let main = self.main_name(key);
         let (first, epoch, read_ahead) = match key.partition_of {
@@ -119,15 +120,12 @@ impl Remote {
         let observed = ObservedVersion {
             main: at,
             epoch: epoch.unwrap_or(at.epoch),
-            snapshot: Snapshot::default(),
+            snapshot,
         };
         let value = match value {
             Some(Value::Tombstone) => RemoteValue::Tombstone,
             Some(Value::Entry(record)) if record.key == key.key && at.epoch == observed.epoch => {
-                RemoteValue::Entry {
-                    record,
-                    version: at.version,
-                }
+                RemoteValue::Entry { record, stamp: at }
             }
             Some(Value::Variants(list)) if list.key == key.key => {
                 self.read_variant(key, &list, read_ahead, observed.epoch, request)
@@ -167,10 +165,7 @@ impl Remote {
                     && at.epoch == epoch
                     && request.matches(&record.selecting) =>
             {
-                RemoteValue::Entry {
-                    record,
-                    version: at.version,
-                }
+                RemoteValue::Entry { record, stamp: at }
             }
             _ => others(),
         })
