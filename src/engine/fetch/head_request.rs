@@ -6,11 +6,15 @@ use std::sync::Arc;
 use http::{Method, Request, Response, response};
 use http_body::Body;
 
-use super::storability::{self, ExchangeTimes};
-use super::{call, failure, storing};
+use super::{
+    call, failure,
+    fetched::pass_on,
+    storability::{self, ExchangeTimes},
+    storing,
+};
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, peers::publish, respond},
+    engine::{context::RequestContext, peers::publish},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -48,7 +52,7 @@ where
         }
     }
     let storing = Storing::Refused(NotStored::Method);
-    Ok(respond::pass_on(
+    Ok(pass_on(
         cache,
         context,
         storing,
