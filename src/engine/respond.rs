@@ -9,13 +9,13 @@ use http::{
 };
 use http_body::Body;
 
-use super::{context::RequestContext, request::CacheRequest};
+use super::request::CacheRequest;
 use crate::{
     body::CacheBody,
     cache_status,
     entry::{Entry, Head},
     fill::Fill,
-    outcome::{CacheOutcome, Generated, Storing},
+    outcome::{CacheOutcome, Generated},
     semantics::{
         conditional::{self, Precondition},
         range::{self, Selection},
@@ -203,23 +203,6 @@ pub(crate) fn from_live<B>(
         length.unwrap_or(0),
     );
     Some(finish(cache, Response::from_parts(parts, body), label))
-}
-
-/// The origin's response for the request that fetched it. It is not stored.
-pub(crate) fn pass_on<B: Body>(
-    cache: &Cache,
-    context: &RequestContext,
-    storing: Storing,
-    response: Response<B>,
-) -> Response<CacheBody<B>> {
-    let label = Label {
-        received: Some(response.status()),
-        outcome: CacheOutcome::Fetched {
-            forward: context.forward,
-            storing,
-        },
-    };
-    from_origin(cache, &context.request.parts.method, response, label)
 }
 
 /// The origin's response as it came.

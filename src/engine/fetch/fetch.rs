@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{
     call, failure,
-    fetched::{FetchResult, Permit, Recording},
+    fetched::{FetchResult, Permit, Recording, pass_on},
     revalidate,
     storability::{self, Evaluation, ExchangeTimes},
     storing,
@@ -19,11 +19,11 @@ use crate::{
     engine::{
         context::RequestContext,
         hit_for_miss,
-        respond::{self, Label, Shaping, StreamingHead},
+        respond::{self, Shaping, StreamingHead},
     },
     fill::Fill,
     inner::CacheableService,
-    outcome::{CacheOutcome, Generated, Storing},
+    outcome::{Generated, Storing},
     semantics::{
         decide::Outcome,
         fields,
@@ -231,12 +231,7 @@ async fn not_stored<B: Body, E>(
 ) -> FetchResult<B, E> {
     after_refusal(cache, context, response.status(), reason).await;
     FetchResult {
-        answer: Ok(respond::pass_on(
-            cache,
-            context,
-            Storing::Refused(reason),
-            response,
-        )),
+        answer: Ok(pass_on(cache, context, Storing::Refused(reason), response)),
         outcome: FlightOutcome::Private,
         recording: None,
     }
@@ -267,7 +262,7 @@ fn too_many_fills<B: Body, E>(
     response: Response<B>,
 ) -> FetchResult<B, E> {
     FetchResult {
-        answer: Ok(respond::pass_on(cache, context, Storing::Full, response)),
+        answer: Ok(pass_on(cache, context, Storing::Full, response)),
         outcome: FlightOutcome::Private,
         recording: None,
     }
@@ -375,13 +370,7 @@ fn answer_from_fill<B>(
     fill: &Arc<Fill>,
     storing: Storing,
 ) -> Response<CacheBody<B>> {
-    let label = Label {
-        received: Some(head.parts.status),
-        outcome: CacheOutcome::Fetched {
-            forward: context.forward,
-            storing,
-        },
-    };
+    let label = context.fetched(head.parts.status, storing);
     // A fill that has not begun can be read from its beginning, so this is never the error.
     respond::from_live(cache, &context.request, head, fill, label).unwrap_or_else(|| {
         let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);

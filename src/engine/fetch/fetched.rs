@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use http::Response;
+use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lifetime::PendingLifetime;
 use crate::{
     body::CacheBody,
+    engine::{context::RequestContext, respond},
     entry::HistoryUpdate,
-    state::flights::{FlightOutcome, StreamingResponse},
+    outcome::Storing,
+    state::{
+        cache::Cache,
+        flights::{FlightOutcome, StreamingResponse},
+    },
 };
 
 /// How an exchange ended: the answer for the client that caused it, the outcome for the waiters, and
@@ -41,4 +47,15 @@ pub(crate) enum Permit {
     OfFlight,
     /// It is acquired once there is a body to record.
     Own,
+}
+
+/// The answer with a response of the origin's that is not stored.
+pub(super) fn pass_on<B: Body>(
+    cache: &Cache,
+    context: &RequestContext,
+    storing: Storing,
+    response: Response<B>,
+) -> Response<CacheBody<B>> {
+    let label = context.fetched(response.status(), storing);
+    respond::from_origin(cache, &context.request.parts.method, response, label)
 }

@@ -81,11 +81,11 @@ struct Write {
     key: RequestKey,
     /// The target as an absolute URI, if it has that form.
     target: Option<Uri>,
-    progress: Progress,
+    progress: WriteProgress,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
+enum WriteProgress {
     Pending,
     Done,
 }
@@ -101,13 +101,13 @@ impl Write {
             cache: cache.clone(),
             key,
             target: absolute(cache, parts),
-            progress: Progress::Pending,
+            progress: WriteProgress::Pending,
         })
     }
 
     /// Invalidates the target, and the resources that the response says were created or changed.
     fn complete<B>(mut self, response: &Response<B>) {
-        self.progress = Progress::Done;
+        self.progress = WriteProgress::Done;
         invalidate(&self.cache, &self.key);
         let Some(target) = &self.target else {
             return;
@@ -126,13 +126,13 @@ impl Write {
 
     /// The origin refused the write: nothing is invalidated.
     fn reject(mut self) {
-        self.progress = Progress::Done;
+        self.progress = WriteProgress::Done;
     }
 }
 
 impl Drop for Write {
     fn drop(&mut self) {
-        if self.progress == Progress::Pending {
+        if self.progress == WriteProgress::Pending {
             invalidate(&self.cache, &self.key);
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{Uri, request::Parts};
 
 use crate::{
-    engine::request::target_uri,
+    engine::peers,
     entry::Entry,
-    key::RequestKey,
+    key::{RequestKey, target_uri},
     semantics::{classify, decide::Standing, uri, validate},
     state::cache::{Cache, Shared},
     store::{Resource, StoreFuture, Update},
@@ -20,7 +20,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     // generation must not find an older response there. Then the generation: a fill that stores before
     // the update below is flagged by it, a later one sees the new generation and does not store.
     let shared = &cache.shared;
-    cache.invalidate_remote(key);
+    peers::publish::invalidate(cache, key);
     shared.generations.advance(key.resource_hash());
     shared.metrics().invalidations.increment(1);
     let flagging = Arc::clone(shared);
