@@ -101,7 +101,7 @@ async fn freshen_from_head(
             as_get.request.parts.method = Method::GET;
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
             // Only a validator shows that an invalidated response is still valid.
-            if !validate::has_validator(&head.headers, at.times.response) {
+            if !validate::has_validator(&head.headers) {
                 evaluation.head.standing = context.request.standing(cache, entry);
             }
             match evaluation.storable {

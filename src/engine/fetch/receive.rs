@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode, header::SET_COOKIE, response};
+use http::{Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
@@ -24,6 +24,7 @@ use crate::{
     outcome::{Generated, Storing},
     semantics::{
         decide::Outcome,
+        fields,
         freshness::Reuse,
         storable::{self, NotStored, Predecessor, Side},
     },
@@ -187,7 +188,7 @@ fn streaming<B: Body, E>(
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
     let streaming = Arc::new(StreamingResponse { head, fill });
-    let outcome = if sets_cookie(&streaming.head.headers) {
+    let outcome = if fields::sets_cookie(&streaming.head.headers) {
         FlightOutcome::Private
     } else {
         FlightOutcome::Streaming(Arc::clone(&streaming))
@@ -252,9 +253,4 @@ fn answer_from_fill<B>(
         let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
         respond::generated(cache, failed)
     })
-}
-
-/// Whether a head sets a cookie. Even if it is stored, no waiter shares it.
-pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
-    headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }

@@ -7,7 +7,6 @@ use http::{Response, StatusCode, header::SET_COOKIE, response};
 use super::storing;
 use super::{
     fetched::FetchResult,
-    receive::sets_cookie,
     storability::{self, ExchangeTimes},
 };
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     entry::HistoryUpdate,
     outcome::CacheOutcome,
     semantics::{
+        fields,
         rules::SetCookiePolicy,
         storable::Side,
         validate::{self, Confirmation},
@@ -67,7 +67,7 @@ pub(crate) async fn freshen<B, E>(
         Ok(()) => {
             storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
             shared.metrics().stored.increment(1);
-            if sets_cookie(&evaluation.head.headers) {
+            if fields::sets_cookie(&evaluation.head.headers) {
                 FlightOutcome::Private
             } else {
                 FlightOutcome::Stored(Arc::clone(&fresh))

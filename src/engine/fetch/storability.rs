@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::DATE, response};
+use http::{StatusCode, response};
 use http_body::Body;
 
 use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
@@ -11,7 +11,6 @@ use crate::{
     entry::{Arrival, Entry, Head, HistoryUpdate},
     extensions::NoStore,
     semantics::{
-        date,
         decide::Standing,
         fields::{self, Length},
         freshness::{Freshness, Times},
@@ -53,13 +52,6 @@ pub(crate) struct Completion {
     pub(crate) pending: Option<Box<PendingLifetime>>,
 }
 
-/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
-pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
-    if fields::date(headers, response_time).is_none() {
-        headers.insert(DATE, date::format(response_time));
-    }
-}
-
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
 ///
 /// The stored variants of the same key count too: a response without `Vary` inherits theirs.
@@ -90,7 +82,6 @@ pub(crate) fn evaluate(
         effective: &effective,
         freshness,
         vary: &varies,
-        response_time: times.times.response,
     };
     let history_update = config.ttl.learns().then(|| {
         let before = context.selected.as_ref().and_then(|entry| entry.before());
@@ -145,7 +136,7 @@ pub(crate) fn evaluate(
             off,
         });
     let freshness = freshness.shortened(off);
-    let keep = retention(config, freshness, &headers, times.times.response);
+    let keep = retention(config, freshness, &headers);
     Evaluation {
         completion: Completion {
             cost: times.cost,

@@ -3,7 +3,7 @@
 use http::{Method, Response, Uri, request::Parts, uri};
 use http_body::Body;
 
-use super::invalidate::{absolute, invalidate, related};
+use super::invalidate::{absolute, invalidate};
 use crate::{
     body::CacheBody,
     engine::{request::resource_key, respond},
@@ -112,7 +112,7 @@ impl Write {
         let Some(target) = &self.target else {
             return;
         };
-        for related in related(target, response.headers()) {
+        for related in invalidation::related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
             let target = KeyTarget::new(
                 &self.cache.config.namespace,
