@@ -93,13 +93,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
-mod axum;
 mod body;
 pub mod breaker;
 mod builder;
 mod cache_status;
-mod chance;
 pub mod clock;
 #[cfg_attr(
     not(any(test, feature = "redis")),
@@ -110,6 +107,7 @@ mod config;
 mod engine;
 mod entry;
 mod error;
+mod executor;
 mod extensions;
 mod fill;
 mod flight;
@@ -119,7 +117,6 @@ mod handle;
 mod inner;
 mod key;
 mod layer;
-mod marks;
 mod metrics;
 mod outcome;
 #[cfg_attr(
@@ -131,9 +128,8 @@ mod semantics;
 mod service;
 mod state;
 mod store;
-mod tasks;
 mod ttl;
-mod varint;
+mod util;
 
 pub use self::{
     body::CacheBody,
@@ -141,6 +137,7 @@ pub use self::{
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    executor::{Executor, Task},
     extensions::{NoStore, Priority},
     fill::OnAbandoned,
     future::ResponseFuture,
@@ -159,7 +156,6 @@ pub use self::{
     },
     service::CacheService,
     store::Memory,
-    tasks::{Executor, Task},
     ttl::{
         AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,

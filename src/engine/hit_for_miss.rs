@@ -7,7 +7,7 @@ use crate::state::cache::Cache;
 /// From now on, and for a while, requests for this key do not wait for each other.
 pub(crate) fn remember_uncacheable(cache: &Cache, context: &RequestContext) {
     let Cache { shared, config } = cache;
-    shared.hit_for_miss.set(
+    shared.hit_for_miss.insert(
         context.request.key.hash(),
         shared.clock.monotonic(),
         config.uncacheable_for,

@@ -88,7 +88,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
 /// where a fetch takes nearly as long as a response stays fresh, each refresh would bring a response
 /// that is due for refresh at once.
 fn refreshes_early(cache: &Cache, entry: &Entry, now: Duration) -> bool {
-    let draw = || cache.shared.random.draw();
+    let draw = || cache.shared.random.fraction();
     let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
     cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
 }

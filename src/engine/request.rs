@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, Method, request::Parts};
 use http_body::Body;
 
 use crate::{
     entry::{Entry, RemoteVersion},
     generation::Generation,
-    key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
@@ -136,15 +136,6 @@ impl CacheRequest {
     }
 }
 
-/// The URI that the client requested, before any router removed a prefix.
-pub(crate) fn target_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(original) = crate::axum::original_uri(&parts.extensions) {
-        return original;
-    }
-    &parts.uri
-}
-
 /// The plain key of the resource that a request is for: without the dimensions that settings add.
 pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, Bypass> {
     let authority = classify::authority(target_uri(parts), &parts.headers)?;
@@ -152,9 +143,13 @@ pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, B
     Ok(RequestKey::of(target, cache.shared.seed))
 }
 
-fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
+fn key_target<'a>(
+    cache: &'a Cache,
+    parts: &'a Parts,
+    authority: Option<&'a [u8]>,
+) -> KeyTarget<'a> {
     let config = &cache.config;
-    Target::new(
+    KeyTarget::new(
         &config.namespace,
         target_uri(parts),
         &config.default_scheme,

@@ -50,7 +50,7 @@ pub(crate) enum Shaping {
 }
 
 /// What the header fields and extensions of an answer say about how it came about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Label {
     pub(crate) outcome: CacheOutcome,
     /// The status that the origin answered with, if it was asked.
@@ -126,14 +126,14 @@ fn hit<B>(
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
     let maker = config.id;
+    shared.metrics().answered(&label.outcome);
     let head = entry.finished_head(&shared.rendered_heads, now, maker, |head, age| {
         head.headers.insert(AGE, cache_status::age_value(age));
         config
             .status
-            .stamp(&mut head.headers, label.outcome, head.status, None);
+            .stamp(&mut head.headers, &label.outcome, head.status, None);
         head.extensions.insert(label.outcome);
     });
-    shared.metrics().answered(label.outcome);
     let body = if request.is_head() {
         CacheBody::empty()
     } else {
@@ -279,9 +279,9 @@ pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) 
     cache
         .config
         .status
-        .stamp(response.headers_mut(), label.outcome, sent, label.received);
+        .stamp(response.headers_mut(), &label.outcome, sent, label.received);
+    cache.shared.metrics().answered(&label.outcome);
     response.extensions_mut().insert(label.outcome);
-    cache.shared.metrics().answered(label.outcome);
     response
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestCont
     let now = shared.clock.monotonic();
     if let Some(entry) = &context.selected {
         let hash = context.request.pause_hash(entry);
-        shared.paused.set(hash, now, config.refresh_pause);
+        shared.paused.insert(hash, now, config.refresh_pause);
     }
 }
 

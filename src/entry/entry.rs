@@ -23,7 +23,7 @@ use super::{
 use crate::{
     generation::Generation,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
-    varint,
+    util::varint,
 };
 
 /// Bodies up to this size live in the same buffer as the head.

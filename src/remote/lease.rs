@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::remote::Remote;
-use crate::tasks::{Executor, Tasks};
+use crate::executor::{Executor, Tasks};
 
 /// For how long a lease is acquired, and prolonged.
 const LEASE: Duration = Duration::from_secs(3);

@@ -28,8 +28,8 @@ use crate::{
     codec::{Compression, Stamp, Value, encode},
     entry::Entry,
     error::StoreError,
+    executor::Tasks,
     semantics::rules::LanguageOrder,
-    tasks::Tasks,
 };
 
 /// How much memory all responses that are being written may hold, in KiB: 32 MiB of bodies, each of

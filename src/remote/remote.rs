@@ -21,7 +21,7 @@ use super::{
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
     variants,
 };
-use crate::{codec::VariantList, metrics::RemoteMetrics, tasks::Executor};
+use crate::{codec::VariantList, executor::Executor, metrics::RemoteMetrics};
 
 /// How many bytes of variant lists are remembered, so that a variant can be read together with its
 /// list.

@@ -9,20 +9,19 @@ use tokio::sync::Semaphore;
 
 use super::flights::{FlightKey, FlightOutcome};
 use crate::{
-    chance::Chance,
     clock::Clock,
     config::{Bounds, Config},
     entry::{Entry, NameInterner, RenderedHeads},
+    executor::Tasks,
     fill::Budget,
     flight::Flights,
     generation::Generations,
     key::RequestKey,
-    marks::Marks,
     metrics::Metrics,
     remote::{Remote, RemoteKey, slots_of},
     semantics::vary::Seed,
     store::{Memory, Store},
-    tasks::Tasks,
+    util::{expiring_set::ExpiringSet, random::Random},
 };
 
 /// A cache and the settings of one layer over it.
@@ -44,16 +43,16 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
     pub(crate) generations: Generations,
     /// Keys whose response could not be shared a moment ago.
-    pub(crate) hit_for_miss: Marks,
+    pub(crate) hit_for_miss: ExpiringSet,
     pub(crate) memory: Memory,
     metrics: OnceLock<Metrics>,
     /// Names of header fields, shared by all entries with the same ones.
     pub(crate) names: NameInterner,
     /// Stored responses whose last refresh failed a moment ago.
-    pub(crate) paused: Marks,
-    pub(crate) random: Chance,
+    pub(crate) paused: ExpiringSet,
+    pub(crate) random: Random,
     /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
-    pub(crate) refresh_backoff: Marks,
+    pub(crate) refresh_backoff: ExpiringSet,
     /// Bounds the refreshes in the background.
     pub(crate) refreshes: Arc<Semaphore>,
     /// The tier shared with other nodes, if there is one.
@@ -80,12 +79,12 @@ impl Shared {
             flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
             fills,
             generations: Generations::new(),
-            hit_for_miss: Marks::new(),
+            hit_for_miss: ExpiringSet::new(),
             metrics: OnceLock::new(),
             names: NameInterner::default(),
-            paused: Marks::new(),
-            random: Chance::new(),
-            refresh_backoff: Marks::new(),
+            paused: ExpiringSet::new(),
+            random: Random::new(),
+            refresh_backoff: ExpiringSet::new(),
             refreshes: permits(bounds.refreshes),
             remote,
             rendered_heads: memory.rendered_heads(),

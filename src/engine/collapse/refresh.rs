@@ -136,7 +136,7 @@ fn pause_refreshes(cache: &Cache, hash: u64) {
     let span = config.refresh_pause.min(RETRY_PAUSE);
     shared
         .refresh_backoff
-        .set(hash, shared.clock.monotonic(), span);
+        .insert(hash, shared.clock.monotonic(), span);
 }
 
 /// The permit for a refresh in the background. None if the response would not be stored, if a refresh

@@ -296,7 +296,7 @@ fn streaming<B: Body, E>(
         // It must be validated before reuse, so waiters could not share it.
         hit_for_miss::remember_uncacheable(cache, context);
     } else {
-        shared.hit_for_miss.clear(context.request.key.hash());
+        shared.hit_for_miss.remove(context.request.key.hash());
     }
     let declared = storability::declared_length(&parts, &body);
     let fill = Fill::new(declared, Arc::clone(&shared.budget));

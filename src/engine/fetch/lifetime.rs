@@ -81,7 +81,7 @@ pub(crate) fn finalize(
 pub(super) fn jitter(shared: &Shared, config: &Config) -> f64 {
     match config.lifetime_jitter {
         0.0 => 0.0,
-        most => most * shared.random.draw(),
+        most => most * shared.random.fraction(),
     }
 }
 

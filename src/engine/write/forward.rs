@@ -7,7 +7,7 @@ use super::invalidate::{absolute, invalidate, related};
 use crate::{
     body::CacheBody,
     engine::{request::resource_key, respond},
-    key::{RequestKey, Target},
+    key::{KeyTarget, RequestKey},
     outcome::CacheOutcome,
     semantics::{
         classify::{Bypass, Safety},
@@ -114,7 +114,7 @@ impl Write {
         };
         for related in related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
-            let target = Target::new(
+            let target = KeyTarget::new(
                 &self.cache.config.namespace,
                 &related,
                 &self.cache.config.default_scheme,

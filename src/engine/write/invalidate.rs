@@ -10,9 +10,9 @@ use http::{
 };
 
 use crate::{
-    engine::{peers, request::target_uri},
+    engine::peers,
     entry::Entry,
-    key::RequestKey,
+    key::{RequestKey, target_uri},
     semantics::{
         classify::{self},
         decide::Standing,
