@@ -54,6 +54,7 @@ pub(crate) async fn freshen<B, E>(
     let version = publish::remote_version(cache, context, &evaluation.head.selecting);
     let fresh = entry.with_head(&evaluation.head, &shared.names);
     let past = evaluation
+        .completion
         .history_update
         .as_ref()
         .map(HistoryUpdate::without_body);

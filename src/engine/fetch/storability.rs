@@ -36,14 +36,20 @@ pub(crate) struct ExchangeTimes {
 /// Whether a response may be stored, and the head to store.
 #[derive(Debug)]
 pub(crate) struct Evaluation {
-    /// What the response adds to the history that a learning policy is given.
-    pub(crate) history_update: Option<HistoryUpdate>,
-    /// The lifetime that such a policy decides once the body is complete.
-    pub(crate) pending: Option<Box<PendingLifetime>>,
-    /// How long the origin took for the head.
-    pub(crate) cost: Duration,
     pub(crate) head: Head,
     pub(crate) storable: Result<(), NotStored>,
+    pub(crate) completion: Completion,
+}
+
+/// What it takes to complete an entry once its body is there.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// How long the origin took for the head.
+    pub(crate) cost: Duration,
+    /// What the response adds to the history that a learning policy is given.
+    pub(crate) history_update: Option<HistoryUpdate>,
+    /// The lifetime that such a policy decides only then.
+    pub(crate) pending: Option<Box<PendingLifetime>>,
 }
 
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
@@ -132,9 +138,11 @@ pub(crate) fn evaluate(
     let freshness = freshness.shortened(off);
     let keep = retention(config, freshness, &headers);
     Evaluation {
-        history_update,
-        pending: pending.map(Box::new),
-        cost: times.cost,
+        completion: Completion {
+            cost: times.cost,
+            history_update,
+            pending: pending.map(Box::new),
+        },
         head: Head {
             status: response.status,
             headers,
