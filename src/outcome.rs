@@ -163,7 +163,7 @@ pub enum Generated {
         retry_after: u32,
     },
     /// 503: the flight for this resource has all the waiters it may have.
-    Crowded,
+    TooManyWaiters,
     /// 502 or 503: the requests for this resource that were answered together all failed. 504: they
     /// took longer than one may wait.
     FlightFailed(StatusCode),
@@ -178,7 +178,7 @@ impl Generated {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BreakerOpen { .. } | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BreakerOpen { .. } | Self::TooManyWaiters => StatusCode::SERVICE_UNAVAILABLE,
             Self::FlightFailed(status) => *status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
