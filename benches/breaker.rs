@@ -119,6 +119,6 @@ fn main() {
     contended("no breaker", 2, &Inner);
     for (handle, key) in [(layer.handle(), ""), (per_host.handle(), "a.example")] {
         assert_eq!(handle.state(key), BreakerState::Closed);
-        assert!(handle.figures(key).succeeded >= (ROUNDS * CALLS) as u64);
+        assert!(handle.stats(key).succeeded >= (ROUNDS * CALLS) as u64);
     }
 }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{Adaptive, Breaker, CacheLayer, CacheService, Memory};
+use cachewarp::{AdaptiveTtl, BreakerConfig, CacheLayer, CacheService, Memory};
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use http::{Request, Response};
 use http_body::Body;
@@ -109,9 +109,9 @@ fn layered(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
 fn learning(resource: Resource) -> Side<impl FnMut(Request<Full<Bytes>>)> {
     let layer = CacheLayer::builder()
         .memory(Memory::with_capacity(64 << 20))
-        .ttl(Adaptive::default())
+        .ttl(AdaptiveTtl::default())
         .early_refresh(1.0)
-        .breaker(Breaker::default());
+        .breaker(BreakerConfig::default());
     through(&layer.build().expect("settings in range"), resource)
 }
 
@@ -231,7 +231,7 @@ fn main() {
         ("through the layer", layered(Resource::Varied)),
     );
     for (name, resource) in [("plain", Resource::Plain), ("varied", Resource::Varied)] {
-        let with = "with Adaptive, early refresh and a breaker";
+        let with = "with AdaptiveTtl, early refresh and a breaker";
         compare(
             name,
             ("through the layer", layered(resource)),

@@ -75,8 +75,8 @@ impl CacheBuilder {
 
     /// How long a stale response without a validator is kept, for clients that send `max-stale`.
     /// Defaults to one hour.
-    pub fn max_stale(mut self, keep: Duration) -> Self {
-        self.config.max_stale = keep;
+    pub fn keep_stale_without_validator(mut self, keep: Duration) -> Self {
+        self.config.keep_stale_without_validator = keep;
         self
     }
 
@@ -245,7 +245,8 @@ impl CacheBuilder {
             Base::Existing { shared, .. } => shared.memory.capacity(),
         };
         let mut config = self.config;
-        config.rules.targets = names("targets", self.targets)?;
+        config.rules.targeted_cache_control =
+            names("targeted_cache_control", self.targeted_cache_control)?;
         config.rules.credential_headers = names("credential_headers", self.credential_headers)?;
         config.key_headers = names("key_headers", self.key_headers)?;
         let max_body = self

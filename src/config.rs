@@ -27,7 +27,7 @@ pub(crate) struct Config {
     pub(crate) key_headers: Vec<HeaderName>,
     /// The most that chance takes off a lifetime, as a share of it.
     pub(crate) lifetime_jitter: f64,
-    pub(crate) max_stale: Duration,
+    pub(crate) keep_stale_without_validator: Duration,
     pub(crate) max_variants: usize,
     pub(crate) namespace: Box<str>,
     pub(crate) origin_timeout: Duration,

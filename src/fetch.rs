@@ -24,8 +24,8 @@ use crate::{
         storable::{self, NotStored, Predecessor, Side},
         validate::{self, Validator},
     },
-    service::Inner,
-    status::{CacheOutcome, Forward, Generated, Storing},
+    service::CacheableService,
+    status::{CacheOutcome, ForwardReason, Generated, Storing},
     store::Resource,
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Errand {
     pub(crate) stored: Option<Resource>,
     /// The stored response that the request selects.
     pub(crate) selected: Option<Arc<Entry>>,
-    pub(crate) forward: Forward,
+    pub(crate) forward: ForwardReason,
     /// What was seen of its place in the tier that nodes share, if that was asked.
     pub(crate) seen: Option<Seen>,
     /// What was found there and has yet to be put into memory.
@@ -130,7 +130,7 @@ impl Cache {
         permit: Permit,
     ) -> Exchanged<S::Body, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let mut request = Request::from_parts(errand.asked.parts.clone(), body);

@@ -38,7 +38,7 @@ use crate::{
     respond,
     semantics::vary::Selecting,
     serve::{Next, Road, Served, look, serve},
-    service::Inner,
+    service::CacheableService,
     status::{Generated, StaleReason},
 };
 
@@ -62,7 +62,7 @@ impl<S> Road<S> {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let shared = Arc::clone(&self.cache.shared);
@@ -123,7 +123,7 @@ impl<S> Road<S> {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         // The flight before may have landed and stored between this request's lookup and now.
@@ -156,7 +156,7 @@ impl<S> Road<S> {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let instead = self.cache.is_impatient(&errand).then(|| errand.clone());

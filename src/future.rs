@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 
-use crate::{body::CacheBody, invalidate::Forwarding, service::Inner};
+use crate::{body::CacheBody, invalidate::Forwarding, service::CacheableService};
 
 /// An answer that takes a fetch, a wait or a slow store.
 type Travelling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
@@ -21,7 +21,7 @@ pin_project! {
     /// Response future of [`CacheService`](crate::CacheService).
     pub struct ResponseFuture<S, Q>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body,
         Q: Default,
     {
@@ -34,7 +34,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, Q>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body,
         Q: Default,
     {
@@ -46,7 +46,7 @@ pin_project! {
 
 impl<S, Q> ResponseFuture<S, Q>
 where
-    S: Inner<Q>,
+    S: CacheableService<Q>,
     Q: Body + Default,
 {
     pub(crate) fn ready(response: Response<CacheBody<S::Body>>) -> Self {
@@ -73,7 +73,7 @@ where
 
 impl<S, Q> Future for ResponseFuture<S, Q>
 where
-    S: Inner<Q>,
+    S: CacheableService<Q>,
     Q: Body + Default,
 {
     type Output = Result<Response<CacheBody<S::Body>>, S::Error>;
@@ -103,7 +103,7 @@ where
 
 impl<S, Q> fmt::Debug for ResponseFuture<S, Q>
 where
-    S: Inner<Q>,
+    S: CacheableService<Q>,
     Q: Body + Default,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,7 +17,7 @@ use crate::{
         storable::{NotStored, Side},
         validate::{self, HeadUpdate},
     },
-    service::Inner,
+    service::CacheableService,
     status::Storing,
 };
 
@@ -30,7 +30,7 @@ impl Cache {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let request = Request::from_parts(errand.asked.parts.clone(), body);

@@ -125,7 +125,7 @@ impl CacheLayer {
     /// A handle on the circuit breaker, if [there is one](CacheBuilder::breaker). The key of its
     /// circuit is empty.
     #[must_use]
-    pub fn breaker(&self) -> Option<BreakerHandle> {
+    pub fn breaker_handle(&self) -> Option<BreakerHandle> {
         self.cache
             .config
             .breaker

@@ -137,7 +137,7 @@ mod warm;
 
 pub use self::{
     body::CacheBody,
-    breaker::{Breaker, BreakerHandle, BreakerLayer},
+    breaker::{BreakerConfig, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, NoStore, RangeMiss},
     error::{BoxError, ConfigError, FillError},
@@ -155,12 +155,12 @@ pub use self::{
         },
         storable::NotStored,
     },
-    service::{CacheService, Inner},
-    status::{CacheOutcome, Forward, Generated, StaleReason, Storing},
+    service::{CacheService, CacheableService},
+    status::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
     store::Memory,
     tasks::{Executor, Task},
     ttl::{
-        Adaptive, AdaptiveBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
+        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,
     },
     warm::Warmed,

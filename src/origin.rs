@@ -19,7 +19,7 @@ use crate::{
     respond,
     semantics::{decide::Outcome, freshness::Times, select},
     serve::{Next, Served, look, serve},
-    service::Inner,
+    service::CacheableService,
     status::{CacheOutcome, Generated, StaleReason, Storing},
     store::Resource,
 };
@@ -40,7 +40,7 @@ impl Cache {
         request: Request<Q>,
     ) -> Result<(Response<S::Body>, Moments), NoResponse<S::Error>>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let Self { shared, config } = self;

@@ -28,8 +28,8 @@ use crate::{
         decide::{Candidate, Decision, Found, Stale, decide},
         select,
     },
-    service::Inner,
-    status::{CacheOutcome, Forward, Generated, StaleReason},
+    service::CacheableService,
+    status::{CacheOutcome, ForwardReason, Generated, StaleReason},
     store::{Resource, StoreFuture},
     ttl::is_due,
 };
@@ -90,7 +90,7 @@ impl<S> Road<S> {
         timing: Timing,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let shared = &self.cache.shared;
@@ -106,9 +106,9 @@ impl<S> Road<S> {
         });
         let now = shared.clock.monotonic();
         let (mut step, selected, forward) = match look(&self.cache, &asked, stored.as_ref(), now) {
-            Next::Serve(entry, served) => (Step::Serve(served), Some(entry), Forward::Stale),
-            Next::Refresh(entry) => (Step::Refresh, Some(entry), Forward::Stale),
-            Next::Refuse => (Step::Refuse, None, Forward::UriMiss),
+            Next::Serve(entry, served) => (Step::Serve(served), Some(entry), ForwardReason::Stale),
+            Next::Refresh(entry) => (Step::Refresh, Some(entry), ForwardReason::Stale),
+            Next::Refuse => (Step::Refuse, None, ForwardReason::UriMiss),
             Next::Ask { selected, forward } => (Step::Ask, selected, forward),
         };
         // Unless another request has had it refreshed by now.
@@ -164,7 +164,7 @@ impl<S> Road<S> {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         if !errand.asked.is_head() {
@@ -202,7 +202,7 @@ pub(crate) enum Next<'a> {
     /// Ask the origin, about the selected response if there is one.
     Ask {
         selected: Option<&'a Arc<Entry>>,
-        forward: Forward,
+        forward: ForwardReason,
     },
     /// Serve it, and have it refreshed in the background.
     Refresh(&'a Arc<Entry>),
@@ -246,7 +246,7 @@ pub(crate) fn look<'a>(
         }
         (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => Next::Refresh(entry),
         // Only what was selected is ever served.
-        (Decision::Serve | Decision::ServeStale(_), None) => ask(Forward::UriMiss),
+        (Decision::Serve | Decision::ServeStale(_), None) => ask(ForwardReason::UriMiss),
         (Decision::Revalidate(_), Some(entry)) if is_paused(cache, asked, entry, now) => {
             Next::Serve(entry, Served::Stale(StaleReason::Paused))
         }

@@ -22,10 +22,10 @@ use crate::{
 
 /// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
 /// `http` requests that meets the [bounds](crate::CacheLayer#bounds).
-pub trait Inner<Q>:
+pub trait CacheableService<Q>:
     Service<
         Request<Q>,
-        Response = Response<<Self as Inner<Q>>::Body>,
+        Response = Response<<Self as CacheableService<Q>>::Body>,
         Future: Send + 'static,
         Error: Send + 'static,
     > + Clone
@@ -36,7 +36,7 @@ pub trait Inner<Q>:
     type Body: Body<Error: Into<BoxError>> + Send + 'static;
 }
 
-impl<S, Q, B> Inner<Q> for S
+impl<S, Q, B> CacheableService<Q> for S
 where
     S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -88,7 +88,7 @@ impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
 
 impl<S, Q> Service<Request<Q>> for CacheService<S>
 where
-    S: Inner<Q>,
+    S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
     type Response = Response<CacheBody<S::Body>>;
@@ -128,7 +128,7 @@ impl<S> CacheService<S> {
         timing: Timing,
     ) -> ResponseFuture<S, Q>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let cache = &self.cache;

@@ -31,14 +31,14 @@ pub enum CacheOutcome {
     /// The answer is another request's, which was under way.
     Collapsed {
         /// Why the request was not answered from the store.
-        forward: Forward,
+        forward: ForwardReason,
         /// The seconds of freshness left.
         ttl: i64,
     },
     /// The answer came from the origin.
     Fetched {
         /// Why the request was not answered from the store.
-        forward: Forward,
+        forward: ForwardReason,
         /// What became of the response.
         storing: Storing,
     },
@@ -54,7 +54,7 @@ pub enum CacheOutcome {
     /// A stored response that the origin just confirmed (RFC 9111 §4.3).
     Revalidated {
         /// Why the stored response did not do.
-        forward: Forward,
+        forward: ForwardReason,
         /// The seconds of freshness left.
         ttl: i64,
     },
@@ -73,7 +73,7 @@ pub enum CacheOutcome {
 /// Why a request was not answered from the store alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Forward {
+pub enum ForwardReason {
     /// Directives of the request refused the stored response.
     Request,
     /// The stored response is stale, invalidated, or always to be validated.
@@ -84,7 +84,7 @@ pub enum Forward {
     VaryMiss,
 }
 
-impl From<Missing> for Forward {
+impl From<Missing> for ForwardReason {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::Uri => Self::UriMiss,
@@ -93,7 +93,7 @@ impl From<Missing> for Forward {
     }
 }
 
-impl From<Why> for Forward {
+impl From<Why> for ForwardReason {
     fn from(why: Why) -> Self {
         match why {
             Why::Request => Self::Request,
@@ -102,7 +102,7 @@ impl From<Why> for Forward {
     }
 }
 
-impl Forward {
+impl ForwardReason {
     fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",

@@ -2,7 +2,7 @@
 
 use std::{env, time::Duration};
 
-use cachewarp::{Adaptive, CacheBuilder, FixedTtl};
+use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl};
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
 use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_window};
@@ -90,7 +90,7 @@ impl Lifetimes {
             cache = cache.ttl(FixedTtl::new(ttl));
         }
         if let Some(budget) = self.adaptive {
-            let mut adaptive = Adaptive::builder();
+            let mut adaptive = AdaptiveTtl::builder();
             if let Some(share) = budget {
                 adaptive = adaptive.budget(share);
             }

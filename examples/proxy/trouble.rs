@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachewarp::{Breaker, CacheBuilder};
+use cachewarp::{BreakerConfig, CacheBuilder};
 use clap::Args;
 
 use crate::values::{parse_rate, parse_timeout};
@@ -42,7 +42,7 @@ impl Trouble {
             cache = cache.soft_timeout(soft);
         }
         if let Some(rate) = self.breaker {
-            let mut breaker = Breaker::builder();
+            let mut breaker = BreakerConfig::builder();
             if let Some(rate) = rate {
                 breaker = breaker.failure_rate(rate);
             }

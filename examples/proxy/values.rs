@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachewarp::{Adaptive, Breaker};
+use cachewarp::{AdaptiveTtl, BreakerConfig};
 use http::{Uri, uri::Authority};
 
 const MIB: u64 = 1 << 20;
@@ -124,7 +124,7 @@ pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
 pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     // What the library takes is the library's to say.
-    rate.filter(|&rate| Breaker::builder().failure_rate(rate).build().is_ok())
+    rate.filter(|&rate| BreakerConfig::builder().failure_rate(rate).build().is_ok())
         .ok_or_else(|| "a rate is a number above 0 and at most 1, such as 0.5".to_owned())
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn parse_beta(text: &str) -> Result<f64, String> {
 pub(crate) fn parse_budget(text: &str) -> Result<f32, String> {
     let share = text.parse().ok();
     share
-        .filter(|&share| Adaptive::builder().budget(share).build().is_ok())
+        .filter(|&share| AdaptiveTtl::builder().budget(share).build().is_ok())
         .ok_or_else(|| "a budget is a number from 0.0001 to 0.95, such as 0.02".to_owned())
 }
 

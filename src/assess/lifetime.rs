@@ -101,7 +101,7 @@ pub(super) fn keep(
     let beyond = if validate::has_validator(headers, arrived) {
         config.keep_stale
     } else {
-        config.max_stale
+        config.keep_stale_without_validator
     };
     Duration::from_secs(fresh.into()) + Duration::from_secs(stale.into()).max(beyond)
 }

@@ -16,7 +16,8 @@ pub enum Verdict {
 /// Judges how calls end. Implemented for closures.
 pub trait Classify<Res, E>: Send + Sync + 'static {
     /// What `outcome` says of the service, and that it `took` so long from the call on. Whether
-    /// that is slow is a [setting](crate::breaker::BreakerBuilder::slow_call) and not asked here.
+    /// that is slow is a [setting](crate::breaker::BreakerConfigBuilder::slow_call) and not asked
+    /// here.
     fn classify(&self, outcome: &Result<Res, E>, took: Duration) -> Verdict;
 }
 

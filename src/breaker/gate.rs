@@ -114,7 +114,7 @@ impl<W: World> Gate<W> {
         self.look(|circuit| circuit.state())
     }
 
-    pub(crate) fn figures(&self) -> (Counts, Tally) {
+    pub(crate) fn stats(&self) -> (Counts, Tally) {
         let now = self.world.now();
         self.look(|circuit| (circuit.counts(), circuit.tally(now)))
     }

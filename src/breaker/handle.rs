@@ -30,12 +30,12 @@ impl BreakerHandle {
 
     /// The figures of the circuit of this key.
     #[must_use]
-    pub fn figures(&self, key: &str) -> BreakerFigures {
+    pub fn stats(&self, key: &str) -> BreakerStats {
         let Some(gate) = self.keys.existing(key) else {
-            return BreakerFigures::default();
+            return BreakerStats::default();
         };
-        let (counts, tally) = gate.figures();
-        BreakerFigures {
+        let (counts, tally) = gate.stats();
+        BreakerStats {
             succeeded: counts.succeeded,
             failed: counts.failed,
             slow: counts.slow,
@@ -83,7 +83,7 @@ impl BreakerHandle {
 /// The window is empty after every time that the circuit closes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct BreakerFigures {
+pub struct BreakerStats {
     /// Calls that succeeded, probes among them.
     pub succeeded: u64,
     /// Calls that failed, probes among them.

@@ -15,7 +15,7 @@ use super::{
     http::{HttpAll, HttpClassify, HttpOnOpen, PerHost},
     keys::Keys,
     service::BreakerService,
-    settings::Breaker,
+    settings::BreakerConfig,
     target::OneForAll,
     waiting::Waiting,
     world::{Listener, Surroundings},
@@ -42,7 +42,7 @@ pub(super) struct Policies<C, O> {
 /// What circuits are made of.
 #[derive(Clone)]
 struct Parts {
-    breaker: Breaker,
+    breaker: BreakerConfig,
     clock: Arc<dyn Clock>,
     listener: Option<Listener>,
 }
@@ -82,7 +82,7 @@ impl BreakerLayer<HttpClassify, HttpOnOpen, HttpAll> {
 impl<C, O, T> BreakerLayer<C, O, T> {
     fn from_parts(classify: C, on_open: O, target: T) -> Self {
         let parts = Parts {
-            breaker: Breaker::default(),
+            breaker: BreakerConfig::default(),
             clock: Arc::new(SystemClock::new()),
             listener: None,
         };
@@ -94,9 +94,9 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         }
     }
 
-    /// Other settings. Defaults to those of [`Breaker::default`].
+    /// Other settings. Defaults to those of [`BreakerConfig::default`].
     #[must_use]
-    pub fn breaker(mut self, breaker: Breaker) -> Self {
+    pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
         self.parts.breaker = breaker;
         self.renewed()
     }

@@ -14,7 +14,7 @@
 //! Over HTTP, with one circuit for each host:
 //!
 //! ```
-//! use cachewarp::breaker::{Breaker, BreakerLayer, BreakerOpen, BreakerState};
+//! use cachewarp::breaker::{BreakerConfig, BreakerLayer, BreakerOpen, BreakerState};
 //! use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 //! use std::convert::Infallible;
 //! use tower::{Layer, ServiceExt, service_fn};
@@ -22,7 +22,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let layer = BreakerLayer::http()
-//!     .breaker(Breaker::builder().consecutive_failures(2).build()?)
+//!     .breaker(BreakerConfig::builder().consecutive_failures(2).build()?)
 //!     .per_host();
 //! let handle = layer.handle();
 //!
@@ -75,8 +75,8 @@
 //!
 //! # When it opens
 //!
-//! [`Breaker`] holds the settings, and their defaults are good for most services. Three rules open
-//! a closed circuit, each by itself:
+//! [`BreakerConfig`] holds the settings, and their defaults are good for most services. Three rules
+//! open a closed circuit, each by itself:
 //!
 //! 1. the share of failures among the last calls (half of the last 100, once there are 20);
 //! 2. the share of slow ones among them (none is slow until you say how long that is);
@@ -90,7 +90,7 @@
 //! - A call counts when it ends, which for a response is when its head is there; what its body comes
 //!   to is not judged.
 //! - A call that its caller gave up does not count, unless it was slow by then: so put timeouts
-//!   inside of the breaker, or set [`slow_call`](BreakerBuilder::slow_call).
+//!   inside of the breaker, or set [`slow_call`](BreakerConfigBuilder::slow_call).
 //! - A panic of the inner service is a failure, and goes on to the caller.
 //! - An error of the inner service's readiness counts too ([`BreakerService`] says where).
 //! - A call that began before the circuit changed says nothing about what it is now, and does not
@@ -99,10 +99,10 @@
 //! # How it closes again
 //!
 //! When the open time is up, the next calls are probes: never more than
-//! [`half_open_permits`](BreakerBuilder::half_open_permits) at once, counted with those of earlier
-//! times that are still under way. A probe that is given up, or whose outcome is ignored, leaves its
-//! place to another. One that hangs counts as failed after the
-//! [`probe_timeout`](BreakerBuilder::probe_timeout).
+//! [`half_open_permits`](BreakerConfigBuilder::half_open_permits) at once, counted with those of
+//! earlier times that are still under way. A probe that is given up, or whose outcome is ignored,
+//! leaves its place to another. One that hangs counts as failed after the
+//! [`probe_timeout`](BreakerConfigBuilder::probe_timeout).
 //!
 //! Requests that nobody waits for go first: for the last tenth of the open time, one second at the
 //! most, only those with [`Priority::Background`](crate::Priority::Background) may probe. Under a
@@ -146,10 +146,10 @@ pub use self::{
     classify::{BreakerOpen, Classify, OnOpen, Verdict},
     event::{BreakerState, Event, Reason},
     future::BreakerFuture,
-    handle::{BreakerFigures, BreakerHandle},
+    handle::{BreakerHandle, BreakerStats},
     http::{HttpAll, HttpClassify, HttpKey, HttpOnOpen, PerHost},
     layer::BreakerLayer,
     service::BreakerService,
-    settings::{Breaker, BreakerBuilder},
+    settings::{BreakerConfig, BreakerConfigBuilder},
     target::{OneForAll, Target},
 };

@@ -15,7 +15,7 @@ use super::{
     gate::{AtWork, Passage},
     handle::BreakerHandle,
     keys::Keys,
-    settings::Breaker,
+    settings::BreakerConfig,
     waiting::Waiting,
     world::Surroundings,
 };
@@ -27,7 +27,7 @@ pub(crate) struct OriginBreaker {
 }
 
 impl OriginBreaker {
-    pub(crate) fn new(breaker: Breaker, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(breaker: BreakerConfig, clock: Arc<dyn Clock>) -> Self {
         let world = Surroundings {
             rules: breaker.rules,
             clock,

@@ -11,13 +11,13 @@ const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
 /// The settings of a circuit breaker: when it opens, for how long, and what closes it again.
 ///
-/// `Breaker::default()` has those that [`BreakerBuilder`] documents.
+/// `BreakerConfig::default()` has those that [`BreakerConfigBuilder`] documents.
 ///
 /// ```
-/// use cachewarp::breaker::Breaker;
+/// use cachewarp::breaker::BreakerConfig;
 /// use std::time::Duration;
 ///
-/// let breaker = Breaker::builder()
+/// let breaker = BreakerConfig::builder()
 ///     .failure_rate(0.25)
 ///     .slow_call(Duration::from_secs(2))
 ///     .open_for(Duration::from_secs(10))
@@ -25,27 +25,27 @@ const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 /// # Ok::<(), cachewarp::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Breaker {
+pub struct BreakerConfig {
     pub(super) rules: Rules,
 }
 
-impl Breaker {
+impl BreakerConfig {
     /// Starts from the defaults.
-    pub fn builder() -> BreakerBuilder {
-        BreakerBuilder::default()
+    pub fn builder() -> BreakerConfigBuilder {
+        BreakerConfigBuilder::default()
     }
 }
 
-/// Settings of a [`Breaker`] on their way there.
+/// Settings of a [`BreakerConfig`] on their way there.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct BreakerBuilder {
+pub struct BreakerConfigBuilder {
     rules: Rules,
     /// For the window over time, whichever is set first.
     buckets: Option<u32>,
 }
 
-impl BreakerBuilder {
+impl BreakerConfigBuilder {
     // === When it opens ===
 
     /// Judges the last `calls` calls, however long ago they were. Each call pushes out the oldest.
@@ -177,12 +177,12 @@ impl BreakerBuilder {
     ///
     /// [`ConfigError::OutOfRange`] with the setting and the value, for whatever lies outside what
     /// the setting says it allows.
-    pub fn build(mut self) -> Result<Breaker, ConfigError> {
+    pub fn build(mut self) -> Result<BreakerConfig, ConfigError> {
         if let Extent::Time { buckets, .. } = &mut self.rules.window {
             *buckets = self.buckets.unwrap_or(10);
         }
         check(&self.rules)?;
-        Ok(Breaker { rules: self.rules })
+        Ok(BreakerConfig { rules: self.rules })
     }
 }
 

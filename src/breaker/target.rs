@@ -7,7 +7,7 @@ use crate::priority::Priority;
 /// Says what a request is to the breaker. Implemented for closures from a request to the key.
 pub trait Target<Req>: Send + Sync + 'static {
     /// The circuit the request belongs to. Requests with an empty key share one that is always
-    /// there and not counted among [`max_keys`](crate::breaker::BreakerBuilder::max_keys).
+    /// there and not counted among [`max_keys`](crate::breaker::BreakerConfigBuilder::max_keys).
     fn key<'r>(&self, request: &'r Req) -> Cow<'r, str>;
 
     /// Whether somebody waits for the response.

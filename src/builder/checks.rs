@@ -86,7 +86,10 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     }
     for (setting, span) in [
         ("keep_stale", config.keep_stale),
-        ("max_stale", config.max_stale),
+        (
+            "keep_stale_without_validator",
+            config.keep_stale_without_validator,
+        ),
         ("refresh_pause", config.refresh_pause),
         ("uncacheable_for", config.uncacheable_for),
     ] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settings::CacheBuilder;
-use crate::breaker::Breaker;
+use crate::breaker::BreakerConfig;
 
 impl CacheBuilder {
     /// How long the origin may take to begin its answer to a request that the cache might store;
@@ -29,11 +29,11 @@ impl CacheBuilder {
     /// in the background first. Errors, timeouts, 500, 502, 503 and 504 count as failures.
     ///
     /// There is one circuit for all requests of the layer: it stands for the one service that is
-    /// called. [`CacheLayer::breaker`](crate::CacheLayer::breaker) gives the handle on it. Where
-    /// requests go to several origins, put a
+    /// called. [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) gives the handle on
+    /// it. Where requests go to several origins, put a
     /// [`BreakerLayer`](crate::breaker::BreakerLayer) with keys between the cache and the
     /// service instead. What bypasses the cache is not counted. Off by default.
-    pub fn breaker(mut self, breaker: Breaker) -> Self {
+    pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
         self.breaker = Some(breaker);
         self
     }

@@ -43,20 +43,23 @@ impl CacheBuilder {
 
     /// Targeted Cache-Control fields to obey, most specific first, such as `CDN-Cache-Control`
     /// (RFC 9213). Defaults to none.
-    pub fn targets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.targets = names.into_iter().map(Into::into).collect();
+    pub fn targeted_cache_control<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.targeted_cache_control = names.into_iter().map(Into::into).collect();
         self
     }
 
     /// How the age of a response on arrival is found. Defaults to [`AgePolicy::Conservative`].
-    pub fn age(mut self, policy: AgePolicy) -> Self {
-        self.config.rules.age = policy;
+    pub fn age_policy(mut self, policy: AgePolicy) -> Self {
+        self.config.rules.age_policy = policy;
         self
     }
 
     /// What a lifetime stated twice, differently, means. Defaults to [`DuplicatePolicy::Stale`].
-    pub fn duplicates(mut self, policy: DuplicatePolicy) -> Self {
-        self.config.rules.duplicates = policy;
+    pub fn duplicate_directives(mut self, policy: DuplicatePolicy) -> Self {
+        self.config.rules.duplicate_directives = policy;
         self
     }
 
@@ -161,7 +164,7 @@ impl CacheBuilder {
     /// `Content-Range` out of place. Know your origin before you choose this.
     pub fn rfc_literal(mut self) -> Self {
         let rules = &mut self.config.rules;
-        rules.duplicates = DuplicatePolicy::First;
+        rules.duplicate_directives = DuplicatePolicy::First;
         rules.error_statuses = ErrorStatusPolicy::Literal;
         rules.heuristics = Some(Heuristics::default());
         rules.language_order = LanguageOrder::Sort;

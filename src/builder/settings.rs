@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    breaker::Breaker,
+    breaker::BreakerConfig,
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
     fill::{Limits, OnAbandoned},
@@ -30,9 +30,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct CacheBuilder {
     pub(super) base: Base,
     pub(super) config: Config,
-    pub(super) breaker: Option<Breaker>,
+    pub(super) breaker: Option<BreakerConfig>,
     pub(super) max_entry_bytes: Option<u64>,
-    pub(super) targets: Vec<String>,
+    pub(super) targeted_cache_control: Vec<String>,
     pub(super) key_headers: Vec<String>,
     pub(super) credential_headers: Vec<String>,
 }
@@ -85,7 +85,7 @@ impl CacheBuilder {
                 key: None,
                 key_headers: Vec::new(),
                 lifetime_jitter: 0.0,
-                max_stale: Duration::from_secs(3600),
+                keep_stale_without_validator: Duration::from_secs(3600),
                 max_variants: 64,
                 namespace: "".into(),
                 origin_timeout: Duration::from_secs(60),
@@ -99,7 +99,7 @@ impl CacheBuilder {
                 wait_timeout: Duration::from_secs(5),
             },
             max_entry_bytes: None,
-            targets: Vec::new(),
+            targeted_cache_control: Vec::new(),
             key_headers: Vec::new(),
             credential_headers: Vec::new(),
         }
@@ -111,7 +111,7 @@ impl CacheBuilder {
         Self {
             breaker: None,
             max_entry_bytes: Some(config.rules.max_body),
-            targets: names(&config.rules.targets),
+            targeted_cache_control: names(&config.rules.targeted_cache_control),
             key_headers: names(&config.key_headers),
             credential_headers: names(&config.rules.credential_headers),
             config: config.clone(),

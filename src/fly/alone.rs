@@ -13,7 +13,7 @@ use crate::{
     layer::Cache,
     remote::Consulted,
     serve::Road,
-    service::Inner,
+    service::CacheableService,
 };
 
 impl<S> Road<S> {
@@ -24,7 +24,7 @@ impl<S> Road<S> {
         body: Q,
     ) -> Result<Response<CacheBody<S::Body>>, S::Error>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         // What the other nodes have, if that was not asked for yet, and may be for all.

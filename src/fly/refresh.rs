@@ -21,7 +21,7 @@ use crate::{
     priority::Priority,
     remote::Turn,
     serve::{Road, Served, serve},
-    service::Inner,
+    service::CacheableService,
     status::StaleReason,
 };
 
@@ -40,7 +40,7 @@ impl<S> Road<S> {
         served: Served,
     ) -> Response<CacheBody<S::Body>>
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let answer = serve(&self.cache, &errand.asked, entry, now, served);
@@ -65,7 +65,7 @@ impl<S> Road<S> {
     /// ago, or too much is under way already.
     fn refresh<Q>(self, mut errand: Box<Errand>)
     where
-        S: Inner<Q>,
+        S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
         let Some(permit) = self.cache.refresh_permit(&errand) else {

@@ -19,7 +19,7 @@ use crate::{
     config::Bounds,
     error::StoreError,
     key::{Key, KeyRef},
-    status::{CacheOutcome, Forward},
+    status::{CacheOutcome, ForwardReason},
     store::{Change, Memory, Resource, Store, StoreFuture},
     tasks::Task,
 };
@@ -91,7 +91,7 @@ async fn a_read_that_fails_is_a_miss() {
                 answer.extensions().get(),
                 Some(
                     CacheOutcome::Fetched {
-                        forward: Forward::UriMiss,
+                        forward: ForwardReason::UriMiss,
                         ..
                     } | CacheOutcome::Forwarded
                 )

@@ -16,7 +16,7 @@ use crate::{
     key::RequestKey,
     layer::{Cache, Shared},
     serve::{Next, Served, look},
-    status::{Forward, StaleReason},
+    status::{ForwardReason, StaleReason},
     store::{Resource, Stamp},
 };
 
@@ -98,7 +98,7 @@ impl Cache {
             Next::Refresh(_) => {
                 let served = Served::Stale(StaleReason::WhileRevalidate);
                 errand.selected = Some(Arc::clone(&entry));
-                errand.forward = Forward::Stale;
+                errand.forward = ForwardReason::Stale;
                 errand.stored = Some(resource);
                 Consulted::Serve(entry, now, served)
             }
@@ -171,7 +171,7 @@ impl Cache {
             Kept::Others(names) => {
                 let names = names.iter().map(|name| HeaderName::from_bytes(name));
                 errand.varies = names.flatten().collect();
-                errand.forward = Forward::VaryMiss;
+                errand.forward = ForwardReason::VaryMiss;
                 remote.metrics().misses.increment(1);
                 return Found::Nothing;
             }

@@ -84,7 +84,7 @@ impl Freshness {
         let (lifetime, source) = lifetime(status, response, effective, date, times, rules);
         let unbounded = Self {
             lifetime,
-            initial_age: initial_age(response, date, times, rules.age),
+            initial_age: initial_age(response, date, times, rules.age_policy),
             stale_while_revalidate: directives.stale_while_revalidate,
             stale_if_error: directives.stale_if_error,
             source,

@@ -5,9 +5,9 @@ use http::HeaderName;
 /// Every choice the rules leave open, with the defaults of a careful shared cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    pub(crate) age: AgePolicy,
+    pub(crate) age_policy: AgePolicy,
     pub(crate) credential_headers: Vec<HeaderName>,
-    pub(crate) duplicates: DuplicatePolicy,
+    pub(crate) duplicate_directives: DuplicatePolicy,
     pub(crate) error_statuses: ErrorStatusPolicy,
     pub(crate) forwarded: ForwardedPolicy,
     pub(crate) head_updates: HeadUpdates,
@@ -24,16 +24,16 @@ pub(crate) struct Rules {
     /// Default `stale-while-revalidate` window in seconds, for responses that do not state one.
     pub(crate) stale_while_revalidate: Option<u32>,
     /// Targeted Cache-Control fields (RFC 9213), most specific first.
-    pub(crate) targets: Vec<HeaderName>,
+    pub(crate) targeted_cache_control: Vec<HeaderName>,
     pub(crate) vary_credentials: VaryCredentials,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            age: AgePolicy::Conservative,
+            age_policy: AgePolicy::Conservative,
             credential_headers: Vec::new(),
-            duplicates: DuplicatePolicy::Stale,
+            duplicate_directives: DuplicatePolicy::Stale,
             error_statuses: ErrorStatusPolicy::Store,
             forwarded: ForwardedPolicy::Key,
             head_updates: HeadUpdates::Full,
@@ -47,7 +47,7 @@ impl Default for Rules {
             stray_content_range: StrayContentRange::Refuse,
             stale_if_error: None,
             stale_while_revalidate: None,
-            targets: Vec::new(),
+            targeted_cache_control: Vec::new(),
             vary_credentials: VaryCredentials::Refuse,
         }
     }

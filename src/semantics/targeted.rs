@@ -26,14 +26,17 @@ pub(crate) enum Source {
 /// The directives that govern this response (RFC 9213 §2.2): those of the first listed target
 /// field that is there, valid and not empty, whatever it says; failing all, `Cache-Control`.
 pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> Effective {
-    let targeted = rules.targets.iter().find_map(|name| parse(headers, name));
+    let targeted = rules
+        .targeted_cache_control
+        .iter()
+        .find_map(|name| parse(headers, name));
     match targeted {
         Some(directives) => Effective {
             directives,
             source: Source::Targeted,
         },
         None => Effective {
-            directives: ResponseDirectives::parse(headers, rules.duplicates),
+            directives: ResponseDirectives::parse(headers, rules.duplicate_directives),
             source: Source::CacheControl,
         },
     }

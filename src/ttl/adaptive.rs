@@ -13,4 +13,4 @@ mod prior;
 mod settings;
 mod weigh;
 
-pub use self::{learner::Adaptive, settings::AdaptiveBuilder};
+pub use self::{learner::AdaptiveTtl, settings::AdaptiveTtlBuilder};

@@ -8,7 +8,7 @@ mod policy;
 
 pub(crate) use self::early::is_due;
 pub use self::{
-    adaptive::{Adaptive, AdaptiveBuilder},
+    adaptive::{AdaptiveTtl, AdaptiveTtlBuilder},
     fixed::FixedTtl,
     history::{Change, History, Observation},
     policy::{Fetched, Lifetime, OriginTtl, Reason, TtlPolicy},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachewarp::breaker::{Breaker, BreakerLayer, BreakerOpen, BreakerState};
+use cachewarp::breaker::{BreakerConfig, BreakerLayer, BreakerOpen, BreakerState};
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -28,7 +28,9 @@ fn layer() -> BreakerLayer<
     cachewarp::breaker::HttpOnOpen,
     cachewarp::breaker::HttpAll,
 > {
-    let breaker = Breaker::builder().consecutive_failures(1).open_jitter(0.0);
+    let breaker = BreakerConfig::builder()
+        .consecutive_failures(1)
+        .open_jitter(0.0);
     BreakerLayer::http().breaker(breaker.build().unwrap())
 }
 

@@ -36,8 +36,8 @@ async fn one_key_does_not_suffer_from_another() {
     ask(&service, "b").await;
     assert_eq!(handle.state("a"), BreakerState::Open);
     assert_eq!(handle.state("b"), BreakerState::Closed);
-    assert_eq!(handle.figures("a").refused, 1);
-    assert_eq!(handle.figures("b").succeeded, 1);
+    assert_eq!(handle.stats("a").refused, 1);
+    assert_eq!(handle.stats("b").succeeded, 1);
     match send(&service, of("a", Do::Succeed)).await {
         Err(Error::Refused(refused)) => assert_eq!(&*refused.key, "a"),
         other => panic!("not refused: {other:?}"),
@@ -96,7 +96,7 @@ async fn to_ask_about_a_key_makes_no_circuit() {
     let layer = keyed(|it| it);
     let handle = layer.handle();
     assert_eq!(handle.state("a"), BreakerState::Closed);
-    assert_eq!(handle.figures("a").window_calls, 0);
+    assert_eq!(handle.stats("a").window_calls, 0);
     handle.reset("a");
     seen(&handle, &[]);
 }

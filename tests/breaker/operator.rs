@@ -38,8 +38,8 @@ async fn forced_closed_lets_everything_pass_and_counts_it() {
     handle.force_closed("");
     fail(&service, 500).await;
     assert_eq!(handle.state(""), BreakerState::ForcedClosed);
-    assert_eq!(handle.figures("").failed, 500);
-    assert_eq!(handle.figures("").failure_rate, 1.0);
+    assert_eq!(handle.stats("").failed, 500);
+    assert_eq!(handle.stats("").failure_rate, 1.0);
     handle.reset("");
     fail(&service, 6).await;
     assert_eq!(handle.state(""), BreakerState::Closed, "starts afresh");
@@ -56,7 +56,7 @@ async fn disabled_lets_everything_pass_and_counts_nothing() {
     handle.disable("");
     fail(&service, 50).await;
     assert_eq!(handle.state(""), BreakerState::Disabled);
-    assert_eq!(handle.figures("").failed, 7);
+    assert_eq!(handle.stats("").failed, 7);
     assert_eq!(told.calls.load(SeqCst), 57);
 }
 
@@ -105,7 +105,7 @@ async fn a_listener_may_use_the_handle() {
         let handle = inside.get().unwrap();
         if event.to == BreakerState::Open {
             assert_eq!(handle.state(""), BreakerState::Open);
-            assert_eq!(handle.figures("").openings, 1);
+            assert_eq!(handle.stats("").openings, 1);
             handle.force_closed("");
         }
     });

@@ -78,7 +78,7 @@ async fn a_probe_that_is_ignored_gives_its_permit_back() {
         assert_eq!(ignored, Err(Error::Ignored));
     }
     assert_eq!(handle.state(""), BreakerState::HalfOpen);
-    assert_eq!(handle.figures("").ignored, 20);
+    assert_eq!(handle.stats("").ignored, 20);
     succeed(&service, 3).await;
     assert_eq!(handle.state(""), BreakerState::Closed);
 }

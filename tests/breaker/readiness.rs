@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::breaker::{Breaker, BreakerLayer, BreakerOpen, BreakerState, Verdict};
+use cachewarp::breaker::{BreakerConfig, BreakerLayer, BreakerOpen, BreakerState, Verdict};
 use futures_util::future::join_all;
 use tokio::{sync::oneshot, time::advance};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
@@ -29,7 +29,9 @@ fn over_tower() -> BreakerLayer<Judge, Answer> {
         Err(_) => Verdict::Failure,
     };
     let answer: Answer = |_| Err("refused".into());
-    let breaker = Breaker::builder().consecutive_failures(1).open_jitter(0.0);
+    let breaker = BreakerConfig::builder()
+        .consecutive_failures(1)
+        .open_jitter(0.0);
     BreakerLayer::new(judge, answer).breaker(breaker.build().unwrap())
 }
 
@@ -96,7 +98,7 @@ async fn an_error_of_readiness_goes_to_the_caller_and_counts() {
     let error = assert_ready_err!(service.poll_ready::<&str>());
     assert_eq!(error.to_string(), "closed");
     assert_eq!(layer.handle().state(""), BreakerState::Open);
-    assert_eq!(layer.handle().figures("").failed, 1);
+    assert_eq!(layer.handle().stats("").failed, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +113,7 @@ async fn an_error_of_readiness_ends_a_probe() {
     advance(Duration::from_secs(5)).await;
     let error = closed.clone().oneshot("three").await.unwrap_err();
     assert_ne!(error.to_string(), "refused");
-    assert_eq!(layer.handle().figures("").openings, 2);
+    assert_eq!(layer.handle().stats("").openings, 2);
 }
 
 #[tokio::test(start_paused = true)]

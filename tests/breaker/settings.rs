@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use cachewarp::{
     ConfigError,
-    breaker::{Breaker, BreakerBuilder},
+    breaker::{BreakerConfig, BreakerConfigBuilder},
 };
 
 const ZERO: Duration = Duration::ZERO;
 const ENDLESS: Duration = Duration::MAX;
 const HOUR: Duration = Duration::from_secs(3600);
 
-type Change = fn(BreakerBuilder) -> BreakerBuilder;
+type Change = fn(BreakerConfigBuilder) -> BreakerConfigBuilder;
 
 #[test]
 fn every_bad_value_is_refused_by_name() {
@@ -63,7 +63,7 @@ fn every_bad_value_is_refused_by_name() {
         ("max_keys", "65537", |it| it.max_keys(65_537)),
     ];
     for (expected, given, change) in cases {
-        match change(Breaker::builder()).build() {
+        match change(BreakerConfig::builder()).build() {
             Err(ConfigError::OutOfRange { setting, value, .. }) => {
                 assert_eq!((setting, &*value), (*expected, *given));
             }
@@ -93,16 +93,22 @@ fn every_setting_takes_its_extremes() {
         |it| it.max_keys(65_536),
     ];
     for (index, change) in cases.iter().enumerate() {
-        let built = change(Breaker::builder()).build();
+        let built = change(BreakerConfig::builder()).build();
         assert!(built.is_ok(), "{index}: {built:?}");
     }
-    let defaults = Breaker::builder().build().unwrap();
-    assert_eq!(defaults, Breaker::default());
+    let defaults = BreakerConfig::builder().build().unwrap();
+    assert_eq!(defaults, BreakerConfig::default());
 }
 
 #[test]
 fn the_order_of_settings_does_not_matter() {
-    let one = Breaker::builder().time_window(HOUR).buckets(7).build();
-    let other = Breaker::builder().buckets(7).time_window(HOUR).build();
+    let one = BreakerConfig::builder()
+        .time_window(HOUR)
+        .buckets(7)
+        .build();
+    let other = BreakerConfig::builder()
+        .buckets(7)
+        .time_window(HOUR)
+        .build();
     assert_eq!(one, other);
 }

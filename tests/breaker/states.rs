@@ -26,7 +26,7 @@ async fn a_service_that_fails_is_left_alone_and_tried_again() {
     assert_eq!(handle.state(""), BreakerState::HalfOpen);
     succeed(&service, 1).await;
     assert_eq!(handle.state(""), BreakerState::Closed);
-    assert_eq!(handle.figures("").refused, 2);
+    assert_eq!(handle.stats("").refused, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,7 @@ async fn few_calls_trip_it_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_over_time_forgets() {
-    let settings = |it: cachewarp::breaker::BreakerBuilder| {
+    let settings = |it: cachewarp::breaker::BreakerConfigBuilder| {
         it.time_window(ms(10_000))
             .minimum_calls(4)
             .consecutive_failures(None)
@@ -65,7 +65,7 @@ async fn a_window_over_time_forgets() {
     fail(&service, 3).await;
     advance(ms(10_000)).await;
     fail(&service, 3).await;
-    assert_eq!(handle.figures("").window_calls, 3);
+    assert_eq!(handle.stats("").window_calls, 3);
     assert_eq!(handle.state(""), BreakerState::Closed);
     fail(&service, 1).await;
     assert_eq!(handle.state(""), BreakerState::Open);
@@ -79,7 +79,7 @@ async fn slow_calls_open_it_though_they_succeed() {
         assert_eq!(handle.state(""), BreakerState::Closed);
         let call = send(&service, asked(Do::Take(ms(took))));
         assert_eq!(call.await, Ok(()));
-        assert_eq!(handle.figures("").slow, slow, "{took} ms");
+        assert_eq!(handle.stats("").slow, slow, "{took} ms");
     }
     assert_eq!(handle.state(""), BreakerState::Open);
 }
@@ -91,9 +91,9 @@ async fn a_call_given_up_counts_only_if_it_was_slow() {
     for (patience, window) in [(50, 0), (99, 0), (150, 1), (200, 2), (90, 2), (150, 3)] {
         let call = send(&service, asked(Do::Take(ms(1000))));
         assert!(tokio::time::timeout(ms(patience), call).await.is_err());
-        assert_eq!(handle.figures("").window_calls, window, "{patience} ms");
+        assert_eq!(handle.stats("").window_calls, window, "{patience} ms");
     }
-    assert_eq!(handle.figures("").cancelled, 6);
+    assert_eq!(handle.stats("").cancelled, 6);
     assert_eq!(handle.state(""), BreakerState::Closed);
     let call = send(&service, asked(Do::Take(ms(1000))));
     assert!(tokio::time::timeout(ms(150), call).await.is_err());
@@ -110,7 +110,7 @@ async fn a_panic_is_a_failure() {
         assert!(call.await.unwrap_err().is_panic());
     }
     assert_eq!(handle.state(""), BreakerState::Open);
-    assert_eq!(handle.figures("").failed, 2);
+    assert_eq!(handle.stats("").failed, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn late_outcomes_do_not_count() {
         BreakerState::HalfOpen,
         "one probe of three"
     );
-    assert_eq!(handle.figures("").succeeded, 11);
+    assert_eq!(handle.stats("").succeeded, 11);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,8 +14,8 @@ use std::{
 use cachewarp::{
     Priority,
     breaker::{
-        Breaker, BreakerBuilder, BreakerLayer, BreakerOpen, BreakerService, HttpAll, HttpKey,
-        Verdict,
+        BreakerConfig, BreakerConfigBuilder, BreakerLayer, BreakerOpen, BreakerService, HttpAll,
+        HttpKey, Verdict,
     },
 };
 use http::Request;
@@ -97,14 +97,16 @@ impl Service<Asked> for Told {
 }
 
 /// A breaker over a service that does as it is told. No chance in it.
-pub(crate) fn layer(settings: impl FnOnce(BreakerBuilder) -> BreakerBuilder) -> Layered {
+pub(crate) fn layer(
+    settings: impl FnOnce(BreakerConfigBuilder) -> BreakerConfigBuilder,
+) -> Layered {
     let classify: Classify = |outcome, _| match outcome {
         Ok(()) => Verdict::Success,
         Err(Error::Ignored) => Verdict::Ignored,
         Err(_) => Verdict::Failure,
     };
     let on_open: OnOpen = |refused| Err(Error::Refused(refused));
-    let breaker = settings(Breaker::builder().open_jitter(0.0)).build();
+    let breaker = settings(BreakerConfig::builder().open_jitter(0.0)).build();
     BreakerLayer::new(classify, on_open)
         .key(HttpAll)
         .breaker(breaker.unwrap())
@@ -114,7 +116,9 @@ pub(crate) fn layer(settings: impl FnOnce(BreakerBuilder) -> BreakerBuilder) -> 
 pub(crate) type ByPath = HttpKey<fn(&Asked) -> String>;
 
 /// The same, with a circuit for each path.
-pub(crate) fn keyed(settings: impl FnOnce(BreakerBuilder) -> BreakerBuilder) -> Layered<ByPath> {
+pub(crate) fn keyed(
+    settings: impl FnOnce(BreakerConfigBuilder) -> BreakerConfigBuilder,
+) -> Layered<ByPath> {
     layer(settings).key(HttpKey(|request| request.uri().path()[1..].to_owned()))
 }
 

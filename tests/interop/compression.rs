@@ -1,7 +1,7 @@
 //! Compression on either side of the cache: nobody gets a coding they did not ask for.
 
 use axum::body::Body;
-use cachewarp::{CacheLayer, Forward, Memory, Storing};
+use cachewarp::{CacheLayer, ForwardReason, Memory, Storing};
 use http::{
     HeaderValue, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY},
@@ -47,7 +47,7 @@ async fn a_coding_without_vary_is_kept_from_those_who_did_not_ask() {
     let reply = call(&service, get("/text")).await;
     assert_answer(&reply, "MISS", None, "plain");
     let outcome = cachewarp::CacheOutcome::Fetched {
-        forward: Forward::VaryMiss,
+        forward: ForwardReason::VaryMiss,
         storing: Storing::Begun { ttl: 3600 },
     };
     assert_eq!(reply.outcome(), outcome);

@@ -44,7 +44,9 @@ const REFUSED: &[Refused] = &[
     ("key_headers", "", |c| c.key_headers([""])),
     ("max_entry_bytes", "1048577", |c| c.max_entry_bytes(MIB + 1)),
     ("max_fills", "0", |c| c.max_fills(0)),
-    ("max_stale", "2147483649s", |c| c.max_stale(TOO_LONG)),
+    ("keep_stale_without_validator", "2147483649s", |c| {
+        c.keep_stale_without_validator(TOO_LONG)
+    }),
     ("max_variants", "0", |c| c.max_variants(0)),
     ("max_variants", "1025", |c| c.max_variants(1025)),
     ("max_vary_names", "257", |c| c.max_vary_names(257)),
@@ -61,8 +63,8 @@ const REFUSED: &[Refused] = &[
     ("refresh_pause", "2147483649s", |c| {
         c.refresh_pause(TOO_LONG)
     }),
-    ("targets", "CDN Cache-Control", |c| {
-        c.targets(["CDN Cache-Control"])
+    ("targeted_cache_control", "CDN Cache-Control", |c| {
+        c.targeted_cache_control(["CDN Cache-Control"])
     }),
     ("uncacheable_for", "2147483649s", |c| {
         c.uncacheable_for(TOO_LONG)
@@ -72,7 +74,7 @@ const REFUSED: &[Refused] = &[
 ];
 
 const TAKEN: &[Taken] = &[
-    ("age", |c| c.age(AgePolicy::AgeFieldOnly)),
+    ("age_policy", |c| c.age_policy(AgePolicy::AgeFieldOnly)),
     ("cache_status", |c| c.cache_status("a.test:8080")),
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
@@ -83,7 +85,9 @@ const TAKEN: &[Taken] = &[
     }),
     ("default_authority", |c| c.default_authority("[::1]:80")),
     ("default_scheme", |c| c.default_scheme("https")),
-    ("duplicates", |c| c.duplicates(DuplicatePolicy::First)),
+    ("duplicate_directives", |c| {
+        c.duplicate_directives(DuplicatePolicy::First)
+    }),
     ("error_statuses", |c| {
         c.error_statuses(ErrorStatusPolicy::Refuse)
     }),
@@ -113,7 +117,9 @@ const TAKEN: &[Taken] = &[
     ("max_fills", |c| c.max_fills(usize::MAX)),
     ("max_refreshes", |c| c.max_refreshes(0)),
     ("max_refreshes", |c| c.max_refreshes(usize::MAX)),
-    ("max_stale", |c| c.max_stale(Duration::ZERO)),
+    ("keep_stale_without_validator", |c| {
+        c.keep_stale_without_validator(Duration::ZERO)
+    }),
     ("max_variants", |c| c.max_variants(1024)),
     ("max_vary_names", |c| c.max_vary_names(0)),
     ("max_waiters", |c| c.max_waiters(usize::MAX)),
@@ -135,7 +141,9 @@ const TAKEN: &[Taken] = &[
     ("stale_while_revalidate", |c| {
         c.stale_while_revalidate(Duration::MAX)
     }),
-    ("targets", |c| c.targets(["CDN-Cache-Control"])),
+    ("targeted_cache_control", |c| {
+        c.targeted_cache_control(["CDN-Cache-Control"])
+    }),
     ("ttl", |c| c.ttl(FixedTtl::new(Duration::MAX))),
     ("uncacheable_for", |c| c.uncacheable_for(Duration::ZERO)),
     ("vary_credentials", |c| {

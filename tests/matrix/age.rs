@@ -44,7 +44,7 @@ async fn row_064_an_old_date_is_an_age_too() {
     play([
         case(reply()).then(at(1).val(A)),
         case(reply())
-            .set(|b| b.age(AgePolicy::AgeFieldOnly))
+            .set(|b| b.age_policy(AgePolicy::AgeFieldOnly))
             .then(at(1).hit()),
     ])
     .await;

@@ -61,7 +61,7 @@ async fn row_036_two_lifetimes_are_none() {
 
     let first = |reply: Reply, lifetime: i64| {
         case(reply)
-            .set(|b| b.duplicates(DuplicatePolicy::First))
+            .set(|b| b.duplicate_directives(DuplicatePolicy::First))
             .then(at(lifetime - 1).hit())
             .then(at(lifetime).val(A))
     };

@@ -14,7 +14,7 @@ fn cdn(value: &str) -> Reply {
 
 /// Obeys `CDN-Cache-Control`.
 fn targeting(reply: Reply) -> Case {
-    case(reply).set(|b| b.targets(["cdn-cache-control"]))
+    case(reply).set(|b| b.targeted_cache_control(["cdn-cache-control"]))
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,7 @@ async fn row_155_the_first_valid_field_of_the_list_counts() {
         .with("own-cache-control", "max-age=\"1\"")
         .cc("no-store");
     play([case(reply)
-        .set(|b| b.targets(["own-cache-control", "cdn-cache-control"]))
+        .set(|b| b.targeted_cache_control(["own-cache-control", "cdn-cache-control"]))
         .then(at(1).hit())])
     .await;
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cachewarp::{Breaker, CacheBuilder, CacheOutcome};
+use cachewarp::{BreakerConfig, CacheBuilder, CacheOutcome};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::{task::JoinHandle, time::sleep};
@@ -119,9 +119,9 @@ async fn when_the_origin_is_down_all_get_what_redis_has() {
 
 #[tokio::test]
 async fn while_the_breaker_is_open_all_get_what_redis_has() {
-    let settings = |builder: CacheBuilder| builder.breaker(Breaker::default());
+    let settings = |builder: CacheBuilder| builder.breaker(BreakerConfig::default());
     let cold = Cold::with("max-age=1, stale-if-error=3600", settings).await;
-    cold.node.layer.breaker().unwrap().force_open("");
+    cold.node.layer.breaker_handle().unwrap().force_open("");
     for seen in all(cold.crowd(get)).await {
         assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
     }

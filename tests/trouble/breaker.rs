@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use cachewarp::{
-    Breaker, BreakerHandle, CacheLayer, CacheOutcome, Generated, StaleReason, breaker::BreakerState,
+    BreakerConfig, BreakerHandle, CacheLayer, CacheOutcome, Generated, StaleReason,
+    breaker::BreakerState,
 };
 use http::StatusCode;
 use tokio::time::sleep;
@@ -13,15 +14,17 @@ use crate::origin::{Cache, Mood, Origin, ask, cache};
 
 const OPEN: Duration = Duration::from_secs(10);
 
-fn breaker() -> Breaker {
-    let builder = Breaker::builder().consecutive_failures(3).open_for(OPEN);
+fn breaker() -> BreakerConfig {
+    let builder = BreakerConfig::builder()
+        .consecutive_failures(3)
+        .open_for(OPEN);
     builder.open_jitter(0.0).build().expect("settings in range")
 }
 
 /// A cache with a breaker, and what `/warm` is answered with stored and stale.
 async fn with_stale(origin: &Origin) -> (CacheLayer, Cache, BreakerHandle) {
     let (layer, cache) = cache(origin, |b| b.breaker(breaker()));
-    let handle = layer.breaker().expect("there is one");
+    let handle = layer.breaker_handle().expect("there is one");
     ask(&cache, "/warm").await.unwrap();
     sleep(Duration::from_secs(2)).await;
     (layer, cache, handle)
@@ -72,7 +75,7 @@ async fn while_it_is_open_the_answer_is_stale_or_503_and_the_origin_is_not_asked
         assert_eq!(seen.retry_after.as_deref(), Some("10"), "{seen:?}");
     }
     assert_eq!(origin.all_calls(), 0);
-    assert!(handle.figures("").refused >= 8);
+    assert!(handle.stats("").refused >= 8);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +132,7 @@ async fn an_origin_that_does_not_answer_in_time_opens_it() {
     let (layer, cache) = cache(&origin, |b| {
         b.breaker(breaker()).origin_timeout(Duration::from_secs(1))
     });
-    let handle = layer.breaker().unwrap();
+    let handle = layer.breaker_handle().unwrap();
     origin.becomes(Mood::Slow(Duration::from_secs(30)));
     for key in 0..3 {
         let seen = ask(&cache, &format!("/{key}")).await.unwrap();
@@ -145,8 +148,14 @@ async fn layers_with_other_settings_share_it() {
     let origin = Origin::new("max-age=1");
     let (layer, cache) = cache(&origin, |b| b.breaker(breaker()));
     let other = layer.with(|b| b.soft_timeout(OPEN)).unwrap();
-    open(&origin, &cache, &layer.breaker().unwrap()).await;
-    assert_eq!(other.breaker().unwrap().state(""), BreakerState::Open);
+    open(&origin, &cache, &layer.breaker_handle().unwrap()).await;
+    assert_eq!(
+        other.breaker_handle().unwrap().state(""),
+        BreakerState::Open
+    );
     let own = layer.with(|b| b.breaker(breaker())).unwrap();
-    assert_eq!(own.breaker().unwrap().state(""), BreakerState::Closed);
+    assert_eq!(
+        own.breaker_handle().unwrap().state(""),
+        BreakerState::Closed
+    );
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{Adaptive, CacheLayer, CacheOutcome, ConfigError, Memory, Storing};
+use cachewarp::{AdaptiveTtl, CacheLayer, CacheOutcome, ConfigError, Memory, Storing};
 use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{Empty, Full};
@@ -132,7 +132,9 @@ async fn a_failed_refresh_costs_nobody_anything() {
 async fn lifetimes_are_spread_by_no_more_than_was_asked_for() {
     let origin = Origin::new("max-age=1000");
     let plain = cache(&origin, |b| b.lifetime_jitter(0.1));
-    let learning = cache(&origin, |b| b.lifetime_jitter(0.1).ttl(Adaptive::default()));
+    let learning = cache(&origin, |b| {
+        b.lifetime_jitter(0.1).ttl(AdaptiveTtl::default())
+    });
     for (name, (_layer, cache)) in [("plain", plain), ("learning", learning)] {
         // At first, and when the body tells a policy that learns that it has changed.
         for round in 0..2 {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cachewarp::{
-    Adaptive, CacheBuilder, CacheLayer, CacheOutcome, Change, Fetched, History, Lifetime, Memory,
-    TtlPolicy,
+    AdaptiveTtl, CacheBuilder, CacheLayer, CacheOutcome, Change, Fetched, History, Lifetime,
+    Memory, TtlPolicy,
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -294,7 +294,7 @@ async fn calls_under_adaptive(changes_every: Option<Duration>) -> u64 {
     let began = Instant::now();
     let calls = Version::default();
     let counted = calls.clone();
-    let service = over(Adaptive::default(), move || {
+    let service = over(AdaptiveTtl::default(), move || {
         counted.change();
         let version = changes_every.map_or(0.0, |every| {
             (began.elapsed().as_secs_f64() / every.as_secs_f64()).floor()

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cachewarp::{Adaptive, FixedTtl, TtlPolicy};
+use cachewarp::{AdaptiveTtl, FixedTtl, TtlPolicy};
 
 use crate::{
     engine::{Engine, Now, Origin, Tally},
@@ -28,7 +28,7 @@ impl Told {
         match self {
             Self::Fixed(seconds) => Arc::new(FixedTtl::new(Duration::from_secs(seconds))),
             Self::Adaptive(budget) => {
-                let settings = Adaptive::builder().budget(budget).floor(Duration::ZERO);
+                let settings = AdaptiveTtl::builder().budget(budget).floor(Duration::ZERO);
                 Arc::new(settings.build().expect("the settings are in range"))
             }
         }

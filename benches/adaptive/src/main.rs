@@ -1,7 +1,7 @@
 //! What lifetimes that learn are worth: a simulated hour of traffic, the same for every policy.
 //!
 //! 5,000 keys (Zipf 0.9), 500 requests per second, one hour after 10 minutes of warm-up. Fixed
-//! lifetimes, `Adaptive` at several budgets (all its other settings the same throughout), and an
+//! lifetimes, `AdaptiveTtl` at several budgets (all its other settings the same throughout), and an
 //! oracle that knows how fast each key changes and how often it is asked for. For each the origin
 //! calls and the share of answers that were stale in truth; then, at the stale share of each fixed
 //! lifetime, what the others call. The same seed gives the same numbers on any machine.
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cachewarp::{Adaptive, TtlPolicy};
+use cachewarp::{AdaptiveTtl, TtlPolicy};
 use clap::{Parser, ValueEnum};
 
 use crate::{
@@ -82,7 +82,7 @@ struct Args {
     /// A fixed lifetime in seconds that the real cache is to run. May be given several times.
     #[arg(long, requires = "engine")]
     fixed: Vec<u64>,
-    /// A budget of `Adaptive` that the real cache is to run. May be given several times.
+    /// A budget of `AdaptiveTtl` that the real cache is to run. May be given several times.
     #[arg(long, requires = "engine", value_parser = budget)]
     budget: Vec<f32>,
 }
@@ -103,7 +103,7 @@ impl Args {
 
 fn budget(text: &str) -> Result<f32, Box<dyn Error + Send + Sync>> {
     let share = text.parse()?;
-    Adaptive::builder().budget(share).build()?;
+    AdaptiveTtl::builder().budget(share).build()?;
     Ok(share)
 }
 

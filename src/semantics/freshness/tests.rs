@@ -145,7 +145,7 @@ fn a_value_that_means_nothing_means_stale_at_once() {
     let contradictory = ["Cache-Control: max-age=60", "Cache-Control: max-age=600"];
     assert_eq!(freshness(&contradictory).lifetime, 0);
     let first = Rules {
-        duplicates: DuplicatePolicy::First,
+        duplicate_directives: DuplicatePolicy::First,
         ..Rules::default()
     };
     assert_eq!(freshness_with(200, &contradictory, &first).lifetime, 60);
@@ -170,7 +170,7 @@ fn lifetimes_end_at_two_to_the_31() {
 #[test]
 fn a_targeted_field_replaces_cache_control_and_expires() {
     let rules = Rules {
-        targets: vec![TARGET],
+        targeted_cache_control: vec![TARGET],
         ..Rules::default()
     };
     let past = field("Expires", NOW - 1);
@@ -277,7 +277,7 @@ fn age_on_arrival_is_the_larger_of_age_field_and_distance_from_date() {
         (&["Date: yesterday"], 0, 0),
     ];
     let by_field = Rules {
-        age: AgePolicy::AgeFieldOnly,
+        age_policy: AgePolicy::AgeFieldOnly,
         ..Rules::default()
     };
     for (lines, conservative, field_only) in cases {

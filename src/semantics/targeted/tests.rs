@@ -14,7 +14,7 @@ const CDN: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 fn rules(targets: &[HeaderName]) -> Rules {
     Rules {
-        targets: targets.to_vec(),
+        targeted_cache_control: targets.to_vec(),
         ..Rules::default()
     }
 }

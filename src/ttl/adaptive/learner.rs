@@ -16,7 +16,7 @@ use super::{
     grid::{Step, steps},
     price::Price,
     prior::{Lesson, Priors},
-    settings::{AdaptiveBuilder, Explicit},
+    settings::{AdaptiveTtlBuilder, Explicit},
     weigh::{Choice, Weighed, choose},
 };
 use crate::ttl::{
@@ -28,17 +28,17 @@ use crate::ttl::{
 /// [model](#the-model).
 ///
 /// It gives the lifetimes that make as few origin calls as can be while the share of stale answers
-/// stays within a [budget](AdaptiveBuilder::budget). The budget speaks of what is expected over
+/// stays within a [budget](AdaptiveTtlBuilder::budget). The budget speaks of what is expected over
 /// all keys; a key that always changes gets the floor, or nearly, and one that never does the
 /// ceiling.
 ///
 /// ```
-/// use cachewarp::{Adaptive, CacheLayer, Memory};
+/// use cachewarp::{AdaptiveTtl, CacheLayer, Memory};
 /// use std::time::Duration;
 ///
 /// let layer = CacheLayer::builder()
 ///     .memory(Memory::with_capacity(64 << 20))
-///     .ttl(Adaptive::builder().budget(0.01).ceiling(Duration::from_secs(600)).build()?)
+///     .ttl(AdaptiveTtl::builder().budget(0.01).ceiling(Duration::from_secs(600)).build()?)
 ///     .build()?;
 /// # Ok::<(), cachewarp::ConfigError>(())
 /// ```
@@ -78,7 +78,7 @@ use crate::ttl::{
 /// history of a key is 88 bytes and goes with its entry; what is shared is about 25 KB at most.
 /// All of it is each node's own.
 #[derive(Debug)]
-pub struct Adaptive {
+pub struct AdaptiveTtl {
     floor: u32,
     ceiling: u32,
     explicit: Explicit,
@@ -93,13 +93,13 @@ struct State {
     price: Price,
 }
 
-impl Adaptive {
+impl AdaptiveTtl {
     /// Settings to begin with: a budget of 2 %, lifetimes from a second to an hour.
-    pub const fn builder() -> AdaptiveBuilder {
-        AdaptiveBuilder::new()
+    pub const fn builder() -> AdaptiveTtlBuilder {
+        AdaptiveTtlBuilder::new()
     }
 
-    pub(super) fn with(builder: AdaptiveBuilder) -> Self {
+    pub(super) fn with(builder: AdaptiveTtlBuilder) -> Self {
         let whole = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
         Self {
             floor: whole(builder.floor),
@@ -168,13 +168,13 @@ impl Adaptive {
     }
 }
 
-impl Default for Adaptive {
+impl Default for AdaptiveTtl {
     fn default() -> Self {
-        Self::with(AdaptiveBuilder::new())
+        Self::with(AdaptiveTtlBuilder::new())
     }
 }
 
-impl TtlPolicy for Adaptive {
+impl TtlPolicy for AdaptiveTtl {
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime> {
         let fresh = Duration::from_secs(self.decide(fetched).seconds.into());
         Some(Lifetime::fresh_for(fresh).because(Reason::Learned))

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{grid::SECONDS, learner::Adaptive};
+use super::{grid::SECONDS, learner::AdaptiveTtl};
 use crate::error::{ConfigError, Span, in_range};
 
-/// Settings of [`Adaptive`], from [`Adaptive::builder`].
+/// Settings of [`AdaptiveTtl`], from [`AdaptiveTtl::builder`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct AdaptiveBuilder {
+pub struct AdaptiveTtlBuilder {
     pub(super) budget: f32,
     pub(super) floor: Duration,
     pub(super) ceiling: Duration,
@@ -22,7 +22,7 @@ pub(super) enum Explicit {
     Shorten,
 }
 
-impl AdaptiveBuilder {
+impl AdaptiveTtlBuilder {
     pub(super) const fn new() -> Self {
         Self {
             budget: 0.02,
@@ -76,7 +76,7 @@ impl AdaptiveBuilder {
     ///
     /// [`ConfigError::OutOfRange`] when the budget is not from 0.0001 to 0.95, when the ceiling is
     /// not from 1 s to a day, or when the floor is above the ceiling.
-    pub fn build(self) -> Result<Adaptive, ConfigError> {
+    pub fn build(self) -> Result<AdaptiveTtl, ConfigError> {
         let longest = Duration::from_secs(86_400);
         in_range("budget", &self.budget, 0.0001..=0.95, "from 0.0001 to 0.95")?;
         in_range(
@@ -91,7 +91,7 @@ impl AdaptiveBuilder {
             ..=Span(self.ceiling),
             "no longer than the ceiling",
         )?;
-        Ok(Adaptive::with(self))
+        Ok(AdaptiveTtl::with(self))
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_refused_by_name() {
         let secs = Duration::from_secs;
-        let built = Adaptive::builder;
+        let built = AdaptiveTtl::builder;
         let cases = [
             (built(), None),
             (built().floor(Duration::ZERO).ceiling(secs(86_400)), None),

@@ -16,7 +16,7 @@ fn parts(headers: &[(&str, &str)]) -> (request::Parts, response::Parts) {
     (request, builder.body(()).unwrap().into_parts().0)
 }
 
-fn lifetime(policy: &Adaptive, headers: &[(&str, &str)], history: &History) -> u64 {
+fn lifetime(policy: &AdaptiveTtl, headers: &[(&str, &str)], history: &History) -> u64 {
     let (request, response) = parts(headers);
     let fetched = Fetched::new(&request, &response).with_history(history);
     let lifetime = policy.lifetime(&fetched).unwrap();
@@ -43,7 +43,7 @@ fn often(times: usize, seconds: f32, change: Change, requests: u32) -> History {
 /// A key that is asked for once per `wait` seconds, for as many fetches, and changes when
 /// `changed` says so of the seconds since the start. Returns all lifetimes.
 fn live(
-    policy: &Adaptive,
+    policy: &AdaptiveTtl,
     wait: u32,
     fetches: u32,
     changed: impl Fn(u64, u64) -> bool,
@@ -70,13 +70,13 @@ fn live(
 
 #[test]
 fn what_always_changes_gets_the_floor_and_what_never_does_the_ceiling() {
-    let policy = Adaptive::default();
+    let policy = AdaptiveTtl::default();
     for wait in [1, 5, 30] {
         let given = live(&policy, wait, 60, |_, _| true);
         let settled = &given[30..];
         assert!(settled.iter().all(|fresh| *fresh <= 8), "{wait}: {given:?}");
     }
-    let policy = Adaptive::default();
+    let policy = AdaptiveTtl::default();
     let given = live(&policy, 5, 1000, |_, _| false);
     assert!(given.is_sorted(), "{given:?}");
     assert!(given.last() >= Some(&1800), "{given:?}");
@@ -84,7 +84,7 @@ fn what_always_changes_gets_the_floor_and_what_never_does_the_ceiling() {
 
 #[test]
 fn a_key_that_always_changes_is_not_given_up_for_all_that_never_do() {
-    let policy = Adaptive::builder().budget(0.03).build().unwrap();
+    let policy = AdaptiveTtl::builder().budget(0.03).build().unwrap();
     let still = often(16, 600.0, Change::Unchanged, 600);
     let flips = often(16, 1.0, Change::Changed, 2);
     for _ in 0..3000 {
@@ -96,7 +96,7 @@ fn a_key_that_always_changes_is_not_given_up_for_all_that_never_do() {
 
 #[test]
 fn the_hotter_the_key_the_shorter_its_lifetime() {
-    let policy = Adaptive::default();
+    let policy = AdaptiveTtl::default();
     let changes = |requests| {
         (0..8).fold(History::new(), |history, _| {
             let history = seen(history, 60.0, Change::Unchanged, requests);
@@ -115,7 +115,7 @@ fn more_budget_is_a_longer_lifetime() {
         seen(history, 60.0, Change::Changed, 60)
     });
     let settled = [0.001, 0.01, 0.1, 0.3].map(|budget| {
-        let policy = Adaptive::builder().budget(budget).build().unwrap();
+        let policy = AdaptiveTtl::builder().budget(budget).build().unwrap();
         (0..3000).map(|_| lifetime(&policy, HTML, &history)).last()
     });
     assert!(settled.is_sorted_by(|a, b| a < b), "{settled:?}");
@@ -123,7 +123,7 @@ fn more_budget_is_a_longer_lifetime() {
 
 #[test]
 fn cold_keys_start_from_what_their_kind_is_like() {
-    let policy = Adaptive::default();
+    let policy = AdaptiveTtl::default();
     let image: &[(&str, &str)] = &[("content-type", "Image/PNG; x=y"), ("etag", "\"1\"")];
     let other: &[(&str, &str)] = &[("content-type", "image/png"), ("etag", "\"2\"")];
     for _ in 0..300 {
@@ -140,7 +140,7 @@ fn cold_keys_start_from_what_their_kind_is_like() {
 
 #[test]
 fn a_burst_is_followed_and_left_again() {
-    let policy = Adaptive::default();
+    let policy = AdaptiveTtl::default();
     // Changes all the time for 5 minutes in each half hour, on one key after another.
     let bursts = |from: u64, to: u64| (from..to).any(|at| at % 1800 < 300);
     for _ in 0..20 {
@@ -160,7 +160,7 @@ fn a_burst_is_followed_and_left_again() {
 
 #[test]
 fn only_what_can_be_validated_gets_no_lifetime_at_all() {
-    let policy = Adaptive::builder()
+    let policy = AdaptiveTtl::builder()
         .budget(0.0001)
         .floor(Duration::ZERO)
         .build()
@@ -179,7 +179,7 @@ fn a_key_that_the_floor_is_too_long_for_does_not_cost_the_others_theirs() {
     let still = often(16, 600.0, Change::Unchanged, 60);
     let flips = often(16, 1.0, Change::Changed, 99);
     let settled = |flips: Option<&History>| {
-        let policy = Adaptive::default();
+        let policy = AdaptiveTtl::default();
         for _ in 0..1500 {
             flips.map(|flips| lifetime(&policy, HTML, flips));
             lifetime(&policy, HTML, &still);
@@ -209,7 +209,7 @@ fn bounds_hold_whatever_was_seen() {
     ];
     // 11 and 13 lie between the lifetimes that are weighed.
     for (floor, ceiling) in [(0, 1), (1, 86_400), (5, 5), (11, 11), (13, 13), (60, 120)] {
-        let policy = Adaptive::builder()
+        let policy = AdaptiveTtl::builder()
             .floor(secs(floor))
             .ceiling(secs(ceiling));
         let policy = policy.build().unwrap();
@@ -238,8 +238,11 @@ fn what_is_explicit_is_shortened_only_if_told_so_and_never_longer() {
     let flips = often(16, 1.0, Change::Changed, 9);
     let fetched = Fetched::new(&request, &response).with_history(&flips);
     let hour = Duration::from_secs(3600);
-    assert_eq!(Adaptive::default().shorten(&fetched, hour), None);
-    let policy = Adaptive::builder().shorten_explicit(true).build().unwrap();
+    assert_eq!(AdaptiveTtl::default().shorten(&fetched, hour), None);
+    let policy = AdaptiveTtl::builder()
+        .shorten_explicit(true)
+        .build()
+        .unwrap();
     let shorter = policy.shorten(&fetched, hour).unwrap();
     assert!(shorter < Duration::from_secs(10), "{shorter:?}");
     assert_eq!(policy.shorten(&fetched, Duration::ZERO), None);
