@@ -1,30 +1,70 @@
 //! Settings in, refusals out: the only place that refuses a setting.
 
-mod checks;
-mod origin;
+mod resilience;
 mod rules;
 mod settings;
+mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{
-    checks::{check, default_max_entry, names},
-    settings::Base,
-};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
+use self::{
+    settings::Base,
+    validate::{check, default_max_entry, names},
+};
 use crate::{
     breaker::OriginBreaker,
+    cache_status::XCache,
     clock::{Clock, SystemClock},
     config::Bounds,
     error::{ConfigError, in_range},
     fill::OnAbandoned,
     key::KeyPolicy,
-    layer::{CacheLayer, Shared},
+    layer::CacheLayer,
     semantics::rules::ForwardedPolicy,
-    status::XCache,
+    state::cache::Shared,
     store::Memory,
     tasks::Executor,
 };
+
+impl CacheLayer {
+    /// A cache in `memory` that obeys what responses say of themselves.
+    #[must_use]
+    pub fn new(memory: Memory) -> Self {
+        CacheBuilder::build_default(memory)
+    }
+
+    /// Starts from the defaults.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::new()
+    }
+
+    /// A layer with other settings over the same cache, as for one route among many.
+    ///
+    /// ```
+    /// use cachewarp::{CacheLayer, FixedTtl, Memory};
+    /// use std::time::Duration;
+    ///
+    /// let cache = CacheLayer::new(Memory::with_capacity(64 << 20));
+    /// let slow = cache.with(|c| c.ttl(FixedTtl::new(Duration::from_secs(3600))))?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`CacheBuilder::build`], and if a setting of the cache itself is changed: its memory,
+    /// clock, or bounds on fills, refreshes and waiters.
+    pub fn with(
+        &self,
+        change: impl FnOnce(CacheBuilder) -> CacheBuilder,
+    ) -> Result<Self, ConfigError> {
+        change(CacheBuilder::from_layer(
+            Arc::clone(&self.cache.shared),
+            &self.cache.config,
+        ))
+        .build()
+    }
+}
 
 impl CacheBuilder {
     // === Where entries are kept ===

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    breaker::OriginBreaker, fill, key::KeyPolicy, semantics::rules::Rules, status::StatusFields,
-    tasks::Executor, ttl::TtlPolicy,
+    breaker::OriginBreaker, cache_status::StatusFields, fill, key::KeyPolicy,
+    semantics::rules::Rules, tasks::Executor, ttl::TtlPolicy,
 };
 
 /// The settings that routes sharing one cache may have each for themselves.
@@ -106,16 +106,3 @@ pub enum RangeMiss {
     ///   one that comes while [`max_fills`](crate::CacheBuilder::max_fills) are under way.
     Fill,
 }
-
-/// A response extension that keeps a response from being stored, whatever its fields say.
-///
-/// For services that know what no field can tell: that the end of this body may be missing, or
-/// that this answer was made for one client.
-///
-/// ```
-/// # use http::Response;
-/// let mut response = Response::new("for your eyes only");
-/// response.extensions_mut().insert(cachewarp::NoStore);
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoStore;

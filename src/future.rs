@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 
-use crate::{body::CacheBody, invalidate::Forwarding, service::CacheableService};
+use crate::{body::CacheBody, engine::write::forward::Forwarding, inner::CacheableService};
 
 /// An answer that takes a fetch, a wait or a slow store.
 type Travelling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;

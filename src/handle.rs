@@ -1,8 +1,11 @@
 //! The handle: what an operator asks of a cache, from outside its services.
 
+mod warm;
+
+pub use self::warm::Warmed;
 use std::{sync::Arc, time::Duration};
 
-use crate::layer::Shared;
+use crate::state::cache::Shared;
 
 /// A handle on the cache that one or more layers share.
 #[derive(Clone, Debug)]

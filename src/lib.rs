@@ -118,60 +118,53 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod asked;
-mod assess;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
 pub mod breaker;
 mod builder;
+mod cache_status;
 mod chance;
 pub mod clock;
 mod config;
-mod confirm;
+mod engine;
 mod entry;
 mod error;
-mod fetch;
+mod extensions;
 mod fill;
 mod flight;
-mod flown;
-mod fly;
 mod future;
 mod generation;
 mod handle;
-mod head;
-mod invalidate;
-mod keep;
+mod inner;
 mod key;
 mod layer;
 mod marks;
 mod metrics;
-mod origin;
-mod priority;
+mod outcome;
 mod remote;
-mod respond;
 mod semantics;
-mod serve;
 mod service;
-mod status;
+mod state;
 mod store;
 mod tasks;
 mod ttl;
 mod varint;
-mod warm;
 
 pub use self::{
     body::CacheBody,
     breaker::{BreakerConfig, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
-    config::{ConditionalMiss, NoStore, RangeMiss},
+    config::{ConditionalMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    extensions::{NoStore, Priority},
     fill::OnAbandoned,
     future::ResponseFuture,
-    handle::{CacheHandle, CacheStats},
+    handle::{CacheHandle, CacheStats, Warmed},
+    inner::CacheableService,
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
-    priority::Priority,
+    outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
     semantics::{
         classify::Bypass,
         rules::{
@@ -180,15 +173,13 @@ pub use self::{
         },
         storable::NotStored,
     },
-    service::{CacheService, CacheableService},
-    status::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
+    service::CacheService,
     store::Memory,
     tasks::{Executor, Task},
     ttl::{
         AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,
     },
-    warm::Warmed,
 };
 
 #[cfg(feature = "redis")]

@@ -5,7 +5,7 @@
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
-use crate::status::CacheOutcome;
+use crate::outcome::CacheOutcome;
 
 const REQUESTS: &str = "cachewarp_requests_total";
 const ORIGIN_CALLS: &str = "cachewarp_origin_calls_total";

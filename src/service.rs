@@ -10,42 +10,18 @@ use http_body::Body;
 use tower::Service;
 
 use crate::{
-    asked::{Asked, Destination},
     body::CacheBody,
-    error::BoxError,
-    fetch::Timing,
+    engine::{
+        context::{Road, Timing},
+        handle,
+        lookup::{InMemory, from_memory},
+        request::{Asked, Destination},
+        write::forward::Forwarding,
+    },
     future::ResponseFuture,
-    invalidate::Forwarding,
-    layer::Cache,
-    serve::{InMemory, Road, from_memory},
+    inner::CacheableService,
+    state::cache::Cache,
 };
-
-/// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
-/// `http` requests that meets the [bounds](crate::CacheLayer#bounds).
-pub trait CacheableService<Q>:
-    Service<
-        Request<Q>,
-        Response = Response<<Self as CacheableService<Q>>::Body>,
-        Future: Send + 'static,
-        Error: Send + 'static,
-    > + Clone
-    + Send
-    + 'static
-{
-    /// The body of its responses.
-    type Body: Body<Error: Into<BoxError>> + Send + 'static;
-}
-
-impl<S, Q, B> CacheableService<Q> for S
-where
-    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    B: Body + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Body = B;
-}
 
 /// A service behind a cache, made by [`CacheLayer`](crate::CacheLayer).
 ///
@@ -135,7 +111,7 @@ impl<S> CacheService<S> {
         let forwarding = match destination {
             Destination::Lookup => {
                 let road = Road::new(cache.clone(), self.inner.clone());
-                return ResponseFuture::travel(Box::pin(road.travel(asked, body, timing)));
+                return ResponseFuture::travel(Box::pin(handle::travel(road, asked, body, timing)));
             }
             Destination::Bypass(reason) => Forwarding::bypass(cache, &asked.parts, reason),
             Destination::Forward(safety) => Forwarding::method(cache, &asked.parts, safety),

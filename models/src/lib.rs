@@ -11,7 +11,7 @@
 )]
 
 mod breaker;
-#[path = "../../src/priority.rs"]
-mod priority;
+#[path = "../../src/extensions.rs"]
+mod extensions;
 
 pub mod permits;

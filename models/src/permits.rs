@@ -25,7 +25,7 @@ use crate::{
         terms::{Ending, Override},
         waiting::{Readiness, Waiting},
     },
-    priority::Priority,
+    extensions::Priority,
 };
 
 /// Orders tried of each model.

@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use crate::priority::Priority;
-
 use super::{
     event::{BreakerState, Transition},
     rules::Rules,
@@ -16,6 +14,7 @@ use super::{
     terms::{Admission, Counts, Ending, Lane, Override, Ticket},
     window::Tally,
 };
+use crate::extensions::Priority;
 
 /// What a gate has to know of the world, and what it tells it.
 pub(crate) trait World {

@@ -8,12 +8,11 @@ use http::{
     header::{HOST, RETRY_AFTER},
 };
 
-use crate::priority::Priority;
-
 use super::{
     classify::{BreakerOpen, Classify, OnOpen, Verdict},
     target::Target,
 };
+use crate::extensions::Priority;
 
 /// Errors, 500, 502, 503 and 504 are failures; every other response is a success.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Clock, priority::Priority};
-
 use super::{
     classify::Verdict,
     future::ending,
@@ -19,6 +17,7 @@ use super::{
     waiting::Waiting,
     world::Surroundings,
 };
+use crate::{clock::Clock, extensions::Priority};
 
 /// One circuit, for all calls that a cache makes with the same settings.
 #[derive(Clone, Debug)]

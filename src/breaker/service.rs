@@ -8,8 +8,6 @@ use std::{
 
 use tower::Service;
 
-use crate::priority::Priority;
-
 use super::{
     classify::{BreakerOpen, Classify, OnOpen},
     future::{BreakerFuture, judge},
@@ -20,6 +18,7 @@ use super::{
     waiting::Readiness,
     world::Surroundings,
 };
+use crate::extensions::Priority;
 
 /// A service behind a breaker, made by [`BreakerLayer`](super::BreakerLayer).
 ///

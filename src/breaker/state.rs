@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use crate::priority::Priority;
-
 use super::{
     event::{BreakerState, Reason, Transition},
     rules::{Pace, Rules},
@@ -15,6 +13,7 @@ use super::{
     times::{Chance, Times},
     window::{Tally, Weight, Window},
 };
+use crate::extensions::Priority;
 
 /// One circuit.
 #[derive(Debug)]

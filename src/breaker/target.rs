@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::priority::Priority;
+use crate::extensions::Priority;
 
 /// Says what a request is to the breaker. Implemented for closures from a request to the key.
 pub trait Target<Req>: Send + Sync + 'static {

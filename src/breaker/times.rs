@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::priority::Priority;
+use crate::extensions::Priority;
 
 /// The longest head start of background requests.
 const MAX_HEAD_START: Duration = Duration::from_secs(1);

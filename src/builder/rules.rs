@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{checks::seconds, settings::CacheBuilder};
+use super::{settings::CacheBuilder, validate::seconds};
 use crate::{
     config::{ConditionalMiss, RangeMiss},
     semantics::rules::{

@@ -6,13 +6,13 @@ use http::HeaderName;
 
 use crate::{
     breaker::BreakerConfig,
+    cache_status::{StatusFields, XCache},
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
     fill::{Limits, OnAbandoned},
-    layer::Shared,
     remote::Remote,
     semantics::rules::Rules,
-    status::{StatusFields, XCache},
+    state::cache::Shared,
     store::Memory,
     tasks::TokioExecutor,
     ttl::OriginTtl,

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    ADDED_FIELDS, Arrival, Entry, Head, INLINE_BODY, Segments, Shapes, Terms, shapes::MOST_FIELDS,
+    Arrival, Head, Segments, Shapes, Terms,
+    entry::{Entry, INLINE_BODY},
+    names::{ADDED_FIELDS, MOST_FIELDS},
 };
 use crate::{
     generation::Generations,

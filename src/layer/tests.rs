@@ -13,13 +13,14 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 
-use super::{Cache, CacheLayer, Shared};
+use super::CacheLayer;
 use crate::{
     clock::{ManualClock, SystemClock},
     config::Bounds,
     error::StoreError,
     key::{Key, KeyRef},
-    status::{CacheOutcome, ForwardReason},
+    outcome::{CacheOutcome, ForwardReason},
+    state::cache::{Cache, Shared},
     store::{Change, Memory, Resource, Store, StoreFuture},
     tasks::Task,
 };

@@ -11,12 +11,15 @@ use super::{
     trust::{Concerns, Mark},
 };
 use crate::{
+    engine::{
+        context::Errand,
+        lookup::{Next, Served, look},
+        memory_write,
+    },
     entry::Entry,
-    fetch::Errand,
     key::RequestKey,
-    layer::{Cache, Shared},
-    serve::{Next, Served, look},
-    status::{ForwardReason, StaleReason},
+    outcome::{ForwardReason, StaleReason},
+    state::cache::{Cache, Shared},
     store::{Resource, Stamp},
 };
 
@@ -88,7 +91,7 @@ impl Cache {
         // before it has that too, if it has something older; if it has nothing, that can wait.
         let behind = matches!(next, Next::Serve(..)) && !self.has_something(errand).await;
         if !behind && new.is_some() {
-            self.replace_selected(errand, new.clone()).await;
+            memory_write::replace_selected(self, errand, new.clone()).await;
         }
         match next {
             Next::Serve(_, served) => {
@@ -210,7 +213,7 @@ impl Cache {
     /// not wait for it.
     pub(crate) async fn promote(&self, errand: &mut Errand) {
         if let Some(entry) = errand.found.take() {
-            self.replace_selected(errand, Some(entry)).await;
+            memory_write::replace_selected(self, errand, Some(entry)).await;
         }
     }
 }

@@ -22,8 +22,11 @@ use super::{
     tier::Remote,
 };
 use crate::{
-    entry::Entry, fetch::Errand, flown::Flown, layer::Cache, semantics::freshness::Reuse,
-    serve::Served, store::Redis,
+    engine::{context::Errand, hit_for_miss, lookup::Served},
+    entry::Entry,
+    semantics::freshness::Reuse,
+    state::{cache::Cache, flights::Flown},
+    store::Redis,
 };
 
 /// Between the first two looks of one who waits, in case what it waits for goes untold: this and up
@@ -154,7 +157,7 @@ impl Cache {
                     None => Turn::Wait,
                     Some(Word::Alone) => Turn::Fetch,
                     Some(Word::Uncacheable) => {
-                        self.remember_uncacheable(errand);
+                        hit_for_miss::remember_uncacheable(self, errand);
                         Turn::Fetch
                     }
                 };
@@ -216,7 +219,7 @@ impl Cache {
         let most = remote.redis.max_value_bytes() as u64;
         match flown {
             // By what the response says, not only the request.
-            _ if self.is_uncacheable(errand) => lease.say(Word::Uncacheable),
+            _ if hit_for_miss::is_uncacheable(self, errand) => lease.say(Word::Uncacheable),
             Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.say(Word::Alone);
             }

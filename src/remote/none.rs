@@ -4,13 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    engine::{context::Errand, lookup::Served},
     entry::Entry,
-    fetch::Errand,
-    flown::Flown,
     key::RequestKey,
-    layer::{Cache, Shared},
     semantics::vary::Selecting,
-    serve::Served,
+    state::{
+        cache::{Cache, Shared},
+        flights::Flown,
+    },
 };
 
 /// There is none.

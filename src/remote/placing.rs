@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    layer::Cache,
+    state::cache::Cache,
     store::{Compression, Listed, Parcel, Placed, Put, Record, Stamp, Value, encode},
 };
 

@@ -21,12 +21,12 @@ use super::{
     trust::{Concerns, Mark},
 };
 use crate::{
+    engine::context::Errand,
     entry::Entry,
     error::StoreError,
-    fetch::Errand,
     key::RequestKey,
-    layer::Cache,
     semantics::vary::Selecting,
+    state::cache::Cache,
     store::{Compression, Placed, Put, Stamp, Value, encode, stamp},
 };
 

@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc};
 use moka::{notification::RemovalCause, ops::compute::Op, sync::Cache};
 
 use super::{
+    expiry::{Minute, Schedule},
     resource::Resource,
-    schedule::{Minute, Schedule},
-    tier::{Change, Store, StoreFuture, Update},
+    store::{Change, Store, StoreFuture, Update},
 };
 use crate::{
     entry::HotHeads,

@@ -5,12 +5,12 @@
 
 #[cfg(feature = "redis")]
 mod codec;
+mod expiry;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod resource;
-mod schedule;
-mod tier;
+mod store;
 
 pub use self::memory::Memory;
 #[cfg(feature = "redis")]
@@ -22,5 +22,5 @@ pub(crate) use self::{
 };
 pub(crate) use self::{
     resource::Resource,
-    tier::{Change, Store, StoreFuture, Update},
+    store::{Change, Store, StoreFuture, Update},
 };

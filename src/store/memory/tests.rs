@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{
-    super::{
-        resource::Resource,
-        tier::{Store, StoreFuture, Update},
-    },
-    Memory,
-};
+use super::Memory;
 use crate::{
     entry::tests::kept_for,
     key::{RequestKey, Target},
+    store::{
+        resource::Resource,
+        store::{Store, StoreFuture, Update},
+    },
 };
 
 fn key(path: &str) -> RequestKey {

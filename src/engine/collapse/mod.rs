@@ -1,0 +1,9 @@
+//! Request collapsing: concurrent requests for one response share one origin call.
+
+pub(crate) mod collapse;
+mod direct;
+mod join;
+pub(crate) mod refresh;
+mod reply;
+mod share;
+mod wait;

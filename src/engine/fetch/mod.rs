@@ -1,0 +1,11 @@
+//! One exchange with the origin, from the request to what is stored of the response.
+
+pub(crate) mod call;
+pub(crate) mod failure;
+pub(crate) mod fetch;
+pub(crate) mod fetched;
+pub(crate) mod head_request;
+mod lifetime;
+mod revalidate;
+mod storability;
+pub(crate) mod storing;

@@ -1,0 +1,119 @@
+//! Replaces variants in L1: the only place that writes entries there, but for invalidations.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::context::Errand;
+use crate::{
+    entry::Entry,
+    semantics::{decide::Standing, select},
+    state::cache::Cache,
+    store::{Change, Resource, Update},
+};
+
+/// Stores `entry` in place of every variant that the request selects, or only removes those.
+///
+/// An entry is stored only if nothing invalidated the resource since its request came in:
+/// checked inside the store's own update, so that no invalidation comes between.
+pub(crate) async fn replace_selected(cache: &Cache, errand: &Errand, entry: Option<Arc<Entry>>) {
+    let Cache { shared, config } = cache.clone();
+    let metrics = Arc::clone(&shared);
+    let resource_hash = errand.asked.key.resource_hash();
+    let generation = errand.generation;
+    let request = errand.asked.parts.headers.clone();
+    let change: Change = Box::new(move |stored| {
+        if entry.is_some() && shared.generations.current(resource_hash) != generation {
+            return Update::Keep;
+        }
+        let variants = stored.map_or(&[][..], Resource::variants);
+        let order = config.rules.language_order;
+        let mut kept: Vec<Arc<Entry>> = select::survivors(variants, &request, shared.seed(), order)
+            .cloned()
+            .collect();
+        if let Some(entry) = &entry {
+            // What takes its place arrived after it: then this one took its time.
+            let newer = |old: &Arc<Entry>| {
+                old.arrival().monotonic > entry.arrival().monotonic
+                    && old.standing() == Standing::Valid
+                    && !kept.iter().any(|kept| Arc::ptr_eq(kept, old))
+            };
+            if variants.iter().any(newer) {
+                return Update::Keep;
+            }
+            shared.metrics().stored.increment(1);
+        }
+        kept.extend(entry);
+        match Resource::new(kept, config.max_variants, shared.memory.max_resource()) {
+            Some(resource) => Update::Replace(resource),
+            None if stored.is_some() => Update::Remove,
+            None => Update::Keep,
+        }
+    });
+    let update = metrics.store.update(errand.asked.key.to_key(), change);
+    if update.await.is_err() {
+        metrics.metrics().store_errors.increment(1);
+    }
+    let memory = metrics.memory.weighed_size();
+    metrics.metrics().memory_bytes.set(memory as f64);
+}
+
+/// Whether a variant was swapped for another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Swap {
+    Done,
+    /// The old one is no longer stored.
+    Outdated,
+}
+
+/// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
+/// no longer stored: what took its place is more recent.
+pub(crate) async fn swap(
+    cache: &Cache,
+    errand: &Errand,
+    old: &Arc<Entry>,
+    new: Option<Arc<Entry>>,
+) -> Swap {
+    let swapped = Arc::new(AtomicBool::new(false));
+    let swaps = Arc::clone(&swapped);
+    let Cache { shared, config } = cache.clone();
+    let resource_hash = errand.asked.key.resource_hash();
+    let generation = errand.generation;
+    let old = Arc::clone(old);
+    let fence = Arc::clone(&shared);
+    let change: Change = Box::new(move |stored| {
+        let variants = stored.map_or(&[][..], Resource::variants);
+        let is_old = |entry: &Arc<Entry>| Arc::ptr_eq(entry, &old);
+        if fence.generations.current(resource_hash) != generation || !variants.iter().any(is_old) {
+            return Update::Keep;
+        }
+        swaps.store(true, Ordering::Relaxed);
+        let swapped = variants
+            .iter()
+            .filter_map(|entry| {
+                if is_old(entry) {
+                    new.clone()
+                } else {
+                    Some(Arc::clone(entry))
+                }
+            })
+            .collect();
+        let max_bytes = fence.memory.max_resource();
+        Resource::new(swapped, config.max_variants, max_bytes)
+            .map_or(Update::Remove, Update::Replace)
+    });
+    if shared
+        .store
+        .update(errand.asked.key.to_key(), change)
+        .await
+        .is_err()
+    {
+        shared.metrics().store_errors.increment(1);
+    }
+    if swapped.load(Ordering::Relaxed) {
+        Swap::Done
+    } else {
+        Swap::Outdated
+    }
+}

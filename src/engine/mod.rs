@@ -1,0 +1,13 @@
+//! One request, from the lookup to the answer.
+
+pub(crate) mod collapse;
+pub(crate) mod context;
+pub(crate) mod fetch;
+pub(crate) mod handle;
+pub(crate) mod hit_for_miss;
+pub(crate) mod lookup;
+pub(crate) mod memory_write;
+pub(crate) mod request;
+pub(crate) mod respond;
+pub(crate) mod stale;
+pub(crate) mod write;

@@ -1,0 +1,217 @@
+//! A request as the cache sees it: its head, what the head says, and its key.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http_body::Body;
+
+use crate::{
+    entry::Entry,
+    generation::Generation,
+    key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
+    remote::Mark,
+    semantics::{
+        cache_control::RequestDirectives,
+        classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
+        decide::{Candidate, OnError, Standing, on_error},
+        list,
+        rules::ForwardedPolicy,
+    },
+    state::cache::Cache,
+};
+
+/// A GET or HEAD that may be answered from the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) parts: Parts,
+    pub(crate) facts: Facts,
+    pub(crate) directives: RequestDirectives,
+    pub(crate) key: RequestKey,
+}
+
+/// Where a request goes first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Destination {
+    /// To the origin, and nothing of it is stored.
+    Bypass(Bypass),
+    /// To the origin, for its method.
+    Forward(Safety),
+    /// To the store, under the request's key.
+    Lookup,
+    /// To the origin, untouched.
+    Tunnel,
+}
+
+impl Asked {
+    /// A request that has yet to be looked at.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            facts: Facts::default(),
+            directives: RequestDirectives::default(),
+            key: RequestKey::default(),
+        }
+    }
+
+    /// Looks at the request, and makes its key if it goes to the store.
+    pub(crate) fn destination(&mut self, cache: &Cache, body: &impl Body) -> Destination {
+        let Self {
+            parts,
+            facts,
+            directives,
+            key,
+        } = self;
+        let rules = &cache.config.rules;
+        *facts = Facts::scan(&parts.headers, rules);
+        let content = if body.is_end_stream() || body.size_hint().exact() == Some(0) {
+            Content::Absent
+        } else {
+            Content::Present
+        };
+        let uri = target_uri(parts);
+        match classify::classify(&parts.method, uri, &parts.headers, facts, content) {
+            Route::Tunnel => return Destination::Tunnel,
+            Route::Forward(safety) => return Destination::Forward(safety),
+            Route::Bypass(reason) => return Destination::Bypass(reason),
+            Route::Lookup(authority) => key.name(key_target(cache, parts, authority)),
+        }
+        if let Err(reason) = extend_key(cache, parts, facts, key) {
+            return Destination::Bypass(reason);
+        }
+        key.seal(cache.shared.seed);
+        if facts.directives() {
+            *directives = RequestDirectives::parse(&parts.headers, &rules.ignored_request);
+        }
+        Destination::Lookup
+    }
+
+    /// The generation of the resource at this moment.
+    pub(crate) fn generation(&self, cache: &Cache) -> Generation {
+        cache.shared.generations.current(self.key.resource_hash())
+    }
+
+    /// Whether `entry` still stands. Entries of plain keys are flagged in the store; those of
+    /// extended ones, which an invalidation cannot enumerate, by their generation. What another node
+    /// invalidated is refuted.
+    pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
+        if entry.mark().is_some_and(Mark::is_refuted) {
+            return Standing::Invalidated;
+        }
+        match self.key.dimensions() {
+            Dimensions::Extended if entry.generation() != self.generation(cache) => {
+                Standing::Invalidated
+            }
+            Dimensions::Extended | Dimensions::Plain => entry.standing(),
+        }
+    }
+
+    /// Whether `entry` may be the answer if the origin fails to give one (RFC 5861 §4).
+    pub(crate) fn takes_instead(&self, cache: &Cache, entry: &Entry, now: Duration) -> bool {
+        let candidate = Candidate {
+            freshness: entry.freshness(),
+            age: entry.age(now),
+            standing: self.standing(cache, entry),
+        };
+        on_error(&candidate, &self.directives) == OnError::ServeStale
+    }
+
+    /// Under which a failure is remembered: one variant's is not another's.
+    pub(crate) fn pause_hash(&self, entry: &Entry) -> u64 {
+        let digest = entry.selecting().digest();
+        // Its halves together, which is as good a hash.
+        self.key.hash() ^ digest as u64 ^ (digest >> 64) as u64
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+}
+
+/// The URI that was asked for, before any router took a prefix off.
+pub(crate) fn target_uri(parts: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(original) = crate::axum::original_uri(&parts.extensions) {
+        return original;
+    }
+    &parts.uri
+}
+
+/// The key of the resource that a request is for, without the dimensions that settings add.
+pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, Bypass> {
+    let authority = classify::authority(target_uri(parts), &parts.headers)?;
+    let target = key_target(cache, parts, authority);
+    Ok(RequestKey::of(target, cache.shared.seed))
+}
+
+fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
+    let config = &cache.config;
+    Target::new(
+        &config.namespace,
+        target_uri(parts),
+        &config.default_scheme,
+        authority.unwrap_or(config.default_authority.as_bytes()),
+    )
+}
+
+/// Adds a section for each kind of further dimension. A section announces itself and how many
+/// parts it has, so that none can pose as another.
+fn extend_key(
+    cache: &Cache,
+    parts: &Parts,
+    facts: &Facts,
+    key: &mut RequestKey,
+) -> Result<(), Bypass> {
+    let config = &cache.config;
+    if facts.forwarded() && config.rules.forwarded == ForwardedPolicy::Key {
+        for name in &FORWARDED_FIELDS {
+            push_forwarded(key, &parts.headers, name);
+        }
+    }
+    for name in &config.key_headers {
+        push_field(key, &parts.headers, name);
+    }
+    if let Some(policy) = &config.key {
+        key.push(b"policy");
+        match policy.extend_key(parts, &mut KeyExtension(key)) {
+            Keying::Use => {}
+            Keying::Bypass => return Err(Bypass::KeyPolicy),
+        }
+    }
+    if key.is_too_long() {
+        return Err(Bypass::KeyTooLong);
+    }
+    Ok(())
+}
+
+/// The name of a field, then the number of its lines, then the lines.
+fn push_field(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
+    let lines = headers.get_all(name);
+    key.push(name.as_str().as_bytes());
+    key.push(&(lines.iter().count() as u64).to_le_bytes());
+    for line in lines {
+        key.push(line.as_bytes());
+    }
+}
+
+/// One of the fields by which applications learn the host and scheme they are reached under.
+fn push_forwarded(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
+    if !headers.contains_key(name) {
+        return;
+    }
+    if *name != http::header::FORWARDED {
+        return push_field(key, headers, name);
+    }
+    // Of `Forwarded` only the host and the scheme shape responses; the rest differs with every
+    // client (RFC 7239 §4).
+    let pairs = list::members(headers.get_all(name))
+        .flat_map(|element| element.split(|byte| *byte == b';'))
+        .map(list::trim_ows)
+        .filter(|pair| {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair);
+            name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"proto")
+        });
+    for pair in pairs {
+        key.push(b"forwarded");
+        key.push(pair);
+    }
+}

@@ -1,0 +1,4 @@
+//! Requests that are forwarded without a lookup, and the invalidation that follows a write.
+
+pub(crate) mod forward;
+mod invalidate;

@@ -1,0 +1,4 @@
+//! What all requests of one cache share.
+
+pub(crate) mod cache;
+pub(crate) mod flights;
