@@ -1,5 +1,5 @@
-//! The pages for users and maintainers say what is true of the code: every metric is described, and
-//! every link leads to something that is in the package.
+//! The pages for users and maintainers say what is true of the code: every metric is described, every
+//! file is in its line, and every link leads to something that is in the package.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -203,4 +203,46 @@ fn every_link_leads_to_a_file_of_the_package() {
         }
     }
     assert!(seen > 5, "no links were read");
+}
+
+// === ARCHITECTURE.md ===
+
+/// What a page has in code font and could be a path: files of Rust, and directories.
+fn paths(page: &str) -> BTreeSet<&str> {
+    let is_path = |text: &&str| {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || b"_-./".contains(&it);
+        (text.ends_with(".rs") || text.ends_with('/')) && text.bytes().all(plain)
+    };
+    page.split('`').skip(1).step_by(2).filter(is_path).collect()
+}
+
+#[test]
+fn every_file_has_its_line() {
+    let page = read("ARCHITECTURE.md");
+    let src = root().join("src");
+    for path in paths(&page) {
+        let is_there = src.join(path).exists() || root().join(path).exists();
+        assert!(is_there, "ARCHITECTURE.md names {path}, which is not there");
+    }
+    // The tables of the tree: a file, several, or a directory as a whole.
+    let rows: String = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "))
+        .map(|(first, _)| format!("`{first} "))
+        .collect();
+    let named = paths(&rows);
+    let mut unnamed = Vec::new();
+    for file in files(&src, "rs") {
+        let file = file.strip_prefix(&src).unwrap();
+        let is_named = |it: &Path| {
+            let path = it.display().to_string().replace('\\', "/");
+            named.contains(path.as_str()) || named.contains(format!("{path}/").as_str())
+        };
+        let needs_none = file.ends_with("mod.rs") || file.ends_with("tests.rs");
+        if !needs_none && !file.ancestors().any(is_named) {
+            unnamed.push(file.to_owned());
+        }
+    }
+    assert!(unnamed.is_empty(), "without a line: {unnamed:?}");
+    assert!(named.len() > 50, "the tables were not read");
 }
