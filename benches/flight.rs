@@ -83,7 +83,7 @@ where
     // Polled in this order: the request has joined the flight by the time it is counted.
     let boarded = async { origin.on_board.add_permits(1) };
     let (Ok(response), ()) = join(service.call(request), boarded).await;
-    let outcome = response.extensions().get().copied();
+    let outcome = response.extensions().get().cloned();
     let body = response.into_body().collect().await;
     assert_eq!(body.expect("a body that ends").to_bytes().len(), BODY);
     outcome.expect("the layer says how it answered")

@@ -116,7 +116,7 @@ where
         .body(Full::default())
         .expect("the head is made of valid parts");
     let Ok(response) = service.call(request).await;
-    let outcome = response.extensions().get().copied();
+    let outcome = response.extensions().get().cloned();
     let body = response.into_body().collect().await;
     let read = body.expect("a body that ends").to_bytes().len();
     assert_eq!(read, BODY);

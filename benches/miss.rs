@@ -98,7 +98,7 @@ impl Case {
         }
     }
 
-    fn is_answered_as_meant(self, outcome: CacheOutcome) -> bool {
+    fn is_answered_as_meant(self, outcome: &CacheOutcome) -> bool {
         match self {
             Self::Stored => matches!(
                 outcome,
@@ -300,11 +300,11 @@ impl Bench {
     /// Checks that the requests were what they are called, off the clock.
     fn judge(&self, service: &mut CacheService<Inner>, clock: &Settable, count: usize) {
         self.runtime.block_on(async {
-            let is_hit = |outcome| matches!(outcome, Some(CacheOutcome::Hit { .. }));
+            let is_hit = |outcome: &Option<_>| matches!(outcome, Some(CacheOutcome::Hit { .. }));
             let (outcome, _) = fetch(service, self.request(count - 1)).await;
             match self.case {
-                Case::Stored | Case::Revalidated => assert!(is_hit(outcome), "{outcome:?}"),
-                Case::Bypass | Case::Uncacheable => assert!(!is_hit(outcome), "{outcome:?}"),
+                Case::Stored | Case::Revalidated => assert!(is_hit(&outcome), "{outcome:?}"),
+                Case::Bypass | Case::Uncacheable => assert!(!is_hit(&outcome), "{outcome:?}"),
             }
             clock.pass(2);
             let mut request = self.request(count - 1);
@@ -313,7 +313,7 @@ impl Bench {
             }
             let (outcome, length) = fetch(service, request).await;
             let outcome = outcome.expect("the layer says how it answered");
-            assert!(self.case.is_answered_as_meant(outcome), "{outcome:?}");
+            assert!(self.case.is_answered_as_meant(&outcome), "{outcome:?}");
             assert_eq!(length, BODY);
         });
     }
@@ -330,7 +330,7 @@ where
     B::Error: std::fmt::Debug,
 {
     let Ok(response) = service.call(request).await;
-    let outcome = response.extensions().get().copied();
+    let outcome = response.extensions().get().cloned();
     let body = response.into_body().collect().await;
     (outcome, body.expect("a body that ends").to_bytes().len())
 }

@@ -183,14 +183,14 @@ async fn hit(
     size: usize,
 ) -> CacheOutcome {
     let Ok(response) = service.call(request).await;
-    let outcome = response.extensions().get().copied();
+    let outcome = response.extensions().get().cloned();
     let body = response.into_body().collect().await;
     let body = black_box(body.expect("a stored body does not break").to_bytes());
     assert_eq!(body.len(), size);
     outcome.expect("the layer says how it answered")
 }
 
-fn is_hit(outcome: CacheOutcome) -> bool {
+fn is_hit(outcome: &CacheOutcome) -> bool {
     matches!(outcome, CacheOutcome::Hit { .. })
 }
 
@@ -264,7 +264,7 @@ impl Bench {
         let (layer, mut service) = bench.node().await;
         for index in 0..KEYS {
             let outcome = hit(&mut service, request(index), size).await;
-            assert!(!is_hit(outcome), "{outcome:?}");
+            assert!(!is_hit(&outcome), "{outcome:?}");
             if index % CROWD == 0 {
                 assert_eq!(layer.handle().drain(PATIENCE).await, 0);
             }
@@ -342,7 +342,7 @@ impl Bench {
             let start = now();
             let outcome = hit(&mut service, request, self.size).await;
             latencies.push(start.elapsed());
-            assert!(is_hit(outcome), "{outcome:?}");
+            assert!(is_hit(&outcome), "{outcome:?}");
             // What comes behind the answer is not the next request's latency. The crowd pays for it.
             while layer.handle().stats().tasks > 0 {
                 tokio::task::yield_now().await;
@@ -359,7 +359,7 @@ impl Bench {
             tokio::spawn(async move {
                 for request in requests {
                     let outcome = hit(&mut service, request, size).await;
-                    assert!(is_hit(outcome), "{outcome:?}");
+                    assert!(is_hit(&outcome), "{outcome:?}");
                 }
             })
         });

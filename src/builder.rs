@@ -18,13 +18,13 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Bounds,
     error::{ConfigError, in_range},
+    executor::Executor,
     fill::OnAbandoned,
     key::KeyPolicy,
     layer::CacheLayer,
     semantics::rules::ForwardedPolicy,
     state::cache::Shared,
     store::Memory,
-    tasks::Executor,
 };
 
 impl CacheLayer {
@@ -122,9 +122,16 @@ impl CacheBuilder {
 
     // === Keys ===
 
-    /// What else is part of the key. Defaults to nothing.
+    /// What else is part of the key. Defaults to nothing, which
+    /// [`without_key_policy`](Self::without_key_policy) restores.
     pub fn key(mut self, policy: impl KeyPolicy) -> Self {
         self.config.key = Some(Arc::new(policy));
+        self
+    }
+
+    /// Takes the [`key`](Self::key) policy off, of a layer over a cache whose other layers have one.
+    pub fn without_key_policy(mut self) -> Self {
+        self.config.key = None;
         self
     }
 

@@ -29,7 +29,7 @@ impl StatusFields {
     pub(crate) fn stamp(
         &self,
         headers: &mut HeaderMap,
-        outcome: CacheOutcome,
+        outcome: &CacheOutcome,
         sent: StatusCode,
         received: Option<StatusCode>,
     ) {
@@ -54,7 +54,7 @@ pub(crate) fn age_value(age: u32) -> HeaderValue {
     value(&digits)
 }
 
-fn x_cache(outcome: CacheOutcome) -> Option<&'static str> {
+fn x_cache(outcome: &CacheOutcome) -> Option<&'static str> {
     match outcome {
         CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded => Some("BYPASS"),
         CacheOutcome::Collapsed { .. } | CacheOutcome::Fetched { .. } => Some("MISS"),
@@ -68,7 +68,7 @@ fn x_cache(outcome: CacheOutcome) -> Option<&'static str> {
 /// Our member of `Cache-Status` (RFC 9211 §2).
 fn cache_status(
     name: &str,
-    outcome: CacheOutcome,
+    outcome: &CacheOutcome,
     sent: StatusCode,
     received: Option<StatusCode>,
 ) -> Option<HeaderValue> {
@@ -77,32 +77,32 @@ fn cache_status(
         CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => return None,
         CacheOutcome::Hit { ttl } => {
             member.flag("hit");
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Stale { reason, ttl } => match reason {
             StaleReason::Client => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "max-stale");
             }
             StaleReason::WhileRevalidate => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "swr");
             }
             StaleReason::BreakerOpen => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "breaker-open");
             }
             StaleReason::Paused => {
                 member.flag("hit");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "paused");
             }
             StaleReason::Slow => {
                 member.token("fwd", "stale");
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "slow");
             }
             StaleReason::IfError(status) => {
@@ -110,7 +110,7 @@ fn cache_status(
                 if let Some(status) = status {
                     member.number("fwd-status", status.as_u16().into());
                 }
-                member.number("ttl", ttl);
+                member.number("ttl", *ttl);
                 member.token("detail", "stale-if-error");
             }
         },
@@ -122,12 +122,12 @@ fn cache_status(
         CacheOutcome::Collapsed { forward, ttl } => {
             member.token("fwd", forward.as_str());
             member.flag("collapsed");
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Revalidated { forward, ttl } => {
             member.token("fwd", forward.as_str());
             member.fwd_status(sent, received);
-            member.number("ttl", ttl);
+            member.number("ttl", *ttl);
         }
         CacheOutcome::Fetched { forward, storing } => {
             member.token("fwd", forward.as_str());
@@ -135,7 +135,7 @@ fn cache_status(
             match storing {
                 Storing::Begun { ttl } => {
                     member.flag("stored");
-                    member.number("ttl", ttl);
+                    member.number("ttl", *ttl);
                 }
                 Storing::Failure => {}
                 Storing::Full => member.token("detail", "full"),

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    breaker::OriginBreaker, cache_status::StatusFields, fill, key::KeyPolicy,
-    semantics::rules::Rules, tasks::Executor, ttl::TtlPolicy,
+    breaker::OriginBreaker, cache_status::StatusFields, executor::Executor, fill, key::KeyPolicy,
+    semantics::rules::Rules, ttl::TtlPolicy,
 };
 
 /// The settings that routes sharing one cache may have each for themselves.

@@ -11,11 +11,13 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The setting belongs to the cache itself: layers that share one cannot change it.
+    #[non_exhaustive]
     Fixed {
         /// The builder method that was called.
         setting: &'static str,
     },
     /// The text is not a valid authority, token or field name.
+    #[non_exhaustive]
     Malformed {
         /// The builder method that set it.
         setting: &'static str,
@@ -23,6 +25,7 @@ pub enum ConfigError {
         value: String,
     },
     /// The number or duration lies outside what the setting allows.
+    #[non_exhaustive]
     OutOfRange {
         /// The builder method that set it.
         setting: &'static str,
@@ -32,12 +35,26 @@ pub enum ConfigError {
         allowed: &'static str,
     },
     /// The setting needs something that is not there, such as a server that can be reached.
+    #[non_exhaustive]
     Unavailable {
         /// The builder method that set it.
         setting: &'static str,
         /// What is missing, and why.
         cause: String,
     },
+}
+
+impl ConfigError {
+    /// The setting that was refused: the name of its builder method.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Fixed { setting }
+            | Self::Malformed { setting, .. }
+            | Self::OutOfRange { setting, .. }
+            | Self::Unavailable { setting, .. } => setting,
+        }
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -6,6 +6,7 @@
 /// A circuit breaker gives its probes to background requests first: when one fails, no client sees
 /// it. See [`breaker`](mod@crate::breaker).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Priority {
     /// Nobody waits for the response, as for a refresh of what is still served stale.
     Background,

@@ -1,4 +1,4 @@
-//! The future of a response: there already, forwarded as it is, or on the road.
+//! The future of a response: ready, forwarded, or handled by the engine.
 
 use std::{
     fmt,
@@ -14,8 +14,8 @@ use tower::util::Oneshot;
 
 use crate::{body::CacheBody, engine::write::forward::Forwarding, inner::CacheableService};
 
-/// An answer that takes a fetch, a wait or a slow store.
-type Travelling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
+/// An answer that needs a fetch, a wait or a slow store.
+type Handling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
 
 pin_project! {
     /// Response future of [`CacheService`](crate::CacheService).
@@ -40,7 +40,7 @@ pin_project! {
     {
         Ready { response: Option<Response<CacheBody<S::Body>>> },
         Forward { #[pin] call: Oneshot<S, Request<Q>>, forwarding: Option<Forwarding> },
-        Travel { future: Travelling<S::Body, S::Error> },
+        Handle { future: Handling<S::Body, S::Error> },
     }
 }
 
@@ -62,8 +62,8 @@ where
         })
     }
 
-    pub(crate) fn travel(future: Travelling<S::Body, S::Error>) -> Self {
-        Self::from(State::Travel { future })
+    pub(crate) fn handle(future: Handling<S::Body, S::Error>) -> Self {
+        Self::from(State::Handle { future })
     }
 
     fn from(state: State<S, Q>) -> Self {
@@ -82,7 +82,7 @@ where
         match self.project().state.project() {
             StateProj::Ready { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
-                // Polled after it was done, which a future may answer as it likes.
+                // Polled after completion: a future may do anything then.
                 None => Poll::Pending,
             },
             StateProj::Forward { call, forwarding } => {
@@ -92,11 +92,11 @@ where
                         Poll::Ready(Ok(forwarding.arrive(response)))
                     }
                     (Ok(_), None) => Poll::Pending,
-                    // An unsafe request that failed goes with its forwarding, which sees to it.
+                    // Dropping the forwarding invalidates what an unsafe request may have changed.
                     (Err(error), _) => Poll::Ready(Err(error)),
                 }
             }
-            StateProj::Travel { future } => future.as_mut().poll(cx),
+            StateProj::Handle { future } => future.as_mut().poll(cx),
         }
     }
 }
@@ -110,7 +110,7 @@ where
         f.write_str(match &self.state {
             State::Ready { .. } => "ResponseFuture::Ready",
             State::Forward { .. } => "ResponseFuture::Forward",
-            State::Travel { .. } => "ResponseFuture::Travel",
+            State::Handle { .. } => "ResponseFuture::Handle",
         })
     }
 }

@@ -118,18 +118,16 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
-mod axum;
 mod body;
 pub mod breaker;
 mod builder;
 mod cache_status;
-mod chance;
 pub mod clock;
 mod config;
 mod engine;
 mod entry;
 mod error;
+mod executor;
 mod extensions;
 mod fill;
 mod flight;
@@ -139,7 +137,6 @@ mod handle;
 mod inner;
 mod key;
 mod layer;
-mod marks;
 mod metrics;
 mod outcome;
 mod remote;
@@ -147,9 +144,8 @@ mod semantics;
 mod service;
 mod state;
 mod store;
-mod tasks;
 mod ttl;
-mod varint;
+mod util;
 
 pub use self::{
     body::CacheBody,
@@ -157,6 +153,7 @@ pub use self::{
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
+    executor::{Executor, Task},
     extensions::{NoStore, Priority},
     fill::OnAbandoned,
     future::ResponseFuture,
@@ -175,7 +172,6 @@ pub use self::{
     },
     service::CacheService,
     store::Memory,
-    tasks::{Executor, Task},
     ttl::{
         AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
         OriginTtl, Reason, TtlPolicy,

@@ -80,7 +80,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn answered(&self, outcome: CacheOutcome) {
+    pub(crate) fn answered(&self, outcome: &CacheOutcome) {
         match outcome {
             CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded | CacheOutcome::Tunnelled => {
                 &self.bypassed

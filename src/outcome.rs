@@ -1,4 +1,4 @@
-//! How a request was answered: the typed outcome, `Cache-Status` (RFC 9211), `X-Cache` and `Age`.
+//! How a request was answered, and why: [`CacheOutcome`] and the reasons in it.
 
 use http::StatusCode;
 
@@ -19,12 +19,13 @@ use crate::semantics::{
 /// }
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CacheOutcome {
     /// The request went around the cache.
     Bypassed(Bypass),
     /// The answer is another request's, which was under way.
+    #[non_exhaustive]
     Collapsed {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
@@ -32,6 +33,7 @@ pub enum CacheOutcome {
         ttl: i64,
     },
     /// The answer came from the origin.
+    #[non_exhaustive]
     Fetched {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
@@ -43,11 +45,13 @@ pub enum CacheOutcome {
     /// The cache made the answer itself.
     Generated(Generated),
     /// A fresh stored response.
+    #[non_exhaustive]
     Hit {
         /// The seconds of freshness left.
         ttl: i64,
     },
     /// A stored response that the origin just confirmed (RFC 9111 §4.3).
+    #[non_exhaustive]
     Revalidated {
         /// Why the stored response did not do.
         forward: ForwardReason,
@@ -55,6 +59,7 @@ pub enum CacheOutcome {
         ttl: i64,
     },
     /// A stored response that is stale.
+    #[non_exhaustive]
     Stale {
         /// Who allows that.
         reason: StaleReason,
@@ -110,10 +115,11 @@ impl ForwardReason {
 }
 
 /// What became of a response from the origin.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Storing {
     /// It is being stored, and will be if its body ends as it should.
+    #[non_exhaustive]
     Begun {
         /// The seconds of freshness left.
         ttl: i64,
@@ -147,10 +153,11 @@ pub enum StaleReason {
 }
 
 /// Why the cache made an answer itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Generated {
     /// 503: the circuit breaker is open, and the origin was not asked.
+    #[non_exhaustive]
     BreakerOpen {
         /// The seconds after which it is worth another try, as `Retry-After` says too.
         retry_after: u32,
@@ -169,10 +176,10 @@ pub enum Generated {
 impl Generated {
     /// The status of the answer.
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::BreakerOpen { .. } | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::FlightFailed(status) => status,
+            Self::FlightFailed(status) => *status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }

@@ -1,4 +1,4 @@
-//! The service: always ready, answers hits at once, and hands everything else to the road.
+//! The service: always ready. It answers hits at once and hands all other requests to the engine.
 
 use std::{
     fmt,
@@ -12,10 +12,10 @@ use tower::Service;
 use crate::{
     body::CacheBody,
     engine::{
-        context::{Road, Timing},
+        context::{Handler, Trigger},
         handle,
-        lookup::{InMemory, from_memory},
-        request::{Asked, Destination},
+        lookup::{FromMemory, from_memory},
+        request::{CacheRequest, Destination},
         write::forward::Forwarding,
     },
     future::ResponseFuture,
@@ -77,31 +77,31 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let mut asked = Asked::new(parts);
-        let destination = asked.destination(&self.cache, &body);
-        let mut timing = Timing::OnDemand;
+        let mut request = CacheRequest::new(parts);
+        let destination = request.destination(&self.cache, &body);
+        let mut trigger = Trigger::OnDemand;
         if destination == Destination::Lookup {
-            match from_memory(&self.cache, &asked) {
-                InMemory::Answer(response) => return ResponseFuture::ready(response),
-                InMemory::Expiring => timing = Timing::Early,
-                InMemory::Else => {}
+            match from_memory(&self.cache, &request) {
+                FromMemory::Answer(response) => return ResponseFuture::ready(response),
+                FromMemory::RefreshEarly => trigger = Trigger::EarlyRefresh,
+                FromMemory::Continue => {}
             }
         }
-        self.send(asked, body, destination, timing)
+        self.send(request, body, destination, trigger)
     }
 }
 
 impl<S> CacheService<S> {
-    /// Sends on a request that memory does not answer. Apart from `call`, so that the code of a
-    /// hit is compact.
+    /// Hands a request that memory does not answer to the engine. Not a part of `call`, so that the
+    /// code of a hit stays compact.
     #[cold]
     #[inline(never)]
     fn send<Q>(
         &self,
-        asked: Asked,
+        request: CacheRequest,
         body: Q,
         destination: Destination,
-        timing: Timing,
+        trigger: Trigger,
     ) -> ResponseFuture<S, Q>
     where
         S: CacheableService<Q>,
@@ -110,14 +110,16 @@ impl<S> CacheService<S> {
         let cache = &self.cache;
         let forwarding = match destination {
             Destination::Lookup => {
-                let road = Road::new(cache.clone(), self.inner.clone());
-                return ResponseFuture::travel(Box::pin(handle::travel(road, asked, body, timing)));
+                let handler = Handler::new(cache.clone(), self.inner.clone());
+                return ResponseFuture::handle(Box::pin(handle::handle(
+                    handler, request, body, trigger,
+                )));
             }
-            Destination::Bypass(reason) => Forwarding::bypass(cache, &asked.parts, reason),
-            Destination::Forward(safety) => Forwarding::method(cache, &asked.parts, safety),
-            Destination::Tunnel => Forwarding::tunnel(cache, &asked.parts),
+            Destination::Bypass(reason) => Forwarding::bypass(cache, &request.parts, reason),
+            Destination::Forward(safety) => Forwarding::method(cache, &request.parts, safety),
+            Destination::Tunnel => Forwarding::tunnel(cache, &request.parts),
         };
-        let request = Request::from_parts(asked.parts, body);
+        let request = Request::from_parts(request.parts, body);
         ResponseFuture::forward(self.inner.clone(), request, forwarding)
     }
 }

@@ -93,6 +93,7 @@ fn refused(error: &ConfigError) -> String {
         ConfigError::Malformed {
             setting: "namespace",
             value,
+            ..
         } => format!(
             "invalid value {value:?} for '--redis-namespace': \
              1 to 64 visible ASCII characters, none of them any of {{}}*?[]\\"

@@ -22,7 +22,7 @@ pub(crate) struct Lifetimes {
     /// for; at most this share of all answers may be stale [default BUDGET: 0.02]
     // No default_missing_value: without a value the library's own default holds.
     #[arg(long, value_name = "BUDGET", value_parser = parse_budget)]
-    adaptive: Option<Option<f32>>,
+    adaptive: Option<Option<f64>>,
 
     /// For how long a response past its lifetime may be answered while it is refreshed in the
     /// background, if it does not say so itself [default: none]

@@ -134,7 +134,7 @@ pub(crate) fn parse_beta(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "how early is a number above 0 and at most 100, such as 1".to_owned())
 }
 
-pub(crate) fn parse_budget(text: &str) -> Result<f32, String> {
+pub(crate) fn parse_budget(text: &str) -> Result<f64, String> {
     let share = text.parse().ok();
     share
         .filter(|&share| AdaptiveTtl::builder().budget(share).build().is_ok())

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 /// What the end of a call says about the service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It works.
     Success,

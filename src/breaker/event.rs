@@ -58,6 +58,7 @@ impl fmt::Display for BreakerState {
 #[non_exhaustive]
 pub enum Reason {
     /// Too many of the calls in the window failed.
+    #[non_exhaustive]
     FailureRate {
         /// The share that failed, between 0 and 1.
         rate: f64,
@@ -65,6 +66,7 @@ pub enum Reason {
         calls: u64,
     },
     /// Too many of the calls in the window were slow.
+    #[non_exhaustive]
     SlowRate {
         /// The share that was slow, between 0 and 1.
         rate: f64,

@@ -16,10 +16,10 @@ impl CacheBuilder {
     /// How long a request waits for the origin while there is a stored response that may stand in
     /// for an error (`stale-if-error`, RFC 5861 §4): past it the answer is that one, and what the
     /// origin answers in the end is stored. Requests that insist on validation wait on.
-    /// Defaults to none: they wait for the origin's answer, or for
+    /// `None`, the default, turns it off: they wait for the origin's answer, or for
     /// [`origin_timeout`](Self::origin_timeout).
-    pub fn soft_timeout(mut self, timeout: Duration) -> Self {
-        self.config.soft_timeout = Some(timeout);
+    pub fn soft_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.soft_timeout = timeout.into();
         self
     }
 
@@ -32,9 +32,13 @@ impl CacheBuilder {
     /// called. [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) gives the handle on
     /// it. Where requests go to several origins, put a
     /// [`BreakerLayer`](crate::breaker::BreakerLayer) with keys between the cache and the
-    /// service instead. What bypasses the cache is not counted. Off by default.
-    pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
-        self.breaker = Some(breaker);
+    /// service instead. What bypasses the cache is not counted.
+    ///
+    /// `None`, the default, turns it off. In [`CacheLayer::with`](crate::CacheLayer::with), settings
+    /// make a new circuit; without this call, both layers share the one there is.
+    pub fn breaker(mut self, breaker: impl Into<Option<BreakerConfig>>) -> Self {
+        self.breaker = breaker.into();
+        self.config.breaker = None;
         self
     }
 
@@ -54,9 +58,9 @@ impl CacheBuilder {
     /// None is refreshed while more than half is left of the freshness that it came with. How long
     /// a fetch took is what the node that made it measured.
     ///
-    /// From above 0 to 100. Off by default.
-    pub fn early_refresh(mut self, beta: f64) -> Self {
-        self.config.early_refresh = Some(beta);
+    /// From above 0 to 100. `None`, the default, turns it off.
+    pub fn early_refresh(mut self, beta: impl Into<Option<f64>>) -> Self {
+        self.config.early_refresh = beta.into();
         self
     }
 

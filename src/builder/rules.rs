@@ -21,9 +21,9 @@ impl CacheBuilder {
         self
     }
 
-    /// Guesses a lifetime from `Last-Modified` (RFC 9111 §4.2.2). Off by default.
-    pub fn heuristics(mut self, heuristics: Heuristics) -> Self {
-        self.config.rules.heuristics = Some(heuristics);
+    /// Guesses a lifetime from `Last-Modified` (RFC 9111 §4.2.2). `None`, the default, turns it off.
+    pub fn heuristics(mut self, heuristics: impl Into<Option<Heuristics>>) -> Self {
+        self.config.rules.heuristics = heuristics.into();
         self
     }
 

@@ -9,12 +9,12 @@ use crate::{
     cache_status::{StatusFields, XCache},
     clock::{Clock, SystemClock},
     config::{Bounds, ConditionalMiss, Config, RangeMiss},
+    executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
     remote::Remote,
     semantics::rules::Rules,
     state::cache::Shared,
     store::Memory,
-    tasks::TokioExecutor,
     ttl::OriginTtl,
 };
 

@@ -1,66 +1,109 @@
-//! A request on its way through the engine: what the stores hold for it, and the service behind it.
+//! A request that memory alone cannot answer: what is known about it, and the service behind it.
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::request::Asked;
+use super::{
+    lookup::{Next, Served},
+    request::CacheRequest,
+};
 use crate::{
     entry::Entry,
     generation::Generation,
-    outcome::ForwardReason,
+    outcome::{ForwardReason, StaleReason},
     remote::{Lease, Seen},
     state::cache::Cache,
     store::Resource,
 };
 
-/// A request on its way to the origin, and what the store held for it.
+/// A cache over one service, for one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Errand {
-    pub(crate) asked: Asked,
-    /// The generation of the resource before anything was looked up for this errand.
-    pub(crate) generation: Generation,
-    pub(crate) stored: Option<Resource>,
-    /// The stored response that the request selects.
-    pub(crate) selected: Option<Arc<Entry>>,
-    pub(crate) forward: ForwardReason,
-    /// What was seen of its place in the tier that nodes share, if that was asked.
-    pub(crate) seen: Option<Seen>,
-    /// What was found there and has yet to be put into memory.
-    pub(crate) found: Option<Arc<Entry>>,
-    /// What the most recent of the variants there was selected by, if none is for this request.
-    pub(crate) varies: Vec<HeaderName>,
-    pub(crate) timing: Timing,
-    /// What keeps other nodes from fetching the same.
-    pub(crate) lease: Option<Arc<Lease>>,
-}
-
-/// When a response is fetched.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Timing {
-    /// Behind an answer that is still fresh, before it expires.
-    Early,
-    /// When nothing else will do.
-    OnDemand,
-}
-
-impl Errand {
-    /// Whether it is `entry` that the request selects.
-    pub(crate) fn has_selected(&self, entry: &Arc<Entry>) -> bool {
-        let selected = self.selected.as_ref();
-        selected.is_some_and(|selected| Arc::ptr_eq(selected, entry))
-    }
-}
-
-/// A cache over one service, on behalf of one request.
-#[derive(Clone, Debug)]
-pub(crate) struct Road<S> {
+pub(crate) struct Handler<S> {
     pub(crate) cache: Cache,
     pub(crate) inner: S,
 }
 
-impl<S> Road<S> {
+impl<S> Handler<S> {
     pub(crate) fn new(cache: Cache, inner: S) -> Self {
         Self { cache, inner }
+    }
+}
+
+/// A request, and what the stores are known to hold for it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestContext {
+    pub(crate) request: CacheRequest,
+    pub(crate) trigger: Trigger,
+    /// The generation of the resource before the first lookup for this request. What is fetched for
+    /// it is stored only under this generation.
+    pub(crate) generation: Generation,
+    /// All variants that the last lookup found.
+    pub(crate) stored: Option<Resource>,
+    /// The stored response that the request selects.
+    pub(crate) selected: Option<Arc<Entry>>,
+    /// Why the stored responses do not answer the request.
+    pub(crate) forward: ForwardReason,
+    /// The state of the request's key in the shared tier, if the tier has been asked.
+    pub(crate) observed: Option<Seen>,
+    /// A response found in the shared tier that has yet to be written to memory.
+    pub(crate) promotable: Option<Arc<Entry>>,
+    /// The selecting header fields of the most recent variant in the shared tier, if no variant
+    /// there matches the request.
+    pub(crate) remote_vary: Vec<HeaderName>,
+    /// Keeps other nodes from fetching the same response.
+    pub(crate) lease: Option<Arc<Lease>>,
+}
+
+/// Why a response is fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Trigger {
+    /// A stored response that is still fresh has been served, and is refreshed before it expires.
+    EarlyRefresh,
+    /// No stored response answers the request.
+    OnDemand,
+}
+
+impl RequestContext {
+    /// A request before anything is known about what is stored for it.
+    pub(crate) fn new(request: CacheRequest, generation: Generation) -> Self {
+        Self {
+            request,
+            trigger: Trigger::OnDemand,
+            generation,
+            stored: None,
+            selected: None,
+            forward: ForwardReason::Stale,
+            observed: None,
+            promotable: None,
+            remote_vary: Vec::new(),
+            lease: None,
+        }
+    }
+
+    /// Remembers what a lookup came to: the selected response, and why it does not answer the
+    /// request if it does not.
+    pub(crate) fn adopt(&mut self, next: Next<&Arc<Entry>>) -> Next<Arc<Entry>> {
+        let next = next.map(Arc::clone);
+        match &next {
+            Next::Fetch { selected, forward } => {
+                self.selected.clone_from(selected);
+                self.forward = *forward;
+            }
+            Next::Refuse => {}
+            Next::Serve(entry, served) => {
+                self.selected = Some(Arc::clone(entry));
+                if *served == Served::Stale(StaleReason::WhileRevalidate) {
+                    self.forward = ForwardReason::Stale;
+                }
+            }
+        }
+        next
+    }
+
+    /// Whether `entry` is the stored response that the request selects.
+    pub(crate) fn has_selected(&self, entry: &Arc<Entry>) -> bool {
+        let selected = self.selected.as_ref();
+        selected.is_some_and(|selected| Arc::ptr_eq(selected, entry))
     }
 }

@@ -1,156 +1,128 @@
-//! The road of a request, from its key to its answer.
+//! The steps that a request takes, in order.
 //!
-//! 1. [`Asked::destination`]: what kind of request is it, and what is its key?
-//! 2. look up: which stored response does it select?
-//! 3. [`decide()`]: serve, serve stale, revalidate, fetch or refuse?
-//! 4. [`fly`](crate::engine::collapse): ask the origin, or wait for one who does.
-//! 5. [`fetch`](crate::engine::fetch::fetch): the exchange with the origin, and what it is worth.
-//! 6. [`keep`](crate::engine::fetch::storing): what of it is stored.
-//! 7. [`respond`]: the answer, in the shape this client asked for.
+//! 1. [`CacheRequest::destination`]: the request's kind, and its key.
+//! 2. [`lookup`](super::lookup): the stored response that it selects; [`decide`] whether to serve it,
+//!    serve it stale, validate it, fetch, or refuse.
+//! 3. [`peers`](crate::remote): the same in the tier that nodes share, if memory has no answer.
+//! 4. [`collapse`]: one origin call for all requests that want the same response.
+//! 5. [`fetch`](super::fetch): the exchange with the origin, and whether its response may be stored.
+//! 6. [`storing`](super::fetch::storing): the body is recorded while clients read it, then stored.
+//! 7. [`respond`]: the answer, by this client's method, conditions and range.
 //!
-//! A hit in memory goes from 2 to 7 in [`from_memory`], without waiting for anything.
-
-use std::sync::Arc;
+//! A hit in memory goes from step 2 to step 7 in [`from_memory`](super::lookup::from_memory), and
+//! waits for nothing.
+//!
+//! [`decide`]: crate::semantics::decide::decide()
 
 use http::Response;
 use http_body::Body;
 
 use super::{
     collapse::{collapse, refresh},
-    context::{Errand, Road, Timing},
+    context::{Handler, RequestContext, Trigger},
     fetch::head_request,
-    lookup::{Next, Served, look},
-    request::Asked,
-    respond, stale,
-    stale::InTime,
+    lookup::{Next, evaluate},
+    request::CacheRequest,
+    respond,
+    stale::{self, WithinSoftTimeout},
 };
-use crate::{
-    body::CacheBody,
-    inner::CacheableService,
-    outcome::{ForwardReason, Generated, StaleReason},
-    remote::Consulted,
-};
+use crate::{body::CacheBody, inner::CacheableService, outcome::Generated, remote::Consulted};
 
-/// Answers a request that may need the origin, or a store that takes its time.
-pub(crate) async fn travel<S, Q>(
-    handler: Road<S>,
-    asked: Asked,
+/// Answers a request that memory alone cannot answer.
+pub(crate) async fn handle<S, Q>(
+    handler: Handler<S>,
+    request: CacheRequest,
     body: Q,
-    timing: Timing,
+    trigger: Trigger,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
     let shared = &handler.cache.shared;
-    // Before the lookup: what is found now may be replaced by what is fetched now, unless the
-    // resource is invalidated from here on.
-    let generation = asked.generation(&handler.cache);
-    let lookup = shared.store.get(asked.key.as_ref());
+    // Before the lookup: a fetch for this request may replace what the lookup finds, but not what
+    // is stored after an invalidation from here on.
+    let generation = request.generation(&handler.cache);
+    let lookup = shared.store.get(request.key.as_ref());
     let stored = lookup.await.unwrap_or_else(|error| {
-        // A store that fails holds nothing.
+        // A store that fails counts as empty.
         tracing::debug!(%error, "lookup failed");
         shared.metrics().store_errors.increment(1);
         None
     });
     let now = shared.clock.monotonic();
-    let (mut step, selected, forward) = match look(&handler.cache, &asked, stored.as_ref(), now) {
-        Next::Serve(entry, served) => (Step::Serve(served), Some(entry), ForwardReason::Stale),
-        Next::Refresh(entry) => (Step::Refresh, Some(entry), ForwardReason::Stale),
-        Next::Refuse => (Step::Refuse, None, ForwardReason::UriMiss),
-        Next::Ask { selected, forward } => (Step::Ask, selected, forward),
-    };
-    // Unless another request has had it refreshed by now.
-    let timing = match selected {
-        Some(entry) if timing == Timing::Early && entry.is_ageing(now) => timing,
-        _ => Timing::OnDemand,
-    };
-    // In a box: it is large, and handed on from future to future.
-    let mut errand = Box::new(Errand {
-        selected: selected.map(Arc::clone),
-        asked,
-        forward,
-        found: None,
-        generation,
-        lease: None,
-        seen: None,
-        stored,
-        timing,
-        varies: Vec::new(),
-    });
-    if step != Step::Ask && !errand.selected.as_ref().is_some_and(|it| shared.trusts(it)) {
-        // Other nodes may have stored something, or changed what is in memory.
-        match handler.cache.consult(&mut errand).await {
+    // In a box: it is large, and many futures pass it on.
+    let mut context = Box::new(RequestContext::new(request, generation));
+    let next = evaluate(&handler.cache, &context.request, stored.as_ref(), now);
+    let next = context.adopt(next);
+    context.stored = stored;
+    if let Some(entry) = &context.selected
+        // Unless another request has had it refreshed by now.
+        && entry.is_ageing(now)
+    {
+        context.trigger = trigger;
+    }
+    let trusted = context
+        .selected
+        .as_ref()
+        .is_some_and(|it| shared.trusts(it));
+    if !matches!(next, Next::Fetch { .. }) && !trusted {
+        // Other nodes may have stored a response, or changed the one in memory.
+        match handler.cache.consult(&mut context).await {
             Consulted::Serve(entry, now, served) => {
-                return Ok(refresh::found::<S, Q>(
-                    handler, errand, None, &entry, now, served,
+                return Ok(refresh::answer_and_follow_up::<S, Q>(
+                    handler, context, None, &entry, now, served,
                 ));
             }
-            Consulted::Ask if errand.asked.directives.only_if_cached => {
+            Consulted::Ask if context.request.directives.only_if_cached => {
                 return Ok(respond::generated(&handler.cache, Generated::OnlyIfCached));
             }
-            Consulted::Ask => step = Step::Ask,
-            // When they do not answer, what is in memory is the best there is.
+            Consulted::Ask => return fetch(handler, context, body).await,
+            // The tier does not answer, so memory has the best there is.
             Consulted::Silent => {}
         }
     }
-    match (step, errand.selected.clone()) {
-        (Step::Serve(served), Some(entry)) => Ok(refresh::found::<S, Q>(
-            handler, errand, None, &entry, now, served,
+    match next {
+        Next::Fetch { .. } => fetch(handler, context, body).await,
+        Next::Refuse => Ok(respond::generated(&handler.cache, Generated::OnlyIfCached)),
+        Next::Serve(entry, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler, context, None, &entry, now, served,
         )),
-        (Step::Refresh, Some(entry)) => {
-            let served = Served::Stale(StaleReason::WhileRevalidate);
-            Ok(refresh::found::<S, Q>(
-                handler, errand, None, &entry, now, served,
-            ))
-        }
-        (Step::Refuse, _) => Ok(respond::generated(&handler.cache, Generated::OnlyIfCached)),
-        // Only what was selected is ever served.
-        (Step::Ask | Step::Refresh | Step::Serve(_), _) => ask(handler, errand, body).await,
     }
 }
 
-/// Answers a request that memory has no answer to.
-async fn ask<S, Q>(
-    handler: Road<S>,
-    mut errand: Box<Errand>,
+/// Answers a request that needs the origin.
+async fn fetch<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    if !errand.asked.is_head() {
-        return collapse::fly(handler, errand, body).await;
+    if !context.request.is_head() {
+        return collapse::collapse(handler, context, body).await;
     }
-    if errand.seen.is_none()
-        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut errand).await
+    if context.observed.is_none()
+        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut context).await
     {
-        return Ok(refresh::found::<S, Q>(
-            handler, errand, None, &entry, now, served,
+        return Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler, context, None, &entry, now, served,
         ));
     }
-    let mut fetching = Box::pin(head_request::fetch_head(
+    let mut fetching = Box::pin(head_request::forward_head(
         &handler.cache,
         handler.inner,
-        &errand,
+        &context,
         body,
     ));
-    if !stale::is_impatient(&handler.cache, &errand) {
+    if !stale::has_fallback(&handler.cache, &context) {
         return fetching.await;
     }
-    // Its answer is not stored, so nothing is lost with it.
-    match stale::in_time(&handler.cache, &errand, &mut fetching).await {
-        InTime::Answered(answer) => answer,
-        InTime::Stale(stale) => Ok(stale),
+    // The answer to a HEAD is not stored, so it may be dropped for a stale one.
+    match stale::within_soft_timeout(&handler.cache, &context, &mut fetching).await {
+        WithinSoftTimeout::Answered(answer) => answer,
+        WithinSoftTimeout::Stale(stale) => Ok(stale),
     }
-}
-
-/// What comes after the lookup in memory, for the errand that has what was found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Step {
-    Ask,
-    Refresh,
-    Refuse,
-    Serve(Served),
 }

@@ -1,21 +1,24 @@
-//! Hit-for-miss: keys whose response could not be shared a moment ago, for which requests do not wait
-//! for each other.
+//! Hit-for-miss: requests for a key whose response could not be shared a moment ago do not wait for
+//! each other.
 
-use super::context::Errand;
+use super::context::RequestContext;
 use crate::state::cache::Cache;
 
-/// For a while, requests for this key do not wait for each other.
-pub(crate) fn remember_uncacheable(cache: &Cache, errand: &Errand) {
+/// From now on, and for a while, requests for this key do not wait for each other.
+pub(crate) fn remember_uncacheable(cache: &Cache, context: &RequestContext) {
     let Cache { shared, config } = cache;
-    shared.uncacheable.set(
-        errand.asked.key.hash(),
+    shared.hit_for_miss.insert(
+        context.request.key.hash(),
         shared.clock.monotonic(),
         config.uncacheable_for,
     );
 }
 
-pub(crate) fn is_uncacheable(cache: &Cache, errand: &Errand) -> bool {
+/// Whether requests for this key go to the origin without waiting for each other.
+pub(crate) fn is_uncacheable(cache: &Cache, context: &RequestContext) -> bool {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
-    shared.uncacheable.contains(errand.asked.key.hash(), now)
+    shared
+        .hit_for_miss
+        .contains(context.request.key.hash(), now)
 }

@@ -1,10 +1,10 @@
-//! The lookup: which stored response a request selects, and what to do with it.
+//! The lookup: which stored response a request selects, and whether it answers the request.
 
 use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::{request::Asked, respond};
+use super::{request::CacheRequest, respond};
 use crate::{
     body::CacheBody,
     entry::Entry,
@@ -18,54 +18,32 @@ use crate::{
     ttl::is_due,
 };
 
-/// What memory has for a request.
-pub(crate) enum InMemory<B> {
-    Answer(Response<CacheBody<B>>),
-    /// Nothing that is all it takes.
-    Else,
-    /// An answer, and a reason to refresh it before it expires.
-    Expiring,
-}
-
-/// Answers a request from memory, if that is all it takes.
-pub(crate) fn from_memory<B>(cache: &Cache, asked: &Asked) -> InMemory<B> {
-    let lookup = cache.shared.store.get(asked.key.as_ref());
-    let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
-        return InMemory::Else;
-    };
-    let now = cache.shared.clock.monotonic();
-    match look(cache, asked, Some(resource), now) {
-        Next::Serve(entry, served) if cache.shared.trusts(entry) => {
-            if served == Served::Fresh && is_expiring(cache, entry, now) {
-                return InMemory::Expiring;
-            }
-            InMemory::Answer(serve(cache, asked, entry, now, served))
-        }
-        Next::Serve(..) | Next::Ask { .. } | Next::Refresh(_) | Next::Refuse => InMemory::Else,
-    }
-}
-
-/// Whether a fresh entry is to be refreshed early, by this request. None is in the first half of the
-/// freshness that it came with, which would be halved over and over where a fetch takes nearly as
-/// long.
-fn is_expiring(cache: &Cache, entry: &Entry, now: Duration) -> bool {
-    let draw = || cache.shared.chance.draw();
-    let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
-    cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
-}
-
-/// What comes after a lookup.
+/// What to do with a request, by what is stored for it. `E` is the selected entry, borrowed from
+/// the lookup or owned.
 #[derive(Debug)]
-pub(crate) enum Next<'a> {
-    /// Ask the origin, about the selected response if there is one.
-    Ask {
-        selected: Option<&'a Arc<Entry>>,
+pub(crate) enum Next<E> {
+    /// Ask the origin, to validate the selected response if there is one.
+    Fetch {
+        selected: Option<E>,
         forward: ForwardReason,
     },
-    /// Serve it, and have it refreshed in the background.
-    Refresh(&'a Arc<Entry>),
+    /// Answer 504: the client wants nothing from the origin (`only-if-cached`).
     Refuse,
-    Serve(&'a Arc<Entry>, Served),
+    /// Answer with the stored response. If it is stale while revalidated, refresh it too.
+    Serve(E, Served),
+}
+
+impl<E> Next<E> {
+    pub(crate) fn map<F>(self, with: impl FnOnce(E) -> F) -> Next<F> {
+        match self {
+            Self::Fetch { selected, forward } => Next::Fetch {
+                selected: selected.map(with),
+                forward,
+            },
+            Self::Refuse => Next::Refuse,
+            Self::Serve(entry, served) => Next::Serve(with(entry), served),
+        }
+    }
 }
 
 /// How a stored response is served.
@@ -75,56 +53,99 @@ pub(crate) enum Served {
     Stale(StaleReason),
 }
 
-/// Selects among what is stored, and decides.
-pub(crate) fn look<'a>(
+/// What memory alone can do for a request.
+pub(crate) enum FromMemory<B> {
+    Answer(Response<CacheBody<B>>),
+    /// It takes more than memory.
+    Continue,
+    /// There is a fresh answer, which is to be refreshed before it expires.
+    RefreshEarly,
+}
+
+/// Answers a request from memory, if that needs nothing else. Never waits.
+pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemory<B> {
+    let lookup = cache.shared.store.get(request.key.as_ref());
+    let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
+        return FromMemory::Continue;
+    };
+    let now = cache.shared.clock.monotonic();
+    match evaluate(cache, request, Some(resource), now) {
+        // The refresh that comes with it needs a task.
+        Next::Serve(_, Served::Stale(StaleReason::WhileRevalidate)) => FromMemory::Continue,
+        Next::Serve(entry, served) if cache.shared.trusts(entry) => {
+            if served == Served::Fresh && refreshes_early(cache, entry, now) {
+                return FromMemory::RefreshEarly;
+            }
+            FromMemory::Answer(serve(cache, request, entry, now, served))
+        }
+        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => FromMemory::Continue,
+    }
+}
+
+/// Draws whether this request has a fresh entry refreshed before it expires.
+///
+/// An entry is never refreshed in the first half of the freshness that it arrived with. Otherwise,
+/// where a fetch takes nearly as long as a response stays fresh, each refresh would bring a response
+/// that is due for refresh at once.
+fn refreshes_early(cache: &Cache, entry: &Entry, now: Duration) -> bool {
+    let draw = || cache.shared.random.fraction();
+    let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
+    cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
+}
+
+/// Selects among the stored variants, and decides what to do (RFC 9111 §4).
+pub(crate) fn evaluate<'a>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     stored: Option<&'a Resource>,
     now: Duration,
-) -> Next<'a> {
+) -> Next<&'a Arc<Entry>> {
     let seed = cache.shared.seed();
     let order = cache.config.rules.language_order;
-    let request = &asked.parts.headers;
+    let headers = &request.parts.headers;
     let selected =
-        stored.and_then(|resource| select::select(resource.variants(), request, seed, order));
+        stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
     let found = match selected {
         Some(entry) => Found::Selected(Candidate {
             freshness: entry.freshness(),
             age: entry.age(now),
-            standing: asked.standing(cache, entry),
+            standing: request.standing(cache, entry),
         }),
         None if stored.is_some() => Found::NoVariant,
         None => Found::Nothing,
     };
-    let ask = |forward| Next::Ask { selected, forward };
-    match (decide(found, &asked.directives), selected) {
+    let fetch = |forward| Next::Fetch { selected, forward };
+    match (decide(found, &request.directives), selected) {
         (Decision::Serve, Some(entry)) => Next::Serve(entry, Served::Fresh),
         (Decision::ServeStale(Stale::Client), Some(entry)) => {
             Next::Serve(entry, Served::Stale(StaleReason::Client))
         }
-        (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => Next::Refresh(entry),
-        // Only what was selected is ever served.
-        (Decision::Serve | Decision::ServeStale(_), None) => ask(ForwardReason::UriMiss),
-        (Decision::Revalidate(_), Some(entry)) if is_paused(cache, asked, entry, now) => {
+        (Decision::ServeStale(Stale::WhileRevalidate), Some(entry)) => {
+            Next::Serve(entry, Served::Stale(StaleReason::WhileRevalidate))
+        }
+        // Only a selected response is ever served.
+        (Decision::Serve | Decision::ServeStale(_), None) => fetch(ForwardReason::UriMiss),
+        (Decision::Revalidate(_), Some(entry)) if is_paused(cache, request, entry, now) => {
             Next::Serve(entry, Served::Stale(StaleReason::Paused))
         }
-        (Decision::Revalidate(why), _) => ask(why.into()),
-        (Decision::Fetch(missing), _) => ask(missing.into()),
+        (Decision::Revalidate(why), _) => fetch(why.into()),
+        (Decision::Fetch(missing), _) => fetch(missing.into()),
         (Decision::Refuse, _) => Next::Refuse,
     }
 }
 
-/// Whether the origin failed a moment ago, and `entry` may be the answer instead.
+/// Whether the origin failed for this response a moment ago, and `entry` may be served in its place.
 #[cold]
-fn is_paused(cache: &Cache, asked: &Asked, entry: &Entry, now: Duration) -> bool {
+fn is_paused(cache: &Cache, request: &CacheRequest, entry: &Entry, now: Duration) -> bool {
     let paused = &cache.shared.paused;
-    paused.contains(asked.pause_hash(entry), now) && asked.takes_instead(cache, entry, now)
+    paused.contains(request.pause_hash(entry), now)
+        && request.allows_stale_if_error(cache, entry, now)
 }
 
 /// The answer from a stored response.
 pub(crate) fn serve<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     entry: &Arc<Entry>,
     now: Duration,
     served: Served,
@@ -135,5 +156,5 @@ pub(crate) fn serve<B>(
         Served::Fresh => CacheOutcome::Hit { ttl },
         Served::Stale(reason) => CacheOutcome::Stale { reason, ttl },
     };
-    respond::from_entry(cache, asked, entry, now, outcome.into())
+    respond::from_entry(cache, request, entry, now, outcome.into())
 }

@@ -1,11 +1,11 @@
-//! Replaces variants in L1: the only place that writes entries there, but for invalidations.
+//! Writes entries to L1. Only an invalidation changes L1 elsewhere.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use super::context::Errand;
+use super::context::RequestContext;
 use crate::{
     entry::Entry,
     semantics::{decide::Standing, select},
@@ -13,27 +13,32 @@ use crate::{
     store::{Change, Resource, Update},
 };
 
-/// Stores `entry` in place of every variant that the request selects, or only removes those.
+/// Stores `entry` in place of every variant that the request selects, or only removes those variants.
 ///
-/// An entry is stored only if nothing invalidated the resource since its request came in:
-/// checked inside the store's own update, so that no invalidation comes between.
-pub(crate) async fn replace_selected(cache: &Cache, errand: &Errand, entry: Option<Arc<Entry>>) {
+/// An entry is stored only if the resource has not been invalidated since its request came. This is
+/// checked inside the store's atomic update, so that no invalidation can come in between.
+pub(crate) async fn replace_selected(
+    cache: &Cache,
+    context: &RequestContext,
+    entry: Option<Arc<Entry>>,
+) {
     let Cache { shared, config } = cache.clone();
     let metrics = Arc::clone(&shared);
-    let resource_hash = errand.asked.key.resource_hash();
-    let generation = errand.generation;
-    let request = errand.asked.parts.headers.clone();
+    let resource_hash = context.request.key.resource_hash();
+    let generation = context.generation;
+    let request_headers = context.request.parts.headers.clone();
     let change: Change = Box::new(move |stored| {
         if entry.is_some() && shared.generations.current(resource_hash) != generation {
             return Update::Keep;
         }
         let variants = stored.map_or(&[][..], Resource::variants);
         let order = config.rules.language_order;
-        let mut kept: Vec<Arc<Entry>> = select::survivors(variants, &request, shared.seed(), order)
-            .cloned()
-            .collect();
+        let mut kept: Vec<Arc<Entry>> =
+            select::survivors(variants, &request_headers, shared.seed(), order)
+                .cloned()
+                .collect();
         if let Some(entry) = &entry {
-            // What takes its place arrived after it: then this one took its time.
+            // A variant that would be replaced arrived later: keep the more recent one.
             let newer = |old: &Arc<Entry>| {
                 old.arrival().monotonic > entry.arrival().monotonic
                     && old.standing() == Standing::Valid
@@ -51,7 +56,7 @@ pub(crate) async fn replace_selected(cache: &Cache, errand: &Errand, entry: Opti
             None => Update::Keep,
         }
     });
-    let update = metrics.store.update(errand.asked.key.to_key(), change);
+    let update = metrics.store.update(context.request.key.to_key(), change);
     if update.await.is_err() {
         metrics.metrics().store_errors.increment(1);
     }
@@ -59,27 +64,27 @@ pub(crate) async fn replace_selected(cache: &Cache, errand: &Errand, entry: Opti
     metrics.metrics().memory_bytes.set(memory as f64);
 }
 
-/// Whether a variant was swapped for another.
+/// Whether a variant was replaced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Swap {
     Done,
-    /// The old one is no longer stored.
+    /// It was not: it is no longer stored, or the resource has been invalidated.
     Outdated,
 }
 
-/// Puts `new` in the place of the one variant `old`, or only removes that. Does nothing if it is
-/// no longer stored: what took its place is more recent.
+/// Replaces the variant `old` by `new`, or only removes it. Changes nothing if `old` is no longer
+/// stored, since its successor is more recent, or if the resource has been invalidated.
 pub(crate) async fn swap(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     old: &Arc<Entry>,
     new: Option<Arc<Entry>>,
 ) -> Swap {
     let swapped = Arc::new(AtomicBool::new(false));
     let swaps = Arc::clone(&swapped);
     let Cache { shared, config } = cache.clone();
-    let resource_hash = errand.asked.key.resource_hash();
-    let generation = errand.generation;
+    let resource_hash = context.request.key.resource_hash();
+    let generation = context.generation;
     let old = Arc::clone(old);
     let fence = Arc::clone(&shared);
     let change: Change = Box::new(move |stored| {
@@ -105,7 +110,7 @@ pub(crate) async fn swap(
     });
     if shared
         .store
-        .update(errand.asked.key.to_key(), change)
+        .update(context.request.key.to_key(), change)
         .await
         .is_err()
     {

@@ -1,4 +1,4 @@
-//! One request, from the lookup to the answer.
+//! The engine: one request, from the lookup to the answer. [`handle`] has the steps in order.
 
 pub(crate) mod collapse;
 pub(crate) mod context;

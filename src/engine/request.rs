@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, Method, request::Parts};
 use http_body::Body;
 
 use crate::{
     entry::Entry,
     generation::Generation,
-    key::{Dimensions, KeyExtension, Keying, RequestKey, Target},
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
     remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
@@ -22,28 +22,28 @@ use crate::{
 
 /// A GET or HEAD that may be answered from the store.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CacheRequest {
     pub(crate) parts: Parts,
     pub(crate) facts: Facts,
     pub(crate) directives: RequestDirectives,
     pub(crate) key: RequestKey,
 }
 
-/// Where a request goes first.
+/// What to do with a request first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Destination {
-    /// To the origin, and nothing of it is stored.
+    /// Forward it: the cache must not answer it, for this reason.
     Bypass(Bypass),
-    /// To the origin, for its method.
+    /// Forward it: a cache does not answer its method.
     Forward(Safety),
-    /// To the store, under the request's key.
+    /// Look up its key.
     Lookup,
-    /// To the origin, untouched.
+    /// Forward it untouched: it may become a tunnel.
     Tunnel,
 }
 
-impl Asked {
-    /// A request that has yet to be looked at.
+impl CacheRequest {
+    /// A request before its [`destination`](Self::destination) is known.
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             parts,
@@ -53,7 +53,7 @@ impl Asked {
         }
     }
 
-    /// Looks at the request, and makes its key if it goes to the store.
+    /// Decides what to do with the request, and builds its key if it is to be looked up.
     pub(crate) fn destination(&mut self, cache: &Cache, body: &impl Body) -> Destination {
         let Self {
             parts,
@@ -90,9 +90,11 @@ impl Asked {
         cache.shared.generations.current(self.key.resource_hash())
     }
 
-    /// Whether `entry` still stands. Entries of plain keys are flagged in the store; those of
-    /// extended ones, which an invalidation cannot enumerate, by their generation. What another node
-    /// invalidated is refuted.
+    /// Whether `entry` has been invalidated.
+    ///
+    /// An invalidation flags the entries of the resource's plain key in the store. It cannot
+    /// enumerate the extended keys, whose entries are older than the resource's generation instead.
+    /// An invalidation by another node marks the entry's remote version.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
         if entry.mark().is_some_and(Mark::is_refuted) {
             return Standing::Invalidated;
@@ -105,8 +107,13 @@ impl Asked {
         }
     }
 
-    /// Whether `entry` may be the answer if the origin fails to give one (RFC 5861 §4).
-    pub(crate) fn takes_instead(&self, cache: &Cache, entry: &Entry, now: Duration) -> bool {
+    /// Whether `entry` may be served if the origin fails (`stale-if-error`, RFC 5861 §4).
+    pub(crate) fn allows_stale_if_error(
+        &self,
+        cache: &Cache,
+        entry: &Entry,
+        now: Duration,
+    ) -> bool {
         let candidate = Candidate {
             freshness: entry.freshness(),
             age: entry.age(now),
@@ -115,10 +122,10 @@ impl Asked {
         on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 
-    /// Under which a failure is remembered: one variant's is not another's.
+    /// The hash under which a failed refresh of `entry` is remembered: each variant has its own.
     pub(crate) fn pause_hash(&self, entry: &Entry) -> u64 {
         let digest = entry.selecting().digest();
-        // Its halves together, which is as good a hash.
+        // Both halves of the digest, folded into one.
         self.key.hash() ^ digest as u64 ^ (digest >> 64) as u64
     }
 
@@ -127,25 +134,20 @@ impl Asked {
     }
 }
 
-/// The URI that was asked for, before any router took a prefix off.
-pub(crate) fn target_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(original) = crate::axum::original_uri(&parts.extensions) {
-        return original;
-    }
-    &parts.uri
-}
-
-/// The key of the resource that a request is for, without the dimensions that settings add.
+/// The plain key of the resource that a request is for: without the dimensions that settings add.
 pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, Bypass> {
     let authority = classify::authority(target_uri(parts), &parts.headers)?;
     let target = key_target(cache, parts, authority);
     Ok(RequestKey::of(target, cache.shared.seed))
 }
 
-fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]>) -> Target<'a> {
+fn key_target<'a>(
+    cache: &'a Cache,
+    parts: &'a Parts,
+    authority: Option<&'a [u8]>,
+) -> KeyTarget<'a> {
     let config = &cache.config;
-    Target::new(
+    KeyTarget::new(
         &config.namespace,
         target_uri(parts),
         &config.default_scheme,
@@ -153,8 +155,8 @@ fn key_target<'a>(cache: &'a Cache, parts: &'a Parts, authority: Option<&'a [u8]
     )
 }
 
-/// Adds a section for each kind of further dimension. A section announces itself and how many
-/// parts it has, so that none can pose as another.
+/// Adds the further dimensions. Each kind of them has a section, which begins with a name and with
+/// the number of its parts, so that no section can be taken for another.
 fn extend_key(
     cache: &Cache,
     parts: &Parts,
@@ -183,7 +185,7 @@ fn extend_key(
     Ok(())
 }
 
-/// The name of a field, then the number of its lines, then the lines.
+/// Adds the name of a field, the number of its lines, and the lines.
 fn push_field(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     let lines = headers.get_all(name);
     key.push(name.as_str().as_bytes());
@@ -193,7 +195,7 @@ fn push_field(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     }
 }
 
-/// One of the fields by which applications learn the host and scheme they are reached under.
+/// Adds one of the fields that tell applications the host and scheme of the original request.
 fn push_forwarded(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     if !headers.contains_key(name) {
         return;
@@ -201,8 +203,8 @@ fn push_forwarded(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) 
     if *name != http::header::FORWARDED {
         return push_field(key, headers, name);
     }
-    // Of `Forwarded` only the host and the scheme shape responses; the rest differs with every
-    // client (RFC 7239 §4).
+    // Only the host and the scheme of `Forwarded` may shape a response; the other parameters differ
+    // with every client (RFC 7239 §4).
     let pairs = list::members(headers.get_all(name))
         .flat_map(|element| element.split(|byte| *byte == b';'))
         .map(list::trim_ows)

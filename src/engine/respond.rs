@@ -1,4 +1,4 @@
-//! From a stored response, or one that is arriving, to the answer for one client.
+//! Builds the answer for one client from a stored response, a streaming one, or the origin's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use http::{
 };
 use http_body::Body;
 
-use super::{context::Errand, request::Asked};
+use super::{context::RequestContext, request::CacheRequest};
 use crate::{
     body::CacheBody,
     cache_status,
@@ -23,7 +23,7 @@ use crate::{
     state::cache::Cache,
 };
 
-/// What is to be sent of a response, by the client's conditions and range (RFC 9110 §13.2.2).
+/// What to send of a response, by the client's conditions and range (RFC 9110 §13.2.2).
 enum Shape {
     NotModified,
     Part { first: u64, last: u64 },
@@ -31,26 +31,26 @@ enum Shape {
     Whole,
 }
 
-/// A head to be sent while its body still arrives.
+/// The head of a response whose body is still being received.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct StreamingHead {
     pub(crate) parts: response::Parts,
     /// When it arrived, in Unix seconds.
     pub(crate) arrived: i64,
     pub(crate) shaping: Shaping,
 }
 
-/// Whether the client's conditions and range are still to be evaluated.
+/// Whether to evaluate the client's conditions and range against a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shaping {
-    /// They did not go to the origin.
+    /// Evaluate them: they did not go to the origin.
     Evaluate,
-    /// The origin saw them: what it answered is the answer.
+    /// Leave the response as it is: the origin has evaluated them.
     Leave,
 }
 
-/// How an answer is labelled.
-#[derive(Clone, Copy, Debug)]
+/// What the header fields and extensions of an answer say about how it came about.
+#[derive(Clone, Debug)]
 pub(crate) struct Label {
     pub(crate) outcome: CacheOutcome,
     /// The status that the origin answered with, if it was asked.
@@ -69,25 +69,25 @@ impl From<CacheOutcome> for Label {
 /// The answer to a request from a stored response.
 pub(crate) fn from_entry<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     entry: &Arc<Entry>,
     now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
     if let CacheOutcome::Hit { .. } = label.outcome
-        && !asked.facts.conditional()
-        && !asked.facts.range()
+        && !request.facts.conditional()
+        && !request.facts.range()
     {
-        return hit(cache, asked, entry, now, label);
+        return hit(cache, request, entry, now, label);
     }
-    shaped(cache, asked, entry, entry.age(now), label)
+    shaped(cache, request, entry, entry.age(now), label)
 }
 
-/// A stored response in the shape that the client's conditions and range give it.
+/// A stored response, after the client's conditions and range were evaluated.
 #[inline(never)]
 fn shaped<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     entry: &Entry,
     age: u32,
     label: Label,
@@ -98,14 +98,14 @@ fn shaped<B>(
     let arrived = entry.arrival().wall;
     let shape = shape(
         cache,
-        asked,
+        request,
         entry.status(),
         &headers,
         arrived,
         Some(length),
     );
     let body = match shape {
-        _ if asked.is_head() => CacheBody::empty(),
+        _ if request.is_head() => CacheBody::empty(),
         Shape::Whole => CacheBody::stored(entry.body()),
         Shape::Part { first, last } => CacheBody::part(entry.body(), first, last),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
@@ -116,25 +116,25 @@ fn shaped<B>(
     finish(cache, response, label)
 }
 
-/// A fresh stored response, whole.
+/// A fresh stored response as a whole.
 fn hit<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     entry: &Arc<Entry>,
     now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
     let maker = config.id;
-    let head = entry.finished_head(&shared.hot, now, maker, |head, age| {
+    shared.metrics().answered(&label.outcome);
+    let head = entry.finished_head(&shared.rendered_heads, now, maker, |head, age| {
         head.headers.insert(AGE, cache_status::age_value(age));
         config
             .status
-            .stamp(&mut head.headers, label.outcome, head.status, None);
+            .stamp(&mut head.headers, &label.outcome, head.status, None);
         head.extensions.insert(label.outcome);
     });
-    shared.metrics().answered(label.outcome);
-    let body = if asked.is_head() {
+    let body = if request.is_head() {
         CacheBody::empty()
     } else {
         CacheBody::stored(entry.body())
@@ -142,11 +142,11 @@ fn hit<B>(
     Response::from_parts(head, body)
 }
 
-/// The answer to a request from a response that is still arriving; `None` if its beginning may be
-/// gone.
+/// The answer to a request from a response whose body another request is receiving. `None` if the
+/// beginning of the body may have been released.
 pub(crate) fn from_fill<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     head: &Head,
     fill: &Arc<Fill>,
     now: Duration,
@@ -158,30 +158,37 @@ pub(crate) fn from_fill<B>(
     parts
         .headers
         .insert(AGE, cache_status::age_value(head.age(now)));
-    let live = Live {
+    let live = StreamingHead {
         parts,
         arrived: head.arrival.wall,
         shaping: Shaping::Evaluate,
     };
-    from_live(cache, asked, live, fill, label)
+    from_live(cache, request, live, fill, label)
 }
 
-/// The answer to the request that caused a fill: the head as the origin sent it.
+/// The answer to the request that started a fill, with the head as the origin sent it.
 pub(crate) fn from_live<B>(
     cache: &Cache,
-    asked: &Asked,
-    live: Live,
+    request: &CacheRequest,
+    live: StreamingHead,
     fill: &Arc<Fill>,
     label: Label,
 ) -> Option<Response<CacheBody<B>>> {
-    let Live {
+    let StreamingHead {
         mut parts,
         arrived,
         shaping,
     } = live;
     let length = fill.declared();
     let shape = match shaping {
-        Shaping::Evaluate => shape(cache, asked, parts.status, &parts.headers, arrived, length),
+        Shaping::Evaluate => shape(
+            cache,
+            request,
+            parts.status,
+            &parts.headers,
+            arrived,
+            length,
+        ),
         Shaping::Leave => Shape::Whole,
     };
     let body = match shape {
@@ -198,24 +205,24 @@ pub(crate) fn from_live<B>(
     Some(finish(cache, Response::from_parts(parts, body), label))
 }
 
-/// The origin's response to the request that fetched it, which is not stored.
+/// The origin's response for the request that fetched it. It is not stored.
 pub(crate) fn pass_on<B: Body>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     storing: Storing,
     response: Response<B>,
 ) -> Response<CacheBody<B>> {
     let label = Label {
         received: Some(response.status()),
         outcome: CacheOutcome::Fetched {
-            forward: errand.forward,
+            forward: context.forward,
             storing,
         },
     };
-    from_origin(cache, &errand.asked.parts.method, response, label)
+    from_origin(cache, &context.request.parts.method, response, label)
 }
 
-/// The answer from the origin itself, as it came.
+/// The origin's response as it came.
 pub(crate) fn from_origin<B: Body>(
     cache: &Cache,
     method: &Method,
@@ -230,13 +237,13 @@ pub(crate) fn from_origin<B: Body>(
     finish(cache, response, label)
 }
 
-/// The answer to a HEAD: whatever a service sends with it, that is not part of the message. Its
-/// length is told as a server would have told it (RFC 9110 §9.3.2).
+/// The answer to a HEAD, without the body that a service may have sent. `Content-Length` says how
+/// long that body would be, as a server would (RFC 9110 §9.3.2).
 fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {
     let status = response.status();
     let bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    // An empty body may be one that was left out before us, and not the length of the content.
+    // An empty body may have been removed by an inner layer: its length says nothing.
     let length = response.body().size_hint().exact().filter(|it| *it > 0);
     let headers = response.headers_mut();
     if let Some(length) = length
@@ -249,7 +256,7 @@ fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {
     response.map(|_| CacheBody::omitted())
 }
 
-/// An answer of the cache's own.
+/// An answer that the cache makes itself.
 pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBody<B>> {
     let mut response = Response::new(CacheBody::empty());
     *response.status_mut() = reason.status();
@@ -266,48 +273,57 @@ pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBo
     finish(cache, response, CacheOutcome::Generated(reason).into())
 }
 
-/// Labels an answer, in its fields and its extensions, and counts it.
+/// Adds the label to an answer's fields and extensions, and counts the answer.
 pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) -> Response<B> {
     let sent = response.status();
     cache
         .config
         .status
-        .stamp(response.headers_mut(), label.outcome, sent, label.received);
+        .stamp(response.headers_mut(), &label.outcome, sent, label.received);
+    cache.shared.metrics().answered(&label.outcome);
     response.extensions_mut().insert(label.outcome);
-    cache.shared.metrics().answered(label.outcome);
     response
 }
 
-/// Evaluates the client's conditions and range against the response to be sent, whose body is
-/// `length` bytes long if that is known.
+/// Evaluates the client's conditions and range against a response. `length` is that of its body, if
+/// known.
 fn shape(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     status: StatusCode,
     headers: &HeaderMap,
     arrived: i64,
     length: Option<u64>,
 ) -> Shape {
-    if !asked.facts.conditional() && !asked.facts.range() {
+    if !request.facts.conditional() && !request.facts.range() {
         return Shape::Whole;
     }
     let now = cache.shared.clock.wall();
-    let request = &asked.parts.headers;
-    if conditional::evaluate(request, status, headers, arrived, now) == Precondition::NotModified {
+    let request_headers = &request.parts.headers;
+    if conditional::evaluate(request_headers, status, headers, arrived, now)
+        == Precondition::NotModified
+    {
         return Shape::NotModified;
     }
-    // Without a known length a range is ignored, as it may be (RFC 9110 §14.2).
+    // A range of a body of unknown length is ignored (RFC 9110 §14.2).
     let Some(length) = length else {
         return Shape::Whole;
     };
-    match range::select(&asked.parts.method, request, status, headers, length, now) {
+    match range::select(
+        &request.parts.method,
+        request_headers,
+        status,
+        headers,
+        length,
+        now,
+    ) {
         Selection::Full => Shape::Whole,
         Selection::Part { first, last } => Shape::Part { first, last },
         Selection::Unsatisfiable => Shape::Unsatisfiable,
     }
 }
 
-/// Fits a head to the shape of its answer, and returns the status to go with it.
+/// Changes a head for the shape of its answer, and returns the status of that.
 fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) -> StatusCode {
     match *shape {
         Shape::Whole => status,
@@ -331,7 +347,7 @@ fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) 
     }
 }
 
-/// Leaves out what is said of a representation that is not sent.
+/// Removes the fields that describe a body which is not sent.
 fn without_representation(headers: &mut HeaderMap) {
     let age = headers.remove(AGE);
     *headers = conditional::not_modified(headers);

@@ -6,9 +6,9 @@ use http::Response;
 use tokio::time::timeout;
 
 use super::{
-    context::Errand,
-    lookup::{Next, Served, look, serve},
-    request::Asked,
+    context::RequestContext,
+    lookup::{Next, Served, evaluate, serve},
+    request::CacheRequest,
     respond,
 };
 use crate::{
@@ -20,100 +20,100 @@ use crate::{
     store::Resource,
 };
 
-/// How the leader of a flight is answered, or the waiting for it ended.
-pub(crate) enum InTime<B, T> {
+/// How the wait for an answer ended, with a soft timeout.
+pub(crate) enum WithinSoftTimeout<B, T> {
     Answered(T),
-    /// By what is stored: the origin takes too long.
+    /// The origin took too long: this is the answer from a stored response.
     Stale(Response<CacheBody<B>>),
 }
 
-/// Whether there is something stored for a request to get if the origin is slow.
-pub(crate) fn is_impatient(cache: &Cache, errand: &Errand) -> bool {
+/// Whether the request may get a stored response if the origin is slow.
+pub(crate) fn has_fallback(cache: &Cache, context: &RequestContext) -> bool {
     let now = cache.shared.clock.monotonic();
-    let selected = errand.selected.as_ref();
+    let selected = context.selected.as_ref();
     cache.config.soft_timeout.is_some()
-        && selected.is_some_and(|entry| errand.asked.takes_instead(cache, entry, now))
+        && selected.is_some_and(|entry| context.request.allows_stale_if_error(cache, entry, now))
 }
 
-/// Waits for an answer until the soft timeout; beyond that only if there is nothing else.
-pub(crate) async fn in_time<B, F>(
+/// Waits for an answer until the soft timeout, and longer only if no stored response may be served.
+pub(crate) async fn within_soft_timeout<B, F>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     answer: &mut F,
-) -> InTime<B, F::Output>
+) -> WithinSoftTimeout<B, F::Output>
 where
     F: Future + Unpin,
 {
     if let Some(after) = cache.config.soft_timeout {
         if let Ok(answered) = timeout(after, &mut *answer).await {
-            return InTime::Answered(answered);
+            return WithinSoftTimeout::Answered(answered);
         }
-        if let Some(stale) = stand_in(cache, errand, StaleReason::Slow).await {
-            return InTime::Stale(stale);
+        if let Some(stale) = best_available(cache, context, StaleReason::Slow).await {
+            return WithinSoftTimeout::Stale(stale);
         }
     }
-    InTime::Answered(answer.await)
+    WithinSoftTimeout::Answered(answer.await)
 }
 
-/// For a while after the origin failed, nobody asks it for this key who may have what is stored
-/// instead. The breaker has its own times.
-pub(crate) fn pause_after(cache: &Cache, failure: Failure, errand: &Errand) {
+/// Pauses the origin calls for a response after a failure, for requests that may get the stored one
+/// instead. An open circuit breaker keeps its own time.
+pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestContext) {
     if matches!(failure, Failure::Open(_)) {
         return;
     }
     let Cache { shared, config } = cache;
     let now = shared.clock.monotonic();
-    if let Some(entry) = &errand.selected {
-        let hash = errand.asked.pause_hash(entry);
-        shared.paused.set(hash, now, config.refresh_pause);
+    if let Some(entry) = &context.selected {
+        let hash = context.request.pause_hash(entry);
+        shared.paused.insert(hash, now, config.refresh_pause);
     }
 }
 
-/// The stored response that the request selected, if it may stand in for what the origin fails
-/// to give (RFC 5861 §4), and nothing invalidated it since.
+/// The stored response that the request selected, if it may be served in place of an error (RFC 5861
+/// §4) and has not been invalidated since.
 pub(crate) fn stale<B>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     reason: StaleReason,
 ) -> Option<Response<CacheBody<B>>> {
-    let entry = errand.selected.as_ref()?;
-    let stands = errand.asked.generation(cache) == errand.generation;
-    stands.then(|| stale_entry(cache, &errand.asked, entry, reason))?
+    let entry = context.selected.as_ref()?;
+    let stands = context.request.generation(cache) == context.generation;
+    stands.then(|| stale_entry(cache, &context.request, entry, reason))?
 }
 
-/// The same for one who waited, for whom there may be something else in memory by now: that is
-/// more recent than what was there when it came.
-pub(crate) async fn stand_in<B>(
+/// The best stored response for a request that has waited: memory may hold a more recent one by now,
+/// which may even be fresh.
+pub(crate) async fn best_available<B>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     reason: StaleReason,
 ) -> Option<Response<CacheBody<B>>> {
-    let asked = &errand.asked;
-    let stored = cache.shared.store.get(asked.key.as_ref()).await.ok()?;
+    let request = &context.request;
+    let stored = cache.shared.store.get(request.key.as_ref()).await.ok()?;
     let now = cache.shared.clock.monotonic();
     let order = cache.config.rules.language_order;
-    let (request, seed) = (&asked.parts.headers, cache.shared.seed());
+    let (request_headers, seed) = (&request.parts.headers, cache.shared.seed());
     let variants = stored.as_ref().map_or(&[][..], Resource::variants);
-    let Some(entry) = select::select(variants, request, seed, order) else {
-        return stale(cache, errand, reason);
+    let Some(entry) = select::select(variants, request_headers, seed, order) else {
+        return stale(cache, context, reason);
     };
-    if let Next::Serve(entry, Served::Fresh) = look(cache, asked, stored.as_ref(), now) {
-        return Some(serve(cache, asked, entry, now, Served::Fresh));
+    if let Next::Serve(entry, Served::Fresh) = evaluate(cache, request, stored.as_ref(), now) {
+        return Some(serve(cache, request, entry, now, Served::Fresh));
     }
-    stale_entry(cache, asked, entry, reason)
+    stale_entry(cache, request, entry, reason)
 }
 
 fn stale_entry<B>(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     entry: &Arc<Entry>,
     reason: StaleReason,
 ) -> Option<Response<CacheBody<B>>> {
     let now = cache.shared.clock.monotonic();
-    if !asked.takes_instead(cache, entry, now) {
+    if !request.allows_stale_if_error(cache, entry, now) {
         return None;
     }
     let ttl = entry.freshness().ttl(entry.age(now));
     let label = CacheOutcome::Stale { reason, ttl }.into();
-    Some(respond::from_entry(cache, asked, entry, now, label))
+    Some(respond::from_entry(cache, request, entry, now, label))
 }

@@ -14,16 +14,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use smallvec::SmallVec;
 
 use super::{
-    history::{Before, Past},
-    names::{ADDED_FIELDS, Shapes},
-    parts::{Arrival, Head, Segments, Terms},
-    rendered::{Holder, HotHeads, ReadyHead, Recent, head_bytes},
+    history::{ChangeHistory, Previous},
+    names::{ADDED_FIELDS, NameInterner},
+    parts::{Arrival, Head, HeadMeta, Segments},
+    rendered::{Holder, Recent, RenderedHead, RenderedHeads, head_bytes},
 };
 use crate::{
     generation::Generation,
     remote::Mark,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
-    varint,
+    util::varint,
 };
 
 /// Bodies up to this size live in the same buffer as the head.
@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     arrival: Arrival,
     freshness: Freshness,
     standing: Standing,
-    ready: ArcSwapOption<ReadyHead>,
+    ready: ArcSwapOption<RenderedHead>,
     body_len: u64,
     /// Each value after its length, then the body if it is small.
     packed: Bytes,
@@ -55,15 +55,15 @@ pub(crate) struct Entry {
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
     mark: Option<Mark>,
-    past: Option<Box<Past>>,
+    past: Option<Box<ChangeHistory>>,
 }
 
 impl Entry {
     /// Packs a response.
-    pub(crate) fn new(head: &Head, body: &Segments, shapes: &Shapes) -> Self {
+    pub(crate) fn new(head: &Head, body: &Segments, shapes: &NameInterner) -> Self {
         // A map yields a name once for each of its values.
         let fields: SmallVec<[(&HeaderName, &HeaderValue); 16]> = head.headers.iter().collect();
-        let terms = Terms {
+        let terms = HeadMeta {
             status: head.status,
             freshness: head.freshness,
             arrival: head.arrival,
@@ -81,10 +81,10 @@ impl Entry {
     /// them is not as RFC 9110 §5 has it, or they are more than a `HeaderMap` takes.
     #[cfg(any(test, feature = "redis"))]
     pub(crate) fn read<'f>(
-        mut terms: Terms,
+        mut terms: HeadMeta,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         body: &Segments,
-        shapes: &Shapes,
+        shapes: &NameInterner,
     ) -> Option<Self> {
         let fields: SmallVec<[(&[u8], &[u8]); 16]> = fields.collect();
         if !fields.iter().all(|(_, value)| is_value(value)) {
@@ -102,7 +102,7 @@ impl Entry {
     }
 
     fn pack<'v>(
-        terms: Terms,
+        terms: HeadMeta,
         names: Arc<[HeaderName]>,
         values: impl Iterator<Item = &'v [u8]> + Clone,
         body: &Segments,
@@ -150,14 +150,14 @@ impl Entry {
     }
 
     /// The same, with what a policy that learns is to know of it.
-    pub(crate) fn with_past(self, past: Option<Past>) -> Self {
+    pub(crate) fn with_past(self, past: Option<ChangeHistory>) -> Self {
         let past = past.map(Box::new);
         Self { past, ..self }
     }
 
     /// What the response that comes next is compared with, by a policy that learns.
-    pub(crate) fn before(&self) -> Option<Before<'_>> {
-        self.past.as_ref().map(|past| Before {
+    pub(crate) fn before(&self) -> Option<Previous<'_>> {
+        self.past.as_ref().map(|past| Previous {
             past,
             status: self.status,
             headers: self.headers(),
@@ -208,7 +208,7 @@ impl Entry {
     }
 
     /// The same response with another head, sharing a body of more than a few kilobytes.
-    pub(crate) fn with_head(&self, head: &Head, shapes: &Shapes) -> Self {
+    pub(crate) fn with_head(&self, head: &Head, shapes: &NameInterner) -> Self {
         Self {
             cost: self.cost,
             past: self.past.clone(),
@@ -307,7 +307,7 @@ impl Entry {
     /// is there already. `maker` tells apart the layers that finish heads differently.
     pub(crate) fn finished_head(
         self: &Arc<Self>,
-        hot: &Arc<HotHeads>,
+        hot: &Arc<RenderedHeads>,
         now: Duration,
         maker: u64,
         finish: impl FnOnce(&mut response::Parts, u32),
@@ -324,10 +324,10 @@ impl Entry {
     #[cold]
     fn finish(
         self: &Arc<Self>,
-        hot: &Arc<HotHeads>,
+        hot: &Arc<RenderedHeads>,
         now: Duration,
         maker: u64,
-        last: Option<&ReadyHead>,
+        last: Option<&RenderedHead>,
         finish: impl FnOnce(&mut response::Parts, u32),
     ) -> response::Parts {
         let age = self.age(now);
@@ -350,7 +350,7 @@ impl Entry {
             None => None,
         };
         if let Some(lease) = lease {
-            self.ready.store(Some(Arc::new(ReadyHead {
+            self.ready.store(Some(Arc::new(RenderedHead {
                 age,
                 maker,
                 head: head.clone(),
@@ -381,7 +381,10 @@ impl Entry {
         };
         let (selecting, values) = self.selecting.fields();
         let names = names(&self.names) + names(selecting) + size_of_val(values);
-        let past = self.past.as_ref().map_or(0, |_| size_of::<Past>() + SHARED);
+        let past = self
+            .past
+            .as_ref()
+            .map_or(0, |_| size_of::<ChangeHistory>() + SHARED);
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + past
     }
 }

@@ -16,7 +16,7 @@ use crate::ttl::{Change, History, Observation};
 
 /// The history of a representation, up to the fetch of the response that it is kept with.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct ChangeHistory {
     history: History,
     /// When the response was fetched or confirmed, by the monotonic clock. The answer to a HEAD may
     /// give an entry a later arrival; what is learnt counts from here.
@@ -27,7 +27,7 @@ pub(crate) struct Past {
     requests: AtomicU32,
 }
 
-impl Past {
+impl ChangeHistory {
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
@@ -37,7 +37,7 @@ impl Past {
     }
 }
 
-impl Clone for Past {
+impl Clone for ChangeHistory {
     fn clone(&self) -> Self {
         Self {
             history: self.history,
@@ -50,15 +50,15 @@ impl Clone for Past {
 
 /// A stored response, as one that comes after it is compared with it.
 #[derive(Debug)]
-pub(crate) struct Before<'a> {
-    pub(super) past: &'a Past,
+pub(crate) struct Previous<'a> {
+    pub(super) past: &'a ChangeHistory,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
 }
 
 /// What one more fetch shows of a representation, as far as it is known at the head.
 #[derive(Debug)]
-pub(crate) struct Lesson {
+pub(crate) struct HistoryUpdate {
     /// The history before.
     before: History,
     /// What there is to add to it, if there is something before.
@@ -71,11 +71,11 @@ pub(crate) struct Lesson {
     validated: bool,
 }
 
-impl Lesson {
+impl HistoryUpdate {
     /// What a response with this head says, which came at `now` and took `cost`, about what was
     /// stored before.
     pub(crate) fn of(
-        before: Option<Before<'_>>,
+        before: Option<Previous<'_>>,
         status: StatusCode,
         headers: &HeaderMap,
         now: Duration,
@@ -121,8 +121,8 @@ impl Lesson {
 
     /// What to keep with a response whose body is not looked at: that of the one before, or one
     /// that a validator stands for.
-    pub(crate) fn without_body(&self) -> Past {
-        Past {
+    pub(crate) fn without_body(&self) -> ChangeHistory {
+        ChangeHistory {
             history: self.at_head(),
             observed: self.now,
             body: self.body_before,
@@ -131,7 +131,7 @@ impl Lesson {
     }
 
     /// What to keep with a response that has this body.
-    pub(crate) fn with_body(&self, body: &[Bytes]) -> Past {
+    pub(crate) fn with_body(&self, body: &[Bytes]) -> ChangeHistory {
         if self.validated {
             return self.without_body();
         }
@@ -143,7 +143,7 @@ impl Lesson {
                 false => Change::Changed,
             };
         }
-        Past {
+        ChangeHistory {
             history: self.after(seen),
             observed: self.now,
             body: Some(body),
@@ -166,7 +166,7 @@ fn is_validated(headers: &HeaderMap) -> bool {
 /// What heads say. Another status is a change; otherwise validators tell: the entity tag if both
 /// have one, else the time of modification. Whether a tag is weak does not matter here (RFC 9110
 /// §8.8.3.2).
-fn compare(before: &Before<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
+fn compare(before: &Previous<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
     fn opaque(value: &[u8]) -> &[u8] {
         value.strip_prefix(b"W/").unwrap_or(value)
     }

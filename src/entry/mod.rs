@@ -9,11 +9,11 @@ mod rendered;
 pub(crate) mod tests;
 
 #[cfg(any(test, feature = "redis"))]
-pub(crate) use self::parts::Terms;
+pub(crate) use self::parts::HeadMeta;
 pub(crate) use self::{
     entry::Entry,
-    history::Lesson,
-    names::Shapes,
+    history::HistoryUpdate,
+    names::NameInterner,
     parts::{Arrival, Head, Segments},
-    rendered::HotHeads,
+    rendered::RenderedHeads,
 };

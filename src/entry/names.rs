@@ -19,16 +19,16 @@ pub(super) const ADDED_FIELDS: usize = 3;
 #[cfg(any(test, feature = "redis"))]
 pub(super) const MOST_FIELDS: usize = 24_576 - ADDED_FIELDS;
 
-/// Shapes remembered at once; past it the table starts anew, and old shapes live on in entries.
+/// NameInterner remembered at once; past it the table starts anew, and old shapes live on in entries.
 const MAX_SHAPES: usize = 1024;
 
 /// Lists of header names, one copy for all the entries that share one.
 #[derive(Debug, Default)]
-pub(crate) struct Shapes {
+pub(crate) struct NameInterner {
     known: Mutex<HashMap<u64, Arc<[HeaderName]>>>,
 }
 
-impl Shapes {
+impl NameInterner {
     /// The list of these names.
     pub(super) fn intern<'n>(
         &self,

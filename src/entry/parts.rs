@@ -33,7 +33,7 @@ impl Head {
 
 /// What there is to know of a stored response beside its fields and its body.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct HeadMeta {
     pub(crate) status: StatusCode,
     pub(crate) freshness: Freshness,
     pub(crate) arrival: Arrival,

@@ -24,7 +24,7 @@ pub(super) trait Holder: Send + Sync {
 }
 
 /// The head of every hit within one second.
-pub(super) struct ReadyHead {
+pub(super) struct RenderedHead {
     pub(super) age: u32,
     pub(super) maker: u64,
     pub(super) head: response::Parts,
@@ -61,19 +61,19 @@ pub(super) fn head_bytes(fields: usize) -> usize {
     /// what the allocator adds to all of these.
     const BESIDE: usize = 448;
     let indices = (fields * 4 / 3).next_power_of_two().max(8) * 4;
-    size_of::<ReadyHead>() + fields * BUCKET + indices + BESIDE
+    size_of::<RenderedHead>() + fields * BUCKET + indices + BESIDE
 }
 
 /// The allowance that ready heads share.
 #[derive(Debug)]
-pub(crate) struct HotHeads {
+pub(crate) struct RenderedHeads {
     allowance: usize,
     used: AtomicUsize,
     /// Who may have a lease, of which those that are no longer asked for give theirs up.
     holders: Mutex<VecDeque<Weak<dyn Holder>>>,
 }
 
-impl HotHeads {
+impl RenderedHeads {
     pub(crate) fn new(allowance: usize) -> Arc<Self> {
         Arc::new(Self {
             allowance,
@@ -115,7 +115,7 @@ impl HotHeads {
 
 /// A share of the allowance, given back when the last ready head that holds it goes.
 pub(super) struct Lease {
-    hot: Arc<HotHeads>,
+    hot: Arc<RenderedHeads>,
     bytes: usize,
 }
 
@@ -139,12 +139,12 @@ mod tests {
 
     /// One that is asked for, or not any more.
     #[derive(Default)]
-    struct Asked {
+    struct CacheRequest {
         lease: Mutex<Option<Arc<Lease>>>,
         no_more: AtomicBool,
     }
 
-    impl Holder for Asked {
+    impl Holder for CacheRequest {
         fn keeps_ready(&self, _: Duration) -> bool {
             let mut lease = self.lease.lock().unwrap();
             if self.no_more.load(Ordering::Relaxed) {
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    fn ask(hot: &Arc<HotHeads>, holder: &Arc<Asked>) -> bool {
+    fn ask(hot: &Arc<RenderedHeads>, holder: &Arc<CacheRequest>) -> bool {
         let weak = Arc::downgrade(holder);
         let lease = hot.lease(weak, 100, Duration::ZERO);
         let given = lease.is_some();
@@ -164,10 +164,10 @@ mod tests {
 
     #[test]
     fn those_who_are_no_longer_asked_for_make_room_for_others() {
-        let hot = HotHeads::new(1000);
-        let early: Vec<Arc<Asked>> = (0..10).map(|_| Arc::default()).collect();
+        let hot = RenderedHeads::new(1000);
+        let early: Vec<Arc<CacheRequest>> = (0..10).map(|_| Arc::default()).collect();
         assert!(early.iter().all(|holder| ask(&hot, holder)));
-        let late: Vec<Arc<Asked>> = (0..10).map(|_| Arc::default()).collect();
+        let late: Vec<Arc<CacheRequest>> = (0..10).map(|_| Arc::default()).collect();
         assert!(!ask(&hot, &late[0]), "the allowance is used up");
         for holder in &early {
             holder.no_more.store(true, Ordering::Relaxed);
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn those_who_are_gone_are_not_remembered() {
-        let hot = HotHeads::new(1000);
+        let hot = RenderedHeads::new(1000);
         let stays = Arc::default();
         assert!(ask(&hot, &stays));
         for _ in 0..1000 {

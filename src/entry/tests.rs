@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    Arrival, Head, Segments, Shapes, Terms,
+    Arrival, Head, HeadMeta, NameInterner, Segments,
     entry::{Entry, INLINE_BODY},
     names::{ADDED_FIELDS, MOST_FIELDS},
 };
@@ -57,16 +57,16 @@ pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
         ..head(&[("content-type", b"text/plain")])
     };
     let body = Segments::from_iter([Bytes::from_static(b"body")]);
-    Arc::new(Entry::new(&head, &body, &Shapes::default()))
+    Arc::new(Entry::new(&head, &body, &NameInterner::default()))
 }
 
 type Line<'a> = (&'a [u8], &'a [u8]);
 
 /// Reads entries of these fields, under the terms of one head.
-fn reading(shapes: &Shapes) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
+fn reading(shapes: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     let head = head(&[]);
     move |lines| {
-        let terms = Terms {
+        let terms = HeadMeta {
             status: head.status,
             freshness: head.freshness,
             arrival: head.arrival,
@@ -95,7 +95,7 @@ fn a_head_comes_out_as_it_went_in() {
         ("x-large", &large),
     ];
     let head = head(lines);
-    let entry = Entry::new(&head, &Segments::Empty, &Shapes::default());
+    let entry = Entry::new(&head, &Segments::Empty, &NameInterner::default());
     let unpacked = entry.unpack();
     assert_eq!(unpacked.headers, head.headers);
     assert_eq!(unpacked.status, head.status);
@@ -106,7 +106,7 @@ fn a_head_comes_out_as_it_went_in() {
 #[test]
 fn fields_come_out_in_the_order_of_the_map() {
     let lines: &[(&str, &[u8])] = &[("b", b"1"), ("a", b""), ("b", &[0xff; 200]), ("c", b"2")];
-    let entry = Entry::new(&head(lines), &Segments::Empty, &Shapes::default());
+    let entry = Entry::new(&head(lines), &Segments::Empty, &NameInterner::default());
     let headers = entry.headers();
     let expected = headers.iter().map(|(name, value)| (name, value.as_bytes()));
     assert!(entry.fields().eq(expected));
@@ -131,7 +131,7 @@ fn fields_that_are_read_make_the_same_map() {
             HeaderValue::from_bytes(value).unwrap(),
         );
     }
-    let shapes = Shapes::default();
+    let shapes = NameInterner::default();
     let read = reading(&shapes);
     // Of a shape that is new, and of one that is known.
     for _ in 0..2 {
@@ -147,7 +147,7 @@ fn fields_that_are_read_make_the_same_map() {
 
 #[test]
 fn what_is_no_field_is_not_read() {
-    let shapes = Shapes::default();
+    let shapes = NameInterner::default();
     let read = reading(&shapes);
     assert!(read(&[(b"ok", b"ok")]).is_some());
     for byte in 0..=u8::MAX {
@@ -172,7 +172,7 @@ fn what_is_no_field_is_not_read() {
 fn no_more_fields_are_read_than_an_answer_takes() {
     let names: Vec<String> = (0..=MOST_FIELDS).map(|at| format!("x-{at}")).collect();
     let lines: Vec<Line<'_>> = names.iter().map(|it| (it.as_bytes(), &b"1"[..])).collect();
-    let shapes = Shapes::default();
+    let shapes = NameInterner::default();
     let read = reading(&shapes);
     let mut headers = read(&lines[..MOST_FIELDS]).unwrap().headers();
     for added in ["a", "b", "c"] {
@@ -192,7 +192,7 @@ fn a_body_of_any_size_comes_out_as_it_went_in() {
     for size in [0, 1, INLINE_BODY, INLINE_BODY + 1, 3 * INLINE_BODY] {
         let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
         let segments: Segments = bytes.chunks(1000).map(Bytes::copy_from_slice).collect();
-        let entry = Entry::new(&head(&[("a", b"b")]), &segments, &Shapes::default());
+        let entry = Entry::new(&head(&[("a", b"b")]), &segments, &NameInterner::default());
         assert_eq!(body_of(&entry), bytes, "{size}");
         assert_eq!(entry.body_len(), size as u64);
     }
@@ -200,7 +200,7 @@ fn a_body_of_any_size_comes_out_as_it_went_in() {
 
 #[test]
 fn a_new_head_keeps_the_body() {
-    let shapes = Shapes::default();
+    let shapes = NameInterner::default();
     for size in [10, 2 * INLINE_BODY] {
         let segments: Segments = [Bytes::from(vec![7; size])].into_iter().collect();
         let entry = Entry::new(&head(&[("a", b"old")]), &segments, &shapes);
@@ -212,7 +212,7 @@ fn a_new_head_keeps_the_body() {
 
 #[test]
 fn entries_of_one_shape_share_its_names_and_the_first_pays_for_them() {
-    let shapes = Shapes::default();
+    let shapes = NameInterner::default();
     let names: Vec<String> = (0..100).map(|index| format!("x-name-{index}")).collect();
     let lines: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b""[..])).collect();
     let first = Entry::new(&head(&lines), &Segments::Empty, &shapes);

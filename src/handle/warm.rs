@@ -103,7 +103,7 @@ where
     let Ok(response) = service.oneshot(request).await else {
         return Ending::Failed;
     };
-    let outcome = response.extensions().get().copied();
+    let outcome = response.extensions().get().cloned();
     let mut body = pin!(response.into_body());
     while let Some(frame) = body.frame().await {
         if frame.is_err() {

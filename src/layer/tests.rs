@@ -18,11 +18,11 @@ use crate::{
     clock::{ManualClock, SystemClock},
     config::Bounds,
     error::StoreError,
+    executor::Task,
     key::{Key, KeyRef},
     outcome::{CacheOutcome, ForwardReason},
     state::cache::{Cache, Shared},
     store::{Change, Memory, Resource, Store, StoreFuture},
-    tasks::Task,
 };
 
 type Body = Full<&'static [u8]>;

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     engine::{
-        context::Errand,
-        lookup::{Next, Served, look},
+        context::RequestContext,
+        lookup::{Next, Served, evaluate},
         memory_write,
     },
     entry::Entry,
@@ -71,7 +71,7 @@ impl Cache {
     /// Looks a request up in the shared tier. What is found there is promoted to memory; if it can
     /// be served at once, and memory has nothing older, that is left to
     /// [`promote`](Self::promote).
-    pub(crate) async fn consult(&self, errand: &mut Errand) -> Consulted {
+    pub(crate) async fn consult(&self, errand: &mut RequestContext) -> Consulted {
         let Some(remote) = &self.shared.remote else {
             return Consulted::Silent;
         };
@@ -86,28 +86,27 @@ impl Cache {
         };
         let now = self.shared.clock.monotonic();
         let resource = Resource::One(Arc::clone(&entry));
-        let next = look(self, &errand.asked, Some(&resource), now);
+        let next = evaluate(self, &errand.request, Some(&resource), now);
+        let revalidates = Served::Stale(StaleReason::WhileRevalidate);
+        let at_once = matches!(next, Next::Serve(_, served) if served != revalidates);
         // Memory is the best there is when the tier is silent the next time. So nothing is answered
         // before it has that too, if it has something older; if it has nothing, that can wait.
-        let behind = matches!(next, Next::Serve(..)) && !self.has_something(errand).await;
+        let behind = at_once && !self.has_something(errand).await;
         if !behind && new.is_some() {
             memory_write::replace_selected(self, errand, new.clone()).await;
         }
-        match next {
-            Next::Serve(_, served) => {
-                errand.found = new.filter(|_| behind);
-                Consulted::Serve(entry, now, served)
-            }
-            Next::Refresh(_) => {
-                let served = Served::Stale(StaleReason::WhileRevalidate);
-                errand.selected = Some(Arc::clone(&entry));
-                errand.forward = ForwardReason::Stale;
+        if let Next::Serve(_, served) = next
+            && at_once
+        {
+            errand.promotable = new.filter(|_| behind);
+            return Consulted::Serve(entry, now, served);
+        }
+        match errand.adopt(next) {
+            Next::Serve(entry, served) => {
                 errand.stored = Some(resource);
                 Consulted::Serve(entry, now, served)
             }
-            Next::Ask { selected, forward } => {
-                errand.selected = selected.map(Arc::clone);
-                errand.forward = forward;
+            Next::Fetch { .. } => {
                 errand.stored = Some(resource);
                 Consulted::Ask
             }
@@ -115,14 +114,14 @@ impl Cache {
         }
     }
 
-    async fn search(&self, remote: &Remote, errand: &mut Errand) -> Found {
-        let place = Place::of(&errand.asked.key);
+    async fn search(&self, remote: &Remote, errand: &mut RequestContext) -> Found {
+        let place = Place::of(&errand.request.key);
         let concerns = Concerns::of(&place);
         let witness = remote.trust.witness(concerns);
-        errand.varies.clear();
+        errand.remote_vary.clear();
         if let Some(epoch) = remote.fences.concern(place.resource()) {
             // What is stored now is stored after this invalidation, which is there by then.
-            errand.seen = place
+            errand.observed = place
                 .partition_of
                 .is_none()
                 .then(|| Seen::fenced(epoch, witness));
@@ -135,27 +134,27 @@ impl Cache {
         {
             let seen = Seen::of(mark, witness);
             if remote.stands(mark) {
-                errand.seen = Some(seen);
+                errand.observed = Some(seen);
                 return Found::Held(entry);
             }
-            let mut shown = Shown::new(&errand.asked.parts.headers, order);
+            let mut shown = Shown::new(&errand.request.parts.headers, order);
             match remote.keeps(&place, mark, &mut shown).await {
                 Ok(true) => {
                     mark.confirm(witness);
-                    errand.seen = Some(seen);
+                    errand.observed = Some(seen);
                     return Found::Held(entry);
                 }
                 Ok(false) => {}
                 Err(error) => return silent(remote, &error),
             }
         }
-        let request = &errand.asked.parts.headers;
+        let request = &errand.request.parts.headers;
         let mut shown = Shown::new(request, order);
         let sight = match remote.find(&place, &mut shown).await {
             Ok(sight) => sight,
             Err(error) => return silent(remote, &error),
         };
-        errand.seen = Some(Seen {
+        errand.observed = Some(Seen {
             witness,
             ..sight.seen
         });
@@ -173,7 +172,7 @@ impl Cache {
             }
             Kept::Others(names) => {
                 let names = names.iter().map(|name| HeaderName::from_bytes(name));
-                errand.varies = names.flatten().collect();
+                errand.remote_vary = names.flatten().collect();
                 errand.forward = ForwardReason::VaryMiss;
                 remote.metrics().misses.increment(1);
                 return Found::Nothing;
@@ -190,7 +189,7 @@ impl Cache {
             request,
             seed: self.shared.seed(),
         };
-        let Some(entry) = parcel::unpack(&parcel, &here, &self.shared.shapes) else {
+        let Some(entry) = parcel::unpack(&parcel, &here, &self.shared.names) else {
             remote.metrics().misses.increment(1);
             return Found::Nothing;
         };
@@ -204,22 +203,22 @@ impl Cache {
         Found::New(Arc::new(entry.marked(Some(mark))))
     }
 
-    async fn has_something(&self, errand: &Errand) -> bool {
-        let lookup = self.shared.store.get(errand.asked.key.as_ref());
+    async fn has_something(&self, errand: &RequestContext) -> bool {
+        let lookup = self.shared.store.get(errand.request.key.as_ref());
         !matches!(lookup.await, Ok(None))
     }
 
     /// Puts into memory what was found for an errand and answers it: behind the answer, which does
     /// not wait for it.
-    pub(crate) async fn promote(&self, errand: &mut Errand) {
-        if let Some(entry) = errand.found.take() {
+    pub(crate) async fn promote(&self, errand: &mut RequestContext) {
+        if let Some(entry) = errand.promotable.take() {
             memory_write::replace_selected(self, errand, Some(entry)).await;
         }
     }
 }
 
 /// What was invalidated may still be validated, but never be served in the meantime.
-fn refute(errand: &Errand) {
+fn refute(errand: &RequestContext) {
     if let Some(mark) = errand.selected.as_ref().and_then(|entry| entry.mark()) {
         mark.refute();
     }

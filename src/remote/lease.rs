@@ -22,10 +22,10 @@ use super::{
     tier::Remote,
 };
 use crate::{
-    engine::{context::Errand, hit_for_miss, lookup::Served},
+    engine::{context::RequestContext, hit_for_miss, lookup::Served},
     entry::Entry,
     semantics::freshness::Reuse,
-    state::{cache::Cache, flights::Flown},
+    state::{cache::Cache, flights::FlightOutcome},
     store::Redis,
 };
 
@@ -77,12 +77,12 @@ pub(crate) enum Turn {
 impl Cache {
     /// Waits for this node's turn to fetch what was [looked up](Self::consult) in vain, or for what
     /// another node fetches.
-    pub(crate) async fn turn(&self, errand: &mut Errand) -> Turn {
+    pub(crate) async fn turn(&self, errand: &mut RequestContext) -> Turn {
         let Some(remote) = self.shared.remote.clone() else {
             return Turn::Fetch;
         };
         let deadline = Instant::now() + self.config.wait_timeout;
-        let name = Place::of(&errand.asked.key).name;
+        let name = Place::of(&errand.request.key).name;
         let mut look = LOOK;
         loop {
             let listener = remote.waiting.listen(name);
@@ -107,7 +107,7 @@ impl Cache {
     }
 
     /// Looks what the other nodes have, and takes this node's turn unless another node has it.
-    pub(crate) async fn turn_now(&self, errand: &mut Errand) -> Turn {
+    pub(crate) async fn turn_now(&self, errand: &mut RequestContext) -> Turn {
         let Some(remote) = &self.shared.remote else {
             return Turn::Fetch;
         };
@@ -118,7 +118,7 @@ impl Cache {
     }
 
     /// What another node fetched by now, if it is fresh.
-    async fn brought(&self, errand: &mut Errand) -> Option<(Arc<Entry>, Duration)> {
+    async fn brought(&self, errand: &mut RequestContext) -> Option<(Arc<Entry>, Duration)> {
         let consulted = self.consult(errand).await;
         self.promote(errand).await;
         match consulted {
@@ -130,13 +130,13 @@ impl Cache {
     }
 
     /// Takes this node's turn unless another node has it.
-    async fn take_turn(&self, remote: &Remote, errand: &mut Errand) -> Turn {
+    async fn take_turn(&self, remote: &Remote, errand: &mut RequestContext) -> Turn {
         // Without having seen the place nothing of the response can be shared, so nobody gains.
-        if errand.seen.is_none() {
+        if errand.observed.is_none() {
             return Turn::Fetch;
         }
         // What may not be used unvalidated is no use to the others.
-        let asked = &errand.asked.directives;
+        let asked = &errand.request.directives;
         let validates = errand
             .selected
             .as_ref()
@@ -193,26 +193,26 @@ impl Cache {
 impl Cache {
     /// What is fetched: the resource as it is since it was last invalidated, and the variant of it
     /// if it is known to have several.
-    fn lease_name(&self, remote: &Remote, errand: &Errand) -> String {
+    fn lease_name(&self, remote: &Remote, errand: &RequestContext) -> String {
         let newest = errand
             .stored
             .as_ref()
             .and_then(|stored| stored.variants().last());
         let order = self.config.rules.language_order;
-        let mut shown = Shown::new(&errand.asked.parts.headers, order);
+        let mut shown = Shown::new(&errand.request.parts.headers, order);
         let selectors = match newest {
-            _ if !errand.varies.is_empty() => shown.selectors(&errand.varies),
+            _ if !errand.remote_vary.is_empty() => shown.selectors(&errand.remote_vary),
             Some(newest) => shown.selectors(newest.selecting().names()),
             None => Vec::new(),
         };
-        let epoch = errand.seen.map_or(0, |seen| seen.epoch);
+        let epoch = errand.observed.map_or(0, |seen| seen.epoch);
         let variant = parcel::variant_of(&selectors).unwrap_or(0);
-        let name = Place::of(&errand.asked.key).name;
+        let name = Place::of(&errand.request.key).name;
         name.lease(remote.redis.namespace(), epoch, variant)
     }
 
     /// Tells the nodes that wait for this one's fetch as soon as it is known to be no use to them.
-    pub(crate) fn announce(&self, errand: &Errand, flown: &Flown) {
+    pub(crate) fn announce(&self, errand: &RequestContext, flown: &FlightOutcome) {
         let (Some(lease), Some(remote)) = (&errand.lease, &self.shared.remote) else {
             return;
         };
@@ -220,14 +220,14 @@ impl Cache {
         match flown {
             // By what the response says, not only the request.
             _ if hit_for_miss::is_uncacheable(self, errand) => lease.say(Word::Uncacheable),
-            Flown::Arriving(it) if it.fill.declared().is_some_and(|it| it > most) => {
+            FlightOutcome::Streaming(it) if it.fill.declared().is_some_and(|it| it > most) => {
                 lease.say(Word::Alone);
             }
-            Flown::Arriving(_)
-            | Flown::Entry(_)
-            | Flown::Failed(_)
-            | Flown::Found(_)
-            | Flown::Private => {}
+            FlightOutcome::Streaming(_)
+            | FlightOutcome::Stored(_)
+            | FlightOutcome::Failed(_)
+            | FlightOutcome::FromPeer(_)
+            | FlightOutcome::Private => {}
         }
     }
 }

@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    engine::{context::Errand, lookup::Served},
+    engine::{context::RequestContext, lookup::Served},
     entry::Entry,
     key::RequestKey,
     semantics::vary::Selecting,
     state::{
         cache::{Cache, Shared},
-        flights::Flown,
+        flights::FlightOutcome,
     },
 };
 
@@ -80,37 +80,37 @@ impl Shared {
     reason = "with a tier it matters"
 )]
 impl Cache {
-    pub(crate) async fn consult(&self, _: &mut Errand) -> Consulted {
+    pub(crate) async fn consult(&self, _: &mut RequestContext) -> Consulted {
         Consulted::Silent
     }
 
-    pub(crate) async fn promote(&self, _: &mut Errand) {}
+    pub(crate) async fn promote(&self, _: &mut RequestContext) {}
 
-    pub(crate) async fn turn(&self, _: &mut Errand) -> Turn {
+    pub(crate) async fn turn(&self, _: &mut RequestContext) -> Turn {
         Turn::Fetch
     }
 
-    pub(crate) async fn turn_now(&self, _: &mut Errand) -> Turn {
+    pub(crate) async fn turn_now(&self, _: &mut RequestContext) -> Turn {
         Turn::Fetch
     }
 
-    pub(crate) fn announce(&self, errand: &Errand, _: &Flown) {
+    pub(crate) fn announce(&self, errand: &RequestContext, _: &FlightOutcome) {
         if let Some(lease) = &errand.lease {
             match **lease {}
         }
     }
 
-    pub(crate) fn mark(&self, _: &Errand, _: &Selecting) -> Option<Mark> {
+    pub(crate) fn mark(&self, _: &RequestContext, _: &Selecting) -> Option<Mark> {
         None
     }
 
-    pub(crate) fn publish(&self, errand: &Errand, _: &Arc<Entry>) {
-        if let Some(seen) = errand.seen {
+    pub(crate) fn publish(&self, errand: &RequestContext, _: &Arc<Entry>) {
+        if let Some(seen) = errand.observed {
             match seen {}
         }
     }
 
-    pub(crate) fn withdraw(&self, _: &Errand) {}
+    pub(crate) fn withdraw(&self, _: &RequestContext) {}
 
     pub(crate) fn invalidate_remote(&self, _: &RequestKey) {}
 }

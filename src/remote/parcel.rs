@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     clock::Clock,
-    entry::{Arrival, Entry, Segments, Shapes, Terms},
+    entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
     semantics::{
         decide::Standing,
@@ -140,7 +140,7 @@ pub(super) struct Here<'a> {
 }
 
 /// The entry of a parcel. `None` if it is past its use, or says what no node writes.
-pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>, shapes: &Shapes) -> Option<Entry> {
+pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>, shapes: &NameInterner) -> Option<Entry> {
     let elapsed = here.clock.wall_millis().saturating_sub(parcel.arrived_ms);
     let elapsed = Duration::from_millis(u64::try_from(elapsed).unwrap_or(0));
     let now = here.clock.monotonic();
@@ -156,7 +156,7 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>, shapes: &Shapes) -> Optio
     for selector in &parcel.selecting {
         names.push(HeaderName::from_bytes(&selector.name).ok()?);
     }
-    let terms = Terms {
+    let terms = HeadMeta {
         status: StatusCode::from_u16(parcel.status).ok()?,
         freshness: Freshness {
             lifetime: parcel.lifetime,

@@ -21,7 +21,7 @@ use super::{
     trust::{Concerns, Mark},
 };
 use crate::{
-    engine::context::Errand,
+    engine::context::RequestContext,
     entry::Entry,
     error::StoreError,
     key::RequestKey,
@@ -46,29 +46,29 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 impl Cache {
     /// The mark of a response that is about to be stored. `None` if it cannot be shared.
-    pub(crate) fn mark(&self, errand: &Errand, selecting: &Selecting) -> Option<Mark> {
+    pub(crate) fn mark(&self, errand: &RequestContext, selecting: &Selecting) -> Option<Mark> {
         let remote = self.shared.remote.as_ref()?;
-        let seen = errand.seen?;
+        let seen = errand.observed?;
         let stamp = Stamp {
             epoch: seen.epoch,
             version: remote.nonce(),
         };
         let order = self.config.rules.language_order;
-        let mut shown = Shown::new(&errand.asked.parts.headers, order);
+        let mut shown = Shown::new(&errand.request.parts.headers, order);
         let variant = parcel::variant_of(&shown.selectors(selecting.names()));
-        let concerns = Concerns::of(&Place::of(&errand.asked.key));
+        let concerns = Concerns::of(&Place::of(&errand.request.key));
         Some(Mark::new(concerns, stamp, variant, seen.witness))
     }
 
     /// Gives a response that was stored in memory to the other nodes, in the background.
-    pub(crate) fn publish(&self, errand: &Errand, entry: &Arc<Entry>) {
+    pub(crate) fn publish(&self, errand: &RequestContext, entry: &Arc<Entry>) {
         let Some(remote) = self.shared.remote.clone() else {
             return;
         };
-        let (Some(seen), Some(mark)) = (errand.seen, entry.mark()) else {
+        let (Some(seen), Some(mark)) = (errand.observed, entry.mark()) else {
             return;
         };
-        let resource = errand.asked.key.resource_hash();
+        let resource = errand.request.key.resource_hash();
         if self.shared.generations.current(resource) != errand.generation {
             return;
         }
@@ -85,10 +85,10 @@ impl Cache {
             return;
         };
         let order = self.config.rules.language_order;
-        let request = errand.asked.parts.headers.clone();
+        let request = errand.request.parts.headers.clone();
         let selecting = Shown::new(&request, order).selectors(entry.selecting().names());
         let asked = request.clone();
-        let place = Place::of(&errand.asked.key);
+        let place = Place::of(&errand.request.key);
         let arrived = parcel::arrived_ms(entry, &*self.shared.clock);
         let parting = Parting {
             parcel: parcel::pack(entry, place.key.clone(), arrived, selecting),
@@ -142,14 +142,14 @@ impl Cache {
 
     /// Takes back what the other nodes have for a request: the origin says that it is no more.
     /// Whatever took its place meanwhile stays, but for variants: they go together with their record.
-    pub(crate) fn withdraw(&self, errand: &Errand) {
-        let (Some(remote), Some(seen)) = (self.shared.remote.clone(), errand.seen) else {
+    pub(crate) fn withdraw(&self, errand: &RequestContext) {
+        let (Some(remote), Some(seen)) = (self.shared.remote.clone(), errand.observed) else {
             return;
         };
         if seen.main == Stamp::default() {
             return;
         }
-        let main = Place::of(&errand.asked.key)
+        let main = Place::of(&errand.request.key)
             .name
             .main(remote.redis.namespace());
         let mark = errand.selected.as_ref().and_then(|entry| entry.mark());

@@ -1,5 +1,7 @@
 //! For how long a response may be reused, and how old it was when it arrived (RFC 9111 §4.2).
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 
 use crate::semantics::cache_control::{ResponseDirectives, Scope};
@@ -249,9 +251,9 @@ fn heuristic_lifetime(
         Some(modified) => {
             let unchanged = date.saturating_sub(modified).max(0);
             let share = unchanged.saturating_mul(i64::from(heuristics.percent)) / 100;
-            clamped(share).min(heuristics.cap)
+            clamped(share).min(whole_seconds(heuristics.cap))
         }
-        None if directives.public => heuristics.public,
+        None if directives.public => whole_seconds(heuristics.public),
         None => 0,
     }
 }
@@ -285,6 +287,11 @@ fn reuse(directives: &ResponseDirectives, s_maxage: SMaxagePolicy) -> Reuse {
         (SMaxagePolicy::AllowExplicitStale, Some(_)) => Reuse::WithinWindows,
         (SMaxagePolicy::AllowExplicitStale, None) | (SMaxagePolicy::Strict, _) => Reuse::WhileFresh,
     }
+}
+
+/// A setting in whole seconds, at most 2^31.
+fn whole_seconds(span: Duration) -> u32 {
+    clamped(i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A span of seconds as an unsigned number between zero and 2^31 (RFC 9111 §1.2.2).

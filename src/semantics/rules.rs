@@ -1,5 +1,7 @@
 //! The settings that the rules consult: where the RFCs leave a choice, the choice made.
 
+use std::time::Duration;
+
 use http::HeaderName;
 
 /// Every choice the rules leave open, with the defaults of a careful shared cache.
@@ -116,23 +118,54 @@ pub enum HeadUpdates {
 }
 
 /// Heuristic freshness (RFC 9111 §4.2.2), off by default.
+///
+/// ```
+/// use cachewarp::{CacheLayer, Heuristics};
+/// use std::time::Duration;
+///
+/// let guess = Heuristics::default().with_cap(Duration::from_secs(3600));
+/// let layer = CacheLayer::builder().heuristics(guess).build()?;
+/// # Ok::<(), cachewarp::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Heuristics {
     /// The share of the time since `Last-Modified` that counts as the lifetime, in percent.
     /// Defaults to 10.
     pub percent: u8,
-    /// The longest heuristic lifetime, in seconds. Defaults to one day.
-    pub cap: u32,
-    /// The lifetime, in seconds, of a `public` response without `Last-Modified`. Defaults to 0.
-    pub public: u32,
+    /// The longest heuristic lifetime, in whole seconds. Defaults to one day.
+    pub cap: Duration,
+    /// The lifetime, in whole seconds, of a `public` response without `Last-Modified`.
+    /// Defaults to zero.
+    pub public: Duration,
+}
+
+impl Heuristics {
+    /// The same with another [`percent`](Self::percent).
+    #[must_use]
+    pub const fn with_percent(self, percent: u8) -> Self {
+        Self { percent, ..self }
+    }
+
+    /// The same with another [`cap`](Self::cap).
+    #[must_use]
+    pub const fn with_cap(self, cap: Duration) -> Self {
+        Self { cap, ..self }
+    }
+
+    /// The same with another lifetime of [`public`](Self::public) responses.
+    #[must_use]
+    pub const fn with_public(self, public: Duration) -> Self {
+        Self { public, ..self }
+    }
 }
 
 impl Default for Heuristics {
     fn default() -> Self {
         Self {
             percent: 10,
-            cap: 86_400,
-            public: 0,
+            cap: Duration::from_secs(86_400),
+            public: Duration::ZERO,
         }
     }
 }

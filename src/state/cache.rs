@@ -7,21 +7,20 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::flights::{FlightKey, Flown};
+use super::flights::{FlightKey, FlightOutcome};
 use crate::{
-    chance::Chance,
     clock::Clock,
     config::{Bounds, Config},
-    entry::{HotHeads, Shapes},
+    entry::{NameInterner, RenderedHeads},
+    executor::Tasks,
     fill::Budget,
     flight::Flights,
     generation::Generations,
-    marks::Marks,
     metrics::Metrics,
     remote::Remote,
     semantics::vary::Seed,
     store::{Memory, Store},
-    tasks::Tasks,
+    util::{expiring_set::ExpiringSet, random::Random},
 };
 
 /// A cache and the settings of one layer over it.
@@ -34,31 +33,34 @@ pub(crate) struct Cache {
 /// What all layers and services of one cache share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Counts the bytes of bodies that are being recorded.
     pub(crate) budget: Arc<Budget>,
-    pub(crate) chance: Chance,
     pub(crate) clock: Arc<dyn Clock>,
-    /// What may outlive the request that caused it: a permit for each flight, and for each fill
-    /// without a flight.
+    /// Bounds the work that outlives its request: a permit for each flight, and for each fill without a
+    /// flight.
     pub(crate) fills: Arc<Semaphore>,
-    pub(crate) flights: Arc<Flights<FlightKey, Flown>>,
+    pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
     pub(crate) generations: Generations,
-    pub(crate) hot: Arc<HotHeads>,
+    /// Keys whose response could not be shared a moment ago.
+    pub(crate) hit_for_miss: ExpiringSet,
     pub(crate) memory: Memory,
     metrics: OnceLock<Metrics>,
-    /// Keys whose refresh in the background is another node's, or would be refused.
-    pub(crate) held_back: Marks,
-    /// Responses that could not be refreshed a moment ago.
-    pub(crate) paused: Marks,
+    /// Names of header fields, shared by all entries with the same ones.
+    pub(crate) names: NameInterner,
+    /// Stored responses whose last refresh failed a moment ago.
+    pub(crate) paused: ExpiringSet,
+    pub(crate) random: Random,
+    /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
+    pub(crate) refresh_backoff: ExpiringSet,
+    /// Bounds the refreshes in the background.
     pub(crate) refreshes: Arc<Semaphore>,
     /// The tier shared with other nodes, if there is one.
     pub(crate) remote: Option<Arc<Remote>>,
-    /// Keys everything about the store and the flights with a secret of this process.
+    pub(crate) rendered_heads: Arc<RenderedHeads>,
+    /// Per-process hash seed, against hash flooding.
     pub(crate) seed: u64,
-    pub(crate) shapes: Shapes,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tasks: Tasks,
-    /// Keys whose response could not be shared a moment ago.
-    pub(crate) uncacheable: Marks,
 }
 
 impl Shared {
@@ -72,23 +74,23 @@ impl Shared {
         let fills = permits(bounds.fills);
         Self {
             budget: Budget::new(memory.capacity()),
-            chance: Chance::new(),
             clock,
             flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
             fills,
             generations: Generations::new(),
-            hot: memory.hot_heads(),
+            hit_for_miss: ExpiringSet::new(),
             metrics: OnceLock::new(),
-            held_back: Marks::new(),
-            paused: Marks::new(),
+            names: NameInterner::default(),
+            paused: ExpiringSet::new(),
+            random: Random::new(),
+            refresh_backoff: ExpiringSet::new(),
             refreshes: permits(bounds.refreshes),
             remote,
+            rendered_heads: memory.rendered_heads(),
             seed: RandomState::new().hash_one("cachewarp"),
-            shapes: Shapes::default(),
             store: Arc::new(memory.clone()),
             memory,
             tasks: Tasks::new(),
-            uncacheable: Marks::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What flights carry here: how a fetch ended, for those who waited for it.
+//! What flights are keyed by, and how they end.
 
 use std::sync::Arc;
 
@@ -14,34 +14,34 @@ use crate::{
 
 /// What requests must have in common to share a flight.
 ///
-/// The generation keeps a request that came after a write from joining a fetch that began before.
+/// The generation keeps a request that came after a write from joining a fetch that began before it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct FlightKey {
     pub(crate) key: Key,
     pub(crate) generation: Generation,
-    /// What other nodes had changed.
+    /// How many changes by other nodes were known.
     pub(crate) changes: u32,
-    /// Which variant is wanted, once the resource is known to have several.
+    /// The variant that the request selects, if the resource is known to have variants.
     pub(crate) variant: Option<u128>,
 }
 
-/// How a fetch ended.
+/// How a flight ended.
 #[derive(Clone, Debug)]
-pub(crate) enum Flown {
-    /// With a response that may be stored, whose body is arriving.
-    Arriving(Arc<Arriving>),
-    /// With a stored response that is valid now.
-    Entry(Arc<Entry>),
-    /// Before it began, with a fresh response that another node had stored.
-    Found(Arc<Entry>),
-    /// With a response for the one who asked, and nobody else.
+pub(crate) enum FlightOutcome {
+    /// With a response that may be stored and whose body is being received.
+    Streaming(Arc<StreamingResponse>),
+    /// With a stored response that is fresh.
+    Stored(Arc<Entry>),
+    /// Without an origin call, with a fresh response that another node had stored.
+    FromPeer(Arc<Entry>),
+    /// With a response for the leader's client only.
     Private,
     Failed(Failure),
 }
 
-/// A response that may be stored, while its body arrives.
+/// A response that may be stored, while its body is being received.
 #[derive(Debug)]
-pub(crate) struct Arriving {
+pub(crate) struct StreamingResponse {
     pub(crate) head: Head,
     pub(crate) fill: Arc<Fill>,
 }
@@ -51,8 +51,7 @@ pub(crate) struct Arriving {
 pub(crate) enum Failure {
     /// The service's error, or a panic.
     Error,
-    /// The breaker was open, and the origin not asked; another try is worth it after so many
-    /// seconds.
+    /// The circuit breaker was open, so the origin was not asked. It may close after so many seconds.
     Open(u32),
     /// 500, 502, 503 or 504.
     Status(StatusCode),
@@ -60,7 +59,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The answer for those who waited: nobody is shown another client's error page.
+    /// The answer for the waiters: no client sees another client's error page.
     pub(crate) fn for_waiters(self) -> Generated {
         Generated::FlightFailed(match self {
             Self::Open(retry_after) => return Generated::BreakerOpen { retry_after },

@@ -10,7 +10,7 @@ use super::{
     store::{Change, Store, StoreFuture, Update},
 };
 use crate::{
-    entry::HotHeads,
+    entry::RenderedHeads,
     key::{BuildKeyHasher, Key, KeyRef},
 };
 
@@ -34,7 +34,7 @@ const LARGE_INSERT: u64 = 1024;
 pub struct Memory {
     capacity: u64,
     cache: Cache<Key, Kept, BuildKeyHasher>,
-    hot: Arc<HotHeads>,
+    hot: Arc<RenderedHeads>,
     schedule: Arc<Schedule>,
 }
 
@@ -65,7 +65,7 @@ impl Memory {
         Self {
             capacity: bytes,
             cache,
-            hot: HotHeads::new(usize::try_from(hot).unwrap_or(usize::MAX)),
+            hot: RenderedHeads::new(usize::try_from(hot).unwrap_or(usize::MAX)),
             schedule,
         }
     }
@@ -96,7 +96,7 @@ impl Memory {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn hot_heads(&self) -> Arc<HotHeads> {
+    pub(crate) fn rendered_heads(&self) -> Arc<RenderedHeads> {
         Arc::clone(&self.hot)
     }
 

@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-/// Beyond this many times its mean no draw from [`Chance`](crate::chance::Chance) comes.
+/// The longest draw, in multiples of the mean: -ln of the least number that [`Random`] gives.
+///
+/// [`Random`]: crate::util::random::Random
 const LONGEST_DRAW: f64 = 37.0;
 
 /// Whether it is time to refresh a response that stays fresh for `left`, when fetching it takes about

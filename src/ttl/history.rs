@@ -41,6 +41,7 @@ pub struct History {
 
 /// One more fetch of a representation that was stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Observation {
     /// The time since the fetch before; a HEAD is not one.
     pub interval: Duration,
@@ -54,6 +55,7 @@ pub struct Observation {
 
 /// Whether a representation is still the one it was.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Change {
     /// Another status, another validator or another body came back.
     Changed,
@@ -61,6 +63,31 @@ pub enum Change {
     Unchanged,
     /// Nothing tells. The interval counts for how often it is asked for, not for changes.
     Unknown,
+}
+
+impl Observation {
+    /// An interval in which no request was answered, at whose end a fetch took no time.
+    #[must_use]
+    pub const fn new(interval: Duration, change: Change) -> Self {
+        Self {
+            interval,
+            change,
+            requests: 0,
+            cost: Duration::ZERO,
+        }
+    }
+
+    /// The same, with so many requests answered from the stored response.
+    #[must_use]
+    pub const fn with_requests(self, requests: u32) -> Self {
+        Self { requests, ..self }
+    }
+
+    /// The same, with a fetch that took this long.
+    #[must_use]
+    pub const fn with_cost(self, cost: Duration) -> Self {
+        Self { cost, ..self }
+    }
 }
 
 impl History {
@@ -139,8 +166,8 @@ impl History {
 
     /// Requests per second, smoothed. `None` before the first interval ends.
     #[must_use]
-    pub fn request_rate(&self) -> Option<f32> {
-        (self.span > 0.0).then(|| self.requests / self.span)
+    pub fn request_rate(&self) -> Option<f64> {
+        (self.span > 0.0).then(|| f64::from(self.requests) / f64::from(self.span))
     }
 
     /// The last interval, and whether the representation had changed in it. `None` before the

@@ -133,7 +133,11 @@ where
 }
 
 pub(crate) fn outcome(answer: &Cached) -> CacheOutcome {
-    *answer.extensions().get().expect("every answer has one")
+    answer
+        .extensions()
+        .get()
+        .cloned()
+        .expect("every answer has one")
 }
 
 pub(crate) fn is_hit(answer: &Cached) -> bool {

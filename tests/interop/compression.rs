@@ -1,7 +1,7 @@
 //! Compression on either side of the cache: nobody gets a coding they did not ask for.
 
 use axum::body::Body;
-use cachewarp::{CacheLayer, ForwardReason, Memory, Storing};
+use cachewarp::{CacheLayer, CacheOutcome, ForwardReason, Memory, Storing};
 use http::{
     HeaderValue, Request, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY},
@@ -46,11 +46,16 @@ async fn a_coding_without_vary_is_kept_from_those_who_did_not_ask() {
     settle(&cache).await;
     let reply = call(&service, get("/text")).await;
     assert_answer(&reply, "MISS", None, "plain");
-    let outcome = cachewarp::CacheOutcome::Fetched {
-        forward: ForwardReason::VaryMiss,
-        storing: Storing::Begun { ttl: 3600 },
-    };
-    assert_eq!(reply.outcome(), outcome);
+    let outcome = reply.outcome();
+    let stored = matches!(
+        outcome,
+        CacheOutcome::Fetched {
+            forward: ForwardReason::VaryMiss,
+            storing: Storing::Begun { ttl: 3600, .. },
+            ..
+        }
+    );
+    assert!(stored, "{outcome:?}");
     settle(&cache).await;
 
     let reply = call(&service, gzip()).await;

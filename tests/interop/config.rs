@@ -3,12 +3,16 @@
 use std::{sync::OnceLock, time::Duration};
 
 use cachewarp::{
-    AgePolicy, CacheBuilder, CacheLayer, ConditionalMiss, ConfigError, DuplicatePolicy,
-    ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics, KeyExtension, Keying,
-    LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective, SMaxagePolicy,
-    SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+    AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
+    DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics,
+    KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective,
+    SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
 };
+use http::{Response, header::LAST_MODIFIED};
 use tokio::runtime::Runtime;
+use tower::Layer;
+
+use crate::support::{call, fresh, get, origin, settle};
 
 const MIB: u64 = 1 << 20;
 
@@ -35,10 +39,7 @@ const REFUSED: &[Refused] = &[
     ("fill_timeout", "2147483649s", |c| c.fill_timeout(TOO_LONG)),
     ("fill_window", "0", |c| c.fill_window(0)),
     ("heuristics", "101", |c| {
-        c.heuristics(Heuristics {
-            percent: 101,
-            ..Heuristics::default()
-        })
+        c.heuristics(Heuristics::default().with_percent(101))
     }),
     ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
     ("key_headers", "", |c| c.key_headers([""])),
@@ -75,6 +76,8 @@ const REFUSED: &[Refused] = &[
 
 const TAKEN: &[Taken] = &[
     ("age_policy", |c| c.age_policy(AgePolicy::AgeFieldOnly)),
+    ("breaker", |c| c.breaker(BreakerConfig::default())),
+    ("breaker", |c| c.breaker(None)),
     ("cache_status", |c| c.cache_status("a.test:8080")),
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
@@ -88,6 +91,8 @@ const TAKEN: &[Taken] = &[
     ("duplicate_directives", |c| {
         c.duplicate_directives(DuplicatePolicy::First)
     }),
+    ("early_refresh", |c| c.early_refresh(100.0)),
+    ("early_refresh", |c| c.early_refresh(None)),
     ("error_statuses", |c| {
         c.error_statuses(ErrorStatusPolicy::Refuse)
     }),
@@ -97,12 +102,10 @@ const TAKEN: &[Taken] = &[
     ("forwarded", |c| c.forwarded(ForwardedPolicy::Trusted)),
     ("head_updates", |c| c.head_updates(HeadUpdates::Off)),
     ("heuristics", |c| {
-        c.heuristics(Heuristics {
-            percent: 100,
-            cap: u32::MAX,
-            public: u32::MAX,
-        })
+        let guess = Heuristics::default().with_percent(100);
+        c.heuristics(guess.with_cap(Duration::MAX).with_public(Duration::MAX))
     }),
+    ("heuristics", |c| c.heuristics(None)),
     ("ignore_request_directives", |c| {
         c.ignore_request_directives([RequestDirective::NoCache, RequestDirective::NoStore])
     }),
@@ -112,6 +115,7 @@ const TAKEN: &[Taken] = &[
     }),
     ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
+    ("lifetime_jitter", |c| c.lifetime_jitter(0.5)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),
     ("max_fills", |c| c.max_fills(1)),
     ("max_fills", |c| c.max_fills(usize::MAX)),
@@ -137,6 +141,8 @@ const TAKEN: &[Taken] = &[
     ("rfc_literal", CacheBuilder::rfc_literal),
     ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
     ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),
+    ("soft_timeout", |c| c.soft_timeout(Duration::from_nanos(1))),
+    ("soft_timeout", |c| c.soft_timeout(None)),
     ("stale_if_error", |c| c.stale_if_error(Duration::MAX)),
     ("stale_while_revalidate", |c| {
         c.stale_while_revalidate(Duration::MAX)
@@ -151,6 +157,7 @@ const TAKEN: &[Taken] = &[
     }),
     ("wait_timeout", |c| c.wait_timeout(Duration::from_nanos(1))),
     ("without_cache_status", CacheBuilder::without_cache_status),
+    ("without_key_policy", CacheBuilder::without_key_policy),
     ("without_x_cache", CacheBuilder::without_x_cache),
 ];
 
@@ -186,8 +193,8 @@ fn a_refusal_names_the_setting_and_the_value() {
             panic!("{setting} took {value:?}");
         };
         let (named, shown) = match &error {
-            ConfigError::Malformed { setting, value } => (*setting, value.clone()),
-            ConfigError::OutOfRange { setting, value, .. } => (*setting, value.clone()),
+            ConfigError::Malformed { value, .. } => (error.setting(), value.clone()),
+            ConfigError::OutOfRange { value, .. } => (error.setting(), value.clone()),
             other => panic!("{setting} = {value}: {other:?}"),
         };
         assert_eq!((named, &*shown), (*setting, *value));
@@ -195,6 +202,12 @@ fn a_refusal_names_the_setting_and_the_value() {
         assert!(text.contains(&format!("`{setting}`")), "{text}");
         assert!(text.contains(value), "{text}");
     }
+}
+
+#[track_caller]
+fn assert_fixed(error: &ConfigError, setting: &str) {
+    assert!(matches!(error, ConfigError::Fixed { .. }), "{error:?}");
+    assert_eq!(error.setting(), setting);
 }
 
 #[test]
@@ -216,7 +229,7 @@ fn a_layer_over_an_existing_cache_takes_all_but_what_the_cache_itself_has() {
             Ok(_) => assert!(!fixed, "{setting} changed"),
             Err(error) => {
                 assert!(fixed, "{setting}: {error}");
-                assert_eq!(error, ConfigError::Fixed { setting });
+                assert_fixed(&error, setting);
                 assert!(error.to_string().contains(&format!("`{setting}`")));
             }
         }
@@ -231,11 +244,51 @@ fn a_layer_over_an_existing_cache_refuses_what_a_new_one_refuses() {
             panic!("{setting} took {value:?}");
         };
         if FIXED.contains(setting) {
-            assert_eq!(error, ConfigError::Fixed { setting });
+            assert_fixed(&error, setting);
         } else {
             let new = set(builder()).build().map(|_| ()).unwrap_err();
             assert_eq!(error, new, "{setting} = {value}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_layer_over_an_existing_cache_can_do_without_the_key_policy() {
+    let cache = builder()
+        .key(|_: &http::request::Parts, _: &mut KeyExtension<'_>| Keying::Bypass)
+        .build()
+        .unwrap();
+    let (origin, calls) = origin(|_| fresh("content"));
+    let without = cache.with(CacheBuilder::without_key_policy).unwrap();
+    let (with, without) = (cache.layer(origin.clone()), without.layer(origin));
+    for _ in 0..2 {
+        let reply = call(&with, get("/")).await;
+        assert!(matches!(reply.outcome(), CacheOutcome::Bypassed(_)));
+    }
+    call(&without, get("/")).await;
+    settle(&cache).await;
+    let reply = call(&without, get("/")).await;
+    assert!(matches!(reply.outcome(), CacheOutcome::Hit { .. }));
+    assert_eq!(calls.count(), 3);
+}
+
+#[tokio::test]
+async fn a_layer_over_an_existing_cache_can_do_without_heuristics() {
+    let cache = builder().heuristics(Heuristics::default()).build().unwrap();
+    let (origin, _) = origin(|_| {
+        let response = Response::builder().header(LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT");
+        response.body("content".into()).unwrap()
+    });
+    let without = cache.with(|c| c.heuristics(None)).unwrap();
+    for (layer, path, guessed) in [(&cache, "/with", true), (&without, "/without", false)] {
+        let service = layer.layer(origin.clone());
+        call(&service, get(path)).await;
+        settle(layer).await;
+        let hit = matches!(
+            call(&service, get(path)).await.outcome(),
+            CacheOutcome::Hit { .. }
+        );
+        assert_eq!(hit, guessed, "{path}");
     }
 }
 
@@ -255,6 +308,7 @@ fn no_capacity_is_too_large_for_the_defaults() {
 fn the_tables_have_every_setter() {
     let source = concat!(
         include_str!("../../src/builder.rs"),
+        include_str!("../../src/builder/resilience.rs"),
         include_str!("../../src/builder/rules.rs")
     );
     let setters: Vec<&str> = source

@@ -189,7 +189,7 @@ impl Reply {
     /// How the cache answered; known in process only.
     pub(crate) fn outcome(&self) -> CacheOutcome {
         let outcome = self.head.extensions.get::<CacheOutcome>();
-        *outcome.expect("every response has an outcome")
+        outcome.cloned().expect("every response has an outcome")
     }
 }
 

@@ -32,11 +32,16 @@ async fn row_082_any_number_of_stale_answers_start_one_refresh() {
     let answers = (0..100).map(|_| site.ask(at(75).request()));
     for answer in join_all(answers).await {
         let answer = answer.unwrap();
-        let stale = CacheOutcome::Stale {
-            reason: StaleReason::WhileRevalidate,
-            ttl: -15,
-        };
-        assert_eq!(answer.outcome(), stale);
+        let outcome = answer.outcome();
+        let stale = matches!(
+            outcome,
+            CacheOutcome::Stale {
+                reason: StaleReason::WhileRevalidate,
+                ttl: -15,
+                ..
+            }
+        );
+        assert!(stale, "{outcome:?}");
         assert_eq!(answer.lines("age"), [b"75"]);
         assert_eq!(answer.body, "0123456789");
     }

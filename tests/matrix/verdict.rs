@@ -98,7 +98,7 @@ impl Verdict {
     /// What was left of the freshness lifetime.
     pub(crate) fn ttl(&mut self, outcome: CacheOutcome) -> i64 {
         match outcome {
-            CacheOutcome::Hit { ttl }
+            CacheOutcome::Hit { ttl, .. }
             | CacheOutcome::Stale { ttl, .. }
             | CacheOutcome::Revalidated { ttl, .. } => ttl,
             other => {

@@ -115,7 +115,7 @@ impl Node {
         let body = soon(body.collect()).await.unwrap().to_bytes();
         Seen {
             status: parts.status,
-            outcome: *parts.extensions.get().unwrap(),
+            outcome: parts.extensions.get().cloned().unwrap(),
             body: String::from_utf8(body.to_vec()).unwrap(),
             age: parts
                 .headers

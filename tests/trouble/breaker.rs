@@ -9,6 +9,7 @@ use cachewarp::{
 };
 use http::StatusCode;
 use tokio::time::sleep;
+use tower::Layer;
 
 use crate::origin::{Cache, Mood, Origin, ask, cache};
 
@@ -67,8 +68,17 @@ async fn while_it_is_open_the_answer_is_stale_or_503_and_the_origin_is_not_asked
         let refused = ask(&cache, "/cold").await.unwrap();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.retry_after.as_deref(), Some("10"));
-        let generated = Generated::BreakerOpen { retry_after: 10 };
-        assert_eq!(refused.outcome, CacheOutcome::Generated(generated));
+        let outcome = refused.outcome;
+        assert!(
+            matches!(
+                outcome,
+                CacheOutcome::Generated(Generated::BreakerOpen {
+                    retry_after: 10,
+                    ..
+                })
+            ),
+            "{outcome:?}"
+        );
     }
     let (one, other) = tokio::join!(ask(&cache, "/crowd"), ask(&cache, "/crowd"));
     for seen in [one.unwrap(), other.unwrap()] {
@@ -116,7 +126,7 @@ async fn refreshes_in_the_background_probe_first() {
     let stale = ask(&cache, "/warm").await.unwrap();
     let reason = StaleReason::WhileRevalidate;
     assert!(
-        matches!(stale.outcome, CacheOutcome::Stale { reason: it, .. } if it == reason),
+        matches!(&stale.outcome, CacheOutcome::Stale { reason: it, .. } if *it == reason),
         "{stale:?}"
     );
     assert_eq!(layer.handle().drain(OPEN).await, 0);
@@ -157,5 +167,21 @@ async fn layers_with_other_settings_share_it() {
     assert_eq!(
         own.breaker_handle().unwrap().state(""),
         BreakerState::Closed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_over_the_same_cache_can_do_without_it() {
+    let origin = Origin::new("max-age=1");
+    let (layer, cache) = cache(&origin, |b| b.breaker(breaker()));
+    open(&origin, &cache, &layer.breaker_handle().unwrap()).await;
+    let without = layer.with(|b| b.breaker(None)).unwrap();
+    assert!(without.breaker_handle().is_none());
+    ask(&without.layer(origin.service()), "/").await.unwrap();
+    assert_eq!(origin.calls("/").len(), 1);
+    // The layer that has one keeps it.
+    assert_eq!(
+        layer.breaker_handle().unwrap().state(""),
+        BreakerState::Open
     );
 }

@@ -111,6 +111,27 @@ async fn none_is_refreshed_in_the_first_half_of_the_freshness_that_it_came_with(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layer_over_the_same_cache_can_do_without_early_refresh() {
+    let origin = Origin::new("max-age=10");
+    let (early, _) = cache(&origin, |b| b.early_refresh(100.0));
+    let plain = early.with(|b| b.early_refresh(None)).unwrap();
+    origin.becomes(Mood::Slow(Duration::from_millis(500)));
+    // Hits in the second half of the lifetime, of a key of its own for each layer.
+    for (layer, path, calls) in [(&early, "/early", 2), (&plain, "/plain", 1)] {
+        let cache = layer.layer(origin.service());
+        ask(&cache, path).await.unwrap();
+        sleep(LIFETIME * 6 / 10).await;
+        for _ in 0..30 {
+            let seen = ask(&cache, path).await.unwrap();
+            assert!(matches!(seen.outcome, CacheOutcome::Hit { .. }), "{seen:?}");
+            sleep(LIFETIME / 100).await;
+        }
+        assert_eq!(layer.handle().drain(LIFETIME).await, 0);
+        assert_eq!(origin.calls(path).len(), calls, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_refresh_costs_nobody_anything() {
     let origin = Origin::new("max-age=10");
     let (layer, cache) = cache(&origin, |b| b.early_refresh(100.0));
@@ -141,15 +162,19 @@ async fn lifetimes_are_spread_by_no_more_than_was_asked_for() {
             let mut lifetimes = vec![];
             for key in 0..200 {
                 let first = ask(&cache, &format!("/{key}")).await.unwrap();
-                let CacheOutcome::Fetched { storing, .. } = first.outcome else {
+                let CacheOutcome::Fetched {
+                    storing: Storing::Begun { ttl: at_first, .. },
+                    ..
+                } = first.outcome
+                else {
                     panic!("{first:?}");
                 };
                 let again = ask(&cache, &format!("/{key}")).await.unwrap();
-                let CacheOutcome::Hit { ttl } = again.outcome else {
+                let CacheOutcome::Hit { ttl, .. } = again.outcome else {
                     panic!("{again:?}");
                 };
                 // Chance has its say once, whoever reads.
-                assert_eq!(storing, Storing::Begun { ttl }, "{name} {round}");
+                assert_eq!(at_first, ttl, "{name} {round}");
                 lifetimes.push(ttl);
             }
             lifetimes.sort_unstable();

@@ -175,7 +175,11 @@ pub(crate) async fn send(cache: &Cache, request: Request<Empty<Bytes>>) -> Resul
     let retry_after = parts.headers.get("retry-after");
     Ok(Seen {
         status: parts.status,
-        outcome: *parts.extensions.get().expect("every answer has one"),
+        outcome: parts
+            .extensions
+            .get()
+            .cloned()
+            .expect("every answer has one"),
         retry_after: retry_after.map(|it| it.to_str().expect("digits").to_owned()),
         body,
         took: began.elapsed(),

@@ -6,6 +6,7 @@ use cachewarp::{CacheOutcome, OnAbandoned, StaleReason};
 use futures_util::future::join_all;
 use http::Method;
 use tokio::time::{Instant, interval, sleep};
+use tower::Layer;
 
 use crate::origin::{Cache, Mood, Origin, ask, cache, get, send};
 
@@ -16,7 +17,7 @@ const TICK: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_secs(3);
 const LASTING: &str = "max-age=1, stale-if-error=3600";
 
-fn is_slow(outcome: CacheOutcome) -> bool {
+fn is_slow(outcome: &CacheOutcome) -> bool {
     matches!(
         outcome,
         CacheOutcome::Stale {
@@ -67,7 +68,7 @@ async fn the_fetch_goes_on_when_all_have_been_answered() {
     let (_layer, cache) = cache(&origin, |b| b.soft_timeout(SOFT));
     stale(&origin, &cache, "/").await;
     let seen = ask(&cache, "/").await.unwrap();
-    assert!(is_slow(seen.outcome), "{seen:?}");
+    assert!(is_slow(&seen.outcome), "{seen:?}");
     assert!(seen.took <= SOFT + TICK, "{seen:?}");
     assert_eq!(seen.body, "0");
     sleep(SLOW).await;
@@ -83,7 +84,7 @@ async fn the_fetch_goes_on_even_where_abandoned_ones_are_discarded() {
         b.soft_timeout(SOFT).on_abandoned(OnAbandoned::Discard)
     });
     stale(&origin, &cache, "/").await;
-    assert!(is_slow(ask(&cache, "/").await.unwrap().outcome));
+    assert!(is_slow(&ask(&cache, "/").await.unwrap().outcome));
     sleep(SLOW).await;
     assert_eq!(ask(&cache, "/").await.unwrap().body, "1");
 }
@@ -97,7 +98,7 @@ async fn nobody_waits_either_for_what_was_not_shared() {
     origin.becomes(Mood::Slow(SLOW));
     let (first, second) = tokio::join!(ask(&cache, "/"), ask(&cache, "/"));
     for seen in [first.unwrap(), second.unwrap()] {
-        assert!(is_slow(seen.outcome), "{seen:?}");
+        assert!(is_slow(&seen.outcome), "{seen:?}");
     }
     sleep(SLOW).await;
     assert_ne!(ask(&cache, "/").await.unwrap().body, "0");
@@ -123,7 +124,7 @@ async fn nobody_waits_whatever_they_ask_with() {
         stale(&origin, &cache, "/").await;
         let shown = format!("{request:?}");
         let seen = send(&cache, request).await.unwrap();
-        assert!(is_slow(seen.outcome), "{shown}: {seen:?}");
+        assert!(is_slow(&seen.outcome), "{shown}: {seen:?}");
         assert!(seen.took <= SOFT + TICK, "{shown}: {seen:?}");
     }
 }
@@ -145,7 +146,7 @@ async fn what_was_invalidated_meanwhile_is_not_served() {
     let (seen, written) = tokio::join!(waiting, writing);
     written.unwrap();
     let seen = seen.unwrap();
-    assert!(!is_slow(seen.outcome), "{seen:?}");
+    assert!(!is_slow(&seen.outcome), "{seen:?}");
     assert_ne!(seen.body, "0");
 }
 
@@ -177,4 +178,15 @@ async fn an_origin_that_is_quick_enough_answers() {
     for seen in [first.unwrap(), second.unwrap()] {
         assert_eq!((seen.took, &seen.body[..]), (quick, &b"1"[..]));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_over_the_same_cache_can_do_without_the_soft_timeout() {
+    let origin = Origin::new(LASTING);
+    let (layer, cache) = cache(&origin, |b| b.soft_timeout(SOFT));
+    let patient = layer.with(|b| b.soft_timeout(None)).unwrap();
+    stale(&origin, &cache, "/").await;
+    let seen = ask(&patient.layer(origin.service()), "/").await.unwrap();
+    assert!(seen.took >= SLOW, "{seen:?}");
+    assert_eq!(seen.body, "1");
 }

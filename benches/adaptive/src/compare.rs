@@ -20,7 +20,7 @@ pub(crate) enum Told {
     /// A lifetime in seconds.
     Fixed(u64),
     /// A budget of stale answers.
-    Adaptive(f32),
+    Adaptive(f64),
 }
 
 impl Told {

@@ -85,12 +85,9 @@ impl Stored {
     }
 
     fn observed(&self, now: Duration, change: Change) -> History {
-        self.history.observe(Observation {
-            interval: now - self.fetched,
-            change,
-            requests: self.hits,
-            cost: COST,
-        })
+        let seen = Observation::new(now - self.fetched, change);
+        self.history
+            .observe(seen.with_requests(self.hits).with_cost(COST))
     }
 }
 

@@ -46,7 +46,7 @@ use crate::{
 /// Lifetimes in seconds.
 const FIXED: [u64; 4] = [1, 10, 60, 300];
 
-const BUDGETS: [f32; 12] = [
+const BUDGETS: [f64; 12] = [
     0.001, 0.0025, 0.003, 0.0035, 0.006, 0.015, 0.04, 0.08, 0.15, 0.3, 0.5, 0.8,
 ];
 
@@ -84,7 +84,7 @@ struct Args {
     fixed: Vec<u64>,
     /// A budget of `AdaptiveTtl` that the real cache is to run. May be given several times.
     #[arg(long, requires = "engine", value_parser = budget)]
-    budget: Vec<f32>,
+    budget: Vec<f64>,
 }
 
 impl Args {
@@ -101,7 +101,7 @@ impl Args {
     }
 }
 
-fn budget(text: &str) -> Result<f32, Box<dyn Error + Send + Sync>> {
+fn budget(text: &str) -> Result<f64, Box<dyn Error + Send + Sync>> {
     let share = text.parse()?;
     AdaptiveTtl::builder().budget(share).build()?;
     Ok(share)

@@ -1,16 +1,19 @@
-//! Who asks the origin: one for all who want the same, or each alone.
+//! Request collapsing: concurrent requests for one response share one origin call.
 //!
-//! Why share at all? When a popular response expires, everybody who wants it finds nothing, and
-//! without this everybody's request would reach the origin at the worst moment. Why not always?
-//! Waiting pays only if the answer can be shared. Requests whose answer is their own (credentials,
-//! `no-store`, a range of something not stored) go alone, and so does everyone for a while after an
-//! answer turned out to be for one client only: nobody queues behind a response that will not do.
+//! Why collapse? When a popular response expires, every client that wants it finds nothing fresh, and
+//! without collapsing each of their requests would reach the origin, at the worst moment. Why not
+//! always? Waiting pays only if the response can be shared. A request whose response is its own
+//! (credentials, `no-store`, a range of something not stored) goes to the origin directly. So do all
+//! requests for a key, for a while, after its response could not be shared (hit-for-miss): nobody
+//! queues for a response that is for somebody else.
 //!
-//! The exchange runs in a task of its own. The client that caused it reads the answer like those
-//! who wait for it, so its going away hurts nobody. What other nodes may have is asked for before
-//! that, without a task. What is found is for all who wait; those for whom it will not do begin anew,
-//! and so do all if the client goes away then. A client that stays but is not polled any more holds
-//! them up for as long as they wait for anybody.
+//! The first request for a key leads; the others wait. The leader asks the shared tier itself, without
+//! a task. If that has no answer, the fetch runs in its own task, so a client that disconnects does
+//! not cancel it, and the client that started it reads the response like every waiter.
+//!
+//! Waiters whose request the outcome cannot satisfy start over. All waiters start over if the leader's
+//! client disconnects while the shared tier is being asked. A leader that is no longer polled at that
+//! point holds up its waiters for at most their own time limit.
 
 use std::{future::pending, panic::AssertUnwindSafe, sync::Arc};
 
@@ -21,16 +24,16 @@ use tokio::sync::oneshot;
 
 use super::{
     direct,
-    join::{self, Part},
+    join::{self, Collapsing},
     refresh,
-    reply::{self, Led},
+    reply::{self, LeaderReply},
     share::{self, Share},
     wait::{self, Waited},
 };
 use crate::{
     body::CacheBody,
     engine::{
-        context::{Errand, Road},
+        context::{Handler, RequestContext},
         fetch::{fetch, fetched::Permit, storing},
         lookup::{Served, serve},
         respond, stale,
@@ -39,16 +42,16 @@ use crate::{
     inner::CacheableService,
     outcome::Generated,
     remote::{Consulted, Turn},
-    state::flights::{FlightKey, Flown},
+    state::flights::{FlightKey, FlightOutcome},
 };
 
-/// How often a request may change flights, as it learns which variant it wants.
+/// How many flights a request may join, one after another, as it learns which variant it selects.
 const MAX_FLIGHTS: usize = 4;
 
-/// Gets an answer from the origin, by this request or by another for the same.
-pub(crate) async fn fly<S, Q>(
-    handler: Road<S>,
-    mut errand: Box<Errand>,
+/// Gets an answer from the origin, by this request or by a concurrent one for the same response.
+pub(crate) async fn collapse<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
@@ -57,143 +60,145 @@ where
 {
     let shared = Arc::clone(&handler.cache.shared);
     let began = shared.clock.monotonic();
-    let mut key = join::flight_key(&handler.cache, &errand);
-    if join::part(&handler.cache, &errand) == Part::Late {
-        if let Some(flown) = shared.flights.landed(&key)
-            && let Share::Answer(answer) = share::share(&handler.cache, &errand, flown, began)
+    let mut key = join::flight_key(&handler.cache, &context);
+    if join::collapsing(&handler.cache, &context) == Collapsing::PeekOnly {
+        if let Some(outcome) = shared.flights.landed(&key)
+            && let Share::Answer(answer) = share::share(&handler.cache, &context, outcome, began)
         {
             return Ok(answer);
         }
-        return direct::alone(handler, errand, body).await;
+        return direct::fetch_direct(handler, context, body).await;
     }
     let config = &handler.cache.config;
     let deadline = began + config.origin_timeout.max(config.wait_timeout);
     let mut flights = 0;
     while flights < MAX_FLIGHTS {
         let waiter = match shared.flights.join(key.clone()) {
-            Joined::Leader(leader) => return lead(handler, leader, errand, body).await,
+            Joined::Leader(leader) => return lead(handler, leader, context, body).await,
             Joined::Crowded => {
                 return Ok(respond::generated(&handler.cache, Generated::Crowded));
             }
             Joined::NoPermit => break,
             Joined::Waiter(waiter) => waiter,
         };
-        let share = match wait::wait(&handler.cache, waiter, &key, &errand).await {
-            Waited::Again => Share::Again,
+        let share = match wait::wait(&handler.cache, waiter, &key, &context).await {
+            Waited::StartOver => Share::StartOver,
             Waited::Answer(answer) => return Ok(answer),
-            Waited::Landed(flown, _waiter) => share::share(&handler.cache, &errand, flown, began),
-            Waited::Lead(leader) => return lead(handler, leader, errand, body).await,
+            Waited::Ended(outcome, _waiter) => {
+                share::share(&handler.cache, &context, outcome, began)
+            }
+            Waited::Lead(leader) => return lead(handler, leader, context, body).await,
         };
         match share {
-            Share::Again if shared.clock.monotonic() >= deadline => break,
-            Share::Again => {
+            Share::StartOver if shared.clock.monotonic() >= deadline => break,
+            Share::StartOver => {
                 if let Some((entry, now, served)) =
-                    join::look_afresh(&handler.cache, &mut errand).await
+                    join::recheck_as_waiter(&handler.cache, &mut context).await
                 {
-                    return Ok(refresh::found::<S, Q>(
-                        handler, errand, None, &entry, now, served,
+                    return Ok(refresh::answer_and_follow_up::<S, Q>(
+                        handler, context, None, &entry, now, served,
                     ));
                 }
                 let variant = key.variant;
-                key = join::flight_key(&handler.cache, &errand);
+                key = join::flight_key(&handler.cache, &context);
                 key.variant = key.variant.or(variant);
             }
             Share::Answer(answer) => return Ok(answer),
-            Share::Nothing => break,
+            Share::GoDirect => break,
             Share::OtherVariant(variant) => {
                 key.variant = Some(variant);
                 flights += 1;
             }
         }
     }
-    direct::alone(handler, errand, body).await
+    direct::fetch_direct(handler, context, body).await
 }
 
-/// Asks the other nodes, then the origin, for all who want the same.
+/// Leads a flight: asks the shared tier, then the origin, for all requests that wait.
 async fn lead<S, Q>(
-    handler: Road<S>,
-    leader: Leader<FlightKey, Flown>,
-    mut errand: Box<Errand>,
+    handler: Handler<S>,
+    leader: Leader<FlightKey, FlightOutcome>,
+    mut context: Box<RequestContext>,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    // The flight before may have landed and stored between this request's lookup and now.
-    if let Some((entry, now)) = join::look_again(&handler.cache, &leader, &errand).await {
+    // The flight before this one may have stored a response since this request's lookup.
+    if let Some((entry, now)) = join::recheck_as_leader(&handler.cache, &leader, &context).await {
         let leader = Some(leader);
-        return Ok(refresh::found::<S, Q>(
+        return Ok(refresh::answer_and_follow_up::<S, Q>(
             handler,
-            errand,
+            context,
             leader,
             &entry,
             now,
             Served::Fresh,
         ));
     }
-    match handler.cache.consult(&mut errand).await {
+    match handler.cache.consult(&mut context).await {
         Consulted::Serve(entry, now, Served::Fresh) => {
-            leader.land(Flown::Found(Arc::clone(&entry)));
-            // Those who come from here on find it in memory, or ask again.
+            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            // Later requests find the response in memory, or ask the shared tier again.
             drop(leader);
-            Ok(refresh::found::<S, Q>(
+            Ok(refresh::answer_and_follow_up::<S, Q>(
                 handler,
-                errand,
+                context,
                 None,
                 &entry,
                 now,
                 Served::Fresh,
             ))
         }
-        Consulted::Serve(entry, now, served) => Ok(refresh::found::<S, Q>(
+        Consulted::Serve(entry, now, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
             handler,
-            errand,
+            context,
             Some(leader),
             &entry,
             now,
             served,
         )),
-        // In a box, like all that comes after: what is found needs none of it.
+        // In a box: an answer from the shared tier does without this large future.
         Consulted::Ask | Consulted::Silent => {
-            Box::pin(lead_out(handler, leader, errand, body)).await
+            Box::pin(fetch_for_all(handler, leader, context, body)).await
         }
     }
 }
 
-/// Asks the origin for all who want the same, in a task of its own.
-async fn lead_out<S, Q>(
-    handler: Road<S>,
-    mut leader: Leader<FlightKey, Flown>,
-    mut errand: Box<Errand>,
+/// Asks the origin in a task of its own, for all requests that wait.
+async fn fetch_for_all<S, Q>(
+    handler: Handler<S>,
+    mut leader: Leader<FlightKey, FlightOutcome>,
+    mut context: Box<RequestContext>,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let instead = stale::is_impatient(&handler.cache, &errand).then(|| errand.clone());
-    // A client that is answered before does not abandon what it asked for.
-    let limits = match &instead {
+    let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
+    // A client that gets a stale answer first has not abandoned the fetch.
+    let limits = match &fallback {
         Some(_) => handler.cache.config.fill.going_on(),
         None => handler.cache.config.fill.clone(),
     };
     let (reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
     let task = async move {
-        if let Turn::Serve(entry, now) = handler.cache.turn(&mut errand).await {
-            leader.land(Flown::Found(Arc::clone(&entry)));
+        if let Turn::Serve(entry, now) = handler.cache.turn(&mut context).await {
+            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
             drop(leader);
-            let answer = serve(&handler.cache, &errand.asked, &entry, now, Served::Fresh);
-            let _ = reply.send(Led::Answer(Ok(answer)));
+            let answer = serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
+            let _ = reply.send(LeaderReply::Answer(Ok(answer)));
             return;
         }
         leader.set_out();
-        // In a box, as the task is moved as a whole.
+        // In a box, because the whole task is moved.
         let fetching = fetch::fetch(
             &handler.cache,
             handler.inner,
-            &errand,
+            &context,
             body,
             Permit::OfFlight,
         );
@@ -201,32 +206,32 @@ where
         let fetched = match fetching.catch_unwind().await {
             Ok(fetched) => fetched,
             Err(panic) => {
-                // The waiters first: the client may take its time, or be gone.
+                // The waiters first: the client may be slow to take its reply, or be gone.
                 drop(leader);
-                let _ = reply.send(Led::Panicked(panic));
+                let _ = reply.send(LeaderReply::Panicked(panic));
                 return;
             }
         };
-        handler.cache.announce(&errand, &fetched.flown);
-        leader.land(fetched.flown);
-        // A client that went away does not take the answer; the fill goes on without it.
-        let _ = reply.send(Led::Answer(fetched.answer));
+        handler.cache.announce(&context, &fetched.outcome);
+        leader.land(fetched.outcome);
+        // A client that disconnected does not take the reply; the fill goes on without it.
+        let _ = reply.send(LeaderReply::Answer(fetched.answer));
         if let Some(recording) = fetched.recording {
-            // The window does not move on before those who waited have begun to read.
-            let beginning = recording.arriving.fill.read(0, None);
-            let boarding = async {
+            // The window keeps the beginning of the body until all waiters have begun to read.
+            let beginning = recording.streaming.fill.read(0, None);
+            let waiters_begin = async {
                 leader.emptied().await;
                 drop(beginning);
                 pending::<()>().await;
             };
             tokio::select! {
                 biased;
-                () = Box::pin(storing::record(&handler.cache, &errand, recording, &limits)) => {}
-                () = boarding => {}
+                () = Box::pin(storing::record(&handler.cache, &context, recording, &limits)) => {}
+                () = waiters_begin => {}
             }
         }
         drop(leader);
     };
     cache.shared.tasks.spawn(&*cache.config.executor, task);
-    reply::reply(&cache, instead.as_deref(), answer).await
+    reply::reply(&cache, fallback.as_deref(), answer).await
 }

@@ -1,4 +1,4 @@
-//! Requests that ask the origin for themselves.
+//! A request that goes to the origin directly, without a flight: its response may be its own.
 
 use std::{future::Future, sync::Arc};
 
@@ -9,14 +9,14 @@ use super::refresh;
 use crate::{
     body::CacheBody,
     engine::{
-        context::{Errand, Road},
+        context::{Handler, RequestContext},
         fetch::{
             fetch,
-            fetched::{Exchanged, Permit},
+            fetched::{FetchResult, Permit},
             storing,
         },
         hit_for_miss,
-        stale::{self, InTime},
+        stale::{self, WithinSoftTimeout},
     },
     error::BoxError,
     inner::CacheableService,
@@ -24,57 +24,59 @@ use crate::{
     state::cache::Cache,
 };
 
-/// Asks the origin for this request only.
-pub(super) async fn alone<S, Q>(
-    handler: Road<S>,
-    mut errand: Box<Errand>,
+/// Asks the origin for this request alone.
+pub(super) async fn fetch_direct<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    // What the other nodes have, if that was not asked for yet, and may be for all.
-    if errand.seen.is_none()
-        && !hit_for_miss::is_uncacheable(&handler.cache, &errand)
-        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut errand).await
+    // The shared tier first, if it has not been asked and may hold a response for all.
+    if context.observed.is_none()
+        && !hit_for_miss::is_uncacheable(&handler.cache, &context)
+        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut context).await
     {
-        return Ok(refresh::found::<S, Q>(
-            handler, errand, None, &entry, now, served,
+        return Ok(refresh::answer_and_follow_up::<S, Q>(
+            handler, context, None, &entry, now, served,
         ));
     }
-    let instead = stale::is_impatient(&handler.cache, &errand).then(|| errand.clone());
-    let Road { cache, inner } = handler;
+    let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
+    let Handler { cache, inner } = handler;
     let asking = cache.clone();
     let mut fetching = Box::pin(async move {
-        let fetched = fetch::fetch(&asking, inner, &errand, body, Permit::Own).await;
-        (errand, fetched)
+        let fetched = fetch::fetch(&asking, inner, &context, body, Permit::Own).await;
+        (context, fetched)
     });
-    let (errand, fetched) = match instead {
+    let (context, fetched) = match fallback {
         None => fetching.await,
-        Some(instead) => match stale::in_time(&cache, &instead, &mut fetching).await {
-            InTime::Answered(done) => done,
-            InTime::Stale(stale) => {
-                go_on(&cache, fetching);
-                return Ok(stale);
+        Some(fallback) => {
+            match stale::within_soft_timeout(&cache, &fallback, &mut fetching).await {
+                WithinSoftTimeout::Answered(done) => done,
+                WithinSoftTimeout::Stale(stale) => {
+                    finish_in_background(&cache, fetching);
+                    return Ok(stale);
+                }
             }
-        },
+        }
     };
     if let Some(recording) = fetched.recording {
         let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
         shared.tasks.spawn(&*config.executor, async move {
             let limits = &cache.config.fill;
-            storing::record(&cache, &errand, recording, limits).await;
+            storing::record(&cache, &context, recording, limits).await;
         });
     }
     fetched.answer
 }
 
-/// Has a fetch end that nobody waits for any more, for what of it can be stored, unless as much
-/// goes on in the background as may.
-fn go_on<B, E>(
+/// Lets a fetch that no client waits for any more run to its end, so that its response is stored.
+/// Drops it if the bound on background work is reached.
+fn finish_in_background<B, E>(
     cache: &Cache,
-    fetching: impl Future<Output = (Box<Errand>, Exchanged<B, E>)> + Send + 'static,
+    fetching: impl Future<Output = (Box<RequestContext>, FetchResult<B, E>)> + Send + 'static,
 ) where
     B: Body<Error: Into<BoxError>> + Send + 'static,
     E: Send + 'static,
@@ -86,11 +88,11 @@ fn go_on<B, E>(
     let shared = Arc::clone(&cache.shared);
     let cache = cache.clone();
     shared.tasks.spawn(&*executor, async move {
-        let (errand, fetched) = fetching.await;
+        let (context, fetched) = fetching.await;
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
             let limits = cache.config.fill.going_on();
-            storing::record(&cache, &errand, recording, &limits).await;
+            storing::record(&cache, &context, recording, &limits).await;
         }
         drop(permit);
     });

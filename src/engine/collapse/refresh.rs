@@ -1,4 +1,5 @@
-//! Answers from what is stored, and what comes behind them: the store in memory, or a refresh.
+//! Answers from a stored response, and the work that follows the answer: promotion to memory, or a
+//! refresh in the background.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -15,7 +16,7 @@ use super::join::{self, is_private};
 use crate::{
     body::CacheBody,
     engine::{
-        context::{Errand, Road, Timing},
+        context::{Handler, RequestContext, Trigger},
         fetch::{fetch, fetched::Permit, storing},
         lookup::{Served, serve},
         stale,
@@ -28,19 +29,20 @@ use crate::{
     remote::Turn,
     state::{
         cache::Cache,
-        flights::{Failure, FlightKey, Flown},
+        flights::{Failure, FlightKey, FlightOutcome},
     },
 };
 
-/// For how long nobody looks whether another node is still refreshing, or the breaker still open.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long a key's refresh is not tried again while another node refreshes it, or while the circuit
+/// breaker is open.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// The answer from what memory or another node has. What is left to do comes behind it, for
-/// those who join the flight too: it is put into memory, or refreshed if it is time for that.
-pub(crate) fn found<S, Q>(
-    handler: Road<S>,
-    mut errand: Box<Errand>,
-    leader: Option<Leader<FlightKey, Flown>>,
+/// The answer from a response that memory or the shared tier holds. The work that follows does not
+/// delay it: a response from the shared tier is written to memory, one that is due is refreshed.
+pub(crate) fn answer_and_follow_up<S, Q>(
+    handler: Handler<S>,
+    mut context: Box<RequestContext>,
+    leader: Option<Leader<FlightKey, FlightOutcome>>,
     entry: &Arc<Entry>,
     now: Duration,
     served: Served,
@@ -49,100 +51,111 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let answer = serve(&handler.cache, &errand.asked, entry, now, served);
+    let answer = serve(&handler.cache, &context.request, entry, now, served);
     let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
-    if revalidates || errand.timing == Timing::Early {
-        // Those who joined have the same to serve, in memory.
+    if revalidates || context.trigger == Trigger::EarlyRefresh {
+        // The waiters find the same response in memory.
         drop(leader);
-        refresh::<S, Q>(handler, errand);
-    } else if errand.found.is_some() {
+        refresh::<S, Q>(handler, context);
+    } else if context.promotable.is_some() {
         let cache = handler.cache;
         let shared = Arc::clone(&cache.shared);
         let executor = Arc::clone(&cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
-            cache.promote(&mut errand).await;
+            cache.promote(&mut context).await;
             drop(leader);
         });
     }
     answer
 }
 
-/// Refreshes a stored response in the background, unless that is being done, failed a moment
-/// ago, or too much is under way already.
-fn refresh<S, Q>(handler: Road<S>, mut errand: Box<Errand>)
+/// Refreshes a stored response in the background, unless a refresh is in progress, failed a moment
+/// ago, or the bound on background work is reached.
+fn refresh<S, Q>(handler: Handler<S>, mut context: Box<RequestContext>)
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let Some(permit) = refresh_permit(&handler.cache, &errand) else {
+    let Some(permit) = refresh_permit(&handler.cache, &context) else {
         return;
     };
-    let key = join::flight_key(&handler.cache, &errand);
+    let key = join::flight_key(&handler.cache, &context);
     let Some(mut leader) = handler.cache.shared.flights.lead(key) else {
         return;
     };
     let shared = Arc::clone(&handler.cache.shared);
-    let hash = errand.asked.key.hash();
-    errand.asked.parts.extensions.insert(Priority::Background);
+    let hash = context.request.key.hash();
+    context
+        .request
+        .parts
+        .extensions
+        .insert(Priority::Background);
     let executor = Arc::clone(&handler.cache.config.executor);
     shared.tasks.spawn(&*executor, async move {
-        // The refresh before may have landed and stored between this request's lookup and now.
-        if join::look_again(&handler.cache, &leader, &errand)
+        // The refresh before this one may have stored a response since this request's lookup.
+        if join::recheck_as_leader(&handler.cache, &leader, &context)
             .await
             .is_some()
         {
             return;
         }
-        match handler.cache.turn_now(&mut errand).await {
+        match handler.cache.turn_now(&mut context).await {
             Turn::Fetch => {}
             Turn::Serve(entry, _) => {
-                leader.land(Flown::Found(entry));
+                leader.land(FlightOutcome::FromPeer(entry));
                 return;
             }
-            // Another node refreshes it, for this one too.
-            Turn::Wait => return hold_back(&handler.cache, hash),
+            // Another node refreshes it, for this node too.
+            Turn::Wait => return pause_refreshes(&handler.cache, hash),
         }
         leader.set_out();
-        let Road { cache, inner } = handler;
-        let fetching = fetch::fetch(&cache, inner, &errand, Q::default(), Permit::OfFlight);
+        let Handler { cache, inner } = handler;
+        let fetching = fetch::fetch(&cache, inner, &context, Q::default(), Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
-        match fetched.as_ref().map(|fetched| &fetched.flown) {
-            Ok(Flown::Failed(Failure::Open(_))) => hold_back(&cache, hash),
-            Ok(Flown::Failed(failure)) => stale::pause_after(&cache, *failure, &errand),
-            Err(_) => stale::pause_after(&cache, Failure::Error, &errand),
+        match fetched.as_ref().map(|fetched| &fetched.outcome) {
+            Ok(FlightOutcome::Failed(Failure::Open(_))) => pause_refreshes(&cache, hash),
+            Ok(FlightOutcome::Failed(failure)) => stale::pause_after(&cache, *failure, &context),
+            Err(_) => stale::pause_after(&cache, Failure::Error, &context),
             Ok(_) => {}
         }
         let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
-        leader.land(fetched.flown);
-        // Nobody reads this answer, which is fetched to be stored.
+        leader.land(fetched.outcome);
+        // No client reads this answer: it was fetched to be stored.
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
             let limits = cache.config.fill.going_on();
-            storing::record(&cache, &errand, recording, &limits).await;
+            storing::record(&cache, &context, recording, &limits).await;
         }
         drop((leader, permit));
     });
 }
 
-/// For a moment, nobody tries to refresh this key.
-fn hold_back(cache: &Cache, hash: u64) {
+/// Pauses refreshes of this key for a moment.
+fn pause_refreshes(cache: &Cache, hash: u64) {
     let Cache { shared, config } = cache;
-    let span = config.refresh_pause.min(MOMENT);
-    shared.held_back.set(hash, shared.clock.monotonic(), span);
+    let span = config.refresh_pause.min(RETRY_PAUSE);
+    shared
+        .refresh_backoff
+        .insert(hash, shared.clock.monotonic(), span);
 }
 
-/// The permit to refresh a response in the background, unless its answer would not be stored,
-/// it failed a moment ago, or too much is under way already.
-fn refresh_permit(cache: &Cache, errand: &Errand) -> Option<OwnedSemaphorePermit> {
+/// The permit for a refresh in the background. None if the response would not be stored, if a refresh
+/// failed a moment ago, or if the bound on background work is reached.
+fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaphorePermit> {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
-    // The next request for all will do better.
-    let unfit = errand.asked.is_head() || is_private(errand);
-    let paused = errand.selected.as_ref().is_some_and(|entry| {
-        let hash = errand.asked.pause_hash(entry);
+    // The next request whose response can be shared will refresh it.
+    let unfit = context.request.is_head() || is_private(context);
+    let paused = context.selected.as_ref().is_some_and(|entry| {
+        let hash = context.request.pause_hash(entry);
         shared.paused.contains(hash, now)
     });
-    if unfit || paused || shared.held_back.contains(errand.asked.key.hash(), now) {
+    if unfit
+        || paused
+        || shared
+            .refresh_backoff
+            .contains(context.request.key.hash(), now)
+    {
         return None;
     }
     Arc::clone(&shared.refreshes).try_acquire_owned().ok()

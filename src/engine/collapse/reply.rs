@@ -1,4 +1,4 @@
-//! The reply of a task to the request that began it, and what that gets if it takes too long.
+//! How the client that started a fetch gets its answer from the task that runs it.
 
 use std::{any::Any, panic::resume_unwind};
 
@@ -8,37 +8,37 @@ use tokio::sync::oneshot;
 use crate::{
     body::CacheBody,
     engine::{
-        context::Errand,
+        context::RequestContext,
         respond,
-        stale::{self, InTime},
+        stale::{self, WithinSoftTimeout},
     },
     outcome::Generated,
     state::cache::Cache,
 };
 
-/// How the task ended that asked the origin, for the request that began it.
-pub(super) enum Led<B, E> {
+/// How the task of a fetch ended, for the client that started it.
+pub(super) enum LeaderReply<B, E> {
     Answer(Result<Response<CacheBody<B>>, E>),
     Panicked(Box<dyn Any + Send>),
 }
 
-/// What a task replies, or the stored response if that takes too long and there is one to have
-/// instead.
+/// Waits for the task's reply. If it takes longer than the soft timeout and `fallback` has a stored
+/// response that may be served stale, that is the answer.
 pub(super) async fn reply<B, E>(
     cache: &Cache,
-    instead: Option<&Errand>,
-    mut answer: oneshot::Receiver<Led<B, E>>,
+    fallback: Option<&RequestContext>,
+    mut answer: oneshot::Receiver<LeaderReply<B, E>>,
 ) -> Result<Response<CacheBody<B>>, E> {
-    let answered = match instead {
-        Some(errand) => match stale::in_time(cache, errand, &mut answer).await {
-            InTime::Answered(answered) => answered,
-            InTime::Stale(stale) => return Ok(stale),
+    let answered = match fallback {
+        Some(context) => match stale::within_soft_timeout(cache, context, &mut answer).await {
+            WithinSoftTimeout::Answered(answered) => answered,
+            WithinSoftTimeout::Stale(stale) => return Ok(stale),
         },
         None => answer.await,
     };
     match answered {
-        Ok(Led::Answer(answer)) => answer,
-        Ok(Led::Panicked(panic)) => resume_unwind(panic),
+        Ok(LeaderReply::Answer(answer)) => answer,
+        Ok(LeaderReply::Panicked(panic)) => resume_unwind(panic),
         // The executor dropped the task.
         Err(_) => {
             let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);

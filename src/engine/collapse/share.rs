@@ -1,4 +1,5 @@
-//! What a landed flight is to one that waited for it, or comes late: judged like what is stored.
+//! Whether the outcome of a flight answers a request that waited for it or came late: it is judged like
+//! a stored response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +7,7 @@ use http::Response;
 
 use crate::{
     body::CacheBody,
-    engine::{context::Errand, respond},
+    engine::{context::RequestContext, respond},
     entry::{Arrival, Entry},
     outcome::CacheOutcome,
     semantics::{
@@ -17,120 +18,139 @@ use crate::{
     },
     state::{
         cache::Cache,
-        flights::{Arriving, Flown},
+        flights::{FlightOutcome, StreamingResponse},
     },
 };
 
-/// What a landed flight is to one that waited for it.
+/// What a request does with the outcome of a flight.
 pub(super) enum Share<B> {
     Answer(Response<CacheBody<B>>),
-    /// Nobody asked the origin, and what was found instead is not for this request.
-    Again,
-    /// It brought another variant; this is the one wanted.
+    /// Look up again: the origin was not asked, and the response that was found does not answer this
+    /// request.
+    StartOver,
+    /// Join the flight of another variant, with this digest.
     OtherVariant(u128),
-    /// Nothing for this request.
-    Nothing,
+    /// Go to the origin directly: the response is not for this request.
+    GoDirect,
 }
 
-/// What a landed flight is worth to a request: the response is judged like a stored one.
-pub(super) fn share<B>(cache: &Cache, errand: &Errand, flown: Flown, began: Duration) -> Share<B> {
-    match flown {
-        Flown::Failed(_) | Flown::Private => Share::Nothing,
-        Flown::Entry(entry) => {
-            let came = Came::of(entry.arrival(), began);
-            share_entry(cache, errand, &entry, came)
+/// Judges the outcome of a flight, for a request that began to wait at `began`.
+pub(super) fn share<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    outcome: FlightOutcome,
+    began: Duration,
+) -> Share<B> {
+    match outcome {
+        FlightOutcome::Failed(_) | FlightOutcome::Private => Share::GoDirect,
+        FlightOutcome::Stored(entry) => {
+            let came = SharedSince::of(entry.arrival(), began);
+            share_entry(cache, context, &entry, came)
         }
-        Flown::Found(entry) => match share_entry(cache, errand, &entry, Came::Elsewhere) {
-            Share::Answer(answer) => Share::Answer(answer),
-            Share::Again | Share::Nothing | Share::OtherVariant(_) => Share::Again,
-        },
-        Flown::Arriving(arriving) => share_arriving(cache, errand, &arriving, began),
+        FlightOutcome::FromPeer(entry) => {
+            match share_entry(cache, context, &entry, SharedSince::OnAnotherNode) {
+                Share::Answer(answer) => Share::Answer(answer),
+                Share::StartOver | Share::GoDirect | Share::OtherVariant(_) => Share::StartOver,
+            }
+        }
+        FlightOutcome::Streaming(streaming) => share_streaming(cache, context, &streaming, began),
     }
 }
 
-fn share_entry<B>(cache: &Cache, errand: &Errand, entry: &Arc<Entry>, came: Came) -> Share<B> {
-    if let Some(variant) = other_variant(cache, errand, entry.selecting()) {
+fn share_entry<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    entry: &Arc<Entry>,
+    came: SharedSince,
+) -> Share<B> {
+    if let Some(variant) = other_variant(cache, context, entry.selecting()) {
         return Share::OtherVariant(variant);
     }
     let now = cache.shared.clock.monotonic();
     let age = entry.age(now);
-    match collapsed(errand, entry.freshness(), age, came) {
-        None => Share::Nothing,
+    match outcome_if_usable(context, entry.freshness(), age, came) {
+        None => Share::GoDirect,
         Some(outcome) => {
             entry.count();
             let label = outcome.into();
-            let answer = respond::from_entry(cache, &errand.asked, entry, now, label);
+            let answer = respond::from_entry(cache, &context.request, entry, now, label);
             Share::Answer(answer)
         }
     }
 }
 
-fn share_arriving<B>(
+fn share_streaming<B>(
     cache: &Cache,
-    errand: &Errand,
-    arriving: &Arriving,
+    context: &RequestContext,
+    streaming: &StreamingResponse,
     began: Duration,
 ) -> Share<B> {
-    let Arriving { head, fill, .. } = arriving;
-    if let Some(variant) = other_variant(cache, errand, &head.selecting) {
+    let StreamingResponse { head, fill, .. } = streaming;
+    if let Some(variant) = other_variant(cache, context, &head.selecting) {
         return Share::OtherVariant(variant);
     }
     let now = cache.shared.clock.monotonic();
-    let came = Came::of(head.arrival, began);
-    let Some(outcome) = collapsed(errand, &head.freshness, head.age(now), came) else {
-        return Share::Nothing;
+    let came = SharedSince::of(head.arrival, began);
+    let Some(outcome) = outcome_if_usable(context, &head.freshness, head.age(now), came) else {
+        return Share::GoDirect;
     };
-    let asked = &errand.asked;
-    match respond::from_fill(cache, asked, head, fill, now, outcome.into()) {
+    let request = &context.request;
+    match respond::from_fill(cache, request, head, fill, now, outcome.into()) {
         Some(answer) => Share::Answer(answer),
-        None => Share::Nothing,
+        None => Share::GoDirect,
     }
 }
 
-/// The variant that the request wants, if the response is another.
-fn other_variant(cache: &Cache, errand: &Errand, selecting: &Selecting) -> Option<u128> {
+/// The digest of the variant that the request selects, if the response is another variant.
+fn other_variant(cache: &Cache, context: &RequestContext, selecting: &Selecting) -> Option<u128> {
     let seed = cache.shared.seed();
     let order = cache.config.rules.language_order;
-    let request = &errand.asked.parts.headers;
-    if selecting.matches(request, seed, order) {
+    let request_headers = &context.request.parts.headers;
+    if selecting.matches(request_headers, seed, order) {
         return None;
     }
     let names: Vec<_> = selecting.names().cloned().collect();
-    Some(Selecting::record(&names, request, seed, order).digest())
+    Some(Selecting::record(&names, request_headers, seed, order).digest())
 }
 
-/// When a response that another request fetched was there.
+/// Since when a response that another request fetched has been there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Came {
-    /// Before this request asked.
-    Before,
-    /// To another node, some time ago.
-    Elsewhere,
-    /// While it waited.
-    Since,
+enum SharedSince {
+    /// It was there before this request came.
+    BeforeRequest,
+    /// Another node stored it some time ago.
+    OnAnotherNode,
+    /// It arrived while this request waited.
+    WhileWaiting,
 }
 
-impl Came {
+impl SharedSince {
     fn of(arrival: Arrival, began: Duration) -> Self {
         if arrival.monotonic < began {
-            Self::Before
+            Self::BeforeRequest
         } else {
-            Self::Since
+            Self::WhileWaiting
         }
     }
 }
 
 /// How a response that another request fetched answers this one, if it does.
 ///
-/// If it came while this request waited, one that asked for validation has it.
-fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Option<CacheOutcome> {
-    let asked = &errand.asked.directives;
+/// A request that demands validation is satisfied by a response that arrived while it waited: the
+/// origin sent that after the request came.
+fn outcome_if_usable(
+    context: &RequestContext,
+    freshness: &Freshness,
+    age: u32,
+    came: SharedSince,
+) -> Option<CacheOutcome> {
+    let request = &context.request.directives;
     let directives = match came {
-        Came::Before | Came::Elsewhere => *asked,
-        Came::Since => RequestDirectives {
-            max_age: asked.max_age.filter(|age| *age > 0),
+        SharedSince::BeforeRequest | SharedSince::OnAnotherNode => *request,
+        SharedSince::WhileWaiting => RequestDirectives {
+            max_age: request.max_age.filter(|age| *age > 0),
             no_cache: false,
-            ..*asked
+            ..*request
         },
     };
     let candidate = Candidate {
@@ -140,10 +160,10 @@ fn collapsed(errand: &Errand, freshness: &Freshness, age: u32, came: Came) -> Op
     };
     let ttl = freshness.ttl(age);
     match decide(Found::Selected(candidate), &directives) {
-        // As if it had been in memory, where it will be.
-        Decision::Serve if came == Came::Elsewhere => Some(CacheOutcome::Hit { ttl }),
+        // Like a hit in memory, where it is being stored.
+        Decision::Serve if came == SharedSince::OnAnotherNode => Some(CacheOutcome::Hit { ttl }),
         Decision::Serve => Some(CacheOutcome::Collapsed {
-            forward: errand.forward,
+            forward: context.forward,
             ttl,
         }),
         Decision::Fetch(_)

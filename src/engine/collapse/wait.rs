@@ -1,4 +1,4 @@
-//! Waiting for a flight that another request leads: how long, and what comes after a failure.
+//! Waiting for a flight that another request leads: time limits, and what follows a failure.
 
 use std::future::pending;
 
@@ -7,35 +7,37 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     body::CacheBody,
-    engine::{context::Errand, respond, stale},
+    engine::{context::RequestContext, respond, stale},
     flight::{Landing, Leader, Succession, Waiter},
     outcome::StaleReason,
     state::{
         cache::Cache,
-        flights::{Failure, FlightKey, Flown},
+        flights::{Failure, FlightKey, FlightOutcome},
     },
 };
 
-/// What became of a wait.
+/// How a wait ended.
 pub(super) enum Waited<B> {
-    /// Stale, 502, 503 or 504: the group used its attempts, or its time.
+    /// A stale response, 502, 503 or 504: the group has used its attempts or its time.
     Answer(Response<CacheBody<B>>),
-    /// Nobody asked: what was waited for may be in memory by now.
-    Again,
-    /// The waiter stays on board until it has its share.
-    Landed(Flown, Waiter<Flown>),
-    /// This request is the one to try next.
-    Lead(Leader<FlightKey, Flown>),
+    /// The origin was not asked. The response may be in memory by now.
+    StartOver,
+    /// The flight ended. The waiter is held until the request has begun to read the response.
+    Ended(FlightOutcome, Waiter<FlightOutcome>),
+    /// This request leads the next attempt.
+    Lead(Leader<FlightKey, FlightOutcome>),
 }
 
-/// Waits for a flight. After one that fails, stale answers whom it may; for the rest of the
-/// group it is tried once more. One that takes too long gets one more leader, while the rest
-/// wait for either.
+/// Waits for a flight.
+///
+/// If it fails, requests that may get a stale response get it, and one of the others leads a second
+/// attempt for the rest. If it takes longer than `wait_timeout`, one request leads a second attempt at
+/// once, and the others wait for whichever ends first.
 pub(super) async fn wait<B>(
     cache: &Cache,
-    waiter: Waiter<Flown>,
+    waiter: Waiter<FlightOutcome>,
     key: &FlightKey,
-    errand: &Errand,
+    context: &RequestContext,
 ) -> Waited<B> {
     let flights = &cache.shared.flights;
     let started = Instant::now();
@@ -43,31 +45,31 @@ pub(super) async fn wait<B>(
     let mut patience = started + cache.config.wait_timeout;
     let mut soft = cache.config.soft_timeout.map(|after| started + after);
     let mut current = waiter;
-    let mut earlier: Option<Waiter<Flown>> = None;
+    let mut earlier: Option<Waiter<FlightOutcome>> = None;
     loop {
         let landing = tokio::select! {
             biased;
             landing = current.landed() => landing,
             landing = landed(&mut earlier) => match (landing, earlier.take()) {
                 (
-                    Landing::Landed(Flown::Failed(_)) | Landing::Abandoned | Landing::Vacated,
+                    Landing::Landed(FlightOutcome::Failed(_)) | Landing::Abandoned | Landing::Vacated,
                     _,
                 )
                 | (_, None) => continue,
-                (Landing::Landed(flown), Some(waiter)) => {
-                    return Waited::Landed(flown, waiter);
+                (Landing::Landed(outcome), Some(waiter)) => {
+                    return Waited::Ended(outcome, waiter);
                 }
             },
             () = at(soft) => {
                 soft = None;
-                if let Some(stale) = stale::stand_in(cache, errand, StaleReason::Slow).await {
+                if let Some(stale) = stale::best_available(cache, context, StaleReason::Slow).await {
                     return Waited::Answer(stale);
                 }
                 continue;
             }
             () = sleep_until(patience) => {
                 if Instant::now() >= deadline {
-                    return Waited::Answer(give_up(cache, errand, Failure::Timeout).await);
+                    return Waited::Answer(give_up(cache, context, Failure::Timeout).await);
                 }
                 patience = deadline;
                 match flights.succeed(&current, key.clone()) {
@@ -81,12 +83,12 @@ pub(super) async fn wait<B>(
             }
         };
         let failure = match landing {
-            Landing::Landed(Flown::Failed(failure)) => failure,
-            Landing::Landed(flown) => return Waited::Landed(flown, current),
+            Landing::Landed(FlightOutcome::Failed(failure)) => failure,
+            Landing::Landed(outcome) => return Waited::Ended(outcome, current),
             Landing::Abandoned => Failure::Error,
-            Landing::Vacated => return Waited::Again,
+            Landing::Vacated => return Waited::StartOver,
         };
-        if let Some(stale) = stale::stand_in(cache, errand, failure.into()).await {
+        if let Some(stale) = stale::best_available(cache, context, failure.into()).await {
             return Waited::Answer(stale);
         }
         if let Some(earlier) = earlier.take() {
@@ -96,26 +98,30 @@ pub(super) async fn wait<B>(
         match flights.succeed(&current, key.clone()) {
             Succession::Leader(leader) => return Waited::Lead(leader),
             Succession::Waiter(next) => current = next,
-            Succession::Over => return Waited::Answer(give_up(cache, errand, failure).await),
+            Succession::Over => return Waited::Answer(give_up(cache, context, failure).await),
         }
     }
 }
 
-/// The answer to one whose group used its attempts: stale if that is allowed.
-async fn give_up<B>(cache: &Cache, errand: &Errand, failure: Failure) -> Response<CacheBody<B>> {
-    let stale = stale::stand_in(cache, errand, failure.into()).await;
+/// The answer when the group has used its attempts: stale if that is allowed.
+async fn give_up<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    failure: Failure,
+) -> Response<CacheBody<B>> {
+    let stale = stale::best_available(cache, context, failure.into()).await;
     stale.unwrap_or_else(|| respond::generated(cache, failure.for_waiters()))
 }
 
-/// The landing of a flight, if there is one to wait for.
-async fn landed(waiter: &mut Option<Waiter<Flown>>) -> Landing<Flown> {
+/// Waits for the end of a flight, or for ever if there is none.
+async fn landed(waiter: &mut Option<Waiter<FlightOutcome>>) -> Landing<FlightOutcome> {
     match waiter {
         Some(waiter) => waiter.landed().await,
         None => pending().await,
     }
 }
 
-/// That moment, if there is one to wait for.
+/// Waits until `moment`, or for ever if there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,

@@ -1,4 +1,4 @@
-//! One call of the origin: how long it may take, and what stands in when it fails.
+//! One call of the origin: its time limit and its circuit breaker.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http_body::Body;
 use tokio::time::{error::Elapsed, timeout};
 use tower::ServiceExt;
 
-use super::storability::{self, Moments};
+use super::storability::{self, ExchangeTimes};
 use crate::{
     breaker::Verdict,
     inner::CacheableService,
@@ -15,20 +15,21 @@ use crate::{
     state::cache::Cache,
 };
 
-/// A call of the inner service that brought no response.
-pub(crate) enum NoResponse<E> {
+/// Why a call of the inner service brought no response.
+pub(crate) enum CallError<E> {
     Error(E),
-    /// It was not made: the breaker is open, for so long.
+    /// It was not made: the circuit breaker stays open for this long.
     Open(Duration),
     Timeout,
 }
 
-/// Calls this instance of the inner service once it is ready, if the breaker lets it.
-pub(crate) async fn exchange<S, Q>(
+/// Waits until this instance of the inner service is ready, and calls it, if the circuit breaker
+/// permits.
+pub(crate) async fn call_origin<S, Q>(
     cache: &Cache,
     inner: S,
     request: Request<Q>,
-) -> Result<(Response<S::Body>, Moments), NoResponse<S::Error>>
+) -> Result<(Response<S::Body>, ExchangeTimes), CallError<S::Error>>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
@@ -45,11 +46,11 @@ where
         None => call.await,
         Some(breaker) => match breaker.call(priority, call, judge).await {
             Ok(answer) => answer,
-            Err(retry_after) => return Err(NoResponse::Open(retry_after)),
+            Err(retry_after) => return Err(CallError::Open(retry_after)),
         },
     };
     let arrived = shared.clock.monotonic();
-    let moments = Moments {
+    let times = ExchangeTimes {
         times: Times {
             request: forwarded,
             response: shared.clock.wall(),
@@ -59,15 +60,15 @@ where
     };
     match answer {
         Ok(Ok(mut response)) => {
-            storability::ensure_date(response.headers_mut(), moments.times.response);
-            Ok((response, moments))
+            storability::ensure_date(response.headers_mut(), times.times.response);
+            Ok((response, times))
         }
-        Ok(Err(error)) => Err(NoResponse::Error(error)),
-        Err(_) => Err(NoResponse::Timeout),
+        Ok(Err(error)) => Err(CallError::Error(error)),
+        Err(_) => Err(CallError::Timeout),
     }
 }
 
-/// What the end of a call says of the origin.
+/// What the result of a call says about the origin.
 fn judge<B, E>(answer: &Result<Result<Response<B>, E>, Elapsed>) -> Verdict {
     match answer {
         Ok(Ok(response)) if Outcome::of(response.status()) == Outcome::Answer => Verdict::Success,

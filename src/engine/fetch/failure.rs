@@ -5,70 +5,74 @@ use std::time::Duration;
 use http::Response;
 use http_body::Body;
 
-use super::{call::NoResponse, fetched::Exchanged};
+use super::{call::CallError, fetched::FetchResult};
 use crate::{
     body::CacheBody,
-    engine::{context::Errand, respond, stale},
+    engine::{context::RequestContext, respond, stale},
     outcome::{Generated, Storing},
     state::{
         cache::Cache,
-        flights::{Failure, Flown},
+        flights::{Failure, FlightOutcome},
     },
 };
 
-/// Without a response: stale if that is allowed, else the error.
+/// The answer when there was no response: stale if that is allowed, else the error.
 pub(crate) fn failed<B, E>(
     cache: &Cache,
-    errand: &Errand,
-    failure: NoResponse<E>,
-) -> Exchanged<B, E> {
+    context: &RequestContext,
+    failure: CallError<E>,
+) -> FetchResult<B, E> {
     let failed = match &failure {
-        NoResponse::Error(_) => Failure::Error,
-        NoResponse::Open(retry_after) => Failure::Open(whole_seconds(*retry_after)),
-        NoResponse::Timeout => Failure::Timeout,
+        CallError::Error(_) => Failure::Error,
+        CallError::Open(retry_after) => Failure::Open(whole_seconds(*retry_after)),
+        CallError::Timeout => Failure::Timeout,
     };
     if !matches!(failed, Failure::Open(_)) {
         cache.shared.metrics().origin_failures.increment(1);
     }
-    let answer = match (instead(cache, errand, failed), failure) {
+    let answer = match (stale_on_error(cache, context, failed), failure) {
         (Some(stale), _) => Ok(stale),
-        (None, NoResponse::Error(error)) => Err(error),
-        (None, NoResponse::Open(_)) => Ok(respond::generated(cache, failed.for_waiters())),
-        (None, NoResponse::Timeout) => Ok(respond::generated(cache, Generated::OriginTimeout)),
+        (None, CallError::Error(error)) => Err(error),
+        (None, CallError::Open(_)) => Ok(respond::generated(cache, failed.for_waiters())),
+        (None, CallError::Timeout) => Ok(respond::generated(cache, Generated::OriginTimeout)),
     };
-    Exchanged {
+    FetchResult {
         answer,
-        flown: Flown::Failed(failed),
+        outcome: FlightOutcome::Failed(failed),
         recording: None,
     }
 }
 
-/// The stored response in place of a failure, if that is allowed. Then the origin is left alone
-/// for a while.
-fn instead<B>(cache: &Cache, errand: &Errand, failure: Failure) -> Option<Response<CacheBody<B>>> {
-    let stale = stale::stale(cache, errand, failure.into())?;
-    stale::pause_after(cache, failure, errand);
+/// The stored response in place of an error, if that is allowed. Calls for the same response are then
+/// paused for a while.
+fn stale_on_error<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    failure: Failure,
+) -> Option<Response<CacheBody<B>>> {
+    let stale = stale::stale(cache, context, failure.into())?;
+    stale::pause_after(cache, failure, context);
     Some(stale)
 }
 
-/// 500, 502, 503 or 504: stale if that is allowed, else passed on.
+/// The answer to 500, 502, 503 or 504: stale if that is allowed, else the error itself.
 pub(crate) fn error_status<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     response: Response<B>,
-) -> Exchanged<B, E> {
+) -> FetchResult<B, E> {
     let failed = Failure::Status(response.status());
     cache.shared.metrics().origin_failures.increment(1);
-    let answer = instead(cache, errand, failed)
-        .unwrap_or_else(|| respond::pass_on(cache, errand, Storing::Failure, response));
-    Exchanged {
+    let answer = stale_on_error(cache, context, failed)
+        .unwrap_or_else(|| respond::pass_on(cache, context, Storing::Failure, response));
+    FetchResult {
         answer: Ok(answer),
-        flown: Flown::Failed(failed),
+        outcome: FlightOutcome::Failed(failed),
         recording: None,
     }
 }
 
-/// As `Retry-After` has it: rounded up, and one at least.
+/// The seconds of a `Retry-After` field: rounded up, and at least one.
 fn whole_seconds(span: Duration) -> u32 {
     let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)

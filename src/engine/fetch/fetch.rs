@@ -8,18 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{
     call, failure,
-    fetched::{Exchanged, Permit, Recording},
+    fetched::{FetchResult, Permit, Recording},
     revalidate,
-    storability::{self, Assessment, Moments, Verdict},
+    storability::{self, Evaluation, ExchangeTimes},
     storing,
 };
 use crate::{
     body::CacheBody,
     config::{ConditionalMiss, RangeMiss},
     engine::{
-        context::Errand,
+        context::RequestContext,
         hit_for_miss,
-        respond::{self, Label, Live, Shaping},
+        respond::{self, Label, Shaping, StreamingHead},
     },
     fill::Fill,
     inner::CacheableService,
@@ -32,22 +32,22 @@ use crate::{
     },
     state::{
         cache::Cache,
-        flights::{Arriving, Flown},
+        flights::{FlightOutcome, StreamingResponse},
     },
 };
 
-/// How the client's own conditions and range are treated on the way.
+/// Which conditions the request to the origin carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Prepared {
-    /// They go to the origin as they are.
+enum Conditions {
+    /// Those of the client, and its range.
     AsReceived,
-    /// They stay here: the origin is asked for a full response.
+    /// None, and no range: the origin is asked for a full response.
     Stripped,
-    /// Those of the stored response go in their place.
+    /// Those of the stored response, to validate it.
     Validating,
 }
 
-impl Prepared {
+impl Conditions {
     fn shaping(self) -> Shaping {
         match self {
             Self::AsReceived => Shaping::Leave,
@@ -56,148 +56,159 @@ impl Prepared {
     }
 }
 
-/// How a response that is not stored reaches the client that asked for it.
-enum Passing {
-    AsItCame,
-    /// Only the range that was asked for, which the origin was not told of.
-    Cut(Option<OwnedSemaphorePermit>),
+/// How a response that is not stored is delivered to its client.
+enum Delivery {
+    AsReceived,
+    /// Only the range that the client asked for, which the origin did not see.
+    Range(Option<OwnedSemaphorePermit>),
 }
 
-/// Asks the origin for what `errand` needs, and stores what may be stored of the answer but
-/// for its body, which is left to [`record`](Self::record).
+/// Asks the origin, and judges the response. A body to store is left to
+/// [`record`](super::storing::record).
 pub(crate) async fn fetch<S, Q>(
     cache: &Cache,
     inner: S,
-    errand: &Errand,
+    context: &RequestContext,
     body: Q,
     permit: Permit,
-) -> Exchanged<S::Body, S::Error>
+) -> FetchResult<S::Body, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let mut request = Request::from_parts(errand.asked.parts.clone(), body);
-    let prepared = prepare(cache, errand, &mut request);
-    let (response, moments) = match call::exchange(cache, inner.clone(), request).await {
+    let mut request = Request::from_parts(context.request.parts.clone(), body);
+    let conditions = set_conditions(cache, context, &mut request);
+    let (response, times) = match call::call_origin(cache, inner.clone(), request).await {
         Ok(answer) => answer,
-        Err(failure) => return failure::failed(cache, errand, failure),
+        Err(failure) => return failure::failed(cache, context, failure),
     };
-    if prepared != Prepared::Validating || response.status() != StatusCode::NOT_MODIFIED {
-        return arrived(cache, errand, response, moments, prepared, permit).await;
+    if conditions != Conditions::Validating || response.status() != StatusCode::NOT_MODIFIED {
+        return receive(cache, context, response, times, conditions, permit).await;
     }
     let (not_modified, _) = response.into_parts();
-    if let Some(fetched) = revalidate::refreshed(cache, errand, &not_modified, moments).await {
+    if let Some(fetched) = revalidate::freshen(cache, context, &not_modified, times).await {
         return fetched;
     }
-    // The 304 is about another representation than the stored one, which is thereby known to
-    // be gone: ask once more, without conditions (RFC 9111 §4.3.3).
-    storing::remove_selected(cache, errand).await;
-    let mut request = Request::from_parts(errand.asked.parts.clone(), Q::default());
+    // The 304 is about another representation, so the stored one is gone: ask once more, without
+    // conditions (RFC 9111 §4.3.3).
+    storing::remove_selected(cache, context).await;
+    let mut request = Request::from_parts(context.request.parts.clone(), Q::default());
     validate::strip(request.headers_mut());
-    match call::exchange(cache, inner, request).await {
-        Ok((response, moments)) => {
-            arrived(cache, errand, response, moments, Prepared::Stripped, permit).await
+    match call::call_origin(cache, inner, request).await {
+        Ok((response, times)) => {
+            receive(
+                cache,
+                context,
+                response,
+                times,
+                Conditions::Stripped,
+                permit,
+            )
+            .await
         }
-        Err(failure) => failure::failed(cache, errand, failure),
+        Err(failure) => failure::failed(cache, context, failure),
     }
 }
 
-/// Puts the conditions on a request that its purpose needs.
-fn prepare<Q>(cache: &Cache, errand: &Errand, request: &mut Request<Q>) -> Prepared {
-    if let Some(entry) = &errand.selected {
+/// Sets the conditions of the request to the origin.
+fn set_conditions<Q>(
+    cache: &Cache,
+    context: &RequestContext,
+    request: &mut Request<Q>,
+) -> Conditions {
+    if let Some(entry) = &context.selected {
         let now = cache.shared.clock.wall();
         let stored = entry.unpack().headers;
         return match validate::conditional_request(request.headers_mut(), &stored, now) {
-            Validator::Sent => Prepared::Validating,
-            Validator::None => Prepared::Stripped,
+            Validator::Sent => Conditions::Validating,
+            Validator::None => Conditions::Stripped,
         };
     }
-    let facts = &errand.asked.facts;
-    if (facts.conditional() || facts.range()) && !own_question(cache, errand) {
+    let facts = &context.request.facts;
+    if (facts.conditional() || facts.range()) && !forwards_conditions(cache, context) {
         validate::strip(request.headers_mut());
-        return Prepared::Stripped;
+        return Conditions::Stripped;
     }
-    Prepared::AsReceived
+    Conditions::AsReceived
 }
 
-/// Whether the client's own conditions or range go to the origin, so that the answer may be to
-/// them and to nobody else's.
-pub(crate) fn own_question(cache: &Cache, errand: &Errand) -> bool {
+/// Whether the client's own conditions or range go to the origin, so that the response may be of use
+/// to this client only.
+pub(crate) fn forwards_conditions(cache: &Cache, context: &RequestContext) -> bool {
     let config = &cache.config;
-    let facts = &errand.asked.facts;
+    let facts = &context.request.facts;
     let filled = facts.conditional() && config.conditional_miss == ConditionalMiss::Fill
         || facts.range() && config.range_miss == RangeMiss::Fill;
-    // With a stored response at hand its conditions go to the origin, not the client's.
-    errand.selected.is_none() && !filled && (facts.conditional() || facts.range())
+    // With a selected response, its conditions go to the origin, and not the client's.
+    context.selected.is_none() && !filled && (facts.conditional() || facts.range())
 }
 
-/// A full response, or one that goes to the client as it is.
-async fn arrived<B: Body, E>(
+/// Stores the response or not, and builds the answer.
+async fn receive<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     response: Response<B>,
-    moments: Moments,
-    prepared: Prepared,
+    times: ExchangeTimes,
+    conditions: Conditions,
     permit: Permit,
-) -> Exchanged<B, E> {
+) -> FetchResult<B, E> {
     let status = response.status();
     let failed = Outcome::of(status) == Outcome::Error;
-    if failed && errand.selected.is_some() {
-        return failure::error_status(cache, errand, response);
+    if failed && context.selected.is_some() {
+        return failure::error_status(cache, context, response);
     }
     let (parts, body) = response.into_parts();
-    let assessment = storability::assess(cache, errand, &parts, moments);
-    match assessment.verdict {
-        // No error takes the place of a response, whatever lifetime it brings.
-        Verdict::Store if status.is_server_error() && errand.selected.is_some() => {
+    let evaluation = storability::evaluate(cache, context, &parts, times);
+    match evaluation.storable {
+        // A server error never replaces a stored response, whatever lifetime it states.
+        Ok(()) if status.is_server_error() && context.selected.is_some() => {
             let response = Response::from_parts(parts, body);
-            not_stored(cache, errand, NotStored::ErrorStatus, response).await
+            not_stored(cache, context, NotStored::ErrorStatus, response).await
         }
-        Verdict::Store => match fill_permit(cache, permit) {
-            Ok(permit) => arriving(cache, errand, assessment, parts, body, prepared, permit),
-            Err(_) => too_many_fills(cache, errand, Response::from_parts(parts, body)),
+        Ok(()) => match fill_permit(cache, permit) {
+            Ok(permit) => streaming(cache, context, evaluation, parts, body, conditions, permit),
+            Err(_) => too_many_fills(cache, context, Response::from_parts(parts, body)),
         },
-        Verdict::Refuse(_) if failed => {
-            failure::error_status(cache, errand, Response::from_parts(parts, body))
+        Err(_) if failed => {
+            failure::error_status(cache, context, Response::from_parts(parts, body))
         }
-        Verdict::Refuse(reason) => {
-            match passing(cache, errand, &parts, &body, reason, prepared, permit) {
-                Passing::AsItCame => {
-                    let response = Response::from_parts(parts, body);
-                    not_stored(cache, errand, reason, response).await
-                }
-                Passing::Cut(permit) => {
-                    refused(cache, errand, status, reason).await;
-                    cut(cache, errand, reason, assessment, parts, body, permit)
-                }
+        Err(reason) => match delivery(cache, context, &parts, &body, reason, conditions, permit) {
+            Delivery::AsReceived => {
+                let response = Response::from_parts(parts, body);
+                not_stored(cache, context, reason, response).await
             }
-        }
+            Delivery::Range(permit) => {
+                after_refusal(cache, context, status, reason).await;
+                cut_range(cache, context, reason, evaluation, parts, body, permit)
+            }
+        },
     }
 }
 
-/// How a response that is not stored reaches its client. A range is only given of a body whose
-/// length is known (RFC 9110 §14.4).
-fn passing<B: Body>(
+/// How to deliver a response that is not stored. A range can be cut only from a body whose length is
+/// known (RFC 9110 §14.4).
+fn delivery<B: Body>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     parts: &response::Parts,
     body: &B,
     reason: NotStored,
-    prepared: Prepared,
+    conditions: Conditions,
     permit: Permit,
-) -> Passing {
-    if !errand.asked.facts.range()
-        || prepared.shaping() == Shaping::Leave
+) -> Delivery {
+    if !context.request.facts.range()
+        || conditions.shaping() == Shaping::Leave
         || parts.status != StatusCode::OK
         || reason.side() == Side::Request
         || storability::declared_length(parts, body).is_none()
     {
-        return Passing::AsItCame;
+        return Delivery::AsReceived;
     }
-    fill_permit(cache, permit).map_or(Passing::AsItCame, Passing::Cut)
+    fill_permit(cache, permit).map_or(Delivery::AsReceived, Delivery::Range)
 }
 
-/// The permit that a fill still needs, if it needs one; an error if too many are under way.
+/// The permit that a fill needs, unless its flight holds one. An error if too many fills are in
+/// progress.
 fn fill_permit(
     cache: &Cache,
     permit: Permit,
@@ -210,167 +221,174 @@ fn fill_permit(
     }
 }
 
+/// The result for a response that is not stored.
 async fn not_stored<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     reason: NotStored,
     response: Response<B>,
-) -> Exchanged<B, E> {
-    refused(cache, errand, response.status(), reason).await;
-    Exchanged {
+) -> FetchResult<B, E> {
+    after_refusal(cache, context, response.status(), reason).await;
+    FetchResult {
         answer: Ok(respond::pass_on(
             cache,
-            errand,
+            context,
             Storing::Refused(reason),
             response,
         )),
-        flown: Flown::Private,
+        outcome: FlightOutcome::Private,
         recording: None,
     }
 }
 
-/// What a response that is not stored does to what is.
-async fn refused(cache: &Cache, errand: &Errand, status: StatusCode, reason: NotStored) {
+/// What a response that is not stored changes: it may end the stored one, and collapsing for its key.
+async fn after_refusal(
+    cache: &Cache,
+    context: &RequestContext,
+    status: StatusCode,
+    reason: NotStored,
+) {
     if storable::predecessor(status, reason) == Predecessor::Drop {
-        storing::remove_selected(cache, errand).await;
+        storing::remove_selected(cache, context).await;
     }
-    let about_question = own_question(cache, errand) && storable::answers_question(status);
-    if reason.side() == Side::Response && !about_question {
-        hit_for_miss::remember_uncacheable(cache, errand);
+    let about_conditions =
+        forwards_conditions(cache, context) && storable::answers_question(status);
+    if reason.side() == Side::Response && !about_conditions {
+        hit_for_miss::remember_uncacheable(cache, context);
     }
-    tracing::debug!(key = ?errand.asked.key, reason = reason.as_str(), "not stored");
+    tracing::debug!(key = ?context.request.key, reason = reason.as_str(), "not stored");
 }
 
-/// What could be stored if fewer fills were under way: it ends with its client.
+/// The result for a response that is not stored because too many fills are in progress.
 fn too_many_fills<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     response: Response<B>,
-) -> Exchanged<B, E> {
-    Exchanged {
-        answer: Ok(respond::pass_on(cache, errand, Storing::Full, response)),
-        flown: Flown::Private,
+) -> FetchResult<B, E> {
+    FetchResult {
+        answer: Ok(respond::pass_on(cache, context, Storing::Full, response)),
+        outcome: FlightOutcome::Private,
         recording: None,
     }
 }
 
-/// A response that may be stored: others can read it from here on.
-fn arriving<B: Body, E>(
+/// The result for a response that may be stored. Waiters can read its body from now on.
+fn streaming<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
-    assessment: Assessment,
+    context: &RequestContext,
+    evaluation: Evaluation,
     parts: response::Parts,
     body: B,
-    prepared: Prepared,
+    conditions: Conditions,
     permit: Option<OwnedSemaphorePermit>,
-) -> Exchanged<B, E> {
+) -> FetchResult<B, E> {
     let shared = &cache.shared;
-    let Assessment {
+    let Evaluation {
         cost,
         head,
-        lesson,
-        undecided,
+        history_update,
+        pending,
         ..
-    } = assessment;
+    } = evaluation;
     let age = head.freshness.initial_age;
     let ttl = head.freshness.ttl(age);
     if ttl <= 0 || head.freshness.reuse == Reuse::Validate {
-        // Of use after validation only, so those who ask meanwhile have nothing to share.
-        hit_for_miss::remember_uncacheable(cache, errand);
+        // It must be validated before reuse, so waiters could not share it.
+        hit_for_miss::remember_uncacheable(cache, context);
     } else {
-        shared.uncacheable.clear(errand.asked.key.hash());
+        shared.hit_for_miss.remove(context.request.key.hash());
     }
     let declared = storability::declared_length(&parts, &body);
     let fill = Fill::new(declared, Arc::clone(&shared.budget));
-    let sent = Live {
+    let sent = StreamingHead {
         parts,
         arrived: head.arrival.wall,
-        shaping: prepared.shaping(),
+        shaping: conditions.shaping(),
     };
-    let answer = live(cache, errand, sent, &fill, Storing::Begun { ttl });
-    let arriving = Arc::new(Arriving { head, fill });
-    let flown = if sets_cookie(&arriving.head.headers) {
-        Flown::Private
+    let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
+    let streaming = Arc::new(StreamingResponse { head, fill });
+    let outcome = if sets_cookie(&streaming.head.headers) {
+        FlightOutcome::Private
     } else {
-        Flown::Arriving(Arc::clone(&arriving))
+        FlightOutcome::Streaming(Arc::clone(&streaming))
     };
-    Exchanged {
+    FetchResult {
         answer: Ok(answer),
-        flown,
+        outcome,
         recording: Some(Recording {
-            arriving,
+            streaming,
             body,
             cost,
-            lesson,
+            history_update,
             permit,
-            undecided,
+            pending,
         }),
     }
 }
 
-/// The range that the client asked for, of a response that is not stored: its body is let go
-/// once the range has been delivered.
-fn cut<B: Body, E>(
+/// The result for a response that is not stored and of which the client asked for a range. Its body is
+/// dropped once the range has been delivered.
+fn cut_range<B: Body, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     reason: NotStored,
-    assessment: Assessment,
+    evaluation: Evaluation,
     parts: response::Parts,
     body: B,
     permit: Option<OwnedSemaphorePermit>,
-) -> Exchanged<B, E> {
-    let Assessment {
+) -> FetchResult<B, E> {
+    let Evaluation {
         cost,
         head,
-        lesson,
-        undecided,
+        history_update,
+        pending,
         ..
-    } = assessment;
+    } = evaluation;
     let declared = storability::declared_length(&parts, &body);
     let fill = Fill::passing(declared, Arc::clone(&cache.shared.budget));
-    let sent = Live {
+    let sent = StreamingHead {
         parts,
         arrived: head.arrival.wall,
         shaping: Shaping::Evaluate,
     };
-    let answer = live(cache, errand, sent, &fill, Storing::Refused(reason));
-    Exchanged {
+    let answer = answer_from_fill(cache, context, sent, &fill, Storing::Refused(reason));
+    FetchResult {
         answer: Ok(answer),
-        flown: Flown::Private,
+        outcome: FlightOutcome::Private,
         recording: Some(Recording {
-            arriving: Arc::new(Arriving { head, fill }),
+            streaming: Arc::new(StreamingResponse { head, fill }),
             body,
             cost,
-            lesson,
+            history_update,
             permit,
-            undecided,
+            pending,
         }),
     }
 }
 
-/// The answer to the request that caused `fill`, which has not begun.
-fn live<B>(
+/// The answer for the request that caused `fill`, which has not begun.
+fn answer_from_fill<B>(
     cache: &Cache,
-    errand: &Errand,
-    live: Live,
+    context: &RequestContext,
+    head: StreamingHead,
     fill: &Arc<Fill>,
     storing: Storing,
 ) -> Response<CacheBody<B>> {
     let label = Label {
-        received: Some(live.parts.status),
+        received: Some(head.parts.status),
         outcome: CacheOutcome::Fetched {
-            forward: errand.forward,
+            forward: context.forward,
             storing,
         },
     };
-    // A fill that has not begun can be read from its beginning.
-    respond::from_live(cache, &errand.asked, live, fill, label).unwrap_or_else(|| {
+    // A fill that has not begun can be read from its beginning, so this is never the error.
+    respond::from_live(cache, &context.request, head, fill, label).unwrap_or_else(|| {
         let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
         respond::generated(cache, failed)
     })
 }
 
-/// Whether a head that may be stored has a cookie in it: even then nobody waits for another's.
+/// Whether a head sets a cookie. Even if it is stored, no waiter shares it.
 pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
     headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }

@@ -5,40 +5,40 @@ use std::{sync::Arc, time::Duration};
 use http::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::lifetime::Undecided;
+use super::lifetime::PendingLifetime;
 use crate::{
     body::CacheBody,
-    entry::Lesson,
-    state::flights::{Arriving, Flown},
+    entry::HistoryUpdate,
+    state::flights::{FlightOutcome, StreamingResponse},
 };
 
-/// How an exchange ended: the client's answer, what others may have of it, and a body that is to
-/// be recorded.
-pub(crate) struct Exchanged<B, E> {
+/// How an exchange ended: the answer for the client that caused it, the outcome for the waiters, and
+/// a body to record.
+pub(crate) struct FetchResult<B, E> {
     pub(crate) answer: Result<Response<CacheBody<B>>, E>,
-    pub(crate) flown: Flown,
+    pub(crate) outcome: FlightOutcome,
     pub(crate) recording: Option<Recording<B>>,
 }
 
-/// A body to be driven to its end and stored.
+/// A body to receive to its end, and to store.
 pub(crate) struct Recording<B> {
-    pub(crate) arriving: Arc<Arriving>,
+    pub(crate) streaming: Arc<StreamingResponse>,
     pub(crate) body: B,
     /// How long the origin took for the head.
     pub(crate) cost: Duration,
-    /// What it shows to a policy that learns.
-    pub(crate) lesson: Option<Lesson>,
-    /// Held until it ends, if no flight holds one for it.
+    /// What the response adds to the history that a learning policy is given.
+    pub(crate) history_update: Option<HistoryUpdate>,
+    /// Held until the body ends, if no flight holds a permit for it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// What is left to ask that policy once the body is there.
-    pub(crate) undecided: Option<Box<Undecided>>,
+    /// The lifetime that such a policy decides once the body is complete.
+    pub(crate) pending: Option<Box<PendingLifetime>>,
 }
 
-/// Where the permit comes from that every fill needs.
+/// Where the permit that every fill needs comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Permit {
-    /// The flight has it.
+    /// The flight holds it.
     OfFlight,
-    /// It is taken once there is a body to record.
+    /// It is acquired once there is a body to record.
     Own,
 }

@@ -1,4 +1,4 @@
-//! A HEAD that was forwarded, and what its answer says of the stored response to GET
+//! Forwards a HEAD, and freshens or invalidates the stored response to GET by the answer
 //! (RFC 9111 §4.3.5).
 
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::{Method, Request, Response, response};
 use http_body::Body;
 
-use super::storability::{self, Moments, Verdict};
+use super::storability::{self, ExchangeTimes};
 use super::{call, failure, storing};
 use crate::{
     body::CacheBody,
-    engine::{context::Errand, respond},
+    engine::{context::RequestContext, respond},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -22,54 +22,54 @@ use crate::{
     state::cache::Cache,
 };
 
-/// Forwards a HEAD as it is. It is never turned into a GET, and its answer never stored.
-pub(crate) async fn fetch_head<S, Q>(
+/// Forwards a HEAD as it is: it never becomes a GET, and its answer is never stored.
+pub(crate) async fn forward_head<S, Q>(
     cache: &Cache,
     inner: S,
-    errand: &Errand,
+    context: &RequestContext,
     body: Q,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let request = Request::from_parts(errand.asked.parts.clone(), body);
-    let (response, moments) = match call::exchange(cache, inner, request).await {
+    let request = Request::from_parts(context.request.parts.clone(), body);
+    let (response, times) = match call::call_origin(cache, inner, request).await {
         Ok(answer) => answer,
-        Err(failure) => return failure::failed(cache, errand, failure).answer,
+        Err(failure) => return failure::failed(cache, context, failure).answer,
     };
     if Outcome::of(response.status()) == Outcome::Error {
-        return failure::error_status(cache, errand, response).answer;
+        return failure::error_status(cache, context, response).answer;
     }
     let (parts, body) = response.into_parts();
-    if let Some(stored) = &errand.stored {
+    if let Some(stored) = &context.stored {
         for entry in stored.variants() {
-            compare(cache, errand, entry, &parts, moments).await;
+            freshen_from_head(cache, context, entry, &parts, times).await;
         }
     }
     let storing = Storing::Refused(NotStored::Method);
     Ok(respond::pass_on(
         cache,
-        errand,
+        context,
         storing,
         Response::from_parts(parts, body),
     ))
 }
 
-/// Updates or invalidates one stored response by the answer to a HEAD that selects it.
-async fn compare(
+/// Freshens or invalidates one stored response by the answer to a HEAD that selects it.
+async fn freshen_from_head(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     entry: &Arc<Entry>,
     head: &response::Parts,
-    at: Moments,
+    at: ExchangeTimes,
 ) {
     let Cache { shared, config } = cache;
     let rules = &config.rules;
-    let request = &errand.asked.parts.headers;
+    let request_headers = &context.request.parts.headers;
     if !entry
         .selecting()
-        .matches(request, shared.seed(), rules.language_order)
+        .matches(request_headers, shared.seed(), rules.language_order)
     {
         return;
     }
@@ -84,32 +84,32 @@ async fn compare(
         HeadUpdate::Keep => {}
         HeadUpdate::Invalidate => {
             stored.standing = Standing::Invalidated;
-            let flagged = Arc::new(entry.with_head(&stored, &shared.shapes));
-            storing::swap(cache, errand, entry, Some(flagged)).await;
+            let flagged = Arc::new(entry.with_head(&stored, &shared.names));
+            storing::swap(cache, context, entry, Some(flagged)).await;
         }
         HeadUpdate::Update => {
             let mut merged = Response::new(()).into_parts().0;
             merged.status = entry.status();
             merged.headers = stored.headers;
             validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
-            // What is stored answers GET: the merged head is judged as one.
-            let mut as_get = errand.clone();
-            as_get.asked.parts.method = Method::GET;
-            let mut assessment = storability::assess(cache, &as_get, &merged, at);
-            // Only a validator tells that what is stored outlasted the change.
+            // The stored response answers GET, so the merged head is judged as a response to GET.
+            let mut as_get = context.clone();
+            as_get.request.parts.method = Method::GET;
+            let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
+            // Only a validator shows that an invalidated response is still valid.
             if !validate::has_validator(&head.headers, at.times.response) {
-                assessment.head.standing = errand.asked.standing(cache, entry);
+                evaluation.head.standing = context.request.standing(cache, entry);
             }
-            match assessment.verdict {
-                Verdict::Store => {
-                    let mark = cache.mark(errand, &assessment.head.selecting);
-                    let updated = entry.with_head(&assessment.head, &shared.shapes);
+            match evaluation.storable {
+                Ok(()) => {
+                    let mark = cache.mark(context, &evaluation.head.selecting);
+                    let updated = entry.with_head(&evaluation.head, &shared.names);
                     let updated = Arc::new(updated.marked(mark));
-                    storing::swap(cache, errand, entry, Some(updated)).await;
+                    storing::swap(cache, context, entry, Some(updated)).await;
                 }
-                // It says nothing about what others may have.
-                Verdict::Refuse(reason) if reason.side() == Side::Request => {}
-                Verdict::Refuse(_) => storing::swap(cache, errand, entry, None).await,
+                // The reason lies in this request: it says nothing about the stored response.
+                Err(reason) if reason.side() == Side::Request => {}
+                Err(_) => storing::swap(cache, context, entry, None).await,
             }
         }
     }

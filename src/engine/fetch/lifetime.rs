@@ -1,4 +1,4 @@
-//! The lifetime of a response: what the policy makes of its own, and what chance takes off.
+//! The lifetime of a response: its own, what the policy makes of it, and the random jitter.
 
 use std::time::Duration;
 
@@ -6,88 +6,88 @@ use http::{HeaderMap, response};
 
 use crate::{
     config::Config,
-    engine::request::Asked,
+    engine::request::CacheRequest,
     entry::Head,
     semantics::{freshness::Freshness, validate},
     state::cache::{Cache, Shared},
     ttl::{Fetched, History},
 };
 
-/// What a policy is asked of a response.
+/// What to ask a policy about a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Question {
-    /// A lifetime, for one that states none.
+pub(super) enum PolicyCall {
+    /// To give a lifetime, as the response states none.
     Give,
-    /// A shorter one than it states.
+    /// To shorten the lifetime that the response states.
     Shorten,
 }
 
-impl Question {
-    /// What the policy makes of the response's `own` freshness.
+impl PolicyCall {
+    /// The freshness that the policy makes of the response's `own`.
     pub(super) fn ask(
         self,
         config: &Config,
-        asked: &Asked,
+        request: &CacheRequest,
         response: &response::Parts,
         own: Freshness,
         history: Option<&History>,
     ) -> Freshness {
-        let fetched = Fetched::new(&asked.parts, response);
+        let fetched = Fetched::new(&request.parts, response);
         let fetched = match history {
             Some(history) => fetched.with_history(history),
             None => fetched,
         };
         match self {
-            Self::Give => given(config, asked, &fetched, own),
+            Self::Give => given(config, request, &fetched, own),
             Self::Shorten => shortened(config, &fetched, own),
         }
     }
 }
 
-/// A response whose body has to tell whether the representation changed: what it takes to ask the
-/// policy about it again.
+/// A lifetime that is decided once the body is complete, because only the body tells whether the
+/// representation changed: what it takes to ask the policy again.
 #[derive(Debug)]
-pub(crate) struct Undecided {
-    pub(super) question: Question,
-    /// As it was received, extensions and all.
+pub(crate) struct PendingLifetime {
+    pub(super) call: PolicyCall,
+    /// The head as it was received, with its extensions.
     pub(super) response: response::Parts,
-    /// Before the policy had its say.
+    /// The freshness before the policy was asked.
     pub(super) own: Freshness,
-    /// The share that chance takes off, the same at both times.
+    /// The share that jitter takes off the lifetime, the same both times.
     pub(super) off: f64,
 }
 
-/// Gives a head the lifetime that its body speaks for, by what it has shown of the representation.
-pub(crate) fn reconsider(
+/// Asks the policy again, with a history that includes the body, and gives the head that lifetime.
+pub(crate) fn finalize(
     cache: &Cache,
-    asked: &Asked,
+    request: &CacheRequest,
     head: &mut Head,
-    undecided: &Undecided,
+    pending: &PendingLifetime,
     history: &History,
 ) {
-    let Undecided {
-        question,
+    let PendingLifetime {
+        call,
         response,
         own,
         off,
-    } = undecided;
+    } = pending;
     let config = &cache.config;
-    let freshness = question.ask(config, asked, response, *own, Some(history));
+    let freshness = call.ask(config, request, response, *own, Some(history));
     head.freshness = freshness.shortened(*off);
-    head.keep = keep(config, head.freshness, &head.headers, head.arrival.wall);
+    head.keep = retention(config, head.freshness, &head.headers, head.arrival.wall);
 }
 
-/// The share of a lifetime that chance takes off, up to what the operator wants.
-pub(super) fn draw(shared: &Shared, config: &Config) -> f64 {
+/// The random share to take off a lifetime, up to the configured jitter.
+pub(super) fn jitter(shared: &Shared, config: &Config) -> f64 {
     match config.lifetime_jitter {
         0.0 => 0.0,
-        most => most * shared.chance.draw(),
+        most => most * shared.random.fraction(),
     }
 }
 
-/// How long an entry is of use after it arrived: while it is fresh, while it may be served stale,
-/// and while it can be validated.
-pub(super) fn keep(
+/// How long to keep an entry after it arrived: while it is fresh, may be served stale, or can be
+/// validated.
+pub(super) fn retention(
     config: &Config,
     freshness: Freshness,
     headers: &HeaderMap,
@@ -106,13 +106,18 @@ pub(super) fn keep(
     Duration::from_secs(fresh.into()) + Duration::from_secs(stale.into()).max(beyond)
 }
 
-/// What the policy gives a response that states no lifetime.
-fn given(config: &Config, asked: &Asked, fetched: &Fetched<'_>, own: Freshness) -> Freshness {
+/// The freshness that the policy gives a response which states no lifetime.
+fn given(
+    config: &Config,
+    request: &CacheRequest,
+    fetched: &Fetched<'_>,
+    own: Freshness,
+) -> Freshness {
     let Some(given) = config.ttl.lifetime(fetched) else {
         return own;
     };
     let fresh = given.fresh;
-    tracing::debug!(key = ?asked.key, ?fresh, reason = ?given.reason, "lifetime by policy");
+    tracing::debug!(key = ?request.key, ?fresh, reason = ?given.reason, "lifetime by policy");
     own.with_policy(
         seconds(given.fresh),
         given.stale_while_revalidate.map(seconds),
@@ -121,7 +126,7 @@ fn given(config: &Config, asked: &Asked, fetched: &Fetched<'_>, own: Freshness) 
     )
 }
 
-/// What the policy leaves of a lifetime that a response states.
+/// The freshness that the policy leaves of a stated lifetime.
 fn shortened(config: &Config, fetched: &Fetched<'_>, own: Freshness) -> Freshness {
     if !own.is_explicit() || own.lifetime == 0 {
         return own;

@@ -1,4 +1,4 @@
-//! A 304 of the origin: what it says of the stored response, and what is stored of that.
+//! A 304 from the origin: validates the stored response and updates its head (RFC 9111 §4.3.4).
 
 use std::sync::Arc;
 
@@ -7,37 +7,38 @@ use http::{Response, StatusCode, header::SET_COOKIE, response};
 use super::storing;
 use super::{
     fetch::sets_cookie,
-    fetched::Exchanged,
-    storability::{self, Moments, Verdict},
+    fetched::FetchResult,
+    storability::{self, ExchangeTimes},
 };
 use crate::{
     engine::{
-        context::Errand,
+        context::RequestContext,
         respond::{self, Label},
     },
-    entry::Lesson,
+    entry::HistoryUpdate,
     outcome::CacheOutcome,
     semantics::{
         rules::SetCookiePolicy,
         storable::Side,
         validate::{self, Confirmation},
     },
-    state::{cache::Cache, flights::Flown},
+    state::{cache::Cache, flights::FlightOutcome},
 };
 
-/// A 304 that confirms the stored response (RFC 9111 §4.3.4); `None` if it is about another.
-pub(crate) async fn refreshed<B, E>(
+/// Freshens the stored response by a 304 that confirms it. `None` if the 304 is about another
+/// representation.
+pub(crate) async fn freshen<B, E>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     not_modified: &response::Parts,
-    moments: Moments,
-) -> Option<Exchanged<B, E>> {
+    times: ExchangeTimes,
+) -> Option<FetchResult<B, E>> {
     let Cache { shared, config } = cache;
-    let entry = errand.selected.as_ref()?;
+    let entry = context.selected.as_ref()?;
     let mut merged = Response::new(()).into_parts().0;
     merged.status = entry.status();
     merged.headers = entry.unpack().headers;
-    let now = moments.times.response;
+    let now = times.times.response;
     match validate::accepts(&merged.headers, &not_modified.headers, now) {
         Confirmation::Accept => {}
         Confirmation::Reject => return None,
@@ -48,46 +49,49 @@ pub(crate) async fn refreshed<B, E>(
         now,
         &config.rules,
     );
-    let assessment = storability::assess(cache, errand, &merged, moments);
-    let mark = cache.mark(errand, &assessment.head.selecting);
-    let fresh = entry.with_head(&assessment.head, &shared.shapes);
-    let past = assessment.lesson.as_ref().map(Lesson::without_body);
-    let fresh = fresh.with_past(past).marked(mark).fetched_in(moments.cost);
+    let evaluation = storability::evaluate(cache, context, &merged, times);
+    let mark = cache.mark(context, &evaluation.head.selecting);
+    let fresh = entry.with_head(&evaluation.head, &shared.names);
+    let past = evaluation
+        .history_update
+        .as_ref()
+        .map(HistoryUpdate::without_body);
+    let fresh = fresh.with_past(past).marked(mark).fetched_in(times.cost);
     let fresh = Arc::new(fresh);
-    let flown = match assessment.verdict {
-        Verdict::Store => {
-            storing::swap(cache, errand, entry, Some(Arc::clone(&fresh))).await;
+    let outcome = match evaluation.storable {
+        Ok(()) => {
+            storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
             shared.metrics().stored.increment(1);
-            if sets_cookie(&assessment.head.headers) {
-                Flown::Private
+            if sets_cookie(&evaluation.head.headers) {
+                FlightOutcome::Private
             } else {
-                Flown::Entry(Arc::clone(&fresh))
+                FlightOutcome::Stored(Arc::clone(&fresh))
             }
         }
-        // For this client alone: others would not have been given it.
-        Verdict::Refuse(reason) if reason.side() == Side::Request => Flown::Private,
-        Verdict::Refuse(_) => {
-            storing::remove_selected(cache, errand).await;
-            Flown::Private
+        // This request may not be stored for: the stored response stays as it is for others.
+        Err(reason) if reason.side() == Side::Request => FlightOutcome::Private,
+        Err(_) => {
+            storing::remove_selected(cache, context).await;
+            FlightOutcome::Private
         }
     };
     let label = Label {
         received: Some(StatusCode::NOT_MODIFIED),
         outcome: CacheOutcome::Revalidated {
-            forward: errand.forward,
-            ttl: fresh.freshness().ttl(fresh.age(moments.arrived)),
+            forward: context.forward,
+            ttl: fresh.freshness().ttl(fresh.age(times.arrived)),
         },
     };
-    let asked = &errand.asked;
-    let mut answer = respond::from_entry(cache, asked, &fresh, moments.arrived, label);
+    let request = &context.request;
+    let mut answer = respond::from_entry(cache, request, &fresh, times.arrived, label);
     if config.rules.set_cookie != SetCookiePolicy::Store {
         for cookie in not_modified.headers.get_all(SET_COOKIE) {
             answer.headers_mut().append(SET_COOKIE, cookie.clone());
         }
     }
-    Some(Exchanged {
+    Some(FetchResult {
         answer: Ok(answer),
-        flown,
+        outcome,
         recording: None,
     })
 }

@@ -1,14 +1,14 @@
-//! What a response from the origin is worth: the rules of storing, applied to one exchange.
+//! Decides whether a response may be stored, and builds the stored head (RFC 9111 §3).
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::DATE, response};
 use http_body::Body;
 
-use super::lifetime::{Question, Undecided, draw, keep};
+use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
 use crate::{
-    engine::context::Errand,
-    entry::{Arrival, Entry, Head, Lesson},
+    engine::context::RequestContext,
+    entry::{Arrival, Entry, Head, HistoryUpdate},
     extensions::NoStore,
     semantics::{
         date,
@@ -24,37 +24,30 @@ use crate::{
     store::Resource,
 };
 
-/// The moments of one exchange with the origin.
+/// The times of one exchange with the origin.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moments {
+pub(crate) struct ExchangeTimes {
     pub(crate) times: Times,
-    /// When the head of the response was there, by the monotonic clock.
+    /// When the head of the response arrived, by the monotonic clock.
     pub(crate) arrived: Duration,
-    /// How long that took.
+    /// How long the origin took for it.
     pub(crate) cost: Duration,
 }
 
-/// A response's head as it would be stored, and whether it may be.
+/// Whether a response may be stored, and the head to store.
 #[derive(Debug)]
-pub(crate) struct Assessment {
-    /// What it shows to a policy that learns.
-    pub(crate) lesson: Option<Lesson>,
-    /// What is left to ask the policy, if it is stored and its body has a say.
-    pub(crate) undecided: Option<Box<Undecided>>,
-    /// How long the origin took.
+pub(crate) struct Evaluation {
+    /// What the response adds to the history that a learning policy is given.
+    pub(crate) history_update: Option<HistoryUpdate>,
+    /// The lifetime that such a policy decides once the body is complete.
+    pub(crate) pending: Option<Box<PendingLifetime>>,
+    /// How long the origin took for the head.
     pub(crate) cost: Duration,
     pub(crate) head: Head,
-    pub(crate) verdict: Verdict,
+    pub(crate) storable: Result<(), NotStored>,
 }
 
-/// Whether a response may be stored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
-    Store,
-    Refuse(NotStored),
-}
-
-/// Puts a `Date` where there is none that can be read (RFC 9110 §6.6.1).
+/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
 pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
     if fields::date(headers, response_time).is_none() {
         headers.insert(DATE, date::format(response_time));
@@ -63,63 +56,64 @@ pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
 
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
 ///
-/// What the key holds already counts too: a response without `Vary` inherits that of its
-/// siblings.
-pub(crate) fn assess(
+/// The stored variants of the same key count too: a response without `Vary` inherits theirs.
+pub(crate) fn evaluate(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     response: &response::Parts,
-    moments: Moments,
-) -> Assessment {
+    times: ExchangeTimes,
+) -> Evaluation {
     let Cache { shared, config } = cache;
-    let Errand { asked, stored, .. } = errand;
+    let RequestContext {
+        request, stored, ..
+    } = context;
     let rules = &config.rules;
-    let request = &asked.parts.headers;
+    let request_headers = &request.parts.headers;
     let received = &response.headers;
     let effective = targeted::effective(received, rules);
     let siblings: &[Arc<Entry>] = stored.as_ref().map_or(&[], Resource::variants);
-    let varies = select::inherit(vary::effective(request, received), siblings);
-    let varies = varies.or_names(&errand.varies);
-    let own = Freshness::of(response.status, received, &effective, moments.times, rules);
+    let varies = select::inherit(vary::effective(request_headers, received), siblings);
+    let varies = varies.or_names(&context.remote_vary);
+    let own = Freshness::of(response.status, received, &effective, times.times, rules);
     let exchange = |freshness| Exchange {
-        method: &asked.parts.method,
-        facts: &asked.facts,
-        request_directives: &asked.directives,
+        method: &request.parts.method,
+        facts: &request.facts,
+        request_directives: &request.directives,
         status: response.status,
         response: received,
         effective: &effective,
         freshness,
         vary: &varies,
-        response_time: moments.times.response,
+        response_time: times.times.response,
     };
-    let lesson = config.ttl.learns().then(|| {
-        let before = errand.selected.as_ref().and_then(|entry| entry.before());
-        let (arrived, cost) = (moments.arrived, moments.cost);
-        Lesson::of(before, response.status, received, arrived, cost)
+    let history_update = config.ttl.learns().then(|| {
+        let before = context.selected.as_ref().and_then(|entry| entry.before());
+        let (arrived, cost) = (times.arrived, times.cost);
+        HistoryUpdate::of(before, response.status, received, arrived, cost)
     });
-    let history = lesson.as_ref().map(Lesson::at_head);
-    let ask = |question: Question| question.ask(config, asked, response, own, history.as_ref());
-    let (question, withheld) = match storable::default_lifetime(&exchange(&own)) {
-        DefaultLifetime::Allowed => (Some(Question::Give), None),
-        DefaultLifetime::Refused => (Some(Question::Shorten), None),
+    let history = history_update.as_ref().map(HistoryUpdate::at_head);
+    let ask = |call: PolicyCall| call.ask(config, request, response, own, history.as_ref());
+    let (call, withheld) = match storable::default_lifetime(&exchange(&own)) {
+        DefaultLifetime::Allowed => (Some(PolicyCall::Give), None),
+        DefaultLifetime::Refused => (Some(PolicyCall::Shorten), None),
         DefaultLifetime::Withheld(reason) => {
-            let others = ask(Question::Give);
+            let others = ask(PolicyCall::Give);
             let longer = others.lifetime > own.lifetime;
             (None, longer.then_some(reason))
         }
     };
-    let freshness = question.map_or(own, ask);
+    let freshness = call.map_or(own, ask);
     let storable = storable::storable(&exchange(&freshness), rules);
-    let (verdict, omitted) = match (storable, withheld) {
+    let (storable, omitted) = match (storable, withheld) {
         _ if response.extensions.get::<NoStore>().is_some() => {
-            (Verdict::Refuse(NotStored::Extension), Default::default())
+            (Err(NotStored::Extension), Default::default())
         }
-        // The answer to another request would be stored, and for longer.
+        // The response would be stored, and for longer, if another request had caused it.
         (Storable::Store(_) | Storable::Refuse(NotStored::Useless), Some(reason)) => {
-            (Verdict::Refuse(reason), Default::default())
+            (Err(reason), Default::default())
         }
-        (Storable::Store(omitted), None) => (Verdict::Store, omitted),
-        (Storable::Refuse(reason), _) => (Verdict::Refuse(reason), Default::default()),
+        (Storable::Store(omitted), None) => (Ok(()), omitted),
+        (Storable::Refuse(reason), _) => (Err(reason), Default::default()),
     };
     let mut headers = received.clone();
     hop::strip(&mut headers);
@@ -128,47 +122,48 @@ pub(crate) fn assess(
     }
     let selecting = Selecting::record(
         varies.names().unwrap_or_default(),
-        request,
+        request_headers,
         shared.seed(),
         rules.language_order,
     );
-    let off = draw(shared, config);
-    let awaits_body = lesson.as_ref().is_some_and(Lesson::awaits_body);
-    let undecided = question
-        .filter(|_| awaits_body && verdict == Verdict::Store)
-        .map(|question| Undecided {
-            question,
+    let off = jitter(shared, config);
+    let awaits_body = history_update
+        .as_ref()
+        .is_some_and(HistoryUpdate::awaits_body);
+    let pending = call
+        .filter(|_| awaits_body && storable.is_ok())
+        .map(|call| PendingLifetime {
+            call,
             response: response.clone(),
             own,
             off,
         });
     let freshness = freshness.shortened(off);
-    let keep = keep(config, freshness, &headers, moments.times.response);
-    Assessment {
-        lesson,
-        undecided: undecided.map(Box::new),
-        cost: moments.cost,
+    let keep = retention(config, freshness, &headers, times.times.response);
+    Evaluation {
+        history_update,
+        pending: pending.map(Box::new),
+        cost: times.cost,
         head: Head {
             status: response.status,
             headers,
             freshness,
             arrival: Arrival {
-                wall: moments.times.response,
-                monotonic: moments.arrived,
-                date: fields::date(received, moments.times.response)
-                    .unwrap_or(moments.times.response),
+                wall: times.times.response,
+                monotonic: times.arrived,
+                date: fields::date(received, times.times.response).unwrap_or(times.times.response),
             },
             selecting,
-            generation: errand.generation,
+            generation: context.generation,
             keep,
             standing: Standing::Valid,
         },
-        verdict,
+        storable,
     }
 }
 
-/// The length of a body, as its head declares it or the body itself knows it. A 204 has none,
-/// whatever it says (RFC 9110 §8.6).
+/// The length of a body, as its head declares it or as the body itself knows it. A 204 has none
+/// (RFC 9110 §8.6).
 pub(crate) fn declared_length(parts: &response::Parts, body: &impl Body) -> Option<u64> {
     match fields::content_length(&parts.headers) {
         _ if parts.status == StatusCode::NO_CONTENT => None,

@@ -1,4 +1,4 @@
-//! What an exchange leaves in the store: the only place that writes entries there.
+//! Records a body while clients read it, and stores the response: in memory, then for other nodes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http_body::Body;
 use super::{fetched::Recording, lifetime};
 use crate::{
     engine::{
-        context::Errand,
+        context::RequestContext,
         hit_for_miss,
         memory_write::{self, Swap},
     },
@@ -16,13 +16,13 @@ use crate::{
     error::BoxError,
     fill::{Limits, Recorded},
     semantics::decide::Standing,
-    state::{cache::Cache, flights::Arriving},
+    state::{cache::Cache, flights::StreamingResponse},
 };
 
-/// Drives a body to its end, for its readers and for the store.
+/// Receives a body to its end, for its readers and for the store.
 pub(crate) async fn record<B>(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     recording: Recording<B>,
     limits: &Limits,
 ) where
@@ -30,58 +30,60 @@ pub(crate) async fn record<B>(
     B::Error: Into<BoxError>,
 {
     let Recording {
-        arriving,
+        streaming,
         body,
         cost,
-        lesson,
+        history_update,
         permit: _permit,
-        undecided,
+        pending,
     } = recording;
-    let Arriving { head, fill } = &*arriving;
-    // Its readers see the end of the body only after the store has it.
+    let StreamingResponse { head, fill } = &*streaming;
+    // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, limits).await;
     match recorded {
         Recorded::Whole(segments) => {
             let mut head = head.clone();
             complete(&mut head.headers, head.status, &segments);
-            let past = lesson.as_ref().map(|it| it.with_body(segments.as_slice()));
-            if let (Some(past), Some(undecided)) = (&past, &undecided) {
-                let asked = &errand.asked;
-                lifetime::reconsider(cache, asked, &mut head, undecided, past.history());
+            let past = history_update
+                .as_ref()
+                .map(|it| it.with_body(segments.as_slice()));
+            if let (Some(past), Some(pending)) = (&past, &pending) {
+                let request = &context.request;
+                lifetime::finalize(cache, request, &mut head, pending, past.history());
             }
             let shared = &cache.shared;
-            let mark = cache.mark(errand, &head.selecting);
-            let entry = Entry::new(&head, &segments, &shared.shapes);
+            let mark = cache.mark(context, &head.selecting);
+            let entry = Entry::new(&head, &segments, &shared.names);
             let entry = Arc::new(entry.with_past(past).marked(mark).fetched_in(cost));
-            memory_write::replace_selected(cache, errand, Some(Arc::clone(&entry))).await;
-            cache.publish(errand, &entry);
-            // The memory tier weighs them from here on.
+            memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
+            cache.publish(context, &entry);
+            // Releases the budget: the memory tier accounts for the bytes from now on.
             fill.settle();
         }
         Recorded::Abandoned => {
-            tracing::debug!(key = ?errand.asked.key, "abandoned");
+            tracing::debug!(key = ?context.request.key, "abandoned");
         }
         Recorded::Failed(error) => {
-            tracing::debug!(key = ?errand.asked.key, %error, "not stored");
+            tracing::debug!(key = ?context.request.key, %error, "not stored");
         }
-        Recorded::NotKept => hit_for_miss::remember_uncacheable(cache, errand),
+        Recorded::NotKept => hit_for_miss::remember_uncacheable(cache, context),
     }
     let shared = &cache.shared;
     let held = shared.budget.used();
     shared.metrics().fill_bytes.set(held as f64);
 }
 
-/// Removes what the request selects, here and from the other nodes.
-pub(crate) async fn remove_selected(cache: &Cache, errand: &Errand) {
-    cache.withdraw(errand);
-    memory_write::replace_selected(cache, errand, None).await;
+/// Removes the stored responses that the request selects, in memory and in the shared tier.
+pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
+    cache.withdraw(context);
+    memory_write::replace_selected(cache, context, None).await;
 }
 
-/// Puts `new` in the place of the one variant `old`, or only removes that. What is stored is given
-/// to the other nodes, if they had the old one.
+/// Replaces the variant `old` by `new`, or only removes it. The new one is published to other nodes if
+/// the old one was the selected response.
 pub(crate) async fn swap(
     cache: &Cache,
-    errand: &Errand,
+    context: &RequestContext,
     old: &Arc<Entry>,
     new: Option<Arc<Entry>>,
 ) {
@@ -90,18 +92,18 @@ pub(crate) async fn swap(
         .filter(|new| new.standing() == Standing::Valid)
         .cloned();
     if valid.is_none() {
-        cache.withdraw(errand);
+        cache.withdraw(context);
     }
-    let swap = memory_write::swap(cache, errand, old, new).await;
+    let swap = memory_write::swap(cache, context, old, new).await;
     if let Some(new) = valid
         && swap == Swap::Done
-        && errand.has_selected(old)
+        && context.has_selected(old)
     {
-        cache.publish(errand, &new);
+        cache.publish(context, &new);
     }
 }
 
-/// Gives a stored head the length of its body, which it may have lacked (RFC 9110 §8.6).
+/// Sets `Content-Length` to the length of the stored body (RFC 9110 §8.6).
 fn complete(headers: &mut http::HeaderMap, status: StatusCode, body: &Segments) {
     if status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);

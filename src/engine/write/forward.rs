@@ -1,4 +1,4 @@
-//! Requests that go to the origin without a lookup, and the write that an unsafe one is.
+//! Requests that are forwarded without a lookup. An unsafe one is a write, which invalidates.
 
 use http::{Method, Response, Uri, request::Parts, uri};
 use http_body::Body;
@@ -7,7 +7,7 @@ use super::invalidate::{absolute, invalidate, related};
 use crate::{
     body::CacheBody,
     engine::{request::resource_key, respond},
-    key::{RequestKey, Target},
+    key::{KeyTarget, RequestKey},
     outcome::CacheOutcome,
     semantics::{
         classify::{Bypass, Safety},
@@ -16,19 +16,19 @@ use crate::{
     state::cache::Cache,
 };
 
-/// A request that went to the origin without a lookup, and what its response will do.
+/// A request that was forwarded without a lookup, and what to do with its response.
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     cache: Cache,
     method: Method,
     outcome: CacheOutcome,
-    /// Boxed, so that what other requests carry stays small.
+    /// In a box, so that the futures of other requests stay small.
     write: Option<Box<Write>>,
 }
 
 impl Forwarding {
-    /// Becomes a tunnel, or is refused: nothing is stored. A write that is answered as if it had
-    /// not asked for a tunnel is one all the same.
+    /// A request that may become a tunnel: nothing is stored. If the origin answers it as an ordinary
+    /// request and its method is unsafe, it is a write.
     pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
         Self {
             outcome: CacheOutcome::Tunnelled,
@@ -59,39 +59,39 @@ impl Forwarding {
         }
     }
 
-    /// Labels the response, after it did what it does to the store.
+    /// Invalidates what the response says was changed, then labels the response.
     pub(crate) fn arrive<B: Body>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
         if let Some(write) = self.write.take() {
             let status = response.status();
             match invalidation::invalidates(&self.method, status) {
-                Invalidation::Target => write.succeed(&response),
-                Invalidation::Nothing => write.fail(),
+                Invalidation::Target => write.complete(&response),
+                Invalidation::Nothing => write.reject(),
             }
         }
         respond::from_origin(&self.cache, &self.method, response, self.outcome.into())
     }
 }
 
-/// An unsafe request under way. Dropped without a response, because its client went away or the
-/// service failed, it may have changed the resource all the same: then the resource is invalidated
-/// too.
+/// An unsafe request in progress. If it is dropped without a response, because its client
+/// disconnected or the service failed, it may still have changed the resource, so the resource is
+/// invalidated.
 #[derive(Debug)]
 struct Write {
     cache: Cache,
     key: RequestKey,
-    /// The target in absolute form, if it can be put so.
+    /// The target as an absolute URI, if it has that form.
     target: Option<Uri>,
-    under_way: UnderWay,
+    progress: Progress,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum UnderWay {
-    Yes,
-    Over,
+enum Progress {
+    Pending,
+    Done,
 }
 
 impl Write {
-    /// `None` if the request can change no resource: that of CONNECT is a tunnel.
+    /// `None` if the request changes no resource: CONNECT names a tunnel.
     fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
         if parts.method == Method::CONNECT {
             return None;
@@ -101,20 +101,20 @@ impl Write {
             cache: cache.clone(),
             key,
             target: absolute(cache, parts),
-            under_way: UnderWay::Yes,
+            progress: Progress::Pending,
         })
     }
 
-    /// The target, and what the response says it created or changed beside it.
-    fn succeed<B>(mut self, response: &Response<B>) {
-        self.under_way = UnderWay::Over;
+    /// Invalidates the target, and the resources that the response says were created or changed.
+    fn complete<B>(mut self, response: &Response<B>) {
+        self.progress = Progress::Done;
         invalidate(&self.cache, &self.key);
         let Some(target) = &self.target else {
             return;
         };
         for related in related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
-            let target = Target::new(
+            let target = KeyTarget::new(
                 &self.cache.config.namespace,
                 &related,
                 &self.cache.config.default_scheme,
@@ -124,14 +124,15 @@ impl Write {
         }
     }
 
-    fn fail(mut self) {
-        self.under_way = UnderWay::Over;
+    /// The origin refused the write: nothing is invalidated.
+    fn reject(mut self) {
+        self.progress = Progress::Done;
     }
 }
 
 impl Drop for Write {
     fn drop(&mut self) {
-        if self.under_way == UnderWay::Yes {
+        if self.progress == Progress::Pending {
             invalidate(&self.cache, &self.key);
         }
     }

@@ -1,4 +1,4 @@
-//! Invalidation: what a write does to what is stored (RFC 9111 §4.4).
+//! Invalidation: what a write does to the stored responses (RFC 9111 §4.4).
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -10,9 +10,8 @@ use http::{
 };
 
 use crate::{
-    engine::request::target_uri,
     entry::Entry,
-    key::RequestKey,
+    key::{RequestKey, target_uri},
     semantics::{
         classify::{self},
         decide::Standing,
@@ -23,7 +22,7 @@ use crate::{
     store::{Resource, StoreFuture, Update},
 };
 
-/// What `Location` and `Content-Location` refer to, under every name it may be asked for: clients
+/// What `Location` and `Content-Location` refer to, under every name it may be request for: clients
 /// send what RFC 3986 forbids in a URI and [`Uri`] takes, such as `/a|b`, or percent-encode it.
 pub(super) fn related(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     // A reference is resolved in a spelling that RFC 3986 allows and that can be undone.
@@ -136,12 +135,12 @@ fn triplet(bytes: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// Makes sure that nothing stored for the resource is used again without validation, and that
-/// nothing fetched before this moment is stored after it.
+/// Invalidates a resource: its stored responses are validated before they are used again, and nothing
+/// that was fetched before this moment is stored after it.
 pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
-    // The fences first: a fill that stores before the update below is flagged by it, and one that
-    // comes after it sees the new generation. Nobody who sees that may find in the tier that nodes
-    // share what was there before.
+    // The order matters. First the tombstone for the shared tier: a request that sees the new
+    // generation must not find an older response there. Then the generation: a fill that stores before
+    // the update below is flagged by it, a later one sees the new generation and does not store.
     let shared = &cache.shared;
     cache.invalidate_remote(key);
     shared.generations.advance(key.resource_hash());
@@ -159,7 +158,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
             let flagged = stored
                 .variants()
                 .iter()
-                .filter_map(|entry| flag(&flagging, entry, now))
+                .filter_map(|entry| mark_invalid(&flagging, entry, now))
                 .collect();
             Resource::new(flagged, max_variants, max_bytes).map_or(Update::Remove, Update::Replace)
         }),
@@ -174,12 +173,12 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     }
 }
 
-/// The entry, to be validated before its next use; nothing if it cannot be.
-fn flag(shared: &Shared, entry: &Entry, now: i64) -> Option<Arc<Entry>> {
+/// The entry, to be validated before its next use. `None` if it has no validator.
+fn mark_invalid(shared: &Shared, entry: &Entry, now: i64) -> Option<Arc<Entry>> {
     let mut head = entry.unpack();
     validate::has_validator(&head.headers, now).then(|| {
         head.standing = Standing::Invalidated;
-        Arc::new(entry.with_head(&head, &shared.shapes))
+        Arc::new(entry.with_head(&head, &shared.names))
     })
 }
 

@@ -1,5 +1,7 @@
 //! For how long responses are fresh, and how old they are on arrival.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Freshness, LifetimeSource, Reuse, Times};
@@ -235,10 +237,7 @@ fn heuristics_apply_only_where_nothing_is_said_and_the_status_allows_them() {
         (200, &["Expires: 0", &long_ago], 0),
     ];
     let rules = Rules {
-        heuristics: Some(Heuristics {
-            public: 7,
-            ..Heuristics::default()
-        }),
+        heuristics: Some(Heuristics::default().with_public(Duration::from_millis(7_900))),
         ..Rules::default()
     };
     for (status, lines, lifetime) in cases {

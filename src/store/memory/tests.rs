@@ -7,7 +7,7 @@ use http::Uri;
 use super::Memory;
 use crate::{
     entry::tests::kept_for,
-    key::{RequestKey, Target},
+    key::{KeyTarget, RequestKey},
     store::{
         resource::Resource,
         store::{Store, StoreFuture, Update},
@@ -16,7 +16,7 @@ use crate::{
 
 fn key(path: &str) -> RequestKey {
     let uri: Uri = path.parse().unwrap();
-    RequestKey::of(Target::new("", &uri, "http", b"a.test"), 1)
+    RequestKey::of(KeyTarget::new("", &uri, "http", b"a.test"), 1)
 }
 
 fn put(memory: &Memory, path: &str, keep: Duration) {

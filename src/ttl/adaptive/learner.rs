@@ -108,7 +108,7 @@ impl AdaptiveTtl {
             steps: steps(),
             state: Mutex::new(State {
                 priors: Priors::new(),
-                price: Price::new(builder.budget),
+                price: Price::new(builder.budget as f32),
             }),
         }
     }

@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Span, in_range};
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct AdaptiveTtlBuilder {
-    pub(super) budget: f32,
+    pub(super) budget: f64,
     pub(super) floor: Duration,
     pub(super) ceiling: Duration,
     pub(super) explicit: Explicit,
@@ -38,7 +38,7 @@ impl AdaptiveTtlBuilder {
     /// It is met on the whole, not for each key. What it costs to be within it is looked for where
     /// it is least, so keys that hardly change stay well below, and keys that always change may be
     /// above. What the [floor](Self::floor) makes stale does not count.
-    pub const fn budget(mut self, share: f32) -> Self {
+    pub const fn budget(mut self, share: f64) -> Self {
         self.budget = share;
         self
     }
@@ -111,7 +111,7 @@ mod tests {
             (built().floor(Duration::ZERO).ceiling(secs(86_400)), None),
             (built().budget(0.0), Some("budget")),
             (built().budget(1.0), Some("budget")),
-            (built().budget(f32::NAN), Some("budget")),
+            (built().budget(f64::NAN), Some("budget")),
             (built().ceiling(secs(86_401)), Some("ceiling")),
             (built().ceiling(Duration::ZERO), Some("ceiling")),
             (built().floor(secs(61)).ceiling(secs(60)), Some("floor")),

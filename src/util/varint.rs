@@ -1,6 +1,6 @@
-//! Lengths as base-128 digits, least significant first: one byte below 128.
+//! Lengths as variable-length integers (LEB128): seven bits a byte, the least significant first.
 
-/// Passes the digits of `length` to `push`.
+/// Encodes `length` and passes each byte to `push`.
 #[inline]
 pub(crate) fn encode(mut length: usize, mut push: impl FnMut(u8)) {
     while length >= 0x80 {
@@ -11,20 +11,20 @@ pub(crate) fn encode(mut length: usize, mut push: impl FnMut(u8)) {
     push(length as u8);
 }
 
-/// The number of digits of `length`.
+/// The number of bytes that `length` takes.
 pub(crate) fn encoded_len(length: usize) -> usize {
     (length.max(1).ilog2() / 7 + 1) as usize
 }
 
-/// Reads a length at `at`; returns where it ends, and the length.
+/// Decodes the length that begins at `at`. Returns where it ends, and the length.
 pub(crate) fn decode(bytes: &[u8], mut at: usize) -> (usize, usize) {
     let mut length = 0;
     let mut shift = 0;
-    while let Some(digit) = bytes.get(at) {
-        length |= usize::from(digit & 0x7f) << shift;
+    while let Some(byte) = bytes.get(at) {
+        length |= usize::from(byte & 0x7f) << shift;
         shift += 7;
         at += 1;
-        if digit & 0x80 == 0 {
+        if byte & 0x80 == 0 {
             break;
         }
     }
@@ -36,10 +36,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_read_as_it_was_written_in_as_many_bytes_as_announced() {
+    fn a_length_survives_encoding_and_takes_as_many_bytes_as_announced() {
         for length in [0, 1, 127, 128, 16_383, 16_384, 70_000, usize::MAX >> 8] {
             let mut bytes = vec![9];
-            encode(length, |digit| bytes.push(digit));
+            encode(length, |byte| bytes.push(byte));
             assert_eq!(bytes.len() - 1, encoded_len(length), "{length}");
             assert_eq!(decode(&bytes, 1), (bytes.len(), length));
         }

@@ -1,0 +1,23 @@
+//! The key of a stored resource.
+//!
+//! A key is the concatenation of its parts, each preceded by its length, so that different parts
+//! never give the same key. The parts are the namespace, the scheme, the host and port, the path
+//! with the query if there is one, and then the dimensions that the settings and the [`KeyPolicy`]
+//! add. The method is not among them: one stored response answers both GET and HEAD. A policy can
+//! add parts and cannot remove any: caches whose keys left out the host have served pages of one
+//! site to readers of another.
+//!
+//! Path and query are compared byte for byte (RFC 9111 §4, RFC 9110 §4.2.3): they are not decoded
+//! or sorted, and dot segments are not removed. The host is in lower case, without a default port.
+
+mod key;
+mod policy;
+mod request_key;
+mod target;
+
+pub use self::policy::{KeyExtension, KeyPolicy, Keying};
+pub(crate) use self::{
+    key::{BuildKeyHasher, Key, KeyHash, KeyRef},
+    request_key::{Dimensions, RequestKey},
+    target::{KeyTarget, target_uri},
+};

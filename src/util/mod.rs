@@ -1,0 +1,5 @@
+//! Small tools without a word of HTTP in them.
+
+pub(crate) mod expiring_set;
+pub(crate) mod random;
+pub(crate) mod varint;
