@@ -246,3 +246,22 @@ fn every_file_has_its_line() {
     assert!(unnamed.is_empty(), "without a line: {unnamed:?}");
     assert!(named.len() > 50, "the tables were not read");
 }
+
+#[test]
+fn the_floors_are_those_of_their_test() {
+    let floors = |list: &str| -> Vec<Vec<String>> {
+        let words = |line: &str| {
+            let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
+        };
+        list.trim().lines().map(words).collect()
+    };
+    let page = read("ARCHITECTURE.md");
+    let (_, after) = page.split_once("## The floors").unwrap();
+    let shown = between(after, "```text", "```").next().unwrap();
+    let test = read("tests/walls/main.rs");
+    let held = between(&test, "const FLOORS: &str = \"", "\"")
+        .next()
+        .unwrap();
+    assert_eq!(floors(shown), floors(held));
+}

@@ -34,8 +34,7 @@ fn named(source: &str, words: &[&str]) -> Vec<String> {
         let digits = digits.unwrap_or(rest.len());
         let b = rest[digits..].starts_with('b');
         let number = &rest[..digits + usize::from(b)];
-        let number = number.trim_start_matches('0');
-        (!number.is_empty()).then(|| number.to_owned())
+        (digits > 0).then(|| number.trim_start_matches('0').to_owned())
     });
     numbers.collect()
 }
