@@ -84,9 +84,11 @@ impl CacheBuilder {
     /// finds what another stored, one at a time fetches what none has, and none serves for long
     /// what another replaced or invalidated.
     #[cfg(feature = "redis")]
-    pub fn remote(mut self, redis: crate::store::Redis) -> Self {
+    pub fn remote(mut self, redis: crate::remote::Redis) -> Self {
         match &mut self.base {
-            Base::New { remote: it, .. } => *it = Some(Arc::new(crate::remote::Remote::new(redis))),
+            Base::New { remote: it, .. } => {
+                *it = Some(Arc::new(crate::remote::Remote::new(Arc::new(redis))));
+            }
             Base::Existing { misplaced, .. } => *misplaced = Some("remote"),
         }
         self

@@ -12,7 +12,7 @@ use crate::{
     entry::Entry,
     generation::Generation,
     outcome::{ForwardReason, StaleReason},
-    remote::{Lease, Seen},
+    remote::{Lease, ObservedVersion},
     state::cache::Cache,
     store::Resource,
 };
@@ -45,7 +45,7 @@ pub(crate) struct RequestContext {
     /// Why the stored responses do not answer the request.
     pub(crate) forward: ForwardReason,
     /// The state of the request's key in the shared tier, if the tier has been asked.
-    pub(crate) observed: Option<Seen>,
+    pub(crate) observed: Option<ObservedVersion>,
     /// A response found in the shared tier that has yet to be written to memory.
     pub(crate) promotable: Option<Arc<Entry>>,
     /// The selecting header fields of the most recent variant in the shared tier, if no variant

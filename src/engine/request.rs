@@ -6,10 +6,9 @@ use http::{HeaderMap, HeaderName, Method, request::Parts};
 use http_body::Body;
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, RemoteVersion},
     generation::Generation,
     key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
-    remote::Mark,
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
@@ -96,7 +95,10 @@ impl CacheRequest {
     /// enumerate the extended keys, whose entries are older than the resource's generation instead.
     /// An invalidation by another node marks the entry's remote version.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
-        if entry.mark().is_some_and(Mark::is_refuted) {
+        if entry
+            .remote_version()
+            .is_some_and(RemoteVersion::is_invalidated)
+        {
             return Standing::Invalidated;
         }
         match self.key.dimensions() {

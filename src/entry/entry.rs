@@ -15,13 +15,13 @@ use smallvec::SmallVec;
 
 use super::{
     history::{ChangeHistory, Previous},
+    mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
     parts::{Arrival, Head, HeadMeta, Segments},
     rendered::{Holder, Recent, RenderedHead, RenderedHeads, head_bytes},
 };
 use crate::{
     generation::Generation,
-    remote::Mark,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
     util::varint,
 };
@@ -54,7 +54,7 @@ pub(crate) struct Entry {
     recent: Recent,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
-    mark: Option<Mark>,
+    remote_version: Option<RemoteVersion>,
     past: Option<Box<ChangeHistory>>,
 }
 
@@ -79,7 +79,6 @@ impl Entry {
 
     /// Packs a response whose fields are bytes, without a `HeaderMap` between. `None` if one of
     /// them is not as RFC 9110 §5 has it, or they are more than a `HeaderMap` takes.
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn read<'f>(
         mut terms: HeadMeta,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
@@ -139,14 +138,17 @@ impl Entry {
             cost: 0,
             recent: Recent::default(),
             ready: ArcSwapOption::empty(),
-            mark: None,
+            remote_version: None,
             past: None,
         }
     }
 
-    /// The same, with what ties it to the tier that nodes share.
-    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
-        Self { mark, ..self }
+    /// The same, with its version in the shared tier.
+    pub(crate) fn with_remote_version(self, remote_version: Option<RemoteVersion>) -> Self {
+        Self {
+            remote_version,
+            ..self
+        }
     }
 
     /// The same, with what a policy that learns is to know of it.
@@ -203,8 +205,9 @@ impl Entry {
         Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
-    pub(crate) fn mark(&self) -> Option<&Mark> {
-        self.mark.as_ref()
+    /// Which version it is in the shared tier, if it may be there.
+    pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
+        self.remote_version.as_ref()
     }
 
     /// The same response with another head, sharing a body of more than a few kilobytes.
@@ -293,7 +296,6 @@ impl Entry {
     }
 
     /// The stored names and values, in the order of [`headers`](Self::headers).
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
         let mut at = 0;
         self.names.iter().map(move |name| {
@@ -426,7 +428,6 @@ impl Variant for Arc<Entry> {
 }
 
 /// Whether a field may have this value (RFC 9110 §5.5), by the rule of `HeaderValue`.
-#[cfg(any(test, feature = "redis"))]
 fn is_value(value: &[u8]) -> bool {
     // Not up to the first that may not be: without an early end, many bytes are looked at at once.
     value.iter().fold(true, |valid, &byte| {

@@ -16,7 +16,6 @@ pub(super) const ADDED_FIELDS: usize = 3;
 
 /// Fields that an entry may have at most: as many as a `HeaderMap` takes with those that an answer
 /// adds.
-#[cfg(any(test, feature = "redis"))]
 pub(super) const MOST_FIELDS: usize = 24_576 - ADDED_FIELDS;
 
 /// NameInterner remembered at once; past it the table starts anew, and old shapes live on in entries.
@@ -51,7 +50,6 @@ impl NameInterner {
 
     /// The same for names that are bytes. `None` if one of them is no name (RFC 9110 §5.1), or they
     /// are too many.
-    #[cfg(any(test, feature = "redis"))]
     pub(super) fn parse<'n>(
         &self,
         names: impl Iterator<Item = &'n [u8]> + Clone,

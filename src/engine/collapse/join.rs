@@ -42,7 +42,7 @@ pub(super) async fn recheck_as_waiter(
     let next = context.adopt(next);
     context.stored = stored;
     match next {
-        Next::Serve(entry, served) if shared.trusts(&entry) => Some((entry, now, served)),
+        Next::Serve(entry, served) if shared.is_current(&entry) => Some((entry, now, served)),
         Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
     }
 }
@@ -59,7 +59,7 @@ pub(super) async fn recheck_as_leader(
     let now = shared.clock.monotonic();
     match evaluate(cache, &context.request, stored.as_ref(), now) {
         Next::Serve(entry, Served::Fresh)
-            if shared.trusts(entry) && !context.has_selected(entry) =>
+            if shared.is_current(entry) && !context.has_selected(entry) =>
         {
             leader.land(FlightOutcome::Stored(Arc::clone(entry)));
             Some((Arc::clone(entry), now))
@@ -81,7 +81,7 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
     FlightKey {
         key: context.request.key.to_key(),
         generation: context.generation,
-        changes: cache.shared.changes(&context.request.key),
+        changes: cache.shared.remote_changes(&context.request.key),
         variant: newest.map(|entry| {
             let names: Vec<_> = entry.selecting().names().cloned().collect();
             Selecting::record(&names, request_headers, seed, order).digest()

@@ -10,7 +10,7 @@ use super::storability::{self, ExchangeTimes};
 use super::{call, failure, storing};
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, respond},
+    engine::{context::RequestContext, peers::publish, respond},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -102,9 +102,10 @@ async fn freshen_from_head(
             }
             match evaluation.storable {
                 Ok(()) => {
-                    let mark = cache.mark(context, &evaluation.head.selecting);
+                    let version =
+                        publish::remote_version(cache, context, &evaluation.head.selecting);
                     let updated = entry.with_head(&evaluation.head, &shared.names);
-                    let updated = Arc::new(updated.marked(mark));
+                    let updated = Arc::new(updated.with_remote_version(version));
                     storing::swap(cache, context, entry, Some(updated)).await;
                 }
                 // The reason lies in this request: it says nothing about the stored response.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::{
         context::RequestContext,
+        peers::publish,
         respond::{self, Label},
     },
     entry::HistoryUpdate,
@@ -50,13 +51,16 @@ pub(crate) async fn freshen<B, E>(
         &config.rules,
     );
     let evaluation = storability::evaluate(cache, context, &merged, times);
-    let mark = cache.mark(context, &evaluation.head.selecting);
+    let version = publish::remote_version(cache, context, &evaluation.head.selecting);
     let fresh = entry.with_head(&evaluation.head, &shared.names);
     let past = evaluation
         .history_update
         .as_ref()
         .map(HistoryUpdate::without_body);
-    let fresh = fresh.with_past(past).marked(mark).fetched_in(times.cost);
+    let fresh = fresh
+        .with_past(past)
+        .with_remote_version(version)
+        .fetched_in(times.cost);
     let fresh = Arc::new(fresh);
     let outcome = match evaluation.storable {
         Ok(()) => {

@@ -11,6 +11,7 @@ use crate::{
         context::RequestContext,
         hit_for_miss,
         memory_write::{self, Swap},
+        peers::publish,
     },
     entry::{Entry, Segments},
     error::BoxError,
@@ -52,11 +53,16 @@ pub(crate) async fn record<B>(
                 lifetime::finalize(cache, request, &mut head, pending, past.history());
             }
             let shared = &cache.shared;
-            let mark = cache.mark(context, &head.selecting);
+            let version = publish::remote_version(cache, context, &head.selecting);
             let entry = Entry::new(&head, &segments, &shared.names);
-            let entry = Arc::new(entry.with_past(past).marked(mark).fetched_in(cost));
+            let entry = Arc::new(
+                entry
+                    .with_past(past)
+                    .with_remote_version(version)
+                    .fetched_in(cost),
+            );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
-            cache.publish(context, &entry);
+            publish::share(cache, context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
             fill.settle();
         }
@@ -75,7 +81,7 @@ pub(crate) async fn record<B>(
 
 /// Removes the stored responses that the request selects, in memory and in the shared tier.
 pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
-    cache.withdraw(context);
+    publish::withdraw(cache, context);
     memory_write::replace_selected(cache, context, None).await;
 }
 
@@ -92,14 +98,14 @@ pub(crate) async fn swap(
         .filter(|new| new.standing() == Standing::Valid)
         .cloned();
     if valid.is_none() {
-        cache.withdraw(context);
+        publish::withdraw(cache, context);
     }
     let swap = memory_write::swap(cache, context, old, new).await;
     if let Some(new) = valid
         && swap == Swap::Done
         && context.has_selected(old)
     {
-        cache.publish(context, &new);
+        publish::share(cache, context, &new);
     }
 }
 

@@ -10,6 +10,7 @@ use http::{
 };
 
 use crate::{
+    engine::peers,
     entry::Entry,
     key::{RequestKey, target_uri},
     semantics::{
@@ -142,7 +143,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     // generation must not find an older response there. Then the generation: a fill that stores before
     // the update below is flagged by it, a later one sees the new generation and does not store.
     let shared = &cache.shared;
-    cache.invalidate_remote(key);
+    peers::publish::invalidate(cache, key);
     shared.generations.advance(key.resource_hash());
     shared.metrics().invalidations.increment(1);
     let flagging = Arc::clone(shared);
