@@ -12,7 +12,10 @@ use http::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::ttl::{Change, History, Observation};
+use crate::{
+    semantics::validate::has_validator,
+    ttl::{Change, History, Observation},
+};
 
 /// The history of a representation, up to the fetch of the response that it is kept with.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl HistoryUpdate {
         now: Duration,
         cost: Duration,
     ) -> Self {
-        let validated = is_validated(headers);
+        let validated = has_validator(headers);
         let Some(before) = before else {
             return Self {
                 before: History::new(),
@@ -157,10 +160,6 @@ impl HistoryUpdate {
             None => self.before.paid(self.cost),
         }
     }
-}
-
-fn is_validated(headers: &HeaderMap) -> bool {
-    headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
 }
 
 /// What heads say. Another status is a change; otherwise validators tell: the entity tag if both
