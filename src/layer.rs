@@ -62,7 +62,7 @@ impl CacheLayer {
         CacheHandle::new(Arc::clone(&self.cache.shared))
     }
 
-    /// A handle on the circuit breaker, if [there is one](CacheBuilder::breaker). The key of its
+    /// A handle on the circuit breaker, if [there is one](crate::CacheBuilder::breaker). The key of its
     /// circuit is empty.
     #[must_use]
     pub fn breaker_handle(&self) -> Option<BreakerHandle> {
