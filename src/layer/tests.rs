@@ -22,7 +22,7 @@ use crate::{
     key::{Key, KeyRef},
     outcome::{CacheOutcome, ForwardReason},
     state::cache::{Cache, Shared},
-    store::{Change, Memory, Resource, Store, StoreFuture},
+    store::{Memory, Resource, Store, StoreFuture, UpdateFn},
 };
 
 type Body = Full<&'static [u8]>;
@@ -49,7 +49,7 @@ impl Store for Failing {
         self.answer()
     }
 
-    fn update(&self, _: Key, _: Change) -> StoreFuture<()> {
+    fn update(&self, _: Key, _: UpdateFn) -> StoreFuture<()> {
         self.answer()
     }
 }
@@ -125,8 +125,8 @@ impl Store for Lagging {
         StoreFuture::ready(shown.clone())
     }
 
-    fn update(&self, key: Key, change: Change) -> StoreFuture<()> {
-        self.memory.update(key, change)
+    fn update(&self, key: Key, update: UpdateFn) -> StoreFuture<()> {
+        self.memory.update(key, update)
     }
 }
 
