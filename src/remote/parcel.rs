@@ -123,7 +123,7 @@ pub(super) fn pack(entry: &Entry, key: Bytes, arrived_ms: i64, selecting: Vec<Se
         origin: source_code(freshness.source),
         reuse: reuse_code(freshness.reuse),
         keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
-        cost_ms: u32::try_from(entry.cost().as_millis()).unwrap_or(u32::MAX),
+        cost_ms: u32::try_from(entry.fetch_duration().as_millis()).unwrap_or(u32::MAX),
         selecting,
         body: entry.body().as_slice().to_vec(),
     }
@@ -178,7 +178,7 @@ pub(super) fn unpack(parcel: &Parcel, here: &Here<'_>, shapes: &NameInterner) ->
     };
     let cost = Duration::from_millis(parcel.cost_ms.into());
     let entry = Entry::read(terms, parcel.headers.iter(), &body(parcel), shapes)?;
-    Some(entry.fetched_in(cost))
+    Some(entry.with_fetch_duration(cost))
 }
 
 /// The body, for an entry to keep: as read, it keeps the connection's whole read buffer alive.

@@ -56,7 +56,10 @@ pub(crate) async fn freshen<B, E>(
         .history_update
         .as_ref()
         .map(HistoryUpdate::without_body);
-    let fresh = fresh.with_past(past).marked(mark).fetched_in(times.cost);
+    let fresh = fresh
+        .with_history(past)
+        .marked(mark)
+        .with_fetch_duration(times.cost);
     let fresh = Arc::new(fresh);
     let outcome = match evaluation.storable {
         Ok(()) => {

@@ -54,7 +54,12 @@ pub(crate) async fn record<B>(
             let shared = &cache.shared;
             let mark = cache.mark(context, &head.selecting);
             let entry = Entry::new(&head, &segments, &shared.names);
-            let entry = Arc::new(entry.with_past(past).marked(mark).fetched_in(cost));
+            let entry = Arc::new(
+                entry
+                    .with_history(past)
+                    .marked(mark)
+                    .with_fetch_duration(cost),
+            );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
             cache.publish(context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
