@@ -1,10 +1,11 @@
 //! A stored response and its packed form.
 //!
-//! A `HeaderMap` of eight fields holds about 1.5 KB. An entry keeps its field values in one buffer of
-//! exact size instead, shares the list of field names with all entries that have the same fields, and
-//! keeps a small body in the same buffer. Rebuilding the map is the most expensive part of a hit. So
-//! an entry that is hit several times within a second keeps the rendered head of that second, `Age`
-//! included, for the hits that follow. All rendered heads together stay within a fixed allowance.
+//! A `HeaderMap` of eight fields holds about 1.5 KB. An entry keeps its field values in one buffer
+//! of exact size instead, shares the list of field names with all entries that have the same
+//! fields, and keeps a small body in the same buffer. Rebuilding the map is the most expensive part
+//! of a hit. So an entry that is hit several times within a second keeps the rendered head of that
+//! second, `Age` included, for the hits that follow. All rendered heads together stay within a
+//! fixed allowance.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -80,8 +81,8 @@ impl Entry {
         Self::pack(meta, names, values, body)
     }
 
-    /// Packs a response whose fields come as bytes, without building a `HeaderMap`. `None` if a name
-    /// or value is invalid (RFC 9110 §5), or if there are more fields than an answer can have.
+    /// Packs a response whose fields come as bytes, without building a `HeaderMap`. `None` if a
+    /// name or value is invalid (RFC 9110 §5), or if there are more fields than an answer can have.
     #[cfg(any(test, feature = "redis"))]
     pub(crate) fn read<'f>(
         mut meta: HeadMeta,
@@ -311,8 +312,8 @@ impl Entry {
         })
     }
 
-    /// The head of the answer to a fresh hit. If the entry keeps no head rendered in this second for
-    /// the layer `layer_id`, `finish` completes the stored head; it gets the current age.
+    /// The head of the answer to a fresh hit. If the entry keeps no head rendered in this second
+    /// for the layer `layer_id`, `finish` completes the stored head; it gets the current age.
     pub(crate) fn rendered_head(
         self: &Arc<Self>,
         heads: &Arc<RenderedHeads>,
@@ -380,7 +381,8 @@ impl Entry {
                 .map(|s| s.len() + size_of::<Bytes>() + 2 * SHARED)
                 .sum()
         });
-        // Two references: the interner and this entry. The first entry with these names counts them.
+        // Two references: the interner and this entry. The first entry with these names counts
+        // them.
         let names = |names: &Arc<[HeaderName]>| {
             if Arc::strong_count(names) <= 2 {
                 let text: usize = names.iter().map(|name| name.as_str().len()).sum();

@@ -168,9 +168,9 @@ fn has_comparable_validator(headers: &HeaderMap) -> bool {
     headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
 }
 
-/// Whether the representation changed, as far as two heads show it. Another status is a change. With
-/// the same status the entity tags decide if both heads have one, else `Last-Modified`. Weak and
-/// strong tags compare alike (RFC 9110 §8.8.3.2).
+/// Whether the representation changed, as far as two heads show it. Another status is a change.
+/// With the same status the entity tags decide if both heads have one, else `Last-Modified`. Weak
+/// and strong tags compare alike (RFC 9110 §8.8.3.2).
 fn compare_heads(previous: &Previous<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
     fn opaque(value: &[u8]) -> &[u8] {
         value.strip_prefix(b"W/").unwrap_or(value)

@@ -90,8 +90,8 @@ impl Memory {
         self.cache.entry_count()
     }
 
-    /// The largest size of a resource with several variants, in bytes. moka would not admit one that
-    /// leaves little room for others, and all its variants would be lost together. Also, moka
+    /// The largest size of a resource with several variants, in bytes. moka would not admit one
+    /// that leaves little room for others, and all its variants would be lost together. Also, moka
     /// measures a weight in a `u32`.
     pub(crate) fn max_resource(&self) -> usize {
         let usable = self.capacity - self.capacity / RENDERED_HEADS_SHARE;
@@ -103,8 +103,8 @@ impl Memory {
         Arc::clone(&self.rendered_heads)
     }
 
-    /// Removes some of the resources that expired; every update does this. moka could expire entries
-    /// by itself, but would compare their times with its clock on every hit.
+    /// Removes some of the resources that expired; every update does this. moka could expire
+    /// entries by itself, but would compare their times with its clock on every hit.
     fn remove_expired(&self, now: Minute) {
         for key in self.expiry.take_due(now) {
             // It may have been replaced since.
@@ -115,9 +115,9 @@ impl Memory {
         }
     }
 
-    /// Has moka apply its bound after a large insert. By itself it applies the bound in batches. Many
-    /// small inserts never outrun it, but few large ones do: without this, 400 inserts of 8 MiB into
-    /// 64 MiB held 1.1 GiB at their peak.
+    /// Makes moka apply its bound after a large insert. By itself it applies the bound in batches.
+    /// Many small inserts never outrun it, but few large ones do: without this, 400 inserts of 8
+    /// MiB into 64 MiB held 1.1 GiB at their peak.
     fn maintain_after(&self, inserted: u64) {
         if inserted > self.capacity / LARGE_INSERT {
             self.cache.run_pending_tasks();

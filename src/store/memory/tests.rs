@@ -1,4 +1,5 @@
-//! Expired resources are removed, others stay, and the expiry schedule lists exactly the stored keys.
+//! Expired resources are removed, others stay, and the expiry schedule lists exactly the stored
+//! keys.
 
 use std::time::Duration;
 
