@@ -4,7 +4,7 @@
 //! criterion's figures by kind and size of the body, stored raw and compressed. The group `lz4` is
 //! what the other candidate for the compression would take for the body alone.
 
-#[path = "../src/store/codec/mod.rs"]
+#[path = "../src/codec/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,
@@ -17,7 +17,7 @@ use std::{fmt::Write, hint::black_box};
 use bytes::Bytes;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 
-use codec::{Compression, Parcel, Selector, Stamp, Value, decode, encode};
+use codec::{Compression, EntryRecord, Selector, Stamp, Value, decode, encode};
 
 const SIZES: [usize; 4] = [200, 4 << 10, 64 << 10, 1 << 20];
 
@@ -146,7 +146,7 @@ fn value(body: &Bytes) -> Value {
         ("server", "origin"),
         ("x-request-id", "0e6b8a7c-4f0d-4bd5-9a53-6d2f3f4c1a11"),
     ];
-    Value::Entry(Parcel {
+    Value::Entry(EntryRecord {
         key: "GET https://shop.example/items?page=3&sort=price".into(),
         status: 200,
         headers: headers.into_iter().collect(),

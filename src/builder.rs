@@ -88,10 +88,10 @@ impl CacheBuilder {
     /// what another one stored. If none has a response, one node fetches it and the others wait for
     /// it. If a node replaces or invalidates a response, the others soon stop serving theirs.
     #[cfg(feature = "redis")]
-    pub fn remote(mut self, redis: crate::store::Redis) -> Self {
+    pub fn remote(mut self, redis: crate::remote::Redis) -> Self {
         match &mut self.target {
             BuildTarget::New { remote: it, .. } => {
-                *it = Some(Arc::new(crate::remote::Remote::new(redis)))
+                *it = Some(Arc::new(crate::remote::Remote::new(Arc::new(redis))));
             }
             BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("remote"),
         }

@@ -115,7 +115,6 @@ impl fmt::Display for Span {
 pub(crate) struct StoreError(BoxError);
 
 impl StoreError {
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn new(cause: impl Into<BoxError>) -> Self {
         Self(cause.into())
     }

@@ -41,7 +41,8 @@ impl Executor for TokioExecutor {
     }
 }
 
-/// The tasks under way.
+/// The tasks under way. Copies share the count.
+#[derive(Clone)]
 pub(crate) struct Tasks {
     under_way: Arc<watch::Sender<usize>>,
 }

@@ -35,7 +35,7 @@ impl CacheHandle {
             memory_bytes: self.shared.memory.weighed_size(),
             fill_bytes: self.shared.budget.used(),
             flights: self.shared.flights.len(),
-            remote_connected: self.shared.hears(),
+            remote_connected: self.shared.remote_connected(),
             tasks: self.shared.tasks.under_way(),
         }
     }

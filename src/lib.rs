@@ -93,13 +93,16 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
-mod axum;
 mod body;
 pub mod breaker;
 mod builder;
 mod cache_status;
 pub mod clock;
+#[cfg_attr(
+    not(any(test, feature = "redis")),
+    expect(dead_code, reason = "no client for a server uses it")
+)]
+mod codec;
 mod config;
 mod engine;
 mod entry;
@@ -116,6 +119,10 @@ mod key;
 mod layer;
 mod metrics;
 mod outcome;
+#[cfg_attr(
+    not(any(test, feature = "redis")),
+    expect(dead_code, reason = "no client for a server constructs a tier")
+)]
 mod remote;
 mod semantics;
 mod service;
@@ -156,7 +163,7 @@ pub use self::{
 };
 
 #[cfg(feature = "redis")]
-pub use self::store::{Redis, RedisBuilder};
+pub use self::remote::{Redis, RedisBuilder};
 
 /// Runs the examples of the README as tests.
 #[cfg(doctest)]

@@ -105,21 +105,14 @@ impl Metrics {
     }
 }
 
-#[cfg(feature = "redis")]
 const REMOTE_LOOKUPS: &str = "cachewarp_remote_lookups_total";
-#[cfg(feature = "redis")]
 const REMOTE_WRITES: &str = "cachewarp_remote_writes_total";
-#[cfg(feature = "redis")]
 const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
-#[cfg(feature = "redis")]
 const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
-#[cfg(feature = "redis")]
 const REMOTE_OUTAGES: &str = "cachewarp_remote_outages_total";
-#[cfg(feature = "redis")]
 const REMOTE_INVALIDATIONS_LOST: &str = "cachewarp_remote_invalidations_lost_total";
 
-/// The handles of the tier that nodes share.
-#[cfg(feature = "redis")]
+/// The metrics of the shared tier.
 #[derive(Debug)]
 pub(crate) struct RemoteMetrics {
     pub(crate) errors: Counter,
@@ -131,7 +124,6 @@ pub(crate) struct RemoteMetrics {
     pub(crate) writes_dropped: Counter,
 }
 
-#[cfg(feature = "redis")]
 impl RemoteMetrics {
     pub(crate) fn register() -> Self {
         describe_counter!(
@@ -142,12 +134,12 @@ impl RemoteMetrics {
         describe_counter!(
             REMOTE_WRITES,
             Unit::Count,
-            "Responses for the shared tier, by what became of them"
+            "Responses to be written to the shared tier, by whether they were"
         );
         describe_counter!(
             REMOTE_ERRORS,
             Unit::Count,
-            "Questions to the shared tier without an answer"
+            "Operations of the shared tier that failed"
         );
         describe_counter!(
             REMOTE_UNDECODABLE,
@@ -157,12 +149,12 @@ impl RemoteMetrics {
         describe_counter!(
             REMOTE_OUTAGES,
             Unit::Count,
-            "How often reading from or writing to the shared tier stopped working"
+            "How often reads from or writes to the shared tier stopped working"
         );
         describe_counter!(
             REMOTE_INVALIDATIONS_LOST,
             Unit::Count,
-            "Invalidations that other nodes did not learn of"
+            "Invalidations that were not sent to the other nodes"
         );
         let lookups = |found: &'static str| counter!(REMOTE_LOOKUPS, "found" => found);
         let writes = |became: &'static str| counter!(REMOTE_WRITES, "became" => became);
@@ -178,7 +170,7 @@ impl RemoteMetrics {
     }
 }
 
-/// Not among the handles: it happens to connections, which have no cache.
+/// Not one of the handles: it counts outages of connections, which belong to no cache.
 #[cfg(feature = "redis")]
 pub(crate) fn remote_outages(of: &'static str) -> Counter {
     counter!(REMOTE_OUTAGES, "of" => of)

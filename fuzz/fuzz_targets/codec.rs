@@ -1,8 +1,8 @@
-//! Reads anything as a value of the remote tier, as it is and with the checksum made right.
+//! Decodes any bytes as a value of the shared tier, as they are and with a right checksum.
 
 #![no_main]
 
-#[path = "../../src/store/codec/mod.rs"]
+#[path = "../../src/codec/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,
@@ -18,15 +18,15 @@ use codec::{Compression, decode, encode, stamp};
 
 fuzz_target!(|data: &[u8]| {
     _ = stamp(data);
-    come_back(&Bytes::copy_from_slice(data));
+    assert_round_trip(&Bytes::copy_from_slice(data));
     if let (Some(before), Some(after)) = (data.get(..20), data.get(28..)) {
         let checksum = xxh3_64(&[before, after].concat()).to_be_bytes();
-        come_back(&[before, &checksum, after].concat().into());
+        assert_round_trip(&[before, &checksum, after].concat().into());
     }
 });
 
-/// What decodes must decode to the same after it was encoded again, in both ways.
-fn come_back(bytes: &Bytes) {
+/// A value that decodes must decode to the same after it was encoded again, compressed or not.
+fn assert_round_trip(bytes: &Bytes) {
     let Ok((value, stamp)) = decode(bytes) else {
         return;
     };

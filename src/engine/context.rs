@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use super::{
     lookup::{Next, Served},
     request::CacheRequest,
+    respond::Label,
 };
 use crate::{
     entry::Entry,
     generation::Generation,
-    outcome::{ForwardReason, StaleReason},
-    remote::{Lease, Seen},
+    outcome::{CacheOutcome, ForwardReason, StaleReason, Storing},
+    remote::{Lease, ObservedVersion},
     state::cache::Cache,
     store::Resource,
 };
@@ -45,7 +46,7 @@ pub(crate) struct RequestContext {
     /// Why the stored responses do not answer the request.
     pub(crate) forward: ForwardReason,
     /// The state of the request's key in the shared tier, if the tier has been asked.
-    pub(crate) observed: Option<Seen>,
+    pub(crate) observed: Option<ObservedVersion>,
     /// A response found in the shared tier that has yet to be written to memory.
     pub(crate) promotable: Option<Arc<Entry>>,
     /// The selecting header fields of the most recent variant in the shared tier, if no variant
@@ -99,6 +100,17 @@ impl RequestContext {
             }
         }
         next
+    }
+
+    /// The label of an answer that the origin gave with status `received`.
+    pub(crate) fn fetched(&self, received: StatusCode, storing: Storing) -> Label {
+        Label {
+            received: Some(received),
+            outcome: CacheOutcome::Fetched {
+                forward: self.forward,
+                storing,
+            },
+        }
     }
 
     /// Whether `entry` is the stored response that the request selects.

@@ -3,7 +3,7 @@
 //! 1. [`CacheRequest::destination`]: the request's kind, and its key.
 //! 2. [`lookup`](super::lookup): the stored response that it selects; [`decide`] whether to serve it,
 //!    serve it stale, validate it, fetch, or refuse.
-//! 3. [`peers`](crate::remote): the same in the tier that nodes share, if memory has no answer.
+//! 3. [`peers`]: the same in the tier that nodes share, if memory has no answer.
 //! 4. [`collapse`]: one origin call for all requests that want the same response.
 //! 5. [`fetch`](super::fetch): the exchange with the origin, and whether its response may be stored.
 //! 6. [`storing`](super::fetch::storing): the body is recorded while clients read it, then stored.
@@ -22,11 +22,12 @@ use super::{
     context::{Handler, RequestContext, Trigger},
     fetch::head_request,
     lookup::{Next, evaluate},
+    peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
     respond,
     stale::{self, WithinSoftTimeout},
 };
-use crate::{body::CacheBody, inner::CacheableService, outcome::Generated, remote::Consulted};
+use crate::{body::CacheBody, inner::CacheableService, outcome::Generated};
 
 /// Answers a request that memory alone cannot answer.
 pub(crate) async fn handle<S, Q>(
@@ -62,24 +63,24 @@ where
     {
         context.trigger = trigger;
     }
-    let trusted = context
+    let current = context
         .selected
         .as_ref()
-        .is_some_and(|it| shared.trusts(it));
-    if !matches!(next, Next::Fetch { .. }) && !trusted {
+        .is_some_and(|it| shared.is_current(it));
+    if !matches!(next, Next::Fetch { .. }) && !current {
         // Other nodes may have stored a response, or changed the one in memory.
-        match handler.cache.consult(&mut context).await {
-            Consulted::Serve(entry, now, served) => {
+        match peers::lookup::find(&handler.cache, &mut context).await {
+            RemoteLookup::Hit(entry, now, served) => {
                 return Ok(refresh::answer_and_follow_up::<S, Q>(
                     handler, context, None, &entry, now, served,
                 ));
             }
-            Consulted::Ask if context.request.directives.only_if_cached => {
+            RemoteLookup::Miss if context.request.directives.only_if_cached => {
                 return Ok(respond::generated(&handler.cache, Generated::OnlyIfCached));
             }
-            Consulted::Ask => return fetch(handler, context, body).await,
+            RemoteLookup::Miss => return fetch(handler, context, body).await,
             // The tier does not answer, so memory has the best there is.
-            Consulted::Silent => {}
+            RemoteLookup::Unavailable => {}
         }
     }
     match next {
@@ -105,7 +106,8 @@ where
         return collapse::collapse(handler, context, body).await;
     }
     if context.observed.is_none()
-        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut context).await
+        && let RemoteLookup::Hit(entry, now, served) =
+            peers::lookup::find(&handler.cache, &mut context).await
     {
         return Ok(refresh::answer_and_follow_up::<S, Q>(
             handler, context, None, &entry, now, served,

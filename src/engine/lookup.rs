@@ -72,7 +72,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
     match evaluate(cache, request, Some(resource), now) {
         // The refresh that comes with it needs a task.
         Next::Serve(_, Served::Stale(StaleReason::WhileRevalidate)) => FromMemory::Continue,
-        Next::Serve(entry, served) if cache.shared.trusts(entry) => {
+        Next::Serve(entry, served) if cache.shared.is_current(entry) => {
             if served == Served::Fresh && refreshes_early(cache, entry, now) {
                 return FromMemory::RefreshEarly;
             }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, Method, request::Parts};
 use http_body::Body;
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, RemoteVersion},
     generation::Generation,
-    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey},
-    remote::Mark,
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
@@ -96,7 +95,10 @@ impl CacheRequest {
     /// enumerate the extended keys, whose entries are older than the resource's generation instead.
     /// An invalidation by another node marks the entry's remote version.
     pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
-        if entry.mark().is_some_and(Mark::is_refuted) {
+        if entry
+            .remote_version()
+            .is_some_and(RemoteVersion::is_invalidated)
+        {
             return Standing::Invalidated;
         }
         match self.key.dimensions() {
@@ -132,15 +134,6 @@ impl CacheRequest {
     pub(crate) fn is_head(&self) -> bool {
         self.parts.method == Method::HEAD
     }
-}
-
-/// The URI that the client requested, before any router removed a prefix.
-pub(crate) fn target_uri(parts: &Parts) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(original) = crate::axum::original_uri(&parts.extensions) {
-        return original;
-    }
-    &parts.uri
 }
 
 /// The plain key of the resource that a request is for: without the dimensions that settings add.

@@ -16,13 +16,13 @@ use smallvec::SmallVec;
 
 use super::{
     history::{ChangeHistory, Previous},
+    mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
     parts::{Arrival, Head, HeadMeta, Segments},
     rendered::{HeadOwner, RecentHits, RenderedHead, RenderedHeads, head_bytes},
 };
 use crate::{
     generation::Generation,
-    remote::Mark,
     semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
     util::varint,
 };
@@ -58,7 +58,7 @@ pub(crate) struct Entry {
     recent_hits: RecentHits,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
-    mark: Option<Mark>,
+    remote_version: Option<RemoteVersion>,
     history: Option<Box<ChangeHistory>>,
 }
 
@@ -83,7 +83,6 @@ impl Entry {
 
     /// Packs a response whose fields come as bytes, without building a `HeaderMap`. `None` if a
     /// name or value is invalid (RFC 9110 §5), or if there are more fields than an answer can have.
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn read<'f>(
         mut meta: HeadMeta,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
@@ -143,14 +142,17 @@ impl Entry {
             fetch_duration: 0,
             recent_hits: RecentHits::default(),
             rendered: ArcSwapOption::empty(),
-            mark: None,
+            remote_version: None,
             history: None,
         }
     }
 
-    /// The same, with what ties it to the tier that nodes share.
-    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
-        Self { mark, ..self }
+    /// The same, with its version in the shared tier.
+    pub(crate) fn with_remote_version(self, remote_version: Option<RemoteVersion>) -> Self {
+        Self {
+            remote_version,
+            ..self
+        }
     }
 
     /// The same, with a history for a TTL policy that learns.
@@ -211,8 +213,9 @@ impl Entry {
         Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
-    pub(crate) fn mark(&self) -> Option<&Mark> {
-        self.mark.as_ref()
+    /// Which version the entry is in the shared tier, if it may be there.
+    pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
+        self.remote_version.as_ref()
     }
 
     /// The same response with another head. A small body is copied, a larger one shared.
@@ -302,7 +305,6 @@ impl Entry {
     }
 
     /// The stored names and values, in the order of [`headers`](Self::headers).
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
         let mut at = 0;
         self.names.iter().map(move |name| {
@@ -438,7 +440,6 @@ impl Variant for Arc<Entry> {
 }
 
 /// Whether these bytes are a valid field value (RFC 9110 §5.5). Accepts what `HeaderValue` accepts.
-#[cfg(any(test, feature = "redis"))]
 fn is_value(value: &[u8]) -> bool {
     // A fold does not stop at the first invalid byte, so the compiler can check many bytes at once.
     value.iter().fold(true, |valid, &byte| {

@@ -13,7 +13,10 @@ use http::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::ttl::{Change, History, Observation};
+use crate::{
+    semantics::validate::has_validator,
+    ttl::{Change, History, Observation},
+};
 
 /// The history of a representation, up to the fetch of the response that it is stored with.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(crate) struct ChangeHistory {
     /// When the response was fetched or validated, by the monotonic clock. The next observation's
     /// interval begins here, not at the entry's arrival: the answer to a HEAD may make that later.
     observed_at: Duration,
-    /// A hash of the body, if the head has no validator to compare.
+    /// A hash of the body, if the head has no validator.
     body_hash: Option<u64>,
     /// How many requests were answered with the response.
     requests: AtomicU32,
@@ -67,9 +70,9 @@ pub(crate) struct HistoryUpdate {
     /// When the head arrived, by the monotonic clock.
     fetched_at: Duration,
     fetch_duration: Duration,
-    /// The hash of the previous body, if the new head has no validator to compare.
+    /// The hash of the previous body, if the new head has no validator.
     previous_body_hash: Option<u64>,
-    has_comparable_validator: bool,
+    has_validator: bool,
 }
 
 impl HistoryUpdate {
@@ -81,7 +84,7 @@ impl HistoryUpdate {
         fetched_at: Duration,
         fetch_duration: Duration,
     ) -> Self {
-        let has_comparable_validator = has_comparable_validator(headers);
+        let has_validator = has_validator(headers);
         let Some(previous) = previous else {
             return Self {
                 previous: History::new(),
@@ -89,7 +92,7 @@ impl HistoryUpdate {
                 fetched_at,
                 fetch_duration,
                 previous_body_hash: None,
-                has_comparable_validator,
+                has_validator,
             };
         };
         let stored = previous.history;
@@ -103,8 +106,8 @@ impl HistoryUpdate {
             }),
             fetched_at,
             fetch_duration,
-            previous_body_hash: stored.body_hash.filter(|_| !has_comparable_validator),
-            has_comparable_validator,
+            previous_body_hash: stored.body_hash.filter(|_| !has_validator),
+            has_validator,
         }
     }
 
@@ -132,7 +135,7 @@ impl HistoryUpdate {
 
     /// The history to store with a response that has this body.
     pub(crate) fn with_body(&self, body: &[Bytes]) -> ChangeHistory {
-        if self.has_comparable_validator {
+        if self.has_validator {
             return self.without_body();
         }
         let body_hash = hash(body);
@@ -157,15 +160,6 @@ impl HistoryUpdate {
             None => self.previous.paid(self.fetch_duration),
         }
     }
-}
-
-/// Whether two heads of the representation can be compared by their validators.
-///
-/// This is a weaker question than whether the response can be validated
-/// (`semantics::validate::has_validator`): an entity tag that no conditional request may carry, for
-/// example one without quotes, can still be compared.
-fn has_comparable_validator(headers: &HeaderMap) -> bool {
-    headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
 }
 
 /// Whether the representation changed, as far as two heads show it. Another status is a change.

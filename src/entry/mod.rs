@@ -2,18 +2,18 @@
 
 mod entry;
 mod history;
+mod mark;
 mod names;
 mod parts;
 mod rendered;
 #[cfg(test)]
 pub(crate) mod tests;
 
-#[cfg(any(test, feature = "redis"))]
-pub(crate) use self::parts::HeadMeta;
 pub(crate) use self::{
     entry::Entry,
     history::HistoryUpdate,
+    mark::{RemoteVersion, Slots, Snapshot},
     names::NameInterner,
-    parts::{Arrival, Head, Segments},
+    parts::{Arrival, Head, HeadMeta, Segments},
     rendered::RenderedHeads,
 };

@@ -16,7 +16,6 @@ pub(super) const ADDED_FIELDS: usize = 3;
 
 /// How many fields an entry may have: as many as fit into a `HeaderMap` together with the fields
 /// that an answer adds.
-#[cfg(any(test, feature = "redis"))]
 pub(super) const MAX_FIELDS: usize = 24_576 - ADDED_FIELDS;
 
 /// How many lists are interned at once. When there are more, the table is cleared; entries keep the
@@ -52,7 +51,6 @@ impl NameInterner {
 
     /// The shared list of these names, which come as bytes. `None` if one of them is not a valid
     /// field name (RFC 9110 §5.1), or if they are more than [`MAX_FIELDS`].
-    #[cfg(any(test, feature = "redis"))]
     pub(super) fn parse<'n>(
         &self,
         names: impl Iterator<Item = &'n [u8]> + Clone,

@@ -19,5 +19,5 @@ pub use self::policy::{KeyExtension, KeyPolicy, Keying};
 pub(crate) use self::{
     key::{BuildKeyHasher, Key, KeyHash, KeyRef},
     request_key::{Dimensions, RequestKey},
-    target::KeyTarget,
+    target::{KeyTarget, target_uri},
 };

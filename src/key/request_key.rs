@@ -94,13 +94,11 @@ impl RequestKey {
         };
     }
 
-    #[cfg(feature = "redis")]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
 
     /// The part that names the resource, without further dimensions.
-    #[cfg(feature = "redis")]
     pub(crate) fn resource_bytes(&self) -> &[u8] {
         &self.bytes.as_slice()[..self.resource_len]
     }

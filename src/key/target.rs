@@ -1,6 +1,15 @@
 //! The target resource of a request (RFC 9110 §7.1), as a key names it.
 
-use http::{Uri, uri::PathAndQuery};
+use http::{Uri, request::Parts, uri::PathAndQuery};
+
+/// The URI that the client requested, before any router removed a prefix.
+pub(crate) fn target_uri(parts: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(original)) = parts.extensions.get() {
+        return original;
+    }
+    &parts.uri
+}
 
 /// The parts that every key has.
 #[derive(Clone, Copy, Debug)]

@@ -1,40 +1,36 @@
-//! The tier that nodes share: asked after memory, told after the answer, and never depended upon.
+//! The tier that nodes share: it is asked after memory, written behind the response, and never
+//! depended upon.
 //!
-//! Nodes find what others stored (`consult`), say what they store and invalidate (`publish`), fetch
-//! one at a time (`lease`), and notice when what they hold in memory was changed elsewhere
-//! (`trust`). Without a client for such a tier there is none (`none`).
+//! `store` is what it asks of a server, and `redis` the client for one. `remote` is a server as one
+//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease` who
+//! fetches what none has, and `coherence` which entries in memory are still current.
 
-#[cfg(feature = "redis")]
-mod consult;
-#[cfg(feature = "redis")]
-mod fences;
-#[cfg(feature = "redis")]
+mod coherence;
+pub(crate) mod convert;
+mod invalidations;
 mod lease;
+mod location;
+mod names;
+mod notify;
+mod outbox;
+mod read;
 #[cfg(feature = "redis")]
-mod name;
-#[cfg(not(feature = "redis"))]
-mod none;
-#[cfg(feature = "redis")]
-mod parcel;
-#[cfg(feature = "redis")]
-mod place;
-#[cfg(feature = "redis")]
-mod placing;
-#[cfg(feature = "redis")]
-mod publish;
-#[cfg(feature = "redis")]
-mod tier;
-#[cfg(feature = "redis")]
-mod trust;
-#[cfg(feature = "redis")]
-mod waiting;
+mod redis;
+mod remote;
+mod selecting;
+mod store;
+mod variants;
+mod write;
 
-#[cfg(not(feature = "redis"))]
-pub(crate) use self::none::{Consulted, Lease, Mark, Remote, Seen, Turn};
 #[cfg(feature = "redis")]
+pub use self::redis::{Redis, RedisBuilder};
 pub(crate) use self::{
-    consult::Consulted,
-    lease::{Lease, Turn},
-    tier::{Remote, Seen},
-    trust::Mark,
+    coherence::slots_of,
+    lease::{Lease, LeaseNote, LeaseOutcome},
+    location::RemoteKey,
+    outbox::LONGEST_KEEP,
+    read::{ObservedVersion, RemoteRead, RemoteValue},
+    remote::Remote,
+    selecting::{SelectingHeaders, variant_id},
+    write::PendingWrite,
 };

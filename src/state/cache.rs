@@ -11,13 +11,14 @@ use super::flights::{FlightKey, FlightOutcome};
 use crate::{
     clock::Clock,
     config::{ConcurrencyLimits, Config},
-    entry::{NameInterner, RenderedHeads},
+    entry::{Entry, NameInterner, RenderedHeads},
     executor::Tasks,
     fill::Budget,
     flight::Flights,
     generation::Generations,
+    key::RequestKey,
     metrics::Metrics,
-    remote::Remote,
+    remote::{Remote, RemoteKey, slots_of},
     semantics::vary::Seed,
     store::{Memory, Store},
     util::{expiring_set::ExpiringSet, random::Random},
@@ -100,5 +101,29 @@ impl Shared {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         self.metrics.get_or_init(Metrics::register)
+    }
+
+    /// How many changes by other nodes concern a key so far. Requests from before a change do not
+    /// share a fetch with those from after it.
+    pub(crate) fn remote_changes(&self, key: &RequestKey) -> u32 {
+        self.remote.as_ref().map_or(0, |remote| {
+            remote.tracker.changes(slots_of(&RemoteKey::of(key)))
+        })
+    }
+
+    /// Whether this node is notified of changes by other nodes.
+    pub(crate) fn remote_connected(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.tracker.is_connected())
+    }
+
+    /// Whether `entry` may be used without asking the shared tier whether it is still current.
+    pub(crate) fn is_current(&self, entry: &Entry) -> bool {
+        match &self.remote {
+            None => true,
+            Some(remote) => entry
+                .remote_version()
+                .is_some_and(|version| remote.tracker.is_current(version)),
+        }
     }
 }

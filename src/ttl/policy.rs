@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Uri, request, response};
 
 use super::history::History;
-use crate::engine::request::target_uri;
+use crate::key::target_uri;
 
 /// Gives a lifetime to responses that state none, and may shorten one that is stated.
 ///

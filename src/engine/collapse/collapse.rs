@@ -36,12 +36,12 @@ use crate::{
         context::{Handler, RequestContext},
         fetch::{fetch, fetched::Permit, storing},
         lookup::{Served, serve},
+        peers::{self, lookup::RemoteLookup, turn::Turn},
         respond, stale,
     },
     flight::{Joined, Leader},
     inner::CacheableService,
     outcome::Generated,
-    remote::{Consulted, Turn},
     state::flights::{FlightKey, FlightOutcome},
 };
 
@@ -137,8 +137,8 @@ where
             Served::Fresh,
         ));
     }
-    match handler.cache.consult(&mut context).await {
-        Consulted::Serve(entry, now, Served::Fresh) => {
+    match peers::lookup::find(&handler.cache, &mut context).await {
+        RemoteLookup::Hit(entry, now, Served::Fresh) => {
             leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
             // Later requests find the response in memory, or ask the shared tier again.
             drop(leader);
@@ -151,7 +151,7 @@ where
                 Served::Fresh,
             ))
         }
-        Consulted::Serve(entry, now, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
+        RemoteLookup::Hit(entry, now, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
             handler,
             context,
             Some(leader),
@@ -160,7 +160,7 @@ where
             served,
         )),
         // In a box: an answer from the shared tier does without this large future.
-        Consulted::Ask | Consulted::Silent => {
+        RemoteLookup::Miss | RemoteLookup::Unavailable => {
             Box::pin(fetch_for_all(handler, leader, context, body)).await
         }
     }
@@ -186,7 +186,9 @@ where
     let (reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
     let task = async move {
-        if let Turn::Serve(entry, now) = handler.cache.turn(&mut context).await {
+        if let Turn::Serve(entry, now) =
+            peers::turn::acquire_or_wait(&handler.cache, &mut context).await
+        {
             leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
             drop(leader);
             let answer = serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
@@ -212,7 +214,7 @@ where
                 return;
             }
         };
-        handler.cache.announce(&context, &fetched.outcome);
+        peers::turn::notify_waiting_nodes(&handler.cache, &context, &fetched.outcome);
         leader.land(fetched.outcome);
         // A client that disconnected does not take the reply; the fill goes on without it.
         let _ = reply.send(LeaderReply::Answer(fetched.answer));

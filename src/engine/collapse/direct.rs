@@ -16,11 +16,11 @@ use crate::{
             storing,
         },
         hit_for_miss,
+        peers::{self, lookup::RemoteLookup},
         stale::{self, WithinSoftTimeout},
     },
     error::BoxError,
     inner::CacheableService,
-    remote::Consulted,
     state::cache::Cache,
 };
 
@@ -37,7 +37,8 @@ where
     // The shared tier first, if it has not been asked and may hold a response for all.
     if context.observed.is_none()
         && !hit_for_miss::is_uncacheable(&handler.cache, &context)
-        && let Consulted::Serve(entry, now, served) = handler.cache.consult(&mut context).await
+        && let RemoteLookup::Hit(entry, now, served) =
+            peers::lookup::find(&handler.cache, &mut context).await
     {
         return Ok(refresh::answer_and_follow_up::<S, Q>(
             handler, context, None, &entry, now, served,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     engine::{
         context::RequestContext,
-        fetch::fetch,
+        fetch::conditions,
         hit_for_miss::is_uncacheable,
         lookup::{Next, Served, evaluate},
     },
@@ -42,7 +42,7 @@ pub(super) async fn recheck_as_waiter(
     let next = context.adopt(next);
     context.stored = stored;
     match next {
-        Next::Serve(entry, served) if shared.trusts(&entry) => Some((entry, now, served)),
+        Next::Serve(entry, served) if shared.is_current(&entry) => Some((entry, now, served)),
         Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
     }
 }
@@ -59,7 +59,7 @@ pub(super) async fn recheck_as_leader(
     let now = shared.clock.monotonic();
     match evaluate(cache, &context.request, stored.as_ref(), now) {
         Next::Serve(entry, Served::Fresh)
-            if shared.trusts(entry) && !context.has_selected(entry) =>
+            if shared.is_current(entry) && !context.has_selected(entry) =>
         {
             leader.land(FlightOutcome::Stored(Arc::clone(entry)));
             Some((Arc::clone(entry), now))
@@ -81,7 +81,7 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
     FlightKey {
         key: context.request.key.to_key(),
         generation: context.generation,
-        changes: cache.shared.changes(&context.request.key),
+        changes: cache.shared.remote_changes(&context.request.key),
         variant: newest.map(|entry| {
             let names: Vec<_> = entry.selecting().names().cloned().collect();
             Selecting::record(&names, request_headers, seed, order).digest()
@@ -91,7 +91,7 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
 
 /// Whether the request may wait for another's response.
 pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
-    if fetch::forwards_conditions(cache, context)
+    if conditions::forwards_conditions(cache, context)
         || is_private(context)
         || is_uncacheable(cache, context)
     {

@@ -19,6 +19,7 @@ use crate::{
         context::{Handler, RequestContext, Trigger},
         fetch::{fetch, fetched::Permit, storing},
         lookup::{Served, serve},
+        peers::{self, turn::Turn},
         stale,
     },
     entry::Entry,
@@ -26,7 +27,6 @@ use crate::{
     flight::Leader,
     inner::CacheableService,
     outcome::StaleReason,
-    remote::Turn,
     state::{
         cache::Cache,
         flights::{Failure, FlightKey, FlightOutcome},
@@ -62,7 +62,7 @@ where
         let shared = Arc::clone(&cache.shared);
         let executor = Arc::clone(&cache.config.executor);
         shared.tasks.spawn(&*executor, async move {
-            cache.promote(&mut context).await;
+            peers::lookup::promote(&cache, &mut context).await;
             drop(leader);
         });
     }
@@ -99,7 +99,7 @@ where
         {
             return;
         }
-        match handler.cache.turn_now(&mut context).await {
+        match peers::turn::try_acquire(&handler.cache, &mut context).await {
             Turn::Fetch => {}
             Turn::Serve(entry, _) => {
                 leader.land(FlightOutcome::FromPeer(entry));

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use http::{Method, Request, Response, response};
 use http_body::Body;
 
-use super::storability::{self, ExchangeTimes};
-use super::{call, failure, storing};
+use super::{
+    call, failure,
+    fetched::pass_on,
+    storability::{self, ExchangeTimes},
+    storing,
+};
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, respond},
+    engine::{context::RequestContext, peers::publish},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -48,7 +52,7 @@ where
         }
     }
     let storing = Storing::Refused(NotStored::Method);
-    Ok(respond::pass_on(
+    Ok(pass_on(
         cache,
         context,
         storing,
@@ -97,14 +101,15 @@ async fn freshen_from_head(
             as_get.request.parts.method = Method::GET;
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
             // Only a validator shows that an invalidated response is still valid.
-            if !validate::has_validator(&head.headers, at.times.response) {
+            if !validate::has_validator(&head.headers) {
                 evaluation.head.standing = context.request.standing(cache, entry);
             }
             match evaluation.storable {
                 Ok(()) => {
-                    let mark = cache.mark(context, &evaluation.head.selecting);
+                    let version =
+                        publish::remote_version(cache, context, &evaluation.head.selecting);
                     let updated = entry.with_head(&evaluation.head, &shared.names);
-                    let updated = Arc::new(updated.marked(mark));
+                    let updated = Arc::new(updated.with_remote_version(version));
                     storing::swap(cache, context, entry, Some(updated)).await;
                 }
                 // The reason lies in this request: it says nothing about the stored response.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 
-use super::{fetched::Recording, lifetime};
+use super::{fetched::Recording, lifetime, storability::Completion};
 use crate::{
     engine::{
         context::RequestContext,
         hit_for_miss,
         memory_write::{self, Swap},
+        peers::publish,
     },
     entry::{Entry, Segments},
     error::BoxError,
@@ -32,11 +33,14 @@ pub(crate) async fn record<B>(
     let Recording {
         streaming,
         body,
+        completion,
+        permit: _permit,
+    } = recording;
+    let Completion {
         cost,
         history_update,
-        permit: _permit,
         pending,
-    } = recording;
+    } = completion;
     let StreamingResponse { head, fill } = &*streaming;
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, limits).await;
@@ -52,16 +56,16 @@ pub(crate) async fn record<B>(
                 lifetime::finalize(cache, request, &mut head, pending, past.history());
             }
             let shared = &cache.shared;
-            let mark = cache.mark(context, &head.selecting);
+            let version = publish::remote_version(cache, context, &head.selecting);
             let entry = Entry::new(&head, &segments, &shared.names);
             let entry = Arc::new(
                 entry
                     .with_history(past)
-                    .marked(mark)
+                    .with_remote_version(version)
                     .with_fetch_duration(cost),
             );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
-            cache.publish(context, &entry);
+            publish::share(cache, context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
             fill.settle();
         }
@@ -80,7 +84,7 @@ pub(crate) async fn record<B>(
 
 /// Removes the stored responses that the request selects, in memory and in the shared tier.
 pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
-    cache.withdraw(context);
+    publish::withdraw(cache, context);
     memory_write::replace_selected(cache, context, None).await;
 }
 
@@ -97,14 +101,14 @@ pub(crate) async fn swap(
         .filter(|new| new.standing() == Standing::Valid)
         .cloned();
     if valid.is_none() {
-        cache.withdraw(context);
+        publish::withdraw(cache, context);
     }
     let swap = memory_write::swap(cache, context, old, new).await;
     if let Some(new) = valid
         && swap == Swap::Done
         && context.has_selected(old)
     {
-        cache.publish(context, &new);
+        publish::share(cache, context, &new);
     }
 }
 

@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    header::{CONTENT_TYPE, ETAG, LAST_MODIFIED},
-    response,
-};
+use http::{header::CONTENT_TYPE, response};
 
 use super::{
     estimate::estimate,
@@ -19,9 +16,12 @@ use super::{
     settings::{AdaptiveTtlBuilder, Explicit},
     weigh::{Choice, Weighed, choose},
 };
-use crate::ttl::{
-    history::Change,
-    policy::{Fetched, Lifetime, Reason, TtlPolicy},
+use crate::{
+    semantics::validate::has_validator,
+    ttl::{
+        history::Change,
+        policy::{Fetched, Lifetime, Reason, TtlPolicy},
+    },
 };
 
 /// Learns lifetimes from how often each key changes and how often it is asked for. See the
@@ -148,14 +148,10 @@ impl AdaptiveTtl {
         choice
     }
 
-    /// A response without a validator is not stored for a lifetime of zero, and its history would
-    /// be lost.
+    /// At least a second for a response without a validator: with a lifetime of zero it would not be
+    /// stored, and its history would be lost.
     fn floor_of(&self, response: &response::Parts) -> u32 {
-        let validators = [ETAG, LAST_MODIFIED];
-        if validators
-            .iter()
-            .any(|name| response.headers.contains_key(name))
-        {
+        if has_validator(&response.headers) {
             self.floor
         } else {
             self.floor.max(1)

@@ -29,9 +29,9 @@ impl TtlPolicy for Wary {
 }
 
 #[track_caller]
-fn assert_hit(outcome: CacheOutcome, expected: i64) {
+fn assert_hit(outcome: &CacheOutcome, expected: i64) {
     assert!(
-        matches!(outcome, CacheOutcome::Hit { ttl, .. } if ttl == expected),
+        matches!(outcome, CacheOutcome::Hit { ttl, .. } if *ttl == expected),
         "{outcome:?}"
     );
 }
@@ -41,10 +41,10 @@ async fn the_last_word_on_a_stated_lifetime_counts() {
     let policy = Wary::default();
     let service = over(policy.clone(), || stating(page(0), "max-age=1000"));
     ask(&service).await;
-    assert_hit(ask(&service).await, 10);
+    assert_hit(&ask(&service).await, 10);
     sleep(Duration::from_secs(11)).await;
     ask(&service).await;
-    assert_hit(ask(&service).await, 1000);
+    assert_hit(&ask(&service).await, 1000);
     // Once at first, then at the head and after the body.
     let stated = Duration::from_secs(1000);
     assert_eq!(*policy.0.lock().unwrap(), [stated; 3]);
@@ -78,7 +78,7 @@ async fn a_policy_is_asked_about_the_same_response_whenever_it_is() {
     for _ in 0..3 {
         let fetched = ask(&service).await;
         assert!(matches!(fetched, CacheOutcome::Fetched { .. }));
-        assert_hit(ask(&service).await, 100);
+        assert_hit(&ask(&service).await, 100);
         sleep(Duration::from_secs(101)).await;
     }
 }
@@ -143,7 +143,7 @@ async fn a_path_is_the_one_that_was_asked_for_in_a_nested_router_too() {
             outcomes.push(outcome.cloned().unwrap());
             response.into_body().collect().await.unwrap();
         }
-        assert_hit(outcomes.remove(1), 3600);
+        assert_hit(&outcomes.remove(1), 3600);
     }
 }
 

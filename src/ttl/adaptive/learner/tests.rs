@@ -171,7 +171,12 @@ fn only_what_can_be_validated_gets_no_lifetime_at_all() {
         lifetime(&policy, HTML, &flips);
     }
     assert_eq!(lifetime(&policy, HTML, &flips), 0);
-    assert_eq!(lifetime(&policy, bare, &flips), 1);
+    // What a cache cannot send back to the origin is no validator.
+    let unquoted: &[(&str, &str)] = &[("content-type", "text/html"), ("etag", "1")];
+    let no_date: &[(&str, &str)] = &[("content-type", "text/html"), ("last-modified", "today")];
+    for headers in [bare, unquoted, no_date] {
+        assert_eq!(lifetime(&policy, headers, &flips), 1, "{headers:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! The lookup in the shared tier: what other nodes stored, before the origin is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderName;
+
+use crate::{
+    codec::EntryRecord,
+    engine::{
+        context::RequestContext,
+        lookup::{Next, Served, evaluate},
+        memory_write,
+    },
+    entry::{Entry, RemoteVersion, Snapshot},
+    error::StoreError,
+    outcome::{ForwardReason, StaleReason},
+    remote::{
+        ObservedVersion, Remote, RemoteKey, RemoteRead, RemoteValue, SelectingHeaders,
+        convert::{self, UnpackContext},
+        slots_of, variant_id,
+    },
+    state::cache::Cache,
+    store::Resource,
+};
+
+/// What the shared tier has for a request.
+#[derive(Debug)]
+pub(crate) enum RemoteLookup {
+    /// A response that answers the request.
+    Hit(Arc<Entry>, Duration, Served),
+    /// Nothing that answers the request. The context has what was found.
+    Miss,
+    /// There is no shared tier, or it did not answer.
+    Unavailable,
+}
+
+/// An entry for a request, by where it was found.
+enum Found {
+    /// In memory, and the shared tier still has the same version.
+    Current(Arc<Entry>),
+    /// In the shared tier only.
+    New(Arc<Entry>),
+    Nothing,
+    Unavailable,
+}
+
+/// Looks a request up in the shared tier. What is found there is stored in memory too. If it answers
+/// the request, and memory has no older version, that is left to [`promote`].
+pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteLookup {
+    let Some(remote) = &cache.shared.remote else {
+        return RemoteLookup::Unavailable;
+    };
+    if !remote.is_available() {
+        return RemoteLookup::Unavailable;
+    }
+    let (entry, new) = match search(cache, remote, context).await {
+        Found::Unavailable => return RemoteLookup::Unavailable,
+        Found::Current(entry) => (entry, None),
+        Found::New(entry) => (Arc::clone(&entry), Some(entry)),
+        Found::Nothing => return RemoteLookup::Miss,
+    };
+    let now = cache.shared.clock.monotonic();
+    let resource = Resource::One(Arc::clone(&entry));
+    let next = evaluate(cache, &context.request, Some(&resource), now);
+    let revalidates = Served::Stale(StaleReason::WhileRevalidate);
+    let at_once = matches!(next, Next::Serve(_, served) if served != revalidates);
+    // If L1 holds an older version, update it before answering: should the shared tier fail next, L1
+    // must not serve the old one. If it holds none, the update can wait.
+    let promote_later = at_once && !is_in_memory(cache, context).await;
+    if !promote_later && new.is_some() {
+        memory_write::replace_selected(cache, context, new.clone()).await;
+    }
+    if let Next::Serve(_, served) = next
+        && at_once
+    {
+        context.promotable = new.filter(|_| promote_later);
+        return RemoteLookup::Hit(entry, now, served);
+    }
+    match context.adopt(next) {
+        Next::Serve(entry, served) => {
+            context.stored = Some(resource);
+            RemoteLookup::Hit(entry, now, served)
+        }
+        Next::Fetch { .. } => {
+            context.stored = Some(resource);
+            RemoteLookup::Miss
+        }
+        Next::Refuse => RemoteLookup::Miss,
+    }
+}
+
+/// Stores in memory what was found in the shared tier for a request, after its answer.
+pub(crate) async fn promote(cache: &Cache, context: &mut RequestContext) {
+    if let Some(entry) = context.promotable.take() {
+        memory_write::replace_selected(cache, context, Some(entry)).await;
+    }
+}
+
+async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) -> Found {
+    let key = RemoteKey::of(&context.request.key);
+    let snapshot = remote.tracker.snapshot(slots_of(&key));
+    context.remote_vary.clear();
+    if let Some(epoch) = remote.pending_epoch(&key) {
+        // A response that is fetched now is written after this invalidation, and finds it there.
+        context.observed =
+            (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot));
+        invalidate_selected(context);
+        return Found::Nothing;
+    }
+    match validate_selected(cache, remote, context, &key, snapshot).await {
+        Ok(Some(entry)) => return Found::Current(entry),
+        Ok(None) => {}
+        Err(error) => return unavailable(remote, &error),
+    }
+    match read(cache, remote, context, &key, snapshot).await {
+        Ok(RemoteValue::Entry { record, stamp }) => {
+            let Some(entry) = unpack(cache, context, &record) else {
+                remote.metrics().misses.increment(1);
+                return Found::Nothing;
+            };
+            remote.metrics().hits.increment(1);
+            let variant = variant_id(&record.selecting);
+            let version = RemoteVersion::new(slots_of(&key), stamp, variant, snapshot);
+            Found::New(Arc::new(entry.with_remote_version(Some(version))))
+        }
+        Ok(RemoteValue::Tombstone) => {
+            invalidate_selected(context);
+            Found::Nothing
+        }
+        Ok(RemoteValue::OtherVariants(names)) => {
+            let names = names.iter().map(|name| HeaderName::from_bytes(name));
+            context.remote_vary = names.flatten().collect();
+            context.forward = ForwardReason::VaryMiss;
+            remote.metrics().misses.increment(1);
+            Found::Nothing
+        }
+        Ok(RemoteValue::Missing) => {
+            remote.metrics().misses.increment(1);
+            Found::Nothing
+        }
+        Err(error) => unavailable(remote, &error),
+    }
+}
+
+/// The selected entry, if it is still current in the shared tier. The tier is asked only if it may
+/// have changed.
+async fn validate_selected(
+    cache: &Cache,
+    remote: &Remote,
+    context: &mut RequestContext,
+    key: &RemoteKey,
+    snapshot: Snapshot,
+) -> Result<Option<Arc<Entry>>, StoreError> {
+    let Some(entry) = context.selected.clone() else {
+        return Ok(None);
+    };
+    let Some(version) = entry.remote_version() else {
+        return Ok(None);
+    };
+    if !remote.tracker.is_current(version) {
+        let order = cache.config.rules.language_order;
+        let mut request = SelectingHeaders::new(&context.request.parts.headers, order);
+        if !remote.still_has(key, version, &mut request).await? {
+            return Ok(None);
+        }
+        version.validated_at(snapshot);
+    }
+    context.observed = Some(ObservedVersion::of(version, snapshot));
+    Ok(Some(entry))
+}
+
+/// Reads what the shared tier has for the request. If the resource was invalidated since the selected
+/// entry was stored, that entry is too.
+async fn read(
+    cache: &Cache,
+    remote: &Remote,
+    context: &mut RequestContext,
+    key: &RemoteKey,
+    snapshot: Snapshot,
+) -> Result<RemoteValue, StoreError> {
+    let order = cache.config.rules.language_order;
+    let mut request = SelectingHeaders::new(&context.request.parts.headers, order);
+    let RemoteRead { value, observed } = remote.read(key, &mut request, snapshot).await?;
+    context.observed = Some(observed);
+    let selected = context.selected.as_ref();
+    if observed.epoch != 0
+        && let Some(version) = selected.and_then(|entry| entry.remote_version())
+        && version.stamp().epoch != observed.epoch
+    {
+        version.invalidate();
+    }
+    Ok(value)
+}
+
+fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Option<Entry> {
+    let Cache { shared, config } = cache;
+    let unpack_context = UnpackContext {
+        clock: &*shared.clock,
+        generation: context.generation,
+        order: config.rules.language_order,
+        request: &context.request.parts.headers,
+        seed: shared.seed(),
+    };
+    convert::unpack(record, &unpack_context, &shared.names)
+}
+
+async fn is_in_memory(cache: &Cache, context: &RequestContext) -> bool {
+    let lookup = cache.shared.store.get(context.request.key.as_ref());
+    !matches!(lookup.await, Ok(None))
+}
+
+/// The selected entry was invalidated by another node: it may be validated with the origin, but not
+/// served before that.
+fn invalidate_selected(context: &RequestContext) {
+    let selected = context.selected.as_ref();
+    if let Some(version) = selected.and_then(|entry| entry.remote_version()) {
+        version.invalidate();
+    }
+}
+
+fn unavailable(remote: &Remote, error: &StoreError) -> Found {
+    remote.metrics().errors.increment(1);
+    tracing::debug!(%error, "the shared tier did not answer");
+    Found::Unavailable
+}

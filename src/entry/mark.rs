@@ -1,0 +1,96 @@
+//! What an entry in memory knows of the shared tier: which version it is there, and which changes by
+//! other nodes had been seen when that was known to be the current one.
+//!
+//! Whether it still is the current one is a question to the tier, which counts the changes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::codec::Stamp;
+
+/// The change counters that concern an entry: the one of its own name and, if it is a partition of
+/// a resource, the one of the resource's name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Slots {
+    pub(crate) own: u16,
+    pub(crate) resource: Option<u16>,
+}
+
+/// The state of the connection and of an entry's change counters at one moment.
+///
+/// The upper half is the era: it is odd while the node gets no change notifications, and moves on
+/// whenever that changes. The lower half is the sum of the counters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Snapshot(u64);
+
+impl Snapshot {
+    /// Its era is odd, so no entry with it is ever current.
+    const INVALIDATED: Self = Self(u64::MAX);
+
+    pub(crate) fn new(era: u32, changes: u32) -> Self {
+        Self(u64::from(era) << 32 | u64::from(changes))
+    }
+
+    /// Whether the node got change notifications at that moment.
+    pub(crate) fn is_connected(self) -> bool {
+        (self.0 >> 32).is_multiple_of(2)
+    }
+}
+
+/// Which version of a stored response an entry is in the shared tier.
+#[derive(Debug)]
+pub(crate) struct RemoteVersion {
+    slots: Slots,
+    /// The epoch and version that it is stored under there, or will be. No other response has the
+    /// same version.
+    stamp: Stamp,
+    variant: Option<u64>,
+    snapshot: AtomicU64,
+}
+
+impl RemoteVersion {
+    pub(crate) fn new(
+        slots: Slots,
+        stamp: Stamp,
+        variant: Option<u64>,
+        snapshot: Snapshot,
+    ) -> Self {
+        Self {
+            slots,
+            stamp,
+            variant,
+            snapshot: AtomicU64::new(snapshot.0),
+        }
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The id of the variant, if the resource has several.
+    pub(crate) fn variant(&self) -> Option<u64> {
+        self.variant
+    }
+
+    pub(crate) fn slots(&self) -> Slots {
+        self.slots
+    }
+
+    /// Taken before the shared tier was last known to have this very version.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(self.snapshot.load(Ordering::Acquire))
+    }
+
+    /// The shared tier was asked after `snapshot` was taken, and has this very version.
+    pub(crate) fn validated_at(&self, snapshot: Snapshot) {
+        self.snapshot.store(snapshot.0, Ordering::Release);
+    }
+
+    /// Another node invalidated the resource since: the entry must be validated with the origin.
+    pub(crate) fn invalidate(&self) {
+        self.validated_at(Snapshot::INVALIDATED);
+    }
+
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.snapshot() == Snapshot::INVALIDATED
+    }
+}

@@ -1,0 +1,263 @@
+//! Reads from the shared tier: what it has for a request, and whether it still has a known version.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join;
+
+use super::{
+    invalidations::KEEP_TOMBSTONE, location::RemoteKey, remote::Remote,
+    selecting::SelectingHeaders, variants,
+};
+use crate::{
+    codec::{Compression, EntryRecord, Stamp, Value, VariantList, decode, encode, stamp},
+    entry::{RemoteVersion, Snapshot},
+    error::StoreError,
+};
+
+/// From this many bytes on a value is encoded and decoded by a thread that may block, as compression
+/// takes milliseconds.
+pub(super) const LARGE: usize = 128 << 10;
+
+/// Which version of a key the shared tier had when it was asked. A later write replaces that one
+/// only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ObservedVersion {
+    /// The stamp of what is stored under the main name.
+    pub(super) main: Stamp,
+    /// The epoch of the resource. Every invalidation begins another.
+    pub(crate) epoch: u64,
+    /// Taken before the shared tier was asked.
+    pub(crate) snapshot: Snapshot,
+}
+
+impl ObservedVersion {
+    /// What the shared tier will have once a pending invalidation is there.
+    pub(crate) fn invalidated(epoch: u64, snapshot: Snapshot) -> Self {
+        Self {
+            main: Stamp {
+                epoch,
+                version: epoch,
+            },
+            epoch,
+            snapshot,
+        }
+    }
+
+    /// This version, which the shared tier still has.
+    pub(crate) fn of(version: &RemoteVersion, snapshot: Snapshot) -> Self {
+        Self {
+            main: version.stamp(),
+            epoch: version.stamp().epoch,
+            snapshot,
+        }
+    }
+
+    /// Whether there was nothing.
+    pub(crate) fn is_missing(self) -> bool {
+        self.main == Stamp::default()
+    }
+}
+
+/// What the shared tier has for a request.
+#[derive(Debug)]
+pub(crate) enum RemoteValue {
+    /// The response that the request selects.
+    Entry { record: EntryRecord, stamp: Stamp },
+    /// A tombstone: the resource was invalidated, and nothing was stored since.
+    Tombstone,
+    /// Nothing.
+    Missing,
+    /// Variants, none of which the request selects: the names of the selecting header fields of the
+    /// most recent one.
+    OtherVariants(Vec<Bytes>),
+}
+
+/// An answer of the shared tier.
+#[derive(Debug)]
+pub(crate) struct RemoteRead {
+    pub(crate) value: RemoteValue,
+    pub(crate) observed: ObservedVersion,
+}
+
+impl Remote {
+    /// Reads what is stored for a request with these selecting header fields. `snapshot` was taken
+    /// just now.
+    pub(crate) async fn read(
+        &self,
+        key: &RemoteKey,
+        request: &mut SelectingHeaders<'_>,
+        snapshot: Snapshot,
+    ) -> Result<RemoteRead, StoreError> {
+        let main = self.main_name(key);
+        let (first, epoch, read_ahead) = match key.partition_of {
+            Some(resource) => {
+                let tombstone = self.tombstone_name(resource);
+                let (first, found) = self.store.get_two(&main, &tombstone).await?;
+                match found.and_then(|found| stamp(&found)) {
+                    Some(at) => (first, Some(at.epoch), None),
+                    // There may have been one that was evicted, so nothing older is used.
+                    None => (None, Some(self.begin_epoch(&tombstone).await?), None),
+                }
+            }
+            None => match self.remembered_variant(key, request) {
+                Some(id) => {
+                    let variant = self.variant_name(key, id);
+                    let (first, second) = self.store.get_two(&main, &variant).await?;
+                    (first, None, second.map(|bytes| (id, bytes)))
+                }
+                None => (self.store.get(&main).await?, None, None),
+            },
+        };
+        let decoded = match &first {
+            Some(bytes) => self.decode_or_delete(&main, bytes).await,
+            None => None,
+        };
+        let (value, at) = match decoded {
+            Some((value, at)) => (Some(value), at),
+            None => (None, Stamp::default()),
+        };
+        let observed = ObservedVersion {
+            main: at,
+            epoch: epoch.unwrap_or(at.epoch),
+            snapshot,
+        };
+        let value = match value {
+            Some(Value::Tombstone) => RemoteValue::Tombstone,
+            Some(Value::Entry(record)) if record.key == key.key && at.epoch == observed.epoch => {
+                RemoteValue::Entry { record, stamp: at }
+            }
+            Some(Value::Variants(list)) if list.key == key.key => {
+                self.read_variant(key, &list, read_ahead, observed.epoch, request)
+                    .await?
+            }
+            Some(Value::Entry(_) | Value::Variants(_)) | None => RemoteValue::Missing,
+        };
+        Ok(RemoteRead { value, observed })
+    }
+
+    /// Reads the variant that the request selects.
+    async fn read_variant(
+        &self,
+        key: &RemoteKey,
+        list: &VariantList,
+        read_ahead: Option<(u64, Bytes)>,
+        epoch: u64,
+        request: &mut SelectingHeaders<'_>,
+    ) -> Result<RemoteValue, StoreError> {
+        let list = Arc::new(variants::copied(list));
+        self.lists.insert(key.name, Arc::clone(&list));
+        let others = || RemoteValue::OtherVariants(variants::newest_selecting_names(&list));
+        let Some(id) = variants::select(&list, request) else {
+            return Ok(others());
+        };
+        let name = self.variant_name(key, id);
+        let bytes = match read_ahead {
+            Some((ahead, bytes)) if ahead == id => Some(bytes),
+            _ => self.store.get(&name).await?,
+        };
+        let Some(bytes) = bytes else {
+            return Ok(others());
+        };
+        Ok(match self.decode_or_delete(&name, &bytes).await {
+            Some((Value::Entry(record), at))
+                if record.key == key.key
+                    && at.epoch == epoch
+                    && request.matches(&record.selecting) =>
+            {
+                RemoteValue::Entry { record, stamp: at }
+            }
+            _ => others(),
+        })
+    }
+
+    /// The variant that the request selected when the list was last read.
+    fn remembered_variant(
+        &self,
+        key: &RemoteKey,
+        request: &mut SelectingHeaders<'_>,
+    ) -> Option<u64> {
+        let list = self.lists.get(&key.name)?;
+        (list.key == key.key)
+            .then(|| variants::select(&list, request))
+            .flatten()
+    }
+
+    /// Begins the first epoch of a resource. If several nodes do that at once, the first one decides.
+    async fn begin_epoch(&self, tombstone: &str) -> Result<u64, StoreError> {
+        let epoch = self.nonce();
+        let first = Stamp {
+            epoch,
+            version: epoch,
+        };
+        let value = encode(&Value::Tombstone, first, Compression::Off);
+        if self
+            .store
+            .acquire(tombstone, &value, KEEP_TOMBSTONE)
+            .await?
+        {
+            return Ok(epoch);
+        }
+        let found = self.store.peek(tombstone).await?;
+        Ok(found.map_or(epoch, |at| at.epoch))
+    }
+
+    /// Whether the shared tier still has `version` for such a request. Reads no body.
+    pub(crate) async fn still_has(
+        &self,
+        key: &RemoteKey,
+        version: &RemoteVersion,
+        request: &mut SelectingHeaders<'_>,
+    ) -> Result<bool, StoreError> {
+        let main = self.main_name(key);
+        let same = |found: Option<Stamp>| found == Some(version.stamp());
+        if let Some(resource) = key.partition_of {
+            let found = self.store.peek(&self.tombstone_name(resource)).await?;
+            if found.is_none_or(|at| at.epoch != version.stamp().epoch) {
+                return Ok(false);
+            }
+        }
+        let Some(id) = version.variant() else {
+            return Ok(same(self.store.peek(&main).await?));
+        };
+        let variant = self.variant_name(key, id);
+        let (list, found) = join(self.store.get(&main), self.store.peek(&variant)).await;
+        let is_selected = match list?.map(|bytes| decode(&bytes)) {
+            Some(Ok((Value::Variants(list), _))) if list.key == key.key => {
+                variants::select(&list, request) == Some(id)
+            }
+            Some(_) | None => false,
+        };
+        Ok(is_selected && same(found?))
+    }
+
+    /// Decodes a value. One that does not decode is deleted.
+    pub(super) async fn decode_or_delete(
+        &self,
+        name: &str,
+        bytes: &Bytes,
+    ) -> Option<(Value, Stamp)> {
+        let decoded = if bytes.len() < LARGE {
+            decode(bytes)
+        } else {
+            let bytes = bytes.clone();
+            let decoding = self.store.runtime().spawn_blocking(move || decode(&bytes));
+            decoding.await.ok()?
+        };
+        match decoded {
+            Ok(decoded) => Some(decoded),
+            Err(error) => {
+                self.metrics().undecodable.increment(1);
+                tracing::warn!(name, %error, "a value in the shared tier does not decode");
+                let (store, name) = (Arc::clone(&self.store), name.to_owned());
+                let bytes = bytes.clone();
+                self.store.runtime().spawn(async move {
+                    if let Err(error) = store.delete_if(&name, &bytes).await {
+                        tracing::debug!(name, %error, "the undecodable value was not deleted");
+                    }
+                });
+                None
+            }
+        }
+    }
+}

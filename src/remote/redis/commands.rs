@@ -1,0 +1,227 @@
+//! The commands of Redis behind each operation of the shared tier.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::{
+    clients::{Client, WithOptions},
+    error::{Error as FredError, ErrorKind},
+    interfaces::{ClientLike, KeysInterface, LuaInterface},
+    types::{Expiration, FromValue, SetOptions, Value, scripts::Script},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    client::Redis,
+    execute::Purpose,
+    scripts::{EPOCH_CHANGED, STORED, VERSION_CHANGED},
+    tracking::Tracking,
+};
+use crate::{
+    codec::{Stamp, stamp},
+    remote::store::{
+        ConditionalPut, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch, WatchHandler,
+    },
+};
+
+/// Where the stamp of a value ends.
+const STAMP_END: usize = 20;
+
+/// The longest expiry, a hundred years in milliseconds. A much longer one overflows on the server.
+const MAX_KEEP: u64 = 100 * 365 * 24 * 3_600 * 1_000;
+
+impl RemoteStore for Redis {
+    fn limits(&self) -> &RemoteLimits {
+        &self.connections.limits
+    }
+
+    fn is_available(&self) -> bool {
+        self.connections.is_available()
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.connections.runtime
+    }
+
+    fn get<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>> {
+        self.connections
+            .execute(Purpose::Read, [name], async move |client| {
+                match client.get(name).await {
+                    Err(error) if is_other_type(&error) => {
+                        let _deleted: i64 = client.unlink(name).await?;
+                        Ok(None)
+                    }
+                    answer => answer,
+                }
+            })
+    }
+
+    fn get_two<'a>(
+        &'a self,
+        first: &'a str,
+        second: &'a str,
+    ) -> RemoteFuture<'a, (Option<Bytes>, Option<Bytes>)> {
+        let on_one_server = self.connections.are_on_one_server(first, second);
+        self.connections
+            .execute(Purpose::Read, [first, second], async move |client| {
+                if on_one_server {
+                    return client.mget(vec![first, second]).await;
+                }
+                // MGET fails across several servers of a Cluster; a pipeline does not.
+                let options = client.options().clone();
+                let pipeline = client.pipeline().with_options(&options);
+                let (): () = pipeline.get(first).await?;
+                let (): () = pipeline.get(second).await?;
+                pipeline.all().await
+            })
+    }
+
+    fn peek<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Stamp>> {
+        self.connections
+            .execute(Purpose::Read, [name], async move |client| {
+                match client.getrange::<Bytes, _>(name, 0, STAMP_END - 1).await {
+                    Err(error) if is_other_type(&error) => Ok(None),
+                    answer => Ok(stamp(&answer?)),
+                }
+            })
+    }
+
+    fn put_if<'a>(&'a self, put: ConditionalPut<'a>) -> RemoteFuture<'a, PutOutcome> {
+        let mut bytes = put.value.len();
+        let mut keys = vec![put.name.to_owned()];
+        let mut arguments: Vec<Value> = vec![
+            number(put.expected.epoch),
+            number(put.expected.version),
+            Value::Bytes(put.value),
+            milliseconds(put.keep).into(),
+        ];
+        if let Some((name, value, keep)) = put.companion {
+            bytes += value.len();
+            keys.push(name);
+            arguments.push(Value::Bytes(value));
+            arguments.push(milliseconds(keep).into());
+        }
+        let script = &self.connections.scripts.put_if;
+        self.connections
+            .write(bytes, put.name, async move |client| {
+                match run(&client, script, keys, arguments).await? {
+                    STORED => Ok(PutOutcome::Stored),
+                    VERSION_CHANGED => Ok(PutOutcome::VersionChanged),
+                    EPOCH_CHANGED => Ok(PutOutcome::EpochChanged),
+                    other => {
+                        let details = format!("the script answered {other}");
+                        Err(FredError::new(ErrorKind::Protocol, details))
+                    }
+                }
+            })
+    }
+
+    fn put<'a>(&'a self, name: &'a str, value: Bytes, keep: Duration) -> RemoteFuture<'a, ()> {
+        let script = &self.connections.scripts.put;
+        let bytes = value.len();
+        let arguments = vec![Value::Bytes(value), milliseconds(keep).into()];
+        self.connections.write(bytes, name, async move |client| {
+            let _stored: i64 = run(&client, script, vec![name.to_owned()], arguments).await?;
+            Ok(())
+        })
+    }
+
+    fn delete_if<'a>(&'a self, name: &'a str, value: &'a Bytes) -> RemoteFuture<'a, ()> {
+        let script = &self.connections.scripts.delete_if;
+        let arguments = vec![Value::Bytes(value.clone())];
+        self.connections
+            .write(value.len(), name, async move |client| {
+                let _deleted: i64 = run(&client, script, vec![name.to_owned()], arguments).await?;
+                Ok(())
+            })
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        token: &'a [u8],
+        lease: Duration,
+    ) -> RemoteFuture<'a, bool> {
+        let expiry = Some(Expiration::PX(milliseconds(lease)));
+        // A request waits for this, so it has the timeout of a read.
+        self.connections
+            .execute(Purpose::Read, [name], async move |client| {
+                let options = Some(SetOptions::NX);
+                // A refusal is nil, which neither `bool` nor `()` tells from success.
+                let answer: Option<String> =
+                    client.set(name, token, expiry, options, false).await?;
+                Ok(answer.is_some())
+            })
+    }
+
+    fn extend<'a>(
+        &'a self,
+        name: &'a str,
+        token: &'a [u8],
+        lease: Duration,
+    ) -> RemoteFuture<'a, bool> {
+        let script = &self.connections.scripts.extend;
+        self.connections
+            .execute(Purpose::Write, [name], async move |client| {
+                let arguments = vec![bytes(token), milliseconds(lease).into()];
+                let extended: i64 = run(&client, script, vec![name.to_owned()], arguments).await?;
+                Ok(extended == 1)
+            })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, token: &'a [u8]) -> RemoteFuture<'a, bool> {
+        let script = &self.connections.scripts.delete_if;
+        self.connections
+            .execute(Purpose::Write, [name], async move |client| {
+                let arguments = vec![bytes(token)];
+                let deleted: i64 = run(&client, script, vec![name.to_owned()], arguments).await?;
+                Ok(deleted == 1)
+            })
+    }
+
+    fn watch(&self, prefix: String, on_event: WatchHandler) -> Box<dyn Watch> {
+        let _runtime = self.connections.runtime.enter();
+        let config = self.connections.config.clone();
+        Box::new(Tracking::start(config, prefix, on_event))
+    }
+}
+
+/// Runs a script by its hash, and by its text where the server does not have it (any more). fred's
+/// own way would load it on every server of a Cluster, and fail when one is gone.
+async fn run<R: FromValue>(
+    client: &WithOptions<Client>,
+    script: &Script,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
+) -> Result<R, FredError> {
+    let hash = script.sha1().clone();
+    match client.evalsha(hash, keys.clone(), arguments.clone()).await {
+        Err(error) if error.details().starts_with("NOSCRIPT") => {
+            let text = script.lua().cloned().unwrap_or_default();
+            client.eval(text, keys, arguments).await
+        }
+        answer => answer,
+    }
+}
+
+fn number(number: u64) -> Value {
+    bytes(&number.to_be_bytes())
+}
+
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(bytes))
+}
+
+/// Whether the name holds a Redis type other than a string, which no node stores.
+fn is_other_type(error: &FredError) -> bool {
+    error.details().starts_with("WRONGTYPE")
+}
+
+/// At least one, as the server requires.
+fn milliseconds(keep: Duration) -> i64 {
+    let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    keep.clamp(1, MAX_KEEP).cast_signed()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! The shared tier in Redis or Valkey.
+//!
+//! fred is used in this folder alone, so another client could take its place.
+
+mod client;
+mod commands;
+mod connection;
+mod execute;
+mod health;
+mod pauses;
+mod scripts;
+mod settings;
+mod tls;
+mod tracking;
+mod url;
+
+#[cfg(test)]
+#[path = "../../../tests/support/mod.rs"]
+pub(crate) mod support;
+#[cfg(test)]
+mod tests;
+
+pub use self::{client::Redis, settings::RedisBuilder};

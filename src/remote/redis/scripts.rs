@@ -1,0 +1,65 @@
+//! The Lua scripts: operations that the server must carry out as one step.
+//!
+//! A stored value begins with four bytes for its kind, then the epoch and the version of eight bytes
+//! each. The scripts compare these, and know no more of the format.
+
+use fred::types::scripts::Script;
+
+/// The scripts, with their hashes.
+#[derive(Clone, Debug)]
+pub(super) struct Scripts {
+    pub(super) delete_if: Script,
+    pub(super) extend: Script,
+    pub(super) put: Script,
+    pub(super) put_if: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            delete_if: Script::from_lua(DELETE_IF),
+            extend: Script::from_lua(EXTEND),
+            put: Script::from_lua(PUT),
+            put_if: Script::from_lua(PUT_IF),
+        }
+    }
+}
+
+/// An answer of [`PUT_IF`].
+pub(super) const STORED: i64 = 1;
+/// An answer of [`PUT_IF`].
+pub(super) const VERSION_CHANGED: i64 = 2;
+/// An answer of [`PUT_IF`].
+pub(super) const EPOCH_CHANGED: i64 = 3;
+
+/// Sets a key if the value there has the expected stamp, and perhaps a companion with it. Arguments:
+/// the expected epoch and version, the value, its expiry in milliseconds, and the same two for the
+/// companion.
+const PUT_IF: &str = r"
+local stamp = redis.call('GETRANGE', KEYS[1], 4, 19)
+if #stamp < 16 then stamp = string.rep('\0', 16) end
+if string.sub(stamp, 1, 8) ~= ARGV[1] then return 3 end
+if string.sub(stamp, 9, 16) ~= ARGV[2] then return 2 end
+if KEYS[2] then redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6]) end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 1
+";
+
+/// Sets a key, even on a full server: a script that has deleted something may write.
+const PUT: &str = r"
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+";
+
+/// Deletes a key if it holds exactly the argument.
+const DELETE_IF: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+";
+
+/// Sets the expiry of a key, in milliseconds, if it holds exactly the first argument.
+const EXTEND: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+";

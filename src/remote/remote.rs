@@ -1,0 +1,148 @@
+//! The shared tier as one cache uses it: the server, and what this node knows of it.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use moka::sync::Cache as BoundedMap;
+
+use super::{
+    coherence::ChangeTracker,
+    invalidations::PendingInvalidations,
+    location::RemoteKey,
+    names::{Name, Role, prefix},
+    notify::{ChangeNotifier, Subscription},
+    outbox::WriteBudget,
+    store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
+    variants,
+};
+use crate::{codec::VariantList, executor::Executor, metrics::RemoteMetrics};
+
+/// How many bytes of variant lists are remembered, so that a variant can be read together with its
+/// list.
+const REMEMBERED_LISTS: u64 = 4 << 20;
+
+/// A server that nodes share, and what one cache knows of it.
+pub(crate) struct Remote {
+    pub(super) store: Arc<dyn RemoteStore>,
+    pub(crate) tracker: Arc<ChangeTracker>,
+    pub(super) notifier: Arc<ChangeNotifier>,
+    pub(super) invalidations: PendingInvalidations,
+    /// The variant lists that were read last.
+    pub(super) lists: BoundedMap<Name, Arc<VariantList>>,
+    pub(super) budget: WriteBudget,
+    metrics: OnceLock<RemoteMetrics>,
+    nonces: AtomicU64,
+    _watch: Box<dyn Watch>,
+}
+
+impl Remote {
+    /// Uses `store`, and begins to watch it.
+    pub(crate) fn new(store: Arc<dyn RemoteStore>) -> Self {
+        let tracker = Arc::new(ChangeTracker::new());
+        let notifier = Arc::new(ChangeNotifier::default());
+        let (tracks, notifies) = (Arc::clone(&tracker), Arc::clone(&notifier));
+        let on_event = move |event| match event {
+            WatchEvent::Changed(name) => {
+                if let Some((name, role)) = Name::parse(&name) {
+                    if role == Role::Main {
+                        tracks.changed(name);
+                    }
+                    notifies.notify(name);
+                }
+            }
+            WatchEvent::Disconnected => tracks.disconnected(),
+            WatchEvent::Connected => tracks.connected(),
+        };
+        let prefix = prefix(&store.limits().namespace);
+        Self {
+            budget: WriteBudget::new(store.limits().max_value_bytes),
+            invalidations: PendingInvalidations::default(),
+            lists: BoundedMap::builder()
+                .max_capacity(REMEMBERED_LISTS)
+                .weigher(|_, list: &Arc<VariantList>| variants::weight(list))
+                .build(),
+            metrics: OnceLock::new(),
+            nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
+            notifier,
+            tracker,
+            _watch: store.watch(prefix, Box::new(on_event)),
+            store,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &RemoteLimits {
+        self.store.limits()
+    }
+
+    /// Whether it is worth asking.
+    pub(crate) fn is_available(&self) -> bool {
+        self.store.is_available()
+    }
+
+    /// Registered with the first request, like all metrics.
+    pub(crate) fn metrics(&self) -> &RemoteMetrics {
+        self.metrics.get_or_init(RemoteMetrics::register)
+    }
+
+    /// A number that no other response, invalidation or lease has, on any node.
+    pub(crate) fn nonce(&self) -> u64 {
+        // Never zero, which stands for no value.
+        self.nonces.fetch_add(1, Ordering::Relaxed).max(1)
+    }
+
+    /// A number from 0 to 1 that other nodes are unlikely to draw.
+    pub(crate) fn jitter(&self) -> f64 {
+        (self.nonce().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64
+    }
+
+    /// Spawns on the server's runtime: for work that may begin where no runtime is entered, even while
+    /// one shuts down.
+    pub(crate) fn executor(&self) -> impl Executor + use<> {
+        let runtime = self.store.runtime().clone();
+        move |task| drop(runtime.spawn(task))
+    }
+
+    /// Subscribes to changes of anything that belongs to a key, leases included.
+    pub(crate) fn subscribe(&self, key: &RemoteKey) -> Subscription {
+        self.notifier.subscribe(key.name)
+    }
+
+    fn namespace(&self) -> &str {
+        &self.store.limits().namespace
+    }
+
+    /// The name of the response to a key, or of its list of variants.
+    pub(super) fn main_name(&self, key: &RemoteKey) -> String {
+        key.name.main(self.namespace())
+    }
+
+    pub(super) fn variant_name(&self, key: &RemoteKey, id: u64) -> String {
+        key.name.variant(self.namespace(), id)
+    }
+
+    /// The name of the tombstone that the partitions of a resource are compared with.
+    pub(super) fn tombstone_name(&self, resource: Name) -> String {
+        resource.tombstone(self.namespace())
+    }
+
+    /// The name of the lease to fetch one variant, or what does not vary, in one epoch.
+    pub(crate) fn lease_name(&self, key: &RemoteKey, epoch: u64, variant: Option<u64>) -> String {
+        let variant = variant.unwrap_or(0);
+        key.name.lease(self.namespace(), epoch, variant)
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("store", &self.store)
+            .field("connected", &self.tracker.is_connected())
+            .finish_non_exhaustive()
+    }
+}
