@@ -22,7 +22,7 @@ pub(super) const KEEP_TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 60 * 60
 
 /// One invalidation of a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Invalidation {
+pub(super) struct PendingInvalidation {
     pub(super) name: Name,
     /// The epoch that begins with it. No other invalidation has the same.
     pub(super) epoch: u64,
@@ -75,8 +75,8 @@ impl PendingInvalidations {
     }
 
     /// Adds an invalidation. It replaces an older one of the same name.
-    pub(super) fn add(&self, invalidation: Invalidation) -> Added {
-        let Invalidation { name, epoch } = invalidation;
+    pub(super) fn add(&self, invalidation: PendingInvalidation) -> Added {
+        let PendingInvalidation { name, epoch } = invalidation;
         let mut queue = self.queue();
         if queue.epochs.len() >= MAX_PENDING && !queue.epochs.contains_key(&name) {
             return Added::QueueFull;
@@ -93,13 +93,13 @@ impl PendingInvalidations {
     }
 
     /// The invalidation to send next. If there is none, the sending task ends.
-    pub(super) fn next(&self) -> Option<Invalidation> {
+    pub(super) fn next(&self) -> Option<PendingInvalidation> {
         let mut queue = self.queue();
         let mut next = None;
         while let Some(name) = queue.order.pop_front() {
             if let Some(&epoch) = queue.epochs.get(&name) {
                 queue.order.push_back(name);
-                next = Some(Invalidation { name, epoch });
+                next = Some(PendingInvalidation { name, epoch });
                 break;
             }
         }
@@ -108,7 +108,7 @@ impl PendingInvalidations {
     }
 
     /// The tier has this invalidation now.
-    pub(super) fn sent(&self, invalidation: Invalidation) {
+    pub(super) fn sent(&self, invalidation: PendingInvalidation) {
         let mut queue = self.queue();
         if queue.epochs.get(&invalidation.name) == Some(&invalidation.epoch) {
             queue.epochs.remove(&invalidation.name);
@@ -129,7 +129,7 @@ mod tests {
     fn an_invalidation_is_pending_until_it_is_sent() {
         let pending = PendingInvalidations::default();
         let name = Name::of(b"a");
-        let [first, second] = [1, 2].map(|epoch| Invalidation { name, epoch });
+        let [first, second] = [1, 2].map(|epoch| PendingInvalidation { name, epoch });
         assert_eq!(pending.add(first), Added::StartSending);
         assert_eq!(pending.next(), Some(first));
         // Another invalidation while the first is being sent.
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn the_number_of_pending_invalidations_is_bounded() {
         let pending = PendingInvalidations::default();
-        let invalidation = |name: &[u8], epoch| Invalidation {
+        let invalidation = |name: &[u8], epoch| PendingInvalidation {
             name: Name::of(name),
             epoch,
         };

@@ -5,6 +5,7 @@
 //! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease` who
 //! fetches what none has, and `coherence` which entries in memory are still current.
 
+mod budget;
 mod coherence;
 pub(crate) mod convert;
 mod invalidations;

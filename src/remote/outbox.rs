@@ -8,12 +8,12 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 
 use super::{
-    invalidations::{Added, Invalidation, KEEP_TOMBSTONE, MAX_PENDING},
+    invalidations::{Added, KEEP_TOMBSTONE, MAX_PENDING, PendingInvalidation},
     lease::Lease,
     location::RemoteKey,
     names::Name,
@@ -31,13 +31,6 @@ use crate::{
     executor::Tasks,
     semantics::rules::LanguageOrder,
 };
-
-/// How much memory all responses that are being written may hold, in KiB: 32 MiB of bodies, each of
-/// which may be held twice, as it is and encoded.
-const BUDGET: usize = 32 << 10;
-
-/// What a response that is being written holds beside its body, in KiB.
-const OVERHEAD: usize = 4;
 
 /// How long to wait for the notification of an own write.
 const OWN_NOTIFICATION: Duration = Duration::from_secs(1);
@@ -57,35 +50,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// must outlive it.
 pub(crate) const LONGEST_KEEP: Duration = KEEP_TOMBSTONE.saturating_sub(MARGIN);
 
-/// Bounds the memory of responses that are being written.
-#[derive(Debug)]
-pub(super) struct WriteBudget(Arc<Semaphore>);
-
-impl WriteBudget {
-    /// A budget that holds at least one value of the largest size.
-    pub(super) fn new(max_value_bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET.max(units(max_value_bytes)))))
-    }
-
-    fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(units(bytes)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(units).ok()
-    }
-}
-
-/// What a body of this size takes of the budget.
-fn units(bytes: usize) -> usize {
-    OVERHEAD + bytes / 1024
-}
-
 // === Responses ===
 
 impl Remote {
-    /// Reserves memory to write a body of this size. `None` if too much is being written already.
-    pub(crate) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.budget.reserve(bytes)
-    }
-
     /// Gives a response that was stored in memory, as `entry`, to the other nodes. What is `held`
     /// is released as soon as they have it.
     pub(crate) async fn publish(
@@ -190,7 +157,7 @@ impl Remote {
     /// Tells the other nodes, in the background, that what is stored for a resource is invalid. From
     /// now on this node uses nothing of it that is in the shared tier.
     pub(crate) fn invalidate(self: &Arc<Self>, key: &RemoteKey, tasks: &Tasks) {
-        let invalidation = Invalidation {
+        let invalidation = PendingInvalidation {
             name: key.resource(),
             epoch: self.nonce(),
         };
@@ -224,8 +191,8 @@ impl Remote {
         }
     }
 
-    async fn put_tombstones(&self, invalidation: Invalidation) -> Result<(), StoreError> {
-        let Invalidation { name, epoch } = invalidation;
+    async fn put_tombstones(&self, invalidation: PendingInvalidation) -> Result<(), StoreError> {
+        let PendingInvalidation { name, epoch } = invalidation;
         let stamp = Stamp {
             epoch,
             version: epoch,

@@ -10,14 +10,15 @@ use std::{
 };
 
 use moka::sync::Cache as BoundedMap;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    budget::WriteBudget,
     coherence::ChangeTracker,
     invalidations::PendingInvalidations,
     location::RemoteKey,
     names::{Name, Role, prefix},
     notify::{ChangeNotifier, Subscription},
-    outbox::WriteBudget,
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
     variants,
 };
@@ -35,7 +36,7 @@ pub(crate) struct Remote {
     pub(super) invalidations: PendingInvalidations,
     /// The variant lists that were read last.
     pub(super) lists: BoundedMap<Name, Arc<VariantList>>,
-    pub(super) budget: WriteBudget,
+    budget: WriteBudget,
     metrics: OnceLock<RemoteMetrics>,
     nonces: AtomicU64,
     _watch: Box<dyn Watch>,
@@ -106,6 +107,11 @@ impl Remote {
     pub(crate) fn executor(&self) -> impl Executor + use<> {
         let runtime = self.store.runtime().clone();
         move |task| drop(runtime.spawn(task))
+    }
+
+    /// Reserves memory to write a body of this size. `None` if too much is being written already.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.budget.reserve(bytes)
     }
 
     /// Subscribes to changes of anything that belongs to a key, leases included.

@@ -35,7 +35,7 @@ pub(crate) enum RemoteLookup {
 }
 
 /// An entry for a request, by where it was found.
-enum Found {
+enum PeerEntry {
     /// In memory, and the shared tier still has the same version.
     Current(Arc<Entry>),
     /// In the shared tier only.
@@ -54,10 +54,10 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
         return RemoteLookup::Unavailable;
     }
     let (entry, new) = match search(cache, remote, context).await {
-        Found::Unavailable => return RemoteLookup::Unavailable,
-        Found::Current(entry) => (entry, None),
-        Found::New(entry) => (Arc::clone(&entry), Some(entry)),
-        Found::Nothing => return RemoteLookup::Miss,
+        PeerEntry::Unavailable => return RemoteLookup::Unavailable,
+        PeerEntry::Current(entry) => (entry, None),
+        PeerEntry::New(entry) => (Arc::clone(&entry), Some(entry)),
+        PeerEntry::Nothing => return RemoteLookup::Miss,
     };
     let now = cache.shared.clock.monotonic();
     let resource = Resource::One(Arc::clone(&entry));
@@ -96,7 +96,7 @@ pub(crate) async fn promote(cache: &Cache, context: &mut RequestContext) {
     }
 }
 
-async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) -> Found {
+async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) -> PeerEntry {
     let key = RemoteKey::of(&context.request.key);
     let snapshot = remote.tracker.snapshot(slots_of(&key));
     context.remote_vary.clear();
@@ -105,10 +105,10 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
         context.observed =
             (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot));
         invalidate_selected(context);
-        return Found::Nothing;
+        return PeerEntry::Nothing;
     }
     match validate_selected(cache, remote, context, &key, snapshot).await {
-        Ok(Some(entry)) => return Found::Current(entry),
+        Ok(Some(entry)) => return PeerEntry::Current(entry),
         Ok(None) => {}
         Err(error) => return unavailable(remote, &error),
     }
@@ -116,27 +116,27 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
         Ok(RemoteValue::Entry { record, stamp }) => {
             let Some(entry) = unpack(cache, context, &record) else {
                 remote.metrics().misses.increment(1);
-                return Found::Nothing;
+                return PeerEntry::Nothing;
             };
             remote.metrics().hits.increment(1);
             let variant = variant_id(&record.selecting);
             let version = RemoteVersion::new(slots_of(&key), stamp, variant, snapshot);
-            Found::New(Arc::new(entry.with_remote_version(Some(version))))
+            PeerEntry::New(Arc::new(entry.with_remote_version(Some(version))))
         }
         Ok(RemoteValue::Tombstone) => {
             invalidate_selected(context);
-            Found::Nothing
+            PeerEntry::Nothing
         }
         Ok(RemoteValue::OtherVariants(names)) => {
             let names = names.iter().map(|name| HeaderName::from_bytes(name));
             context.remote_vary = names.flatten().collect();
             context.forward = ForwardReason::VaryMiss;
             remote.metrics().misses.increment(1);
-            Found::Nothing
+            PeerEntry::Nothing
         }
         Ok(RemoteValue::Missing) => {
             remote.metrics().misses.increment(1);
-            Found::Nothing
+            PeerEntry::Nothing
         }
         Err(error) => unavailable(remote, &error),
     }
@@ -218,8 +218,8 @@ fn invalidate_selected(context: &RequestContext) {
     }
 }
 
-fn unavailable(remote: &Remote, error: &StoreError) -> Found {
+fn unavailable(remote: &Remote, error: &StoreError) -> PeerEntry {
     remote.metrics().errors.increment(1);
     tracing::debug!(%error, "the shared tier did not answer");
-    Found::Unavailable
+    PeerEntry::Unavailable
 }

@@ -112,7 +112,7 @@ impl Watched {
             match self.try_all_changed(keys()).await {
                 None => return,
                 Some(WatchEvent::Disconnected) => {
-                    _ = self.until(&WatchEvent::Connected, LONG).await
+                    _ = self.until(&WatchEvent::Connected, LONG).await;
                 }
                 Some(other) => panic!("{other:?}"),
             }
