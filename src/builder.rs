@@ -100,8 +100,7 @@ impl CacheBuilder {
 
     /// The largest response body to store, in bytes. A larger body is delivered but not stored; the
     /// cache learns its size from `Content-Length`, or while the body streams. Defaults to a
-    /// quarter of the memory tier, at most 4 GiB. [`build`](Self::build) refuses more than the
-    /// memory tier holds.
+    /// quarter of the memory tier, but less than 4 GiB. The limit is the capacity of the memory tier.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Self {
         self.max_entry_bytes = Some(bytes);
         self
@@ -181,8 +180,9 @@ impl CacheBuilder {
 
     // === Fetches, fills and waiters ===
 
-    /// How long a request waits for a concurrent request to fetch the same response, before it
-    /// calls the origin itself. Defaults to 5 seconds.
+    /// How long requests wait for a concurrent request to fetch the same response. After that one of
+    /// them calls the origin too, and the others wait for whichever response comes first. Defaults
+    /// to 5 seconds.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.config.wait_timeout = timeout;
         self
