@@ -182,8 +182,8 @@ pub use self::{
     service::CacheService,
     store::Memory,
     ttl::{
-        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
-        OriginTtl, Reason, TtlPolicy,
+        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime,
+        LifetimeReason, Observation, OriginTtl, TtlPolicy,
     },
 };
 
