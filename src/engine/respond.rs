@@ -118,7 +118,7 @@ fn hit<B>(
     let Cache { shared, config } = cache;
     let maker = config.id;
     shared.metrics().answered(&label.outcome);
-    let head = entry.finished_head(&shared.rendered_heads, now, maker, |head, age| {
+    let head = entry.rendered_head(&shared.rendered_heads, now, maker, |head, age| {
         head.headers.insert(AGE, cache_status::age_value(age));
         config
             .status

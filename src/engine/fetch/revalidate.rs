@@ -59,9 +59,9 @@ pub(crate) async fn freshen<B, E>(
         .as_ref()
         .map(HistoryUpdate::without_body);
     let fresh = fresh
-        .with_past(past)
+        .with_history(past)
         .with_remote_version(version)
-        .fetched_in(times.cost);
+        .with_fetch_duration(times.cost);
     let fresh = Arc::new(fresh);
     let outcome = match evaluation.storable {
         Ok(()) => {

@@ -84,9 +84,9 @@ pub(crate) fn evaluate(
         vary: &varies,
     };
     let history_update = config.ttl.learns().then(|| {
-        let before = context.selected.as_ref().and_then(|entry| entry.before());
+        let before = context.selected.as_ref().and_then(|entry| entry.previous());
         let (arrived, cost) = (times.arrived, times.cost);
-        HistoryUpdate::of(before, response.status, received, arrived, cost)
+        HistoryUpdate::new(before, response.status, received, arrived, cost)
     });
     let history = history_update.as_ref().map(HistoryUpdate::at_head);
     let ask = |call: PolicyCall| call.ask(config, request, response, own, history.as_ref());

@@ -60,9 +60,9 @@ pub(crate) async fn record<B>(
             let entry = Entry::new(&head, &segments, &shared.names);
             let entry = Arc::new(
                 entry
-                    .with_past(past)
+                    .with_history(past)
                     .with_remote_version(version)
-                    .fetched_in(cost),
+                    .with_fetch_duration(cost),
             );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
             publish::share(cache, context, &entry);
