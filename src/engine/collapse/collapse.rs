@@ -183,7 +183,7 @@ where
     let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
     // A client that gets a stale answer first has not abandoned the fetch.
     let limits = match &fallback {
-        Some(_) => handler.cache.config.fill.going_on(),
+        Some(_) => handler.cache.config.fill.without_discarding(),
         None => handler.cache.config.fill.clone(),
     };
     let (reply, answer) = oneshot::channel();

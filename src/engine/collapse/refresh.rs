@@ -123,7 +123,7 @@ where
         // No client reads this answer: it was fetched to be stored.
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
-            let limits = cache.config.fill.going_on();
+            let limits = cache.config.fill.without_discarding();
             storing::record(&cache, &context, recording, &limits).await;
         }
         drop((leader, permit));
