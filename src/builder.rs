@@ -100,7 +100,8 @@ impl CacheBuilder {
 
     /// The largest response body to store, in bytes. A larger body is delivered but not stored; the
     /// cache learns its size from `Content-Length`, or while the body streams. Defaults to a
-    /// quarter of the memory tier, but less than 4 GiB. The limit is the capacity of the memory tier.
+    /// quarter of the memory tier, but less than 4 GiB. The limit is the capacity of the memory
+    /// tier.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Self {
         self.max_entry_bytes = Some(bytes);
         self
@@ -180,9 +181,9 @@ impl CacheBuilder {
 
     // === Fetches, fills and waiters ===
 
-    /// How long requests wait for a concurrent request to fetch the same response. After that one of
-    /// them calls the origin too, and the others wait for whichever response comes first. Defaults
-    /// to 5 seconds.
+    /// How long requests wait for a concurrent request to fetch the same response. After that one
+    /// of them calls the origin too, and the others wait for whichever response comes first.
+    /// Defaults to 5 seconds.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.config.wait_timeout = timeout;
         self
