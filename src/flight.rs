@@ -1,19 +1,18 @@
-//! Single-flight: one leader per key does the work, waiters share how it ended.
+//! Single-flight: for each key one leader does the work, and the waiters share its outcome.
 //!
-//! A flight knows nothing of what it carries. It has one leader, who lands it with an outcome, and
-//! waiters, who are released the moment it lands. A leader that goes away without landing (its
-//! task panicked or was dropped) lands the flight as abandoned: nobody waits for nobody.
+//! A flight does not know what its outcome means. The leader completes it, which releases the
+//! waiters. If the leader is dropped before that (its task panicked or was dropped), the flight ends as
+//! abandoned, so that no waiter waits for ever.
 //!
-//! After a failure a group may try once more: the first waiter to ask becomes the leader of the
-//! one successor, and all others wait for that. A flight that is itself a successor has none, so a
-//! group of any size makes at most two attempts. A leader that goes away before it set out has made
-//! none: the flight is vacated, and those who waited begin anew.
+//! After a failure the waiters may retry once: the first one to ask becomes the leader of the second
+//! attempt, and the others wait for that. There is no third attempt, so a group of any size makes at
+//! most two. A leader that is dropped before it started made no attempt: its waiters start over.
 //!
-//! A landed flight stays joinable until its leader lets go of it, so that a response that is still
-//! arriving is shared with those who come late.
+//! A completed flight can be joined until its leader is dropped. So late requests share a response
+//! that is still arriving.
 //!
-//! To lead takes a permit, to wait takes none: who finds no flight and gets no permit is told so
-//! before anybody can wait for it.
+//! A leader needs a permit, a waiter needs none. A request that finds no flight and gets no permit is
+//! refused before a flight exists that others could wait for.
 
 use std::{
     collections::HashMap,
@@ -28,13 +27,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 const SHARDS: usize = 64;
 
-/// The flights in progress.
+/// The flights in progress, by key.
 #[derive(Debug)]
 pub(crate) struct Flights<K, T> {
     shards: Box<[Shard<K, T>]>,
     hasher: RandomState,
     max_waiters: usize,
-    /// Every leader holds one.
+    /// Each leader holds one.
     permits: Arc<Semaphore>,
 }
 
@@ -42,48 +41,49 @@ type Shard<K, T> = Mutex<HashMap<K, Arc<Flight<T>>>>;
 
 #[derive(Debug)]
 struct Flight<T> {
-    landing: watch::Sender<Option<Landing<T>>>,
-    /// Wakes the leader when the last waiter got off.
-    emptied: Notify,
-    round: Round,
-    successor: OnceLock<Arc<Flight<T>>>,
+    completion: watch::Sender<Option<Completion<T>>>,
+    /// Wakes the leader when the last waiter is dropped.
+    drained: Notify,
+    attempt: Attempt,
+    second_attempt: OnceLock<Arc<Flight<T>>>,
     waiters: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Round {
+enum Attempt {
     First,
     Second,
 }
 
 /// How a flight ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Landing<T> {
-    /// Its leader went away.
+pub(crate) enum Completion<T> {
+    /// The leader was dropped after it started.
     Abandoned,
-    Landed(T),
-    /// Its leader went away before it set out.
-    Vacated,
+    Completed(T),
+    /// The leader was dropped before it started.
+    NotStarted,
 }
 
-/// The place that a request gets in a flight.
+/// What a request becomes in a flight.
 #[derive(Debug)]
 pub(crate) enum Joined<K: Eq + Hash, T> {
     Leader(Leader<K, T>),
     Waiter(Waiter<T>),
-    /// The flight has all the waiters it may have.
-    Crowded,
-    /// There is no such flight, and no permit to begin it.
+    /// The flight already has the maximum of waiters.
+    Full,
+    /// There is no flight for the key, and no permit to begin one.
     NoPermit,
 }
 
-/// What a waiter gets that asks for another attempt.
+/// What a waiter becomes in the second attempt.
 #[derive(Debug)]
-pub(crate) enum Succession<K: Eq + Hash, T> {
+pub(crate) enum Retry<K: Eq + Hash, T> {
     Leader(Leader<K, T>),
     Waiter(Waiter<T>),
-    /// The group has used its two attempts, the successor is crowded, or there is no permit for it.
-    Over,
+    /// There were two attempts already, the second one has the maximum of waiters, or there is no
+    /// permit for it.
+    Denied,
 }
 
 impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
@@ -96,69 +96,69 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         })
     }
 
-    /// Joins the flight of `key`, or begins it.
+    /// Joins the flight of `key`, or begins one.
     pub(crate) fn join(self: &Arc<Self>, key: K) -> Joined<K, T> {
         let mut flights = self.shard(&key);
         if let Some(flight) = flights.get(&key) {
-            return match Waiter::board(flight, self.max_waiters) {
+            return match Waiter::join(flight, self.max_waiters) {
                 Some(waiter) => Joined::Waiter(waiter),
-                None => Joined::Crowded,
+                None => Joined::Full,
             };
         }
         let Some(permit) = self.permit() else {
             return Joined::NoPermit;
         };
-        let flight = Flight::new(Round::First);
+        let flight = Flight::new(Attempt::First);
         flights.insert(key.clone(), Arc::clone(&flight));
         drop(flights);
         Joined::Leader(self.leader(key, flight, permit))
     }
 
-    /// Begins the flight of `key` unless there is one, or no permit.
+    /// Begins a flight for `key`. `None` if there is one, or no permit.
     pub(crate) fn lead(self: &Arc<Self>, key: K) -> Option<Leader<K, T>> {
         let mut flights = self.shard(&key);
         if flights.contains_key(&key) {
             return None;
         }
         let permit = self.permit()?;
-        let flight = Flight::new(Round::First);
+        let flight = Flight::new(Attempt::First);
         flights.insert(key.clone(), Arc::clone(&flight));
         drop(flights);
         Some(self.leader(key, flight, permit))
     }
 
-    /// How the flight of `key` landed, if it has and can still be joined.
-    pub(crate) fn landed(&self, key: &K) -> Option<T> {
+    /// The outcome of the flight of `key`, if the flight is completed and can still be joined.
+    pub(crate) fn completed(&self, key: &K) -> Option<T> {
         let flight = self.shard(key).get(key).map(Arc::clone)?;
-        match &*flight.landing.borrow() {
-            Some(Landing::Landed(outcome)) => Some(outcome.clone()),
-            Some(Landing::Abandoned | Landing::Vacated) | None => None,
+        match &*flight.completion.borrow() {
+            Some(Completion::Completed(outcome)) => Some(outcome.clone()),
+            Some(Completion::Abandoned | Completion::NotStarted) | None => None,
         }
     }
 
-    /// Boards the one successor of the waiter's flight, as its leader if nobody else is.
-    pub(crate) fn succeed(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Succession<K, T> {
-        if waiter.flight.round == Round::Second {
-            return Succession::Over;
+    /// Joins the second attempt of the waiter's flight, as its leader if there is none yet.
+    pub(crate) fn retry(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Retry<K, T> {
+        if waiter.flight.attempt == Attempt::Second {
+            return Retry::Denied;
         }
         let mut flights = self.shard(&key);
-        if let Some(successor) = waiter.flight.successor.get() {
-            return match Waiter::board(successor, self.max_waiters) {
-                Some(waiter) => Succession::Waiter(waiter),
-                None => Succession::Over,
+        if let Some(second_attempt) = waiter.flight.second_attempt.get() {
+            return match Waiter::join(second_attempt, self.max_waiters) {
+                Some(waiter) => Retry::Waiter(waiter),
+                None => Retry::Denied,
             };
         }
         let Some(permit) = self.permit() else {
-            return Succession::Over;
+            return Retry::Denied;
         };
-        let flight = Flight::new(Round::Second);
-        // Set under the lock of the shard only.
-        let _ = waiter.flight.successor.set(Arc::clone(&flight));
-        // Those who come new join the successor. The flight it succeeds may still be in the table;
-        // its leader removes only itself.
+        let flight = Flight::new(Attempt::Second);
+        // Only set while the shard is locked, so it cannot be set already.
+        let _ = waiter.flight.second_attempt.set(Arc::clone(&flight));
+        // New requests join the second attempt. The first one may still be in the table: its leader
+        // will only remove its own flight.
         flights.insert(key.clone(), Arc::clone(&flight));
         drop(flights);
-        Succession::Leader(self.leader(key, flight, permit))
+        Retry::Leader(self.leader(key, flight, permit))
     }
 
     fn leader(
@@ -171,7 +171,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
             flights: Arc::clone(self),
             key,
             flight,
-            progress: Progress::Aboard,
+            stage: Stage::NotStarted,
             _permit: permit,
         }
     }
@@ -182,7 +182,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
-    /// The number of flights in the table.
+    /// How many flights can be joined.
     pub(crate) fn len(&self) -> usize {
         self.shards
             .iter()
@@ -207,12 +207,12 @@ impl<K: Eq + Hash, T> Flights<K, T> {
 }
 
 impl<T> Flight<T> {
-    fn new(round: Round) -> Arc<Self> {
+    fn new(attempt: Attempt) -> Arc<Self> {
         Arc::new(Self {
-            landing: watch::Sender::new(None),
-            emptied: Notify::new(),
-            round,
-            successor: OnceLock::new(),
+            completion: watch::Sender::new(None),
+            drained: Notify::new(),
+            attempt,
+            second_attempt: OnceLock::new(),
             waiters: AtomicUsize::new(0),
         })
     }
@@ -220,41 +220,40 @@ impl<T> Flight<T> {
 
 // === impl Leader ===
 
-/// The one that does a flight's work. Dropping it ends the flight.
+/// Leads a flight: whoever holds it does the work. Dropping it ends the flight.
 #[derive(Debug)]
 pub(crate) struct Leader<K: Eq + Hash, T> {
     flights: Arc<Flights<K, T>>,
     key: K,
     flight: Arc<Flight<T>>,
-    progress: Progress,
+    stage: Stage,
     _permit: OwnedSemaphorePermit,
 }
 
-/// How far a leader has come.
+/// Whether the leader has begun its attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
-    /// It has yet to begin what may be tried twice only.
-    Aboard,
-    Out,
+enum Stage {
+    NotStarted,
+    Started,
 }
 
 impl<K: Eq + Hash, T> Leader<K, T> {
-    /// Counts as an attempt from here on.
-    pub(crate) fn set_out(&mut self) {
-        self.progress = Progress::Out;
+    /// Begins the attempt. From here on it counts, even if the leader is dropped.
+    pub(crate) fn start(&mut self) {
+        self.stage = Stage::Started;
     }
 
-    /// Releases the waiters with `outcome`. The flight can be joined until the leader is dropped.
-    pub(crate) fn land(&self, outcome: T) {
+    /// Releases the waiters with `outcome`. The flight can still be joined until the leader is dropped.
+    pub(crate) fn complete(&self, outcome: T) {
         self.flight
-            .landing
-            .send_replace(Some(Landing::Landed(outcome)));
+            .completion
+            .send_replace(Some(Completion::Completed(outcome)));
     }
 
-    /// Resolves once those who waited have taken the outcome, and dropped their [`Waiter`].
-    pub(crate) async fn emptied(&self) {
+    /// Resolves once all waiters have taken the outcome and dropped their [`Waiter`].
+    pub(crate) async fn drained(&self) {
         while self.flight.waiters.load(Ordering::Acquire) > 0 {
-            self.flight.emptied.notified().await;
+            self.flight.drained.notified().await;
         }
     }
 }
@@ -262,46 +261,46 @@ impl<K: Eq + Hash, T> Leader<K, T> {
 impl<K: Eq + Hash, T> Drop for Leader<K, T> {
     fn drop(&mut self) {
         self.flights.remove(&self.key, &self.flight);
-        let left = match self.progress {
-            Progress::Aboard => Landing::Vacated,
-            Progress::Out => Landing::Abandoned,
+        let left = match self.stage {
+            Stage::NotStarted => Completion::NotStarted,
+            Stage::Started => Completion::Abandoned,
         };
-        self.flight.landing.send_if_modified(|landing| {
-            let unlanded = landing.is_none();
-            if unlanded {
-                *landing = Some(left);
+        self.flight.completion.send_if_modified(|completion| {
+            let unfinished = completion.is_none();
+            if unfinished {
+                *completion = Some(left);
             }
-            unlanded
+            unfinished
         });
     }
 }
 
 // === impl Waiter ===
 
-/// One that shares how a flight ends.
+/// Shares the outcome of a flight.
 #[derive(Debug)]
 pub(crate) struct Waiter<T> {
     flight: Arc<Flight<T>>,
-    landing: watch::Receiver<Option<Landing<T>>>,
+    completion: watch::Receiver<Option<Completion<T>>>,
 }
 
 impl<T: Clone> Waiter<T> {
-    fn board(flight: &Arc<Flight<T>>, max_waiters: usize) -> Option<Self> {
+    fn join(flight: &Arc<Flight<T>>, max_waiters: usize) -> Option<Self> {
         let waiter = Self {
             flight: Arc::clone(flight),
-            landing: flight.landing.subscribe(),
+            completion: flight.completion.subscribe(),
         };
         let before = flight.waiters.fetch_add(1, Ordering::Relaxed);
-        // Dropping the waiter gives its place back.
+        // If there are too many, dropping the new waiter reduces the count again.
         (before < max_waiters).then_some(waiter)
     }
 
-    /// Waits for the flight to land.
-    pub(crate) async fn landed(&mut self) -> Landing<T> {
-        match self.landing.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone().unwrap_or(Landing::Abandoned),
+    /// Waits until the flight ends.
+    pub(crate) async fn completion(&mut self) -> Completion<T> {
+        match self.completion.wait_for(Option::is_some).await {
+            Ok(completion) => completion.clone().unwrap_or(Completion::Abandoned),
             // The sender lives in the flight, which this waiter holds.
-            Err(_) => Landing::Abandoned,
+            Err(_) => Completion::Abandoned,
         }
     }
 }
@@ -309,171 +308,10 @@ impl<T: Clone> Waiter<T> {
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         if self.flight.waiters.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.flight.emptied.notify_one();
+            self.flight.drained.notify_one();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Table = Flights<&'static str, u32>;
-
-    fn table(max_waiters: usize) -> Arc<Table> {
-        Table::new(max_waiters, Arc::new(Semaphore::new(8)))
-    }
-
-    fn board(flights: &Arc<Table>) -> Leader<&'static str, u32> {
-        match flights.join("key") {
-            Joined::Leader(leader) => leader,
-            other => panic!("expected to lead, got {other:?}"),
-        }
-    }
-
-    fn lead(flights: &Arc<Table>) -> Leader<&'static str, u32> {
-        let mut leader = board(flights);
-        leader.set_out();
-        leader
-    }
-
-    fn take_over(flights: &Arc<Table>, waiter: &Waiter<u32>) -> Leader<&'static str, u32> {
-        match flights.succeed(waiter, "key") {
-            Succession::Leader(leader) => leader,
-            other => panic!("expected to lead, got {other:?}"),
-        }
-    }
-
-    fn wait(flights: &Arc<Table>) -> Waiter<u32> {
-        match flights.join("key") {
-            Joined::Waiter(waiter) => waiter,
-            other => panic!("expected to wait, got {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn waiters_share_what_the_leader_lands() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        let (mut one, mut other) = (wait(&flights), wait(&flights));
-        leader.land(7);
-        assert_eq!(one.landed().await, Landing::Landed(7));
-        assert_eq!(other.landed().await, Landing::Landed(7));
-    }
-
-    #[tokio::test]
-    async fn a_landed_flight_can_be_joined_until_its_leader_lets_go() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        assert_eq!(flights.landed(&"key"), None);
-        leader.land(7);
-        assert_eq!(wait(&flights).landed().await, Landing::Landed(7));
-        assert_eq!(flights.landed(&"key"), Some(7));
-        drop(leader);
-        assert_eq!(flights.landed(&"key"), None);
-        assert_eq!(flights.len(), 0);
-        lead(&flights);
-    }
-
-    #[tokio::test]
-    async fn a_leader_that_goes_away_releases_its_waiters() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        let mut waiter = wait(&flights);
-        drop(leader);
-        assert_eq!(waiter.landed().await, Landing::Abandoned);
-    }
-
-    #[tokio::test]
-    async fn a_leader_that_goes_away_before_it_set_out_has_made_no_attempt() {
-        let flights = table(8);
-        let leader = board(&flights);
-        let mut waiter = wait(&flights);
-        drop(leader);
-        assert_eq!(waiter.landed().await, Landing::Vacated);
-        lead(&flights);
-    }
-
-    #[tokio::test]
-    async fn a_group_makes_one_more_attempt_and_no_third() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        let (one, other) = (wait(&flights), wait(&flights));
-        drop(leader);
-        let mut second = take_over(&flights, &one);
-        second.set_out();
-        let Succession::Waiter(mut waiter) = flights.succeed(&other, "key") else {
-            panic!("the next one waits");
-        };
-        drop(second);
-        assert_eq!(waiter.landed().await, Landing::Abandoned);
-        assert!(matches!(flights.succeed(&waiter, "key"), Succession::Over));
-        // One that asks late is shown the same attempt, not a new one.
-        assert!(matches!(
-            flights.succeed(&one, "key"),
-            Succession::Waiter(_)
-        ));
-    }
-
-    #[tokio::test]
-    async fn a_leader_removes_its_own_flight_only() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        let waiter = wait(&flights);
-        let second = take_over(&flights, &waiter);
-        drop(leader);
-        assert_eq!(flights.len(), 1);
-        second.land(9);
-        assert_eq!(wait(&flights).landed().await, Landing::Landed(9));
-    }
-
-    #[test]
-    fn a_flight_takes_so_many_waiters_and_their_places_come_back() {
-        let flights = table(2);
-        let _leader = lead(&flights);
-        let (one, _other) = (wait(&flights), wait(&flights));
-        assert!(matches!(flights.join("key"), Joined::Crowded));
-        drop(one);
-        wait(&flights);
-    }
-
-    #[tokio::test]
-    async fn a_leader_sees_its_last_waiter_get_off() {
-        let flights = table(8);
-        let leader = lead(&flights);
-        leader.emptied().await;
-        let (one, other) = (wait(&flights), wait(&flights));
-        let mut emptied = tokio_test::task::spawn(leader.emptied());
-        tokio_test::assert_pending!(emptied.poll());
-        drop(one);
-        tokio_test::assert_pending!(emptied.poll());
-        drop(other);
-        assert!(emptied.is_woken());
-        tokio_test::assert_ready!(emptied.poll());
-    }
-
-    #[test]
-    fn a_background_refresh_leads_or_stays_away() {
-        let flights = table(2);
-        let leader = flights.lead("key");
-        assert!(leader.is_some());
-        assert!(flights.lead("key").is_none());
-    }
-
-    #[tokio::test]
-    async fn every_flight_under_way_has_a_permit() {
-        let permits = Arc::new(Semaphore::new(1));
-        let flights = Table::new(8, Arc::clone(&permits));
-        let leader = lead(&flights);
-        assert!(matches!(flights.join("other"), Joined::NoPermit));
-        assert!(flights.lead("other").is_none());
-        assert_eq!(flights.len(), 1);
-        // To wait takes none.
-        let waiter = wait(&flights);
-        assert!(matches!(flights.succeed(&waiter, "key"), Succession::Over));
-        drop(leader);
-        let second = take_over(&flights, &waiter);
-        drop(second);
-        assert_eq!(permits.available_permits(), 1);
-    }
-}
+mod tests;

@@ -170,7 +170,7 @@ pub enum Generated {
     },
     /// 503: [`max_waiters`](crate::CacheBuilder::max_waiters) requests wait for this response
     /// already.
-    Crowded,
+    TooManyWaiters,
     /// The fetch that this request shared with concurrent ones failed (502 or 503), or took longer
     /// than a request may wait (504).
     FlightFailed(StatusCode),
@@ -187,7 +187,7 @@ impl Generated {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BreakerOpen { .. } | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BreakerOpen { .. } | Self::TooManyWaiters => StatusCode::SERVICE_UNAVAILABLE,
             Self::FlightFailed(status) => *status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
         }

@@ -5,17 +5,17 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// The bytes that all fills together may hold.
+/// Counts the bytes that all fills hold, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    allowance: u64,
+    limit: u64,
     used: AtomicU64,
 }
 
 impl Budget {
-    pub(crate) fn new(allowance: u64) -> Arc<Self> {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
-            allowance,
+            limit,
             used: AtomicU64::new(0),
         })
     }
@@ -25,7 +25,7 @@ impl Budget {
     }
 
     pub(super) fn take(&self, bytes: u64) -> Grant {
-        if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.allowance {
+        if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.limit {
             return Grant::Granted;
         }
         self.used.fetch_sub(bytes, Ordering::Relaxed);

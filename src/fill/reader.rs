@@ -1,4 +1,4 @@
-//! A reader of a body while it is recorded.
+//! A reader of a body that is being recorded.
 
 use std::{
     pin::Pin,
@@ -11,19 +11,19 @@ use http_body::{Body, Frame};
 
 use super::{
     shared::Fill,
-    state::{CutOff, Keeping, Place, State},
+    state::{CutOff, FillState, Keeping, ReaderState},
 };
 use crate::error::FillError;
 
 impl Fill {
-    /// A reader of the bytes from `first` on, up to `end` if given; `None` if the body failed, or
-    /// once the window has moved past the first of them.
+    /// A reader of the bytes from `first` on, up to `end` if given. `None` if the body failed, or if the
+    /// window has moved past `first`.
     pub(crate) fn read(self: &Arc<Self>, first: u64, end: Option<u64>) -> Option<FillReader> {
         let mut state = self.lock();
         if state.beginning() > first || matches!(state.ended, Some(Err(_))) {
             return None;
         }
-        let slot = state.readers.insert(Place {
+        let slot = state.readers.insert(ReaderState {
             position: first,
             end,
             cut_off: CutOff::No,
@@ -38,7 +38,7 @@ impl Fill {
     }
 }
 
-/// Reads a fill from its beginning, or a part of it.
+/// Reads a body, or a range of it, while it is recorded.
 #[derive(Debug)]
 pub(crate) struct FillReader {
     pub(super) fill: Arc<Fill>,
@@ -53,12 +53,12 @@ impl FillReader {
     ) -> Poll<Option<Result<Frame<Bytes>, FillError>>> {
         let mut guard = self.fill.lock();
         let state = &mut *guard;
-        // The slot is this reader's own until it is dropped.
-        let Some(place) = state.readers.get(self.slot) else {
+        // The slot belongs to this reader until it is dropped, so it is always there.
+        let Some(own) = state.readers.get(self.slot) else {
             return Poll::Ready(None);
         };
-        let position = place.position;
-        if place.cut_off == CutOff::Yes {
+        let position = own.position;
+        if own.cut_off == CutOff::Yes {
             return Poll::Ready(Some(Err(FillError::TooSlow)));
         }
         if self.end.is_some_and(|end| position >= end) {
@@ -81,29 +81,29 @@ impl FillReader {
             Some(Ok(_)) => Poll::Ready(None),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => {
-                if let Some(place) = state.readers.get_mut(self.slot) {
-                    place.waker = Some(cx.waker().clone());
+                if let Some(own) = state.readers.get_mut(self.slot) {
+                    own.waker = Some(cx.waker().clone());
                 }
                 Poll::Pending
             }
         }
     }
 
-    fn advance(&self, state: &mut State, position: u64) {
-        if let Some(place) = state.readers.get_mut(self.slot) {
-            place.position = position;
+    fn advance(&self, state: &mut FillState, position: u64) {
+        if let Some(own) = state.readers.get_mut(self.slot) {
+            own.position = position;
         }
         if state.keeping == Keeping::Window {
             self.fill.moved.notify_one();
         }
     }
 
-    /// The bytes yet to come, if the head declared how many there are.
+    /// How many bytes are still to come, if the head declared the length.
     pub(crate) fn remaining(&self) -> Option<u64> {
         let end = self.end.or(self.fill.declared)?;
         let state = self.fill.lock();
-        let place = state.readers.get(self.slot)?;
-        Some(end.saturating_sub(place.position))
+        let own = state.readers.get(self.slot)?;
+        Some(end.saturating_sub(own.position))
     }
 }
 
@@ -116,7 +116,7 @@ impl Drop for FillReader {
     }
 }
 
-/// Reads as a body, for tests and for [`CacheBody`](crate::CacheBody).
+/// For tests; [`CacheBody`](crate::CacheBody) calls `poll_frame` directly.
 impl Body for FillReader {
     type Data = Bytes;
     type Error = FillError;

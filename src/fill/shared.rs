@@ -1,4 +1,4 @@
-//! One body, shared by its recorder and its readers.
+//! What the recorder and the readers of one body share.
 
 use std::{
     collections::VecDeque,
@@ -10,28 +10,28 @@ use tokio::sync::Notify;
 
 use super::{
     budget::Budget,
-    state::{Keeping, State},
+    state::{FillState, Keeping},
 };
 
-/// The shared state of one body.
+/// One body, shared by its recorder and its readers.
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(super) budget: Arc<Budget>,
     /// The length that the head declared.
     pub(super) declared: Option<u64>,
-    /// Wakes the recorder when a reader moved on or went away.
+    /// Wakes the recorder when a reader moved on or was dropped.
     pub(super) moved: Notify,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<FillState>,
 }
 
 impl Fill {
-    /// A body that is kept if its length allows it.
+    /// A body that is kept whole if its length allows it.
     pub(crate) fn new(declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
         Self::with(Keeping::Whole, declared, budget)
     }
 
-    /// A body that is not kept, whatever its length: it ends with its last reader.
-    pub(crate) fn passing(declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
+    /// A body that is not kept, whatever its length. It ends with its last reader.
+    pub(crate) fn not_kept(declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
         Self::with(Keeping::Window, declared, budget)
     }
 
@@ -40,7 +40,7 @@ impl Fill {
             budget,
             declared,
             moved: Notify::new(),
-            state: Mutex::new(State {
+            state: Mutex::new(FillState {
                 ended: None,
                 keeping,
                 loose: 0,
@@ -58,13 +58,13 @@ impl Fill {
         self.declared
     }
 
-    /// Leaves the bytes to the account of the store, which was given them.
-    pub(crate) fn settle(&self) {
+    /// Gives the bytes back to the budget. The store accounts for them from now on.
+    pub(crate) fn release_budget(&self) {
         let taken = std::mem::take(&mut self.lock().taken);
         self.budget.give_back(taken);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, FillState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What is held of a body, and where its readers stand.
+//! The bytes that are held of a body, and the positions of its readers.
 
 use std::{collections::VecDeque, task::Waker};
 
@@ -12,24 +12,24 @@ use crate::error::FillError;
 pub(super) const SEGMENT: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct FillState {
     pub(super) ended: Option<Result<Option<HeaderMap>, FillError>>,
     pub(super) keeping: Keeping,
-    /// Trailing segments that may yet be merged, and their bytes.
+    /// How many segments at the end may still be merged, and their total length.
     pub(super) loose: usize,
     pub(super) loose_bytes: usize,
-    pub(super) readers: Slab<Place>,
+    pub(super) readers: Slab<ReaderState>,
     pub(super) received: u64,
     pub(super) segments: VecDeque<Segment>,
-    /// Bytes taken from the budget: all that are held, but for those of a window.
+    /// How many bytes are taken from the budget: all that are held, except those of a window.
     pub(super) taken: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Keeping {
-    /// Every byte, for the store.
+    /// All bytes are kept, for the store.
     Whole,
-    /// What some reader has yet to read.
+    /// Only bytes that some reader has not read yet are kept.
     Window,
 }
 
@@ -39,26 +39,26 @@ pub(super) struct Segment {
     pub(super) bytes: Bytes,
 }
 
-/// Where a reader stands.
+/// The state of one reader.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ReaderState {
     pub(super) position: u64,
-    /// Where it will stop, if that is before the body's end.
+    /// Where its range ends, if it does not read to the end of the body.
     pub(super) end: Option<u64>,
     pub(super) cut_off: CutOff,
     pub(super) waker: Option<Waker>,
 }
 
-impl Place {
-    /// Whether more bytes are of use to it.
+impl ReaderState {
+    /// Whether it needs more bytes.
     pub(super) fn is_reading(&self) -> bool {
         self.cut_off == CutOff::No && self.end.is_none_or(|end| self.position < end)
     }
 }
 
-/// The positions of the hindmost and the foremost reader.
+/// The positions of the slowest and the fastest reader.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct ReaderSpan {
     pub(super) slowest: u64,
     pub(super) fastest: u64,
 }
@@ -69,7 +69,7 @@ pub(super) enum CutOff {
     Yes,
 }
 
-impl State {
+impl FillState {
     pub(super) fn append(&mut self, bytes: Bytes) {
         if self.loose_bytes + bytes.len() > SEGMENT {
             self.merge();
@@ -81,11 +81,11 @@ impl State {
         self.segments.push_back(Segment { start, bytes });
     }
 
-    /// Makes one segment of the loose ones.
+    /// Merges the loose segments into one.
     pub(super) fn merge(&mut self) {
         let loose = std::mem::take(&mut self.loose);
         let total = std::mem::take(&mut self.loose_bytes);
-        // A window may have let go of some of them.
+        // Some of them may have been released from a window.
         if loose < 2 || loose > self.segments.len() {
             return;
         }
@@ -101,7 +101,7 @@ impl State {
         });
     }
 
-    /// Lets go of the segments that end at or before `position`.
+    /// Releases the segments that end at or before `position`.
     pub(super) fn release(&mut self, position: u64) {
         while let Some(first) = self.segments.front()
             && first.start + first.bytes.len() as u64 <= position
@@ -110,7 +110,7 @@ impl State {
         }
     }
 
-    /// The bytes at `position`, as many as one segment holds.
+    /// The bytes from `position` to the end of their segment.
     pub(super) fn at(&self, position: u64) -> Option<Bytes> {
         let after = self.segments.partition_point(|s| s.start <= position);
         let segment = self.segments.get(after.checked_sub(1)?)?;
@@ -118,28 +118,28 @@ impl State {
         (offset < segment.bytes.len()).then(|| segment.bytes.slice(offset..))
     }
 
-    /// The first byte still held.
+    /// The position of the first byte that is still held.
     pub(super) fn beginning(&self) -> u64 {
         self.segments.front().map_or(self.received, |it| it.start)
     }
 
-    /// The bytes held.
+    /// How many bytes are held.
     pub(super) fn held(&self) -> u64 {
         self.received - self.beginning()
     }
 
-    /// Between which positions the readers stand, if there are any.
-    pub(super) fn pace(&self) -> Option<Pace> {
-        let reading = self.readers.iter().map(|(_, place)| place);
+    /// The positions between which the readers are. `None` without readers.
+    pub(super) fn reader_span(&self) -> Option<ReaderSpan> {
+        let reading = self.readers.iter().map(|(_, reader)| reader);
         reading
-            .filter(|place| place.is_reading())
-            .map(|place| place.position)
-            .fold(None, |pace, position| {
-                let Pace { slowest, fastest } = pace.unwrap_or(Pace {
+            .filter(|reader| reader.is_reading())
+            .map(|reader| reader.position)
+            .fold(None, |span, position| {
+                let ReaderSpan { slowest, fastest } = span.unwrap_or(ReaderSpan {
                     slowest: position,
                     fastest: position,
                 });
-                Some(Pace {
+                Some(ReaderSpan {
                     slowest: slowest.min(position),
                     fastest: fastest.max(position),
                 })
@@ -149,6 +149,6 @@ impl State {
     pub(super) fn wakers(&mut self) -> impl Iterator<Item = Waker> {
         self.readers
             .iter_mut()
-            .filter_map(|(_, place)| place.waker.take())
+            .filter_map(|(_, reader)| reader.waker.take())
     }
 }

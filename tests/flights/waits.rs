@@ -113,7 +113,7 @@ async fn one_waiter_too_many_is_answered_at_once() {
     aboard.reach(3).await;
     let crowded = fetch(&cache, get("/")).await;
     assert_eq!(crowded.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let reason = CacheOutcome::Generated(Generated::Crowded);
+    let reason = CacheOutcome::Generated(Generated::TooManyWaiters);
     assert_eq!(outcome(&crowded), reason);
     gate.add();
     all_get(requests, "for three").await;

@@ -62,7 +62,7 @@ where
     let began = shared.clock.monotonic();
     let mut key = join::flight_key(&handler.cache, &context);
     if join::collapsing(&handler.cache, &context) == Collapsing::PeekOnly {
-        if let Some(outcome) = shared.flights.landed(&key)
+        if let Some(outcome) = shared.flights.completed(&key)
             && let Share::Answer(answer) = share::share(&handler.cache, &context, outcome, began)
         {
             return Ok(answer);
@@ -75,8 +75,11 @@ where
     while flights < MAX_FLIGHTS {
         let waiter = match shared.flights.join(key.clone()) {
             Joined::Leader(leader) => return lead(handler, leader, context, body).await,
-            Joined::Crowded => {
-                return Ok(respond::generated(&handler.cache, Generated::Crowded));
+            Joined::Full => {
+                return Ok(respond::generated(
+                    &handler.cache,
+                    Generated::TooManyWaiters,
+                ));
             }
             Joined::NoPermit => break,
             Joined::Waiter(waiter) => waiter,
@@ -139,7 +142,7 @@ where
     }
     match peers::lookup::find(&handler.cache, &mut context).await {
         RemoteLookup::Hit(entry, now, Served::Fresh) => {
-            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            leader.complete(FlightOutcome::FromPeer(Arc::clone(&entry)));
             // Later requests find the response in memory, or ask the shared tier again.
             drop(leader);
             Ok(refresh::answer_and_follow_up::<S, Q>(
@@ -180,7 +183,7 @@ where
     let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
     // A client that gets a stale answer first has not abandoned the fetch.
     let limits = match &fallback {
-        Some(_) => handler.cache.config.fill.going_on(),
+        Some(_) => handler.cache.config.fill.without_discarding(),
         None => handler.cache.config.fill.clone(),
     };
     let (reply, answer) = oneshot::channel();
@@ -189,13 +192,13 @@ where
         if let Turn::Serve(entry, now) =
             peers::turn::acquire_or_wait(&handler.cache, &mut context).await
         {
-            leader.land(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            leader.complete(FlightOutcome::FromPeer(Arc::clone(&entry)));
             drop(leader);
             let answer = serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
             let _ = reply.send(LeaderReply::Answer(Ok(answer)));
             return;
         }
-        leader.set_out();
+        leader.start();
         // In a box, because the whole task is moved.
         let fetching = fetch::fetch(
             &handler.cache,
@@ -215,14 +218,14 @@ where
             }
         };
         peers::turn::notify_waiting_nodes(&handler.cache, &context, &fetched.outcome);
-        leader.land(fetched.outcome);
+        leader.complete(fetched.outcome);
         // A client that disconnected does not take the reply; the fill goes on without it.
         let _ = reply.send(LeaderReply::Answer(fetched.answer));
         if let Some(recording) = fetched.recording {
             // The window keeps the beginning of the body until all waiters have begun to read.
             let beginning = recording.streaming.fill.read(0, None);
             let waiters_begin = async {
-                leader.emptied().await;
+                leader.drained().await;
                 drop(beginning);
                 pending::<()>().await;
             };

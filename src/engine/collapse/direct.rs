@@ -92,7 +92,7 @@ fn finish_in_background<B, E>(
         let (context, fetched) = fetching.await;
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
-            let limits = cache.config.fill.going_on();
+            let limits = cache.config.fill.without_discarding();
             storing::record(&cache, &context, recording, &limits).await;
         }
         drop(permit);

@@ -61,7 +61,7 @@ pub(super) async fn recheck_as_leader(
         Next::Serve(entry, Served::Fresh)
             if shared.is_current(entry) && !context.has_selected(entry) =>
         {
-            leader.land(FlightOutcome::Stored(Arc::clone(entry)));
+            leader.complete(FlightOutcome::Stored(Arc::clone(entry)));
             Some((Arc::clone(entry), now))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,

@@ -102,13 +102,13 @@ where
         match peers::turn::try_acquire(&handler.cache, &mut context).await {
             Turn::Fetch => {}
             Turn::Serve(entry, _) => {
-                leader.land(FlightOutcome::FromPeer(entry));
+                leader.complete(FlightOutcome::FromPeer(entry));
                 return;
             }
             // Another node refreshes it, for this node too.
             Turn::Wait => return pause_refreshes(&handler.cache, hash),
         }
-        leader.set_out();
+        leader.start();
         let Handler { cache, inner } = handler;
         let fetching = fetch::fetch(&cache, inner, &context, Q::default(), Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
@@ -119,11 +119,11 @@ where
             Ok(_) => {}
         }
         let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
-        leader.land(fetched.outcome);
+        leader.complete(fetched.outcome);
         // No client reads this answer: it was fetched to be stored.
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
-            let limits = cache.config.fill.going_on();
+            let limits = cache.config.fill.without_discarding();
             storing::record(&cache, &context, recording, &limits).await;
         }
         drop((leader, permit));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond, stale},
-    flight::{Landing, Leader, Succession, Waiter},
+    flight::{Completion, Leader, Retry, Waiter},
     outcome::StaleReason,
     state::{
         cache::Cache,
@@ -47,16 +47,16 @@ pub(super) async fn wait<B>(
     let mut current = waiter;
     let mut earlier: Option<Waiter<FlightOutcome>> = None;
     loop {
-        let landing = tokio::select! {
+        let completion = tokio::select! {
             biased;
-            landing = current.landed() => landing,
-            landing = landed(&mut earlier) => match (landing, earlier.take()) {
+            completion = current.completion() => completion,
+            completion = completion_of(&mut earlier) => match (completion, earlier.take()) {
                 (
-                    Landing::Landed(FlightOutcome::Failed(_)) | Landing::Abandoned | Landing::Vacated,
+                    Completion::Completed(FlightOutcome::Failed(_)) | Completion::Abandoned | Completion::NotStarted,
                     _,
                 )
                 | (_, None) => continue,
-                (Landing::Landed(outcome), Some(waiter)) => {
+                (Completion::Completed(outcome), Some(waiter)) => {
                     return Waited::Ended(outcome, waiter);
                 }
             },
@@ -72,21 +72,21 @@ pub(super) async fn wait<B>(
                     return Waited::Answer(give_up(cache, context, Failure::Timeout).await);
                 }
                 patience = deadline;
-                match flights.succeed(&current, key.clone()) {
-                    Succession::Leader(leader) => return Waited::Lead(leader),
-                    Succession::Waiter(next) => {
+                match flights.retry(&current, key.clone()) {
+                    Retry::Leader(leader) => return Waited::Lead(leader),
+                    Retry::Waiter(next) => {
                         earlier = Some(std::mem::replace(&mut current, next));
                     }
-                    Succession::Over => {}
+                    Retry::Denied => {}
                 }
                 continue;
             }
         };
-        let failure = match landing {
-            Landing::Landed(FlightOutcome::Failed(failure)) => failure,
-            Landing::Landed(outcome) => return Waited::Ended(outcome, current),
-            Landing::Abandoned => Failure::Error,
-            Landing::Vacated => return Waited::StartOver,
+        let failure = match completion {
+            Completion::Completed(FlightOutcome::Failed(failure)) => failure,
+            Completion::Completed(outcome) => return Waited::Ended(outcome, current),
+            Completion::Abandoned => Failure::Error,
+            Completion::NotStarted => return Waited::StartOver,
         };
         if let Some(stale) = stale::best_available(cache, context, failure.into()).await {
             return Waited::Answer(stale);
@@ -95,10 +95,10 @@ pub(super) async fn wait<B>(
             current = earlier;
             continue;
         }
-        match flights.succeed(&current, key.clone()) {
-            Succession::Leader(leader) => return Waited::Lead(leader),
-            Succession::Waiter(next) => current = next,
-            Succession::Over => return Waited::Answer(give_up(cache, context, failure).await),
+        match flights.retry(&current, key.clone()) {
+            Retry::Leader(leader) => return Waited::Lead(leader),
+            Retry::Waiter(next) => current = next,
+            Retry::Denied => return Waited::Answer(give_up(cache, context, failure).await),
         }
     }
 }
@@ -114,9 +114,9 @@ async fn give_up<B>(
 }
 
 /// Waits for the end of a flight, or for ever if there is none.
-async fn landed(waiter: &mut Option<Waiter<FlightOutcome>>) -> Landing<FlightOutcome> {
+async fn completion_of(waiter: &mut Option<Waiter<FlightOutcome>>) -> Completion<FlightOutcome> {
     match waiter {
-        Some(waiter) => waiter.landed().await,
+        Some(waiter) => waiter.completion().await,
         None => pending().await,
     }
 }

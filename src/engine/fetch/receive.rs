@@ -220,7 +220,7 @@ fn cut_range<B: Body, E>(
         completion, head, ..
     } = evaluation;
     let declared = storability::declared_length(&parts, &body);
-    let fill = Fill::passing(declared, Arc::clone(&cache.shared.budget));
+    let fill = Fill::not_kept(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
         parts,
         arrived: head.arrival.wall,

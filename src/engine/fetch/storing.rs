@@ -67,7 +67,7 @@ pub(crate) async fn record<B>(
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
             publish::share(cache, context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
-            fill.settle();
+            fill.release_budget();
         }
         Recorded::Abandoned => {
             tracing::debug!(key = ?context.request.key, "abandoned");

@@ -1,6 +1,6 @@
-//! What a fill keeps, whom it waits for, and when it gives up.
+//! What a recorder keeps, when it waits for readers, and when it stops.
 
-use std::{convert::Infallible, sync::Arc, task::Poll};
+use std::{convert::Infallible, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 use super::*;
+use crate::fill::{Budget, FillReader};
 
 const KIB: u64 = 1024;
 
@@ -82,13 +83,13 @@ async fn next(reader: &mut FillReader) -> usize {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_in_is_kept_in_few_segments() {
+async fn a_body_in_many_small_frames_is_kept_in_few_segments() {
     let fill = fill();
     let body: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-    let (recorded, ending) = fill
+    let (recorded, guard) = fill
         .record(frames(body.iter().map(|byte| vec![*byte])), &limits())
         .await;
-    drop(ending);
+    drop(guard);
     let Recorded::Whole(segments) = recorded else {
         panic!("{recorded:?}");
     };
@@ -105,7 +106,7 @@ async fn a_body_that_trickles_in_is_kept_in_few_segments() {
 #[tokio::test]
 async fn a_large_frame_is_kept_in_segments_of_bounded_size() {
     let fill = fill();
-    let (recorded, _ending) = fill
+    let (recorded, _guard) = fill
         .record(frames([vec![1; 3 * SEGMENT + 5]]), &limits())
         .await;
     let Recorded::Whole(segments) = recorded else {
@@ -116,14 +117,14 @@ async fn a_large_frame_is_kept_in_segments_of_bounded_size() {
 }
 
 #[tokio::test]
-async fn readers_see_the_end_when_the_ending_is_dropped() {
+async fn readers_see_the_end_when_the_guard_is_dropped() {
     let fill = fill();
     let mut reader = fill.read(0, None).unwrap();
-    let (_, ending) = fill.record(frames([b"all".to_vec()]), &limits()).await;
+    let (_, guard) = fill.record(frames([b"all".to_vec()]), &limits()).await;
     assert_eq!(next(&mut reader).await, 3);
     let mut end = tokio_test::task::spawn(reader.frame());
     assert!(end.poll().is_pending());
-    drop(ending);
+    drop(guard);
     assert!(end.is_woken());
     assert!(matches!(end.poll(), Poll::Ready(None)));
 }
@@ -142,7 +143,7 @@ async fn a_recorder_that_is_dropped_fails_its_readers() {
 }
 
 #[tokio::test]
-async fn the_bytes_of_all_fills_are_bounded_and_come_back() {
+async fn the_bytes_of_all_fills_are_bounded_and_given_back() {
     let budget = Budget::new(100);
     let (one, other) = (
         Fill::new(None, Arc::clone(&budget)),
@@ -164,7 +165,7 @@ async fn the_bytes_of_all_fills_are_bounded_and_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bytes_of_a_window_are_paid_for_until_they_are_let_go() {
+async fn the_bytes_of_a_window_count_until_they_are_released() {
     let budget = Budget::new(100 * KIB);
     let fill = Fill::new(None, Arc::clone(&budget));
     let mut reader = fill.read(0, None).unwrap();
@@ -196,13 +197,13 @@ async fn the_bytes_of_a_window_are_paid_for_until_they_are_let_go() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_stored_is_on_the_account_of_the_store() {
+async fn a_body_that_was_stored_no_longer_counts() {
     let budget = Budget::new(100);
     let fill = Fill::new(None, Arc::clone(&budget));
     let reader = fill.read(0, None).unwrap();
     drop(fill.record(frames([vec![0; 80]]), &limits()).await);
     assert_eq!(budget.used(), 80);
-    fill.settle();
+    fill.release_budget();
     assert_eq!(budget.used(), 0);
     assert_eq!(reader.collect().await.unwrap().to_bytes().len(), 80);
     drop(fill);
@@ -210,7 +211,7 @@ async fn a_body_that_was_stored_is_on_the_account_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_part_is_read_while_the_rest_arrives() {
+async fn a_range_is_read_while_the_rest_arrives() {
     let fill = fill();
     let mut part = fill.read(5, Some(15)).unwrap();
     let (sizes, recorder) = fed(&fill, limits());
@@ -223,7 +224,7 @@ async fn a_part_is_read_while_the_rest_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_beyond_what_has_arrived_holds_nothing_back() {
+async fn a_range_beyond_what_has_arrived_holds_nothing_back() {
     let fill = fill();
     let mut part = fill.read(300 * KIB, Some(300 * KIB + 10)).unwrap();
     let (sizes, recorder) = fed(&fill, window_only());
@@ -236,7 +237,7 @@ async fn a_part_beyond_what_has_arrived_holds_nothing_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_was_read_to_its_end_holds_nobody_back() {
+async fn a_range_that_was_read_to_its_end_holds_nothing_back() {
     let fill = fill();
     let mut part = fill.read(0, Some(10)).unwrap();
     let rest = fill.read(0, None).unwrap();
@@ -255,7 +256,7 @@ async fn a_part_that_was_read_to_its_end_holds_nobody_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_can_be_joined_until_its_beginning_is_gone() {
+async fn a_window_can_be_joined_while_its_first_byte_is_held() {
     let fill = fill();
     let mut first = fill.read(0, None).unwrap();
     let (sizes, _recorder) = fed(&fill, window_only());
@@ -276,7 +277,7 @@ async fn a_window_can_be_joined_until_its_beginning_is_gone() {
 
 /// Another's steps, however many, buy a reader that stands still no time.
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_stalled_reader_runs_while_others_move() {
+async fn the_time_of_a_stalled_reader_counts_while_others_read() {
     let fill = fill();
     let (mut slow, stalled) = (fill.read(0, None).unwrap(), fill.read(0, None).unwrap());
     let (sizes, _recorder) = fed(&fill, window_only());
@@ -298,7 +299,7 @@ async fn the_time_of_a_stalled_reader_runs_while_others_move() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_body_without_readers_counts_from_when_they_left() {
+async fn the_time_of_a_body_without_readers_counts_from_the_last_one() {
     let fill = fill();
     let reader = fill.read(0, None).unwrap();
     let (sizes, recorder) = fed(&fill, limits());
@@ -314,7 +315,7 @@ async fn the_time_of_a_body_without_readers_counts_from_when_they_left() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_always_ready_lets_its_readers_read() {
+async fn a_body_that_is_always_ready_does_not_block_its_readers() {
     let fill = fill();
     let mut reader = fill.read(0, None).unwrap();
     let endless = StreamBody::new(stream::repeat_with(|| {
@@ -336,7 +337,7 @@ async fn a_body_that_is_always_ready_lets_its_readers_read() {
 
 /// As of a service that knows the length of its body and does not say it in its head.
 #[tokio::test(start_paused = true)]
-async fn a_body_declared_too_long_to_keep_ends_with_its_last_reader() {
+async fn a_body_that_is_declared_too_large_ends_with_its_last_reader() {
     let fill = Fill::new(Some(1024 * KIB), Budget::new(1024 * KIB));
     let (sizes, recorder) = fed(&fill, limits());
     let mut part = fill.read(0, Some(1)).unwrap();
@@ -352,9 +353,9 @@ async fn a_body_declared_too_long_to_keep_ends_with_its_last_reader() {
 }
 
 #[tokio::test]
-async fn a_passing_body_is_never_kept() {
-    let fill = Fill::passing(Some(0), Budget::new(1024 * KIB));
+async fn a_body_that_is_not_to_be_kept_never_is() {
+    let fill = Fill::not_kept(Some(0), Budget::new(1024 * KIB));
     let _reader = fill.read(0, None).unwrap();
-    let (recorded, _ending) = fill.record(frames([]), &limits()).await;
+    let (recorded, _guard) = fill.record(frames([]), &limits()).await;
     assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
 }
