@@ -1,5 +1,7 @@
 //! Builds a layer from its settings. Only [`CacheBuilder::build`] refuses a setting.
 
+mod collapsing;
+mod keys;
 mod resilience;
 mod rules;
 mod settings;
@@ -19,10 +21,7 @@ use crate::{
     config::ConcurrencyLimits,
     error::{ConfigError, in_range},
     executor::Executor,
-    fill::OnAbandoned,
-    key::KeyPolicy,
     layer::CacheLayer,
-    semantics::rules::ForwardedPolicy,
     state::cache::Shared,
     store::Memory,
 };
@@ -100,7 +99,8 @@ impl CacheBuilder {
 
     /// The largest response body to store, in bytes. A larger body is delivered but not stored; the
     /// cache learns its size from `Content-Length`, or while the body streams. Defaults to a
-    /// quarter of the memory tier, but less than 4 GiB. The limit is the capacity of the memory tier.
+    /// quarter of the memory tier, but less than 4 GiB. The limit is the capacity of the memory
+    /// tier.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Self {
         self.max_entry_bytes = Some(bytes);
         self
@@ -124,139 +124,6 @@ impl CacheBuilder {
     /// Defaults to one hour.
     pub fn keep_stale_without_validator(mut self, keep: Duration) -> Self {
         self.config.keep_stale_without_validator = keep;
-        self
-    }
-
-    // === Keys ===
-
-    /// A policy that adds dimensions to the cache key. Defaults to none, which
-    /// [`without_key_policy`](Self::without_key_policy) restores.
-    pub fn key(mut self, policy: impl KeyPolicy) -> Self {
-        self.config.key = Some(Arc::new(policy));
-        self
-    }
-
-    /// Removes the [`key`](Self::key) policy, for a layer [over the cache](CacheLayer::with) of
-    /// another layer that has one.
-    pub fn without_key_policy(mut self) -> Self {
-        self.config.key = None;
-        self
-    }
-
-    /// Request headers whose values are part of the cache key, for applications that read them
-    /// without naming them in `Vary`. Defaults to none.
-    pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.key_headers = names.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Separates the entries of this layer from those of other namespaces in the same cache.
-    /// Defaults to the empty namespace.
-    pub fn namespace(mut self, namespace: &str) -> Self {
-        self.config.namespace = namespace.into();
-        self
-    }
-
-    /// The host, with a port if needed, for requests that name none. Defaults to `localhost`.
-    pub fn default_authority(mut self, authority: &str) -> Self {
-        self.config.default_authority = authority.into();
-        self
-    }
-
-    /// The scheme of requests whose target names none, as is usual over HTTP/1.1. Set it to `https`
-    /// if the server uses TLS, so that requests over HTTP/1.1 and HTTP/2 share entries. Defaults to
-    /// `http`.
-    pub fn default_scheme(mut self, scheme: &str) -> Self {
-        self.config.default_scheme = scheme.into();
-        self
-    }
-
-    /// How `Forwarded` and `X-Forwarded-*` affect the cache key. Defaults to
-    /// [`ForwardedPolicy::Key`].
-    pub fn forwarded(mut self, policy: ForwardedPolicy) -> Self {
-        self.config.rules.forwarded = policy;
-        self
-    }
-
-    // === Fetches, fills and waiters ===
-
-    /// How long requests wait for a concurrent request to fetch the same response. After that one of
-    /// them calls the origin too, and the others wait for whichever response comes first. Defaults
-    /// to 5 seconds.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.config.wait_timeout = timeout;
-        self
-    }
-
-    /// How long the cache receives a body after its last client disconnected. Defaults to 60
-    /// seconds.
-    pub fn fill_timeout(mut self, timeout: Duration) -> Self {
-        self.config.fill.timeout = timeout;
-        self
-    }
-
-    /// How many bytes of a body that is too large to store are held for its readers, if concurrent
-    /// requests share it. When the window is full, the slowest reader sets the pace. Defaults to 1
-    /// MiB.
-    pub fn fill_window(mut self, bytes: u64) -> Self {
-        self.config.fill.window = bytes;
-        self
-    }
-
-    /// How long a reader of such a body may read nothing while it holds up the others, before the
-    /// cache cuts it off. Defaults to 10 seconds.
-    pub fn reader_stall(mut self, stall: Duration) -> Self {
-        self.config.fill.reader_stall = stall;
-        self
-    }
-
-    /// What to do with a response whose last client disconnects before its body is complete.
-    /// Defaults to [`OnAbandoned::Continue`].
-    pub fn on_abandoned(mut self, policy: OnAbandoned) -> Self {
-        self.config.fill.on_abandoned = policy;
-        self
-    }
-
-    /// For how long requests for a key are not collapsed after its response could not be shared
-    /// (hit-for-miss): each goes to the origin at once. Defaults to 10 seconds.
-    pub fn uncacheable_for(mut self, span: Duration) -> Self {
-        self.config.uncacheable_for = span;
-        self
-    }
-
-    /// How many requests may wait for the same response. Further ones are answered 503
-    /// ([`Generated::Crowded`](crate::Generated::Crowded)). At least 1. Defaults to 16,384.
-    pub fn max_waiters(mut self, waiters: usize) -> Self {
-        match &mut self.target {
-            BuildTarget::New { limits, .. } => limits.waiters = waiters,
-            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_waiters"),
-        }
-        self
-    }
-
-    /// How many fetches and fills may run at once that go on if their client disconnects,
-    /// background refreshes included. At least 1. Defaults to 4096.
-    ///
-    /// Above the limit, a request is fetched for its own client only: the response is neither
-    /// shared nor stored, and the fetch ends if the client disconnects.
-    ///
-    /// All fills together hold at most as many bytes as the memory tier, and above that up to
-    /// [`fill_window`](Self::fill_window) each.
-    pub fn max_fills(mut self, fills: usize) -> Self {
-        match &mut self.target {
-            BuildTarget::New { limits, .. } => limits.fills = fills,
-            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_fills"),
-        }
-        self
-    }
-
-    /// How many background refreshes may run at once. Above the limit, a later request refreshes
-    /// the stale response. Defaults to 256.
-    pub fn max_refreshes(mut self, refreshes: usize) -> Self {
-        match &mut self.target {
-            BuildTarget::New { limits, .. } => limits.refreshes = refreshes,
-            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_refreshes"),
-        }
         self
     }
 

@@ -39,8 +39,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// The error type of the service does not change, and the cache adds no errors. Where it cannot use
-/// a response of the service, it generates one with
+/// The error type of the service does not change, and the cache adds no errors. When it has
+/// no response that it may send, it generates one with
 /// [`CacheOutcome::Generated`](crate::CacheOutcome::Generated) in its extensions.
 #[derive(Clone)]
 pub struct CacheLayer {

@@ -211,7 +211,7 @@ impl Circuit {
                 self.window.push(WindowCall::Failure(pace), now);
             }
             CallOutcome::Cancelled(Pace::Slow) => {
-                self.window.push(WindowCall::Other(Pace::Slow), now)
+                self.window.push(WindowCall::Other(Pace::Slow), now);
             }
             CallOutcome::Cancelled(Pace::Normal) | CallOutcome::Ignored => {}
         }

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
     parts::{Arrival, Head, HeadMeta, Segments},
-    rendered::{HeadOwner, RecentHits, RenderedHead, RenderedHeads, head_bytes},
+    rendered::{RecentHits, RenderedHead},
 };
 use crate::{
     generation::Generation,
@@ -29,9 +29,6 @@ use crate::{
 
 /// Bodies up to this many bytes are stored in the same buffer as the head.
 pub(super) const INLINE_BODY: usize = 4 * 1024;
-
-/// After this many hits within one second, an entry keeps a rendered head.
-const RENDER_AFTER: u32 = 2;
 
 /// One stored response, complete and immutable.
 ///
@@ -43,19 +40,19 @@ pub(crate) struct Entry {
     arrival: Arrival,
     freshness: Freshness,
     standing: Standing,
-    rendered: ArcSwapOption<RenderedHead>,
+    pub(super) rendered: ArcSwapOption<RenderedHead>,
     body_len: u64,
     /// The field values, each with its length in front, then the body if it is small.
     packed: Bytes,
     head_len: u32,
     /// The body, unless it is in `packed`.
     body: Option<Segments>,
-    status: StatusCode,
+    pub(super) status: StatusCode,
     /// How long to keep the entry, in seconds from its arrival on.
     keep: u32,
     /// How long the origin took to answer, in milliseconds. Zero if that is unknown.
     fetch_duration: u32,
-    recent_hits: RecentHits,
+    pub(super) recent_hits: RecentHits,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
     remote_version: Option<RemoteVersion>,
@@ -314,65 +311,6 @@ impl Entry {
         })
     }
 
-    /// The head of the answer to a fresh hit. If the entry keeps no head rendered in this second
-    /// for the layer `layer_id`, `finish` completes the stored head; it gets the current age.
-    pub(crate) fn rendered_head(
-        self: &Arc<Self>,
-        heads: &Arc<RenderedHeads>,
-        now: Duration,
-        layer_id: u64,
-        finish: impl FnOnce(&mut response::Parts, u32),
-    ) -> response::Parts {
-        let age = self.age(now);
-        let rendered = self.rendered.load();
-        match &*rendered {
-            Some(rendered) if rendered.age == age && rendered.layer_id == layer_id => {
-                rendered.head.clone()
-            }
-            rendered => self.render(heads, now, layer_id, rendered.as_deref(), finish),
-        }
-    }
-
-    /// Renders a head, and keeps it for the hits that follow if the entry is hit often.
-    #[cold]
-    fn render(
-        self: &Arc<Self>,
-        heads: &Arc<RenderedHeads>,
-        now: Duration,
-        layer_id: u64,
-        last: Option<&RenderedHead>,
-        finish: impl FnOnce(&mut response::Parts, u32),
-    ) -> response::Parts {
-        let age = self.age(now);
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = self.status;
-        head.headers = self.headers();
-        finish(&mut head, age);
-        let bytes = head_bytes(head.headers.len());
-        let share = match last {
-            // Still hit often: the head of this second takes over the share of the last second's.
-            Some(last) if age.abs_diff(last.age) <= 1 => Some(Arc::clone(&last.share)),
-            Some(_) => {
-                self.rendered.store(None);
-                None
-            }
-            None if self.recent_hits.record(age) >= RENDER_AFTER => {
-                let owner = Arc::downgrade(self);
-                heads.acquire(owner, bytes, now)
-            }
-            None => None,
-        };
-        if let Some(share) = share {
-            self.rendered.store(Some(Arc::new(RenderedHead {
-                age,
-                layer_id,
-                head: head.clone(),
-                share,
-            })));
-        }
-        head
-    }
-
     /// The bytes that this entry holds on the heap, including the entry itself.
     pub(crate) fn heap_bytes(&self) -> usize {
         /// The two counters of an `Arc`, and one word of the allocator.
@@ -400,17 +338,6 @@ impl Entry {
             .as_ref()
             .map_or(0, |_| size_of::<ChangeHistory>() + SHARED);
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + history
-    }
-}
-
-impl HeadOwner for Entry {
-    fn keeps_head(&self, now: Duration) -> bool {
-        let rendered_at = self.rendered.load().as_ref().map(|head| head.age);
-        let is_hit = rendered_at.is_some_and(|age| self.age(now).saturating_sub(age) <= 1);
-        if rendered_at.is_some() && !is_hit {
-            self.rendered.store(None);
-        }
-        is_hit
     }
 }
 

@@ -5,6 +5,7 @@ mod history;
 mod mark;
 mod names;
 mod parts;
+mod render;
 mod rendered;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,0 +1,88 @@
+//! Setters for request collapsing, fills and background work.
+
+use std::time::Duration;
+
+use super::settings::{BuildTarget, CacheBuilder};
+use crate::fill::OnAbandoned;
+
+impl CacheBuilder {
+    /// How long requests wait for a concurrent request to fetch the same response. After that one
+    /// of them calls the origin too, and the others wait for whichever response comes first.
+    /// Defaults to 5 seconds.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.config.wait_timeout = timeout;
+        self
+    }
+
+    /// How long the cache receives a body after its last client disconnected. Defaults to 60
+    /// seconds.
+    pub fn fill_timeout(mut self, timeout: Duration) -> Self {
+        self.config.fill.timeout = timeout;
+        self
+    }
+
+    /// How many bytes of a body that is too large to store are held for its readers, if concurrent
+    /// requests share it. When the window is full, the slowest reader sets the pace. Defaults to 1
+    /// MiB.
+    pub fn fill_window(mut self, bytes: u64) -> Self {
+        self.config.fill.window = bytes;
+        self
+    }
+
+    /// How long a reader of such a body may read nothing while it holds up the others, before the
+    /// cache cuts it off. Defaults to 10 seconds.
+    pub fn reader_stall(mut self, stall: Duration) -> Self {
+        self.config.fill.reader_stall = stall;
+        self
+    }
+
+    /// What to do with a response whose last client disconnects before its body is complete.
+    /// Defaults to [`OnAbandoned::Continue`].
+    pub fn on_abandoned(mut self, policy: OnAbandoned) -> Self {
+        self.config.fill.on_abandoned = policy;
+        self
+    }
+
+    /// For how long requests for a key are not collapsed after its response could not be shared
+    /// (hit-for-miss): each goes to the origin at once. Defaults to 10 seconds.
+    pub fn uncacheable_for(mut self, span: Duration) -> Self {
+        self.config.uncacheable_for = span;
+        self
+    }
+
+    /// How many requests may wait for the same response. Further ones are answered 503
+    /// ([`Generated::Crowded`](crate::Generated::Crowded)). At least 1. Defaults to 16,384.
+    pub fn max_waiters(mut self, waiters: usize) -> Self {
+        match &mut self.target {
+            BuildTarget::New { limits, .. } => limits.waiters = waiters,
+            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_waiters"),
+        }
+        self
+    }
+
+    /// How many fetches and fills may run at once that go on if their client disconnects,
+    /// background refreshes included. At least 1. Defaults to 4096.
+    ///
+    /// Above the limit, a request is fetched for its own client only: the response is neither
+    /// shared nor stored, and the fetch ends if the client disconnects.
+    ///
+    /// All fills together hold at most as many bytes as the memory tier, and above that up to
+    /// [`fill_window`](Self::fill_window) each.
+    pub fn max_fills(mut self, fills: usize) -> Self {
+        match &mut self.target {
+            BuildTarget::New { limits, .. } => limits.fills = fills,
+            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_fills"),
+        }
+        self
+    }
+
+    /// How many background refreshes may run at once. Above the limit, a later request refreshes
+    /// the stale response. Defaults to 256.
+    pub fn max_refreshes(mut self, refreshes: usize) -> Self {
+        match &mut self.target {
+            BuildTarget::New { limits, .. } => limits.refreshes = refreshes,
+            BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("max_refreshes"),
+        }
+        self
+    }
+}
