@@ -13,11 +13,11 @@ use pin_project_lite::pin_project;
 use crate::{entry::Segments, error::BoxError, fill::FillReader};
 
 pin_project! {
-    /// The body of a response of a [`CacheService`](crate::CacheService) whose inner service has bodies
-    /// of type `B`.
+    /// The body of a response of a [`CacheService`](crate::CacheService) whose inner service has
+    /// bodies of type `B`.
     ///
-    /// Frames of the origin pass through unchanged, including trailers. A hit yields slices of the stored
-    /// bytes and copies nothing.
+    /// Frames of the origin pass through unchanged, including trailers. A hit yields slices of the
+    /// stored bytes and copies nothing.
     pub struct CacheBody<B> {
         #[pin]
         source: BodySource<B>,

@@ -11,8 +11,8 @@ use std::{
 
 /// A source of wall time, for dates, and of monotonic time, for ages.
 ///
-/// Ages are measured by the monotonic clock. So a wall clock that is set back does not make a stored
-/// response fresh again (RFC 9111 §4.2.3).
+/// Ages are measured by the monotonic clock. So a wall clock that is set back does not make a
+/// stored response fresh again (RFC 9111 §4.2.3).
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn wall(&self) -> i64;

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, ops::RangeBounds, time::Duration};
 /// A boxed error, as the bodies of this crate report it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why [`CacheBuilder::build`](crate::CacheBuilder::build), or the `connect` of a remote tier, refuses a
-/// setting.
+/// Why [`CacheBuilder::build`](crate::CacheBuilder::build), or the `connect` of a remote tier,
+/// refuses a setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -140,7 +140,8 @@ pub enum FillError {
     Origin,
     /// The length of the body differs from its `Content-Length` (RFC 9112 §8).
     Length,
-    /// The body took longer than [`fill_timeout`](crate::CacheBuilder::fill_timeout) without a reader.
+    /// The body took longer than [`fill_timeout`](crate::CacheBuilder::fill_timeout) without a
+    /// reader.
     Timeout,
     /// This reader held others back for longer than
     /// [`reader_stall`](crate::CacheBuilder::reader_stall).

@@ -18,8 +18,8 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs the tasks that outlive the request that caused them: fills and background refreshes.
 ///
-/// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime. A task keeps
-/// the current tracing span, but not the task-local values.
+/// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime. A task
+/// keeps the current tracing span, but not the task-local values.
 pub trait Executor: Send + Sync + 'static {
     /// Starts `task`.
     fn execute(&self, task: Task);
@@ -90,7 +90,8 @@ impl fmt::Debug for Tasks {
 pin_project! {
     /// A task that holds its guard, so that it also counts as ended if it panics or is dropped.
     ///
-    /// Not an `async` block: that would reserve memory for the task twice, as captured and as running.
+    /// Not an `async` block: that would reserve memory for the task twice, as captured and as
+    /// running.
     struct Counted<T> {
         #[pin]
         task: T,

@@ -1,18 +1,19 @@
 //! Single-flight: for each key one leader does the work, and the waiters share its outcome.
 //!
 //! A flight does not know what its outcome means. The leader completes it, which releases the
-//! waiters. If the leader is dropped before that (its task panicked or was dropped), the flight ends as
-//! abandoned, so that no waiter waits for ever.
+//! waiters. If the leader is dropped before that (its task panicked or was dropped), the flight
+//! ends as abandoned, so that no waiter waits for ever.
 //!
-//! After a failure the waiters may retry once: the first one to ask becomes the leader of the second
-//! attempt, and the others wait for that. There is no third attempt, so a group of any size makes at
-//! most two. A leader that is dropped before it started made no attempt: its waiters start over.
+//! After a failure the waiters may retry once: the first one to ask becomes the leader of the
+//! second attempt, and the others wait for that. There is no third attempt, so a group of any size
+//! makes at most two. A leader that is dropped before it started made no attempt: its waiters start
+//! over.
 //!
 //! A completed flight can be joined until its leader is dropped. So late requests share a response
 //! that is still arriving.
 //!
-//! A leader needs a permit, a waiter needs none. A request that finds no flight and gets no permit is
-//! refused before a flight exists that others could wait for.
+//! A leader needs a permit, a waiter needs none. A request that finds no flight and gets no permit
+//! is refused before a flight exists that others could wait for.
 
 use std::{
     collections::HashMap,
@@ -243,7 +244,8 @@ impl<K: Eq + Hash, T> Leader<K, T> {
         self.stage = Stage::Started;
     }
 
-    /// Releases the waiters with `outcome`. The flight can still be joined until the leader is dropped.
+    /// Releases the waiters with `outcome`. The flight can still be joined until the leader is
+    /// dropped.
     pub(crate) fn complete(&self, outcome: T) {
         self.flight
             .completion

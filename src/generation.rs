@@ -1,12 +1,13 @@
-//! Generations: they keep a response that was fetched before an invalidation from being stored after
-//! it.
+//! Generations: they keep a response that was fetched before an invalidation from being stored
+//! after it.
 //!
-//! A fill reads the generation of its resource before it calls the origin, and may store its response
-//! only if the generation is still the same. Otherwise a response that the origin made before a write
-//! could be stored after the write succeeded, and would be served from then on.
+//! A fill reads the generation of its resource before it calls the origin, and may store its
+//! response only if the generation is still the same. Otherwise a response that the origin made
+//! before a write could be stored after the write succeeded, and would be served from then on.
 //!
-//! The counters are a fixed array, indexed by the hash of the key. Two resources may share a counter.
-//! Then an invalidation of one keeps a fill of the other from being stored, which costs one miss.
+//! The counters are a fixed array, indexed by the hash of the key. Two resources may share a
+//! counter. Then an invalidation of one keeps a fill of the other from being stored, which costs
+//! one miss.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

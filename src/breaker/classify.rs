@@ -16,8 +16,9 @@ pub enum Verdict {
 
 /// Judges the outcomes of calls. Implemented for closures.
 pub trait Classify<Res, E>: Send + Sync + 'static {
-    /// Judges one `outcome`. `took` is the time from the call to its outcome. Whether a call was slow
-    /// is not decided here but by a [setting](crate::breaker::BreakerConfigBuilder::slow_call).
+    /// Judges one `outcome`. `took` is the time from the call to its outcome. Whether a call was
+    /// slow is not decided here but by a
+    /// [setting](crate::breaker::BreakerConfigBuilder::slow_call).
     fn classify(&self, outcome: &Result<Res, E>, took: Duration) -> Verdict;
 }
 

@@ -58,8 +58,8 @@ pub(crate) enum Passage<E: Environment> {
 pub(crate) struct Gate<E: Environment> {
     environment: Arc<E>,
     key: Box<str>,
-    /// The circuit's fast path, written under its lock. Readers may see the previous value: that is as
-    /// if they had come a moment earlier.
+    /// The circuit's fast path, written under its lock. Readers may see the previous value: that is
+    /// as if they had come a moment earlier.
     fast_path: AtomicU64,
     circuit: Mutex<Circuit>,
     /// When the key was last looked up, by the counter of [`Keys`](super::keys::Keys).

@@ -9,8 +9,8 @@ use super::{environment::BreakerEnvironment, event::BreakerState, keys::Keys, te
 /// If the layer has no keys, the key of its only circuit is empty. Reading a key that no call has
 /// used yet makes no circuit; an override does.
 ///
-/// An override lasts until the next one or a [`reset`](Self::reset), whatever the outcomes of calls.
-/// When there are too many keys, keys with an override are evicted last.
+/// An override lasts until the next one or a [`reset`](Self::reset), whatever the outcomes of
+/// calls. When there are too many keys, keys with an override are evicted last.
 #[derive(Clone, Debug)]
 pub struct BreakerHandle {
     keys: Arc<Keys<BreakerEnvironment>>,

@@ -1,5 +1,5 @@
-//! The defaults for HTTP: which responses are failures, how a refused request is answered, and which
-//! circuit a request belongs to.
+//! The defaults for HTTP: which responses are failures, how a refused request is answered, and
+//! which circuit a request belongs to.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -24,8 +24,8 @@ use super::{
 
 /// A circuit breaker for any [`tower`] service. See the [module docs](crate::breaker).
 ///
-/// All services made from one layer and from its clones share its circuits. A method that changes the
-/// layer makes new circuits, so call [`handle`](Self::handle) last.
+/// All services made from one layer and from its clones share its circuits. A method that changes
+/// the layer makes new circuits, so call [`handle`](Self::handle) last.
 pub struct BreakerLayer<C, O, T = OneForAll> {
     parts: Parts,
     policies: Arc<Policies<C, O>>,
@@ -55,9 +55,9 @@ impl Parts {
 }
 
 impl<C, O> BreakerLayer<C, O> {
-    /// One circuit with the default settings. `classify`, a [`Classify`](super::Classify), judges the
-    /// outcomes of calls. `on_open`, an [`OnOpen`](super::OnOpen), answers refused calls. Both may be
-    /// closures.
+    /// One circuit with the default settings. `classify`, a [`Classify`](super::Classify), judges
+    /// the outcomes of calls. `on_open`, an [`OnOpen`](super::OnOpen), answers refused calls. Both
+    /// may be closures.
     pub fn new(classify: C, on_open: O) -> Self {
         Self::from_parts(classify, on_open, OneForAll)
     }
@@ -66,8 +66,8 @@ impl<C, O> BreakerLayer<C, O> {
 impl BreakerLayer<HttpClassify, HttpOnOpen, HttpAll> {
     /// One circuit for a service of `http` requests: errors, 500, 502, 503 and 504 are failures. A
     /// refused request gets a 503 with `Retry-After` and the extension
-    /// [`BreakerOpen`](super::BreakerOpen). The response body must implement [`Default`]: its default
-    /// is the empty body.
+    /// [`BreakerOpen`](super::BreakerOpen). The response body must implement [`Default`]: its
+    /// default is the empty body.
     #[must_use]
     pub fn http() -> Self {
         Self::from_parts(HttpClassify, HttpOnOpen, HttpAll)
@@ -102,10 +102,10 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         self.key(PerHost)
     }
 
-    /// A circuit for each key that `target` finds in a request. A [`Target`](super::Target) may be a
-    /// closure from a request to a `String`. Over HTTP, wrap the closure in
-    /// [`HttpKey`](super::HttpKey) so that the request's priority is read too.
-    /// Defaults to one circuit for all requests.
+    /// A circuit for each key that `target` finds in a request. A [`Target`](super::Target) may be
+    /// a closure from a request to a `String`. Over HTTP, wrap the closure in
+    /// [`HttpKey`](super::HttpKey) so that the request's priority is read too. Defaults to one
+    /// circuit for all requests.
     #[must_use]
     pub fn key<U>(self, target: U) -> BreakerLayer<C, O, U> {
         BreakerLayer {

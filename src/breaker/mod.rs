@@ -1,13 +1,13 @@
-//! A circuit breaker for any [tower](https://docs.rs/tower) service: it stops calling a service that
-//! fails, and later tries it again with a few calls.
+//! A circuit breaker for any [tower](https://docs.rs/tower) service: it stops calling a service
+//! that fails, and later tries it again with a few calls.
 //!
 //! # Why
 //!
-//! A service that is down answers late or not at all. Every call to it holds a connection, a task and
-//! a waiting client, and more calls keep it down. A breaker counts the outcomes of calls. When too
-//! many fail, it *opens*: calls are refused at once, and the service has time to recover. After a
-//! while it is *half-open*: a few calls pass as probes. If they succeed, it *closes* and calls pass
-//! as before. If one fails, it opens again, for a longer time.
+//! A service that is down answers late or not at all. Every call to it holds a connection, a task
+//! and a waiting client, and more calls keep it down. A breaker counts the outcomes of calls. When
+//! too many fail, it *opens*: calls are refused at once, and the service has time to recover. After
+//! a while it is *half-open*: a few calls pass as probes. If they succeed, it *closes* and calls
+//! pass as before. If one fails, it opens again, for a longer time.
 //!
 //! # Example
 //!
@@ -82,8 +82,8 @@
 //! 2. the share of slow calls among them (no call is slow until you set a limit);
 //! 3. the number of failures in a row (seven), for a service that is seldom called.
 //!
-//! The window slides call by call. So when a service begins to fail, the circuit opens within as many
-//! calls as the window holds, however long the service had worked before.
+//! The window slides call by call. So when a service begins to fail, the circuit opens within as
+//! many calls as the window holds, however long the service had worked before.
 //!
 //! # What counts
 //!
@@ -98,26 +98,26 @@
 //! # How it closes again
 //!
 //! When the open time is over, the next calls are probes: never more than
-//! [`half_open_permits`](BreakerConfigBuilder::half_open_permits) at once, including probes of earlier
-//! attempts that are still in flight. A probe that is dropped, or whose outcome is ignored, frees its
-//! permit for another. A probe that hangs counts as failed after the
+//! [`half_open_permits`](BreakerConfigBuilder::half_open_permits) at once, including probes of
+//! earlier attempts that are still in flight. A probe that is dropped, or whose outcome is ignored,
+//! frees its permit for another. A probe that hangs counts as failed after the
 //! [`probe_timeout`](BreakerConfigBuilder::probe_timeout).
 //!
 //! Background requests probe first: in the last tenth of the open time, at most one second, only
-//! requests with [`Priority::Background`](crate::Priority::Background) may probe. Below a cache these
-//! are its refreshes, whose failure no client sees. If there are none, the first request after the
-//! open time is the first probe.
+//! requests with [`Priority::Background`](crate::Priority::Background) may probe. Below a cache
+//! these are its refreshes, whose failure no client sees. If there are none, the first request
+//! after the open time is the first probe.
 //!
 //! # Where to put it
 //!
-//! Put it around the service that may fail: inside layers that hide failures (a cache, a retry), and
-//! outside timeouts. It is ready when the inner service is ready, so limits inside it apply
+//! Put it around the service that may fail: inside layers that hide failures (a cache, a retry),
+//! and outside timeouts. It is ready when the inner service is ready, so limits inside it apply
 //! backpressure; while it refuses calls it is always ready (see [`BreakerService`]).
 //!
 //! # Watching it
 //!
-//! [`BreakerHandle`] shows each circuit and can override it. [`BreakerLayer::on_event`] and `tracing`
-//! report every change of state. The metrics begin with `cachewarp_breaker_`.
+//! [`BreakerHandle`] shows each circuit and can override it. [`BreakerLayer::on_event`] and
+//! `tracing` report every change of state. The metrics begin with `cachewarp_breaker_`.
 
 mod classify;
 mod environment;

@@ -53,8 +53,9 @@ impl CircuitRules {
         }
     }
 
-    /// How long the circuit stays open when it opens for the `opening`th time in a row (counted from
-    /// 1). `jitter` is a random number from 0 to 1. Never zero: the circuit would refuse no call.
+    /// How long the circuit stays open when it opens for the `opening`th time in a row (counted
+    /// from 1). `jitter` is a random number from 0 to 1. Never zero: the circuit would refuse no
+    /// call.
     pub(crate) fn open_length(&self, opening: u32, jitter: f64) -> Duration {
         let exponent = i32::try_from(opening.saturating_sub(1)).unwrap_or(i32::MAX);
         let grown = self.open_for.as_secs_f64() * self.open_growth.powi(exponent);

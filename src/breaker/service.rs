@@ -21,10 +21,10 @@ use crate::extensions::Priority;
 
 /// A service behind a breaker, made by [`BreakerLayer`](super::BreakerLayer).
 ///
-/// It is ready when the inner service is ready, so backpressure reaches the caller. While any of its
-/// circuits refuses calls it is always ready, because a call need not wait in order to be refused. A
-/// call that passes nevertheless waits until a clone of the inner service is ready, and calls this
-/// clone.
+/// It is ready when the inner service is ready, so backpressure reaches the caller. While any of
+/// its circuits refuses calls it is always ready, because a call need not wait in order to be
+/// refused. A call that passes nevertheless waits until a clone of the inner service is ready, and
+/// calls this clone.
 ///
 /// An error of the inner service's `poll_ready` is returned to the caller, who must not use this
 /// service again, as `tower` requires. It belongs to no request, so it counts for the circuit with
@@ -127,8 +127,8 @@ where
             Passage::Granted(permit) => permit,
             Passage::Refused { gate, retry_after } => {
                 if readiness == InnerReadiness::Ready {
-                    // The instance may hold a permit for a call that does not come. Dropping it frees
-                    // the permit.
+                    // The instance may hold a permit for a call that does not come. Dropping it
+                    // frees the permit.
                     self.inner = self.inner.clone();
                 }
                 let key = gate.key().into();

@@ -48,16 +48,16 @@ pub struct BreakerConfigBuilder {
 impl BreakerConfigBuilder {
     // === When it opens ===
 
-    /// Judges the last `calls` calls, however long ago they ended. Each new call replaces the oldest.
-    /// This is the default, with 100 calls. From 1 to 100,000.
+    /// Judges the last `calls` calls, however long ago they ended. Each new call replaces the
+    /// oldest. This is the default, with 100 calls. From 1 to 100,000.
     pub fn count_window(mut self, calls: u32) -> Self {
         self.rules.window = Extent::Calls(calls);
         self
     }
 
     /// Judges the calls that ended within the last `span` instead. The window moves in steps of one
-    /// bucket ([`buckets`](Self::buckets)), so the calls of up to one bucket at its end may be missing.
-    /// From 1 ms to 2^31 seconds.
+    /// bucket ([`buckets`](Self::buckets)), so the calls of up to one bucket at its end may be
+    /// missing. From 1 ms to 2^31 seconds.
     pub fn time_window(mut self, span: Duration) -> Self {
         let buckets = 0;
         self.rules.window = Extent::Time { span, buckets };
@@ -77,11 +77,11 @@ impl BreakerConfigBuilder {
         self
     }
 
-    /// A call that takes this long, or longer, is slow. Defaults to `None`, so that no call is slow:
-    /// only you know how long is too long. Above 0.
+    /// A call that takes this long, or longer, is slow. Defaults to `None`, so that no call is
+    /// slow: only you know how long is too long. Above 0.
     ///
-    /// A call is judged when it ends. A call that is dropped before its end counts as slow if it took
-    /// that long by then; otherwise it does not count.
+    /// A call is judged when it ends. A call that is dropped before its end counts as slow if it
+    /// took that long by then; otherwise it does not count.
     pub fn slow_call(mut self, slow: impl Into<Option<Duration>>) -> Self {
         self.rules.slow_call = slow.into();
         self
@@ -102,8 +102,8 @@ impl BreakerConfigBuilder {
     }
 
     /// How many failures in a row open the circuit, whatever the window holds. This is the rule for
-    /// services with few calls. `None` turns it off. Defaults to 7: a service that fails one call in
-    /// ten fails seven in a row once in ten million calls. At least 1.
+    /// services with few calls. `None` turns it off. Defaults to 7: a service that fails one call
+    /// in ten fails seven in a row once in ten million calls. At least 1.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
         self.rules.consecutive_failures = failures.into();
         self
@@ -131,8 +131,8 @@ impl BreakerConfigBuilder {
         self
     }
 
-    /// Shortens each open time by a random share of up to this, so that many nodes do not probe at the
-    /// same moment: with 0.1, an open time of five seconds becomes 4.5 to 5. Defaults to 0.1.
+    /// Shortens each open time by a random share of up to this, so that many nodes do not probe at
+    /// the same moment: with 0.1, an open time of five seconds becomes 4.5 to 5. Defaults to 0.1.
     /// From 0 to 1.
     pub fn open_jitter(mut self, share: f64) -> Self {
         self.rules.open_jitter = share;
@@ -155,9 +155,9 @@ impl BreakerConfigBuilder {
         self
     }
 
-    /// A probe without an outcome counts as failed after this time, and its permit is free again, so
-    /// that a call that hangs does not keep the circuit half-open. Choose it longer than any healthy
-    /// call takes. Defaults to 60 seconds. Above 0.
+    /// A probe without an outcome counts as failed after this time, and its permit is free again,
+    /// so that a call that hangs does not keep the circuit half-open. Choose it longer than any
+    /// healthy call takes. Defaults to 60 seconds. Above 0.
     pub fn probe_timeout(mut self, span: Duration) -> Self {
         self.rules.probe_timeout = span;
         self
@@ -165,9 +165,9 @@ impl BreakerConfigBuilder {
 
     // === Keys ===
 
-    /// How many keys may have a circuit of their own. When there are too many, a new key replaces the
-    /// least recently used one: a closed circuit if there is one, otherwise one that opened by itself,
-    /// otherwise one that an operator has set. Defaults to 1,024. From 1 to 65,536.
+    /// How many keys may have a circuit of their own. When there are too many, a new key replaces
+    /// the least recently used one: a closed circuit if there is one, otherwise one that opened by
+    /// itself, otherwise one that an operator has set. Defaults to 1,024. From 1 to 65,536.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.rules.max_keys = keys;
         self

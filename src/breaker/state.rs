@@ -122,8 +122,8 @@ impl Circuit {
         Permission::Granted(Ticket::Probe { generation, id })
     }
 
-    /// Frees the permits of probes that have no outcome after `probe_timeout`. Otherwise a call that
-    /// hangs would keep the circuit half-open.
+    /// Frees the permits of probes that have no outcome after `probe_timeout`. Otherwise a call
+    /// that hangs would keep the circuit half-open.
     fn forget_overdue(&mut self, rules: &CircuitRules, now: Duration) -> Overdue {
         let mut overdue = Overdue::None;
         self.probes.retain(|probe| {

@@ -6,8 +6,8 @@ use crate::extensions::Priority;
 
 /// Finds the circuit of a request. Implemented for closures from a request to the key.
 pub trait Target<Req>: Send + Sync + 'static {
-    /// The key of the request's circuit. The circuit of the empty key always exists and is not counted
-    /// among [`max_keys`](crate::breaker::BreakerConfigBuilder::max_keys).
+    /// The key of the request's circuit. The circuit of the empty key always exists and is not
+    /// counted among [`max_keys`](crate::breaker::BreakerConfigBuilder::max_keys).
     fn key<'r>(&self, request: &'r Req) -> Cow<'r, str>;
 
     /// Whether somebody waits for the response. Defaults to [`Priority::Foreground`].

@@ -16,8 +16,8 @@ use super::{
 use crate::error::FillError;
 
 impl Fill {
-    /// A reader of the bytes from `first` on, up to `end` if given. `None` if the body failed, or if the
-    /// window has moved past `first`.
+    /// A reader of the bytes from `first` on, up to `end` if given. `None` if the body failed, or
+    /// if the window has moved past `first`.
     pub(crate) fn read(self: &Arc<Self>, first: u64, end: Option<u64>) -> Option<FillReader> {
         let mut state = self.lock();
         if state.beginning() > first || matches!(state.ended, Some(Err(_))) {

@@ -36,14 +36,15 @@ pub(crate) enum Recorded {
 impl Fill {
     /// Drives `body` to its end, for the readers and, if it may be kept, for the store.
     ///
-    /// The readers see the end only when the [`EndGuard`] is dropped. So a client that has read a body
-    /// to its end finds it in the store.
+    /// The readers see the end only when the [`EndGuard`] is dropped. So a client that has read a
+    /// body to its end finds it in the store.
     pub(crate) async fn record<B>(&self, body: B, limits: &Limits) -> (Recorded, EndGuard<'_>)
     where
         B: Body,
         B::Error: Into<BoxError>,
     {
-        // If the recorder is dropped before the end, its readers get an error and do not wait for ever.
+        // If the recorder is dropped before the end, its readers get an error and do not wait for
+        // ever.
         let mut guard = EndGuard {
             fill: self,
             ended: Err(FillError::Origin),
@@ -143,8 +144,8 @@ impl Fill {
         Ok(())
     }
 
-    /// Whether the store may still get the body. A body whose declared length is too large is held like
-    /// any other while it has a reader, so that later requests can share it.
+    /// Whether the store may still get the body. A body whose declared length is too large is held
+    /// like any other while it has a reader, so that later requests can share it.
     fn may_be_kept(&self, state: &FillState, limits: &Limits) -> bool {
         let fits = self.declared.is_none_or(|length| length <= limits.max_body);
         fits && state.keeping == Keeping::Whole
@@ -206,8 +207,8 @@ impl Fill {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Resolves when the body has no reader and will not be stored either, or has had no reader for too
-    /// long.
+    /// Resolves when the body has no reader and will not be stored either, or has had no reader for
+    /// too long.
     async fn no_longer_wanted(
         &self,
         limits: &Limits,

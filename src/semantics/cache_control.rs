@@ -1,4 +1,4 @@
-//! `Cache-Control` as a response and as a request means it (RFC 9111 §5.2).
+//! The directives of `Cache-Control` in a response and in a request (RFC 9111 §5.2).
 
 mod directive;
 
@@ -13,13 +13,13 @@ use crate::semantics::rules::{DuplicatePolicy, IgnoredRequest};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delta {
     Seconds(u32),
-    /// Stated, but not as a number, or as two different ones: stale at once, and explicitly so
-    /// (RFC 9111 §4.2.1).
+    /// The value is not a number, or there are two different ones. It counts as an explicit
+    /// lifetime of zero (RFC 9111 §4.2.1).
     Invalid,
 }
 
 impl Delta {
-    /// The lifetime it gives: none if it is invalid.
+    /// The lifetime in seconds: zero if it is invalid.
     pub(crate) fn seconds(self) -> u32 {
         match self {
             Self::Seconds(seconds) => seconds,
@@ -28,20 +28,20 @@ impl Delta {
     }
 }
 
-/// What `no-cache` or `private` covers (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// What `no-cache` or `private` applies to (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Scope {
-    /// The response.
+    /// The whole response.
     Whole,
-    /// These fields of it; none of them is one that a stored copy needs.
+    /// These fields. A stored copy can do without each of them.
     Fields(Box<[HeaderName]>),
 }
 
 impl Scope {
-    /// The scope of a directive with these field names for its argument.
+    /// The scope of a directive whose argument is these field names.
     ///
-    /// It is the whole response if there are no names, if one is not a field name, or if one
-    /// names a field without which a stored copy would be wrong or useless.
+    /// It is the whole response if there are no names, if one is not a field name, or if a stored
+    /// copy without one of the fields would be wrong or useless.
     pub(crate) fn of_fields<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let fields: Option<Vec<_>> = names
             .into_iter()
@@ -53,7 +53,7 @@ impl Scope {
         }
     }
 
-    /// Both: the whole response if either says so, otherwise the fields of the two.
+    /// The union of two scopes.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Fields(these), Self::Fields(those)) => {
@@ -102,11 +102,11 @@ pub(crate) struct ResponseDirectives {
 }
 
 impl ResponseDirectives {
-    /// The directives of `Cache-Control`, all its lines together.
+    /// The directives in all lines of `Cache-Control`.
     ///
-    /// What restricts the cache holds even when its argument makes no sense; what permits it
-    /// something holds only when well formed and not contradicted. A field that cannot be
-    /// split into directives counts as `no-store` alone.
+    /// A directive that restricts the cache applies even if its argument is malformed. A directive
+    /// that permits something applies only if it is well formed and not contradicted. A field that
+    /// cannot be split into directives counts as `no-store`.
     pub(crate) fn parse(headers: &HeaderMap, duplicates: DuplicatePolicy) -> Self {
         let mut found = Self::default();
         let mut stale_if_error = Unanimous::Absent;
@@ -142,7 +142,7 @@ impl ResponseDirectives {
     }
 }
 
-/// How much staleness a request puts up with (RFC 9111 §5.2.1.2).
+/// How stale a response may be that a request accepts (RFC 9111 §5.2.1.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MaxStale {
     Any,
@@ -163,12 +163,12 @@ pub(crate) struct RequestDirectives {
 }
 
 impl RequestDirectives {
-    /// The directives of `Cache-Control`, or of `Pragma` in a request without it (RFC 9111
-    /// §5.4), less the ones this cache ignores.
+    /// The directives of `Cache-Control`, or of `Pragma` if there is no `Cache-Control` (RFC 9111
+    /// §5.4), without those that this cache ignores.
     ///
-    /// A directive with an argument that makes no sense is passed over, and so is everything
-    /// from the point where the field can no longer be split into directives. Of a limit stated
-    /// twice the stricter one holds; an allowance stated twice has to be the same allowance.
+    /// A directive with a malformed argument is skipped, and so is everything after the point where
+    /// the field cannot be split into directives. If a limit is stated twice, the stricter one
+    /// applies. If a permission is stated twice with different values, it does not apply.
     pub(crate) fn parse(headers: &HeaderMap, ignored: &IgnoredRequest) -> Self {
         let found = if headers.contains_key(CACHE_CONTROL) {
             Self::from_cache_control(headers.get_all(CACHE_CONTROL))
@@ -241,7 +241,7 @@ fn scope(argument: &Argument<'_>) -> Scope {
     }
 }
 
-/// Takes note of a lifetime that may have been stated before (RFC 9111 §4.2.1).
+/// Records a lifetime that may have been stated before (RFC 9111 §4.2.1).
 fn set_lifetime(lifetime: &mut Option<Delta>, stated: Delta, duplicates: DuplicatePolicy) {
     *lifetime = match (*lifetime, duplicates) {
         (None, _) => Some(stated),
@@ -250,7 +250,7 @@ fn set_lifetime(lifetime: &mut Option<Delta>, stated: Delta, duplicates: Duplica
     };
 }
 
-/// Takes note of a scope that may have been stated before.
+/// Records a scope that may have been stated before.
 fn extend_scope(scope: &mut Option<Scope>, stated: Scope) {
     *scope = Some(match scope.take() {
         Some(before) => before.and(stated),
@@ -258,7 +258,7 @@ fn extend_scope(scope: &mut Option<Scope>, stated: Scope) {
     });
 }
 
-/// An allowance, which holds only if all directives that state it agree.
+/// A permission that applies only if all directives that state it agree.
 enum Unanimous<T> {
     Absent,
     One(T),
@@ -266,10 +266,10 @@ enum Unanimous<T> {
 }
 
 impl<T: PartialEq> Unanimous<T> {
-    /// Takes note of one more statement; what could not be read states nothing.
+    /// Records one more value. `None` is a value that could not be parsed: it is skipped.
     fn add(&mut self, stated: Option<T>) {
         *self = match (std::mem::replace(self, Self::Absent), stated) {
-            (heard, None) => heard,
+            (before, None) => before,
             (Self::Absent, Some(stated)) => Self::One(stated),
             (Self::One(first), Some(stated)) if first == stated => Self::One(first),
             _ => Self::Contradicted,

@@ -1,4 +1,5 @@
-//! Which road a request takes: past the cache, around it, or through it (RFC 9110 §9, RFC 9111 §4).
+//! Classifies a request: whether it is looked up, bypasses the cache, or is only forwarded (RFC
+//! 9110 §9, RFC 9111 §4).
 
 mod authority;
 mod bypass;
@@ -12,21 +13,22 @@ pub(crate) use facts::{FORWARDED_FIELDS, Facts};
 
 use crate::semantics::hop::{self, ConnectionOptions};
 
-/// The road of a request.
+/// How the cache handles a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Route<'a> {
-    /// It becomes something other than HTTP: hand it on untouched.
+    /// The connection switches to another protocol: forward the request unchanged.
     Tunnel,
-    /// Its method is not one that is answered from the store: hand it on, then see what the
-    /// response invalidates.
+    /// The method is not answered from the store: forward the request, then invalidate what the
+    /// response says was changed.
     Forward(Safety),
-    /// It could be answered from the store but for this: hand it on and store nothing.
+    /// The method could be answered from the store, but for this reason: forward the request and
+    /// store nothing.
     Bypass(Bypass),
-    /// Look for a stored response, under this authority if the request names one.
+    /// Look for a stored response. The authority is that of the request, if it names one.
     Lookup(Option<&'a [u8]>),
 }
 
-/// Whether a method is defined as essentially read-only (RFC 9110 §9.2.1).
+/// Whether a method is defined as read-only (RFC 9110 §9.2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Safety {
     Safe,
@@ -34,9 +36,10 @@ pub(crate) enum Safety {
 }
 
 impl Safety {
-    /// The safety of a method. One that is unknown counts as unsafe.
+    /// The safety of a method. An unknown method counts as unsafe.
     ///
-    /// Beyond RFC 9110 these are safe: QUERY, and of WebDAV and its kin PROPFIND, REPORT, SEARCH.
+    /// Besides those of RFC 9110, these methods are safe: QUERY, and PROPFIND, REPORT and SEARCH of
+    /// WebDAV.
     pub(crate) fn of(method: &Method) -> Self {
         match *method {
             Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE => Self::Safe,
@@ -48,16 +51,16 @@ impl Safety {
     }
 }
 
-/// What is known of a request's content from its body.
+/// Whether a request has content, as far as its body tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Content {
-    /// It ended already, or says that its size is zero.
+    /// The body has ended, or its exact size is zero.
     Absent,
     Present,
 }
 
-/// Decides the road of a request. The order matters: a tunnel is one whatever else is wrong with
-/// it, and an unsafe request is to be forwarded and looked at afterwards, not bypassed.
+/// Decides how to handle a request. The order matters: a tunnel stays a tunnel whatever its other
+/// fields say, and an unsafe request must not bypass the cache, since its response may invalidate.
 pub(crate) fn classify<'a>(
     method: &Method,
     uri: &'a Uri,
@@ -77,15 +80,15 @@ pub(crate) fn classify<'a>(
     }
 }
 
-/// The authority to look a GET or HEAD up under, or what keeps it from being looked up.
+/// The authority under which a GET or HEAD is looked up, or the reason why it bypasses the cache.
 fn keyable<'a>(
     uri: &'a Uri,
     headers: &'a HeaderMap,
     facts: &Facts,
     content: Content,
 ) -> Result<Option<&'a [u8]>, Bypass> {
-    // The content of a GET or HEAD has no meaning that a key could hold (RFC 9110 §9.3.1), and
-    // bytes left unread on the connection would be taken for the next request.
+    // Content of a GET or HEAD has no defined meaning, so it cannot be part of the key (RFC 9110
+    // §9.3.1). If it was left unread on the connection, it would be taken for the next request.
     if facts.content() || content == Content::Present {
         return Err(Bypass::Content);
     }
@@ -95,8 +98,8 @@ fn keyable<'a>(
     if facts.url_override() {
         return Err(Bypass::UrlOverride);
     }
-    // The next hop may act on `Connection` and so see other fields than those compared here
-    // (RFC 9110 §7.6.1).
+    // The next hop may remove the fields that `Connection` names, and so see other fields than
+    // those that are compared here (RFC 9110 §7.6.1).
     if facts.connection() && hop::connection_options(headers) == ConnectionOptions::Abusive {
         return Err(Bypass::ConnectionOptions);
     }
@@ -106,17 +109,18 @@ fn keyable<'a>(
     if facts.repeated_host() {
         return Err(Bypass::RepeatedHost);
     }
-    // Nearly every request begins with it (RFC 9110 §7.2): a scan finds it sooner than a lookup.
+    // `Host` is nearly always the first field (RFC 9110 §7.2): a scan finds it faster than a
+    // lookup.
     let host = headers.iter().find(|(name, _)| **name == HOST);
     let authority = authority::agreed(uri, host.map(|(_, host)| host))?;
-    // Only the origin can evaluate these (RFC 9111 §4.3.2).
+    // Only the origin can evaluate these preconditions (RFC 9111 §4.3.2).
     if facts.origin_preconditions() {
         return Err(Bypass::Preconditions);
     }
     Ok(authority)
 }
 
-/// Whether a request target names a resource: the asterisk and the authority form do not
+/// Whether the request target names a resource. The asterisk form and the authority form do not
 /// (RFC 9112 §3.2).
 fn names_resource(uri: &Uri) -> bool {
     uri.path_and_query().is_some_and(|target| target != "*")

@@ -1,7 +1,7 @@
-//! The client's own conditions, evaluated against a stored response (RFC 9111 §4.3.2).
+//! Evaluates the client's conditions against a stored response (RFC 9111 §4.3.2).
 //!
-//! `If-Match` and `If-Unmodified-Since` are for the origin alone; requests that carry them never
-//! come here.
+//! Only the origin can evaluate `If-Match` and `If-Unmodified-Since`: requests with these bypass
+//! the cache.
 
 use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::semantics::etag::{self, IfNoneMatch};
 use crate::semantics::fields;
 
-/// What a 304 leaves out of the stored head: its framing, its age, cookies, and the metadata of a
-/// representation that it does not carry (RFC 9110 §15.4.5).
+/// The fields of the stored head that a 304 does not have: framing, age, cookies, and the metadata
+/// of the representation, which it does not contain (RFC 9110 §15.4.5).
 static NOT_IN_304: [HeaderName; 12] = [
     ACCEPT_RANGES,
     AGE,
@@ -29,10 +29,10 @@ static NOT_IN_304: [HeaderName; 12] = [
     TRANSFER_ENCODING,
 ];
 
-/// What the client's conditions ask for.
+/// The result of the client's conditions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Precondition {
-    /// The client has the response already: answer 304.
+    /// The client already has the response: answer 304.
     NotModified,
     /// Send the stored response.
     Send,
@@ -40,8 +40,9 @@ pub(crate) enum Precondition {
 
 /// Evaluates the conditions of a GET or HEAD against the stored response that would answer it.
 ///
-/// Conditions are about a successful answer (RFC 9110 §13.2.1): anything but a 200 is sent as it
-/// is. `If-None-Match`, even malformed, silences `If-Modified-Since` (RFC 9110 §13.1.3).
+/// Conditions apply to successful responses only (RFC 9110 §13.2.1): a response other than 200 is
+/// sent as it is. `If-None-Match` takes precedence over `If-Modified-Since`, even if it is
+/// malformed (RFC 9110 §13.1.3).
 pub(crate) fn evaluate(
     request: &HeaderMap,
     status: StatusCode,
@@ -66,8 +67,8 @@ pub(crate) fn evaluate(
     }
 }
 
-/// A response without `Last-Modified` counts as modified at its `Date`, or when it was received
-/// (RFC 9111 §4.3.2).
+/// A response without `Last-Modified` counts as modified at its `Date`, or else when it was
+/// received (RFC 9111 §4.3.2).
 fn if_modified_since(
     request: &HeaderMap,
     stored: &HeaderMap,
@@ -87,7 +88,7 @@ fn if_modified_since(
     }
 }
 
-/// The head of the 304 that stands for a stored response, without `Age`.
+/// The head of a 304 about a stored response, without `Age`.
 pub(crate) fn not_modified(stored: &HeaderMap) -> HeaderMap {
     let mut head = HeaderMap::with_capacity(stored.keys_len());
     for (name, value) in stored {

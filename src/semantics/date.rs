@@ -1,14 +1,14 @@
-//! HTTP dates (RFC 9110 §5.6.7) to and from Unix seconds.
+//! Converts HTTP dates (RFC 9110 §5.6.7) to Unix seconds and back.
 
 use http::HeaderValue;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the ends of what an IMF-fixdate can say.
+/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the earliest and the latest IMF-fixdate.
 const EARLIEST: i64 = -62_167_219_200;
 const LATEST: i64 = 253_402_300_799;
 
-/// How many years ahead a two-digit year may point before it means a century earlier.
+/// A two-digit year that would be more than this many years ahead means the century before.
 const MOST_YEARS_AHEAD: i64 = 50;
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -27,12 +27,12 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// The Unix time of an HTTP date in any of the three forms a recipient has to accept.
+/// The Unix time of an HTTP date in any of the three forms that a recipient must accept.
 ///
-/// Names are compared case-insensitively and nothing else is bent: single spaces, two digits per
-/// field, GMT only (RFC 9111 §4.2). A leap second counts as the second before it. The day of the
-/// week has to be one but need not be the right one. `now`, in Unix seconds, gives the two-digit
-/// year of the RFC 850 form its century.
+/// Names are compared without regard to letter case. In all else the parser is strict: single
+/// spaces, two digits per field, and only GMT (RFC 9111 §4.2). A leap second counts as the second
+/// before it. The day of the week must be a valid name, but may be the wrong one. `now`, in Unix
+/// seconds, determines the century of a two-digit year (RFC 850).
 pub(crate) fn parse(value: &[u8], now: i64) -> Option<i64> {
     let mut text = Text(value);
     let moment = match value.get(3)? {
@@ -44,7 +44,8 @@ pub(crate) fn parse(value: &[u8], now: i64) -> Option<i64> {
     moment.to_unix()
 }
 
-/// The IMF-fixdate of a Unix time. A time outside the years 0 to 9999 becomes the nearest inside.
+/// The IMF-fixdate of a Unix time. A time outside the years 0 to 9999 becomes the nearest one
+/// inside.
 pub(crate) fn format(seconds: i64) -> HeaderValue {
     let seconds = seconds.clamp(EARLIEST, LATEST);
     let moment = Moment::from_unix(seconds);
@@ -69,8 +70,8 @@ fn put_decimal(digits: &mut [u8], mut number: i64) {
     }
 }
 
-/// A point in time as the calendar writes it (proleptic Gregorian, UTC). Months and days count
-/// from 1. The order of the fields makes the derived order the order in time.
+/// A date and time of day (proleptic Gregorian calendar, UTC). Months and days count from 1. The
+/// order of the fields makes the derived order the order in time.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 struct Moment {
     year: i64,
@@ -120,8 +121,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01. Years are counted from March so that the leap day comes last, and in
-/// eras of 400 years, each of 146,097 days.
+/// The days since 1970-01-01. Years begin in March, so that the leap day is the last day. They are
+/// grouped in eras of 400 years, each of 146,097 days.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let year_of_era = year.rem_euclid(400);
@@ -144,7 +145,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// What is left to read of a date. Every method takes its piece off the front or gives `None`.
+/// The rest of a date to be parsed. Each method removes its part from the front, or returns `None`.
 struct Text<'a>(&'a [u8]);
 
 impl Text<'_> {
@@ -206,7 +207,7 @@ impl Text<'_> {
         Some(Moment { year, ..moment })
     }
 
-    /// `08:49:37`, of this day.
+    /// `08:49:37`, on this day.
     fn time_of_day(&mut self, (year, month, day): (i64, i64, i64)) -> Option<Moment> {
         let hour = self.digits(2)?;
         self.literal(":")?;
@@ -223,14 +224,14 @@ impl Text<'_> {
         })
     }
 
-    /// One of these names, in any case: its position, counted from 1.
+    /// One of these names, in any letter case. Returns its position, counted from 1.
     fn name(&mut self, names: &[&str]) -> Option<i64> {
         (1..)
             .zip(names)
             .find_map(|(position, name)| self.literal(name).map(|()| position))
     }
 
-    /// This text, in any case.
+    /// This text, in any letter case.
     fn literal(&mut self, literal: &str) -> Option<()> {
         let (start, rest) = self.0.split_at_checked(literal.len())?;
         start.eq_ignore_ascii_case(literal.as_bytes()).then(|| {

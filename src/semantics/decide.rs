@@ -1,18 +1,18 @@
-//! What to do with a request, given what is stored for it (RFC 9111 §4).
+//! Decides what to do with a request, given what is stored for it (RFC 9111 §4).
 
 use http::StatusCode;
 
 use crate::semantics::cache_control::{MaxStale, RequestDirectives};
 use crate::semantics::freshness::{Freshness, Reuse};
 
-/// What the store holds for a request.
+/// The stored response that a request selects, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StoredMatch<'a> {
     /// A response for this URI and these selecting header fields.
     Selected(Candidate<'a>),
-    /// Responses for this URI, none of which matches the selecting header fields.
+    /// There are responses for the URI, but none matches the selecting header fields.
     NoVariant,
-    /// No response for this URI.
+    /// There is no response for the URI.
     Nothing,
 }
 
@@ -25,11 +25,11 @@ pub(crate) struct Candidate<'a> {
     pub(crate) validity: Validity,
 }
 
-/// Whether a stored response still stands (RFC 9111 §4.4).
+/// Whether a stored response was invalidated (RFC 9111 §4.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Validity {
     Valid,
-    /// Something changed the resource since: to be validated before any use.
+    /// The resource was changed since: the response must be validated before any use.
     Invalidated,
 }
 
@@ -40,11 +40,11 @@ pub(crate) enum Decision {
     Serve,
     /// Answer with the stored response although it is stale.
     ServeStale(Stale),
-    /// Ask the origin whether the stored response still holds, then answer.
+    /// Validate the stored response with the origin, then answer.
     Revalidate(ValidationReason),
-    /// Get a response from the origin.
+    /// Fetch a response from the origin.
     Fetch(MissReason),
-    /// Answer 504: the request wants a stored response or nothing (RFC 9111 §5.2.1.7).
+    /// Answer 504: the request only accepts a stored response (RFC 9111 §5.2.1.7).
     Refuse,
 }
 
@@ -57,44 +57,44 @@ pub(crate) enum Stale {
     WhileRevalidate,
 }
 
-/// Why a stored response has to be validated first.
+/// Why a stored response has to be validated before it is used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ValidationReason {
-    /// It is stale, invalidated, or always to be validated.
+    /// It is stale, it was invalidated, or it must always be validated.
     Stale,
-    /// The request does not accept it unvalidated.
+    /// The request does not accept it without validation.
     Request,
 }
 
-/// What the store lacks.
+/// What is missing in the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MissReason {
-    /// Any response for this URI.
+    /// A response for the URI.
     Uri,
-    /// One whose selecting header fields match.
+    /// A response whose selecting header fields match.
     Vary,
 }
 
-/// What to do with a request whose validation ended in an error.
+/// What to do when the origin failed to answer a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum OnError {
     /// Answer with the stored response.
     ServeStale,
-    /// Deliver the error.
+    /// Send the error to the client.
     PassOn,
 }
 
-/// What an answer from the origin counts as when a stored response could replace it.
+/// Whether a stored response may replace an answer from the origin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum OriginAnswer {
-    /// The answer is used.
+    /// It may not: the answer is no error.
     Usable,
-    /// An error that `stale-if-error` covers.
+    /// It may, if `stale-if-error` allows it.
     Error,
 }
 
 impl OriginAnswer {
-    /// 500, 502, 503 and 504 are the errors of RFC 5861 §4.
+    /// RFC 5861 §4 defines 500, 502, 503 and 504 as errors.
     pub(crate) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -106,8 +106,9 @@ impl OriginAnswer {
     }
 }
 
-/// Decides what to do with a request, in the order that RFC 9111 §4 and §5.2.1 imply: what the
-/// stored response demands, what the request demands, freshness, then the licences to be stale.
+/// Decides what to do with a request. The order follows from RFC 9111 §4 and §5.2.1: first the
+/// demands of the stored response, then those of the request, then freshness, then the permissions
+/// to use a stale response.
 pub(crate) fn decide(found: StoredMatch<'_>, request: &RequestDirectives) -> Decision {
     let decision = match found {
         StoredMatch::Selected(candidate) => choose(&candidate, request),
@@ -120,12 +121,12 @@ pub(crate) fn decide(found: StoredMatch<'_>, request: &RequestDirectives) -> Dec
     }
 }
 
-/// Decides whether a stored response stands in for an error: no usable answer, or one that is an
-/// [`OriginAnswer::Error`] (RFC 5861 §4).
+/// Decides whether a stored response is served in place of an error: when there is no answer, or
+/// when the answer is an [`OriginAnswer::Error`] (RFC 5861 §4).
 ///
-/// A response that is fresh, and was only refused because the request asked for a younger one,
-/// counts as stale by zero seconds. A request that insists on validation gets the error unless it
-/// brings its own `stale-if-error`.
+/// A fresh response that was not used because the request wanted a younger one counts as stale by
+/// zero seconds. A request that demands validation gets the error, unless it has its own
+/// `stale-if-error`.
 pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -> OnError {
     let freshness = candidate.freshness;
     let fresh = freshness.ttl(candidate.age) > 0;
@@ -135,9 +136,9 @@ pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -
         (_, Reuse::WithinWindows) if !fresh => (freshness.stale_if_error, None),
         _ => (freshness.stale_if_error, request.stale_if_error),
     };
-    let by_response = by_response.filter(|_| !insists_on_validation(request));
+    let by_response = by_response.filter(|_| !demands_validation(request));
     let staleness = staleness(candidate);
-    // What is fresh is stale by less than any window.
+    // A fresh response is within any window, even one of zero seconds.
     let covers = |window: Option<u32>| fresh && window.is_some() || is_within(window, staleness);
     if covers(by_response) || covers(by_request) {
         OnError::ServeStale
@@ -152,7 +153,7 @@ fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
     if candidate.validity == Validity::Invalidated || freshness.reuse == Reuse::Validate {
         return Decision::Revalidate(ValidationReason::Stale);
     }
-    if insists_on_validation(request)
+    if demands_validation(request)
         || request.max_age.is_some_and(|most| candidate.age > most)
         || request
             .min_fresh
@@ -172,27 +173,27 @@ fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
     if tolerated && freshness.reuse == Reuse::AsRequested {
         return Decision::ServeStale(Stale::Client);
     }
-    // A request that limits the age has not agreed to a stale answer (RFC 9111 §5.2.1.1).
+    // A request that limits the age does not accept a stale response (RFC 9111 §5.2.1.1).
     if request.max_age.is_none() && is_within(freshness.stale_while_revalidate, staleness) {
         return Decision::ServeStale(Stale::WhileRevalidate);
     }
     Decision::Revalidate(ValidationReason::Stale)
 }
 
-/// Whether a request wants the origin to be asked, whatever is stored (RFC 9111 §5.2.1.4).
-/// `max-age=0` says the same, even of a response whose age is zero.
-fn insists_on_validation(request: &RequestDirectives) -> bool {
+/// Whether a request demands validation of any stored response (RFC 9111 §5.2.1.4). `max-age=0`
+/// means the same, even for a response whose age is zero.
+fn demands_validation(request: &RequestDirectives) -> bool {
     request.no_cache || request.max_age == Some(0)
 }
 
-/// By how many seconds a response outlived its freshness. Zero is the first second it is stale, and
-/// what a fresh one counts as.
+/// How many seconds ago the response became stale. Zero in the first second after, and for a fresh
+/// response.
 fn staleness(candidate: &Candidate<'_>) -> u32 {
     candidate.age.saturating_sub(candidate.freshness.lifetime)
 }
 
-/// Whether a stale window is open for a response that is stale by so many seconds. It begins where
-/// freshness ends, and its last second counts; a window of zero seconds is none.
+/// Whether a response that became stale this many seconds ago is within a stale window. The window
+/// begins when freshness ends and includes its last second. A window of zero seconds is no window.
 fn is_within(window: Option<u32>, staleness: u32) -> bool {
     window.is_some_and(|window| window > 0 && staleness <= window)
 }

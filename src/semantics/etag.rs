@@ -1,4 +1,4 @@
-//! Entity tags and the conditions made of them (RFC 9110 §8.8.3, §13.1.2).
+//! Entity tags, and `If-None-Match` (RFC 9110 §8.8.3, §13.1.2).
 
 use http::HeaderMap;
 use http::header::{ETAG, IF_NONE_MATCH};
@@ -10,26 +10,26 @@ use crate::semantics::list::trim_ows_start;
 /// An entity tag (RFC 9110 §8.8.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct EntityTag<'a> {
-    /// Whether it is flagged `W/`.
+    /// Whether it begins with `W/`.
     pub(crate) weak: bool,
-    /// The bytes between the quotes. Backslashes are ordinary bytes here.
+    /// The bytes between the quotes. A backslash has no special meaning.
     pub(crate) opaque: &'a [u8],
 }
 
 /// The `If-None-Match` of a request (RFC 9110 §13.1.2).
 ///
-/// Every case but `Absent` takes precedence over `If-Modified-Since` (RFC 9110 §13.1.3).
+/// All but `Absent` take precedence over `If-Modified-Since` (RFC 9110 §13.1.3).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum IfNoneMatch<'a> {
     Absent,
-    /// `*`, and nothing beside it.
+    /// `*`, as the only member.
     Any,
     Tags(SmallVec<[EntityTag<'a>; 4]>),
-    /// Present and not to be understood: it matches nothing.
+    /// Present but malformed: it matches nothing.
     Malformed,
 }
 
-/// An entity tag and nothing else.
+/// Parses bytes that are exactly one entity tag.
 pub(crate) fn parse(value: &[u8]) -> Option<EntityTag<'_>> {
     match EntityTag::take(value)? {
         (tag, []) => Some(tag),
@@ -37,12 +37,13 @@ pub(crate) fn parse(value: &[u8]) -> Option<EntityTag<'_>> {
     }
 }
 
-/// The entity tag of a response, if it can serve as a validator: one line, well formed.
+/// The entity tag of a response, if it is a valid validator: one well-formed line.
 pub(crate) fn of(headers: &HeaderMap) -> Option<EntityTag<'_>> {
     parse(only(headers, &ETAG)?)
 }
 
-/// The `If-None-Match` of a request: all lines, one malformed member spoiling the whole.
+/// The `If-None-Match` of a request, in all its lines. One malformed member makes all of it
+/// malformed.
 pub(crate) fn if_none_match(headers: &HeaderMap) -> IfNoneMatch<'_> {
     if !headers.contains_key(IF_NONE_MATCH) {
         return IfNoneMatch::Absent;
@@ -62,10 +63,10 @@ pub(crate) fn if_none_match(headers: &HeaderMap) -> IfNoneMatch<'_> {
     IfNoneMatch::Tags(tags)
 }
 
-/// Adds the entity tags of one line; `None` if anything else is in it.
+/// Adds the entity tags of one line. `None` if the line contains anything else.
 ///
-/// The commas cannot be found as in other lists: they are legal inside a tag, whose quotes know
-/// no escape.
+/// Commas are not found as in other lists: a tag may contain commas, and its quotes have no
+/// escapes.
 fn collect<'a>(line: &'a [u8], tags: &mut SmallVec<[EntityTag<'a>; 4]>) -> Option<()> {
     let mut rest = line;
     loop {
@@ -85,7 +86,7 @@ fn collect<'a>(line: &'a [u8], tags: &mut SmallVec<[EntityTag<'a>; 4]>) -> Optio
 }
 
 impl<'a> EntityTag<'a> {
-    /// Strong comparison (RFC 9110 §8.8.3.2): the same bytes, neither tag weak.
+    /// Strong comparison (RFC 9110 §8.8.3.2): the same bytes, and neither tag is weak.
     pub(crate) fn strong_eq(self, other: EntityTag<'_>) -> bool {
         !self.weak && !other.weak && self.opaque == other.opaque
     }

@@ -1,5 +1,5 @@
-//! Response fields that hold one date or one number: `Age`, `Date`, `Expires`, `Last-Modified`,
-//! `Content-Length`.
+//! Fields with one value: `Age`, `Date`, `Expires`, `Last-Modified`, `If-Modified-Since` and
+//! `Content-Length`; and whether a response sets cookies.
 
 use http::header::{
     AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED, SET_COOKIE,
@@ -14,7 +14,7 @@ use crate::semantics::list::{delta_seconds, members, trim_ows};
 pub(crate) enum Length {
     Absent,
     Exactly(u64),
-    /// Not a number, or several different ones: the framing cannot be trusted.
+    /// It is not a number, or there are several different ones: the framing cannot be trusted.
     Invalid,
 }
 
@@ -22,14 +22,14 @@ pub(crate) enum Length {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Expires {
     Absent,
-    /// Fresh until then, in Unix seconds.
+    /// The response is fresh until this time, in Unix seconds.
     At(i64),
-    /// Not a date, or several different ones: already expired.
+    /// It is not a date, or there are several different ones: the response has already expired.
     Past,
 }
 
-/// The value of a field that has exactly one line, trimmed. A field that is meant to have one
-/// value and has several lines is as good as absent.
+/// The trimmed value of a field with exactly one line. A field that should have one value but has
+/// several lines counts as absent.
 pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
@@ -38,7 +38,7 @@ pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
     }
 }
 
-/// `Age` in seconds (RFC 9111 §5.1): the first member of the list counts, 0 if it is no number.
+/// `Age` in seconds (RFC 9111 §5.1). The first member counts. 0 if it is not a number.
 pub(crate) fn age(headers: &HeaderMap) -> u32 {
     members(headers.get_all(AGE))
         .next()
@@ -68,7 +68,7 @@ pub(crate) fn if_modified_since(headers: &HeaderMap, now: i64) -> Option<i64> {
     date::parse(only(headers, &IF_MODIFIED_SINCE)?, now)
 }
 
-/// `Expires` (RFC 9111 §5.3). Lines that say the same count once.
+/// `Expires` (RFC 9111 §5.3). Identical lines count as one.
 pub(crate) fn expires(headers: &HeaderMap, now: i64) -> Expires {
     let mut lines = headers.get_all(EXPIRES).iter().map(HeaderValue::as_bytes);
     let Some(value) = lines.next().map(trim_ows) else {
@@ -80,7 +80,7 @@ pub(crate) fn expires(headers: &HeaderMap, now: i64) -> Expires {
     date::parse(value, now).map_or(Expires::Past, Expires::At)
 }
 
-/// `Content-Length` (RFC 9110 §8.6). A number repeated, in one line or several, counts once.
+/// `Content-Length` (RFC 9110 §8.6). The same number may be repeated, in one line or in several.
 pub(crate) fn content_length(headers: &HeaderMap) -> Length {
     let mut length = Length::Absent;
     for line in headers.get_all(CONTENT_LENGTH) {
@@ -100,7 +100,7 @@ pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
     headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }
 
-/// One or more digits that fit into 64 bits.
+/// A decimal number that fits in 64 bits.
 fn decimal(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;

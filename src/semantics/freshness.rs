@@ -1,4 +1,4 @@
-//! For how long a response may be reused, and how old it was when it arrived (RFC 9111 §4.2).
+//! How long a response is fresh, and how old it was when it arrived (RFC 9111 §4.2).
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{AgePolicy, Heuristics, Rules, SMaxagePolicy};
 use crate::semantics::targeted::{DirectiveSource, EffectiveDirectives};
 
-/// What a stored response's own words allow, worked out once and kept beside it.
+/// What a response says about its reuse, computed once and stored with it.
 ///
-/// Everything is in whole seconds.
+/// All times are in whole seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Freshness {
     /// The freshness lifetime (RFC 9111 §4.2.1).
     pub(crate) lifetime: u32,
     /// The age on arrival: `corrected_initial_age` (RFC 9111 §4.2.3).
     pub(crate) initial_age: u32,
-    /// For how long after it went stale the response may be answered while it is validated in the
-    /// background (RFC 5861 §3). `None` whenever `reuse` forbids it.
+    /// How long after it became stale the response may be served while it is validated in the
+    /// background (RFC 5861 §3). `None` if `reuse` forbids it.
     pub(crate) stale_while_revalidate: Option<u32>,
-    /// For how long after it went stale the response may stand in for an error (RFC 5861 §4).
-    /// `None` whenever `reuse` forbids it.
+    /// How long after it became stale the response may be served in place of an error (RFC 5861
+    /// §4). `None` if `reuse` forbids it.
     pub(crate) stale_if_error: Option<u32>,
-    /// Where the response has its lifetime from.
+    /// The source of the lifetime.
     pub(crate) source: LifetimeSource,
-    /// What the response lets a cache do without asking.
+    /// How the response may be reused without validation.
     pub(crate) reuse: Reuse,
 }
 
-/// The two moments of an exchange that ages are counted from, in Unix seconds.
+/// The two times of an exchange from which ages are computed, in Unix seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Times {
     /// Just before the request was forwarded.
     pub(crate) request: i64,
-    /// When the head of the response was there.
+    /// When the head of the response had arrived.
     pub(crate) response: i64,
 }
 
-/// Where a freshness lifetime comes from.
+/// The source of a freshness lifetime.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LifetimeSource {
     /// The `s-maxage` directive, usable or not.
@@ -51,24 +51,24 @@ pub(crate) enum LifetimeSource {
     Expires,
     /// A share of the time since the last modification.
     Heuristic,
-    /// A policy of this cache's operator.
+    /// A policy of the operator of this cache.
     Policy,
-    /// Nowhere: the lifetime is zero.
+    /// There is none: the lifetime is zero.
     None,
 }
 
-/// What a response lets a cache do without asking the origin, strictest first.
+/// How a response may be reused without validation, the strictest first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reuse {
-    /// Nothing, not even while fresh: unqualified `no-cache` (RFC 9111 §5.2.2.4).
+    /// Not at all, not even while it is fresh: `no-cache` without field names (RFC 9111 §5.2.2.4).
     Validate,
-    /// Reuse while fresh: `must-revalidate`, `proxy-revalidate`, and `s-maxage` on its own
-    /// (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
+    /// While it is fresh: `must-revalidate`, `proxy-revalidate`, and `s-maxage` without a stale
+    /// window (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
     WhileFresh,
-    /// Reuse while fresh and inside the stale windows the response itself opened beside its
-    /// `s-maxage`. A request cannot widen them.
+    /// While it is fresh, and within the stale windows that the response states beside its
+    /// `s-maxage`. A request cannot extend them.
     WithinWindows,
-    /// Reuse while fresh, inside the stale windows, and beyond where a request allows it.
+    /// While it is fresh, within the stale windows, and longer if a request allows it.
     AsRequested,
 }
 
@@ -84,7 +84,7 @@ impl Freshness {
         let directives = &effective.directives;
         let date = fields::date(response, times.response).unwrap_or(times.response);
         let (lifetime, source) = lifetime(status, response, effective, date, times, rules);
-        let unbounded = Self {
+        let stated = Self {
             lifetime,
             initial_age: initial_age(response, date, times, rules.age_policy),
             stale_while_revalidate: directives.stale_while_revalidate,
@@ -92,14 +92,15 @@ impl Freshness {
             source,
             reuse: reuse(directives, rules.s_maxage),
         };
-        unbounded.with_defaults(rules).bounded()
+        stated.with_defaults(rules).without_forbidden_windows()
     }
 
-    /// The same response with the lifetime and the stale windows that a policy gives it, and the
-    /// operator's windows where it gives none.
+    /// The same response with the lifetime and the stale windows of a policy. Where the policy
+    /// gives no window, the operator's default applies.
     ///
-    /// The response keeps the last word on whether it may be reused unasked, or stale, at all. What
-    /// was explicit stays so: a lifetime that is adjusted is still a reason to store.
+    /// `reuse` stays as the response has it: a policy cannot allow what the response forbids. An
+    /// explicit lifetime stays explicit even if the policy changed it, so it is still a reason to
+    /// store.
     pub(crate) fn with_policy(
         self,
         lifetime: u32,
@@ -118,11 +119,11 @@ impl Freshness {
             },
             ..self
         };
-        given.with_defaults(rules).bounded()
+        given.with_defaults(rules).without_forbidden_windows()
     }
 
-    /// The same response with this lifetime if its own is longer. One that is left none is to be
-    /// validated: it is never stale, as stale windows follow a lifetime.
+    /// The same response with its lifetime limited to this. Without any lifetime left it has no
+    /// stale windows either: it is always validated.
     pub(crate) fn at_most(self, lifetime: u32) -> Self {
         if lifetime >= self.lifetime {
             return self;
@@ -136,7 +137,7 @@ impl Freshness {
         }
     }
 
-    /// The same response with this share taken off its lifetime, of which something stays.
+    /// The same response with its lifetime shortened by this share, but not to zero.
     pub(crate) fn shortened(self, share: f64) -> Self {
         let off = (f64::from(self.lifetime) * share) as u32;
         let least = self.lifetime.min(1);
@@ -146,7 +147,7 @@ impl Freshness {
         }
     }
 
-    /// Whether the response speaks of its lifetime itself, in a usable way or not.
+    /// Whether the response itself states its lifetime, even if the value is not usable.
     pub(crate) fn is_explicit(&self) -> bool {
         matches!(
             self.source,
@@ -159,14 +160,15 @@ impl Freshness {
         self.initial_age.saturating_add(resident).min(MAX_DELTA)
     }
 
-    /// The seconds of freshness left at this age. The response is fresh while they are positive
-    /// (RFC 9111 §4.2); at zero and below it is stale by as many seconds.
+    /// How many seconds of freshness are left at this age. The response is fresh while this is
+    /// positive (RFC 9111 §4.2). At zero it is stale, and below zero it has been stale for as many
+    /// seconds.
     pub(crate) fn ttl(&self, age: u32) -> i64 {
         i64::from(self.lifetime) - i64::from(age)
     }
 
-    /// Fills in the operator's stale windows where the response leaves them open. They never
-    /// soften `s-maxage`, and never let a response without any lifetime go unvalidated.
+    /// Adds the operator's stale windows where the response states none. They do not apply to a
+    /// response with `s-maxage`, nor to one without a lifetime.
     fn with_defaults(self, rules: &Rules) -> Self {
         if self.reuse != Reuse::AsRequested || self.lifetime == 0 {
             return self;
@@ -178,9 +180,9 @@ impl Freshness {
         }
     }
 
-    /// Closes the stale windows of a response that must not be reused stale (RFC 9111 §4.2.4), or
-    /// that nobody gave a lifetime for them to follow.
-    fn bounded(self) -> Self {
+    /// Removes the stale windows of a response that must not be reused when it is stale (RFC 9111
+    /// §4.2.4), and of one without a lifetime.
+    fn without_forbidden_windows(self) -> Self {
         let stated = self.is_explicit() || self.source == LifetimeSource::Policy;
         match self.reuse {
             Reuse::WithinWindows | Reuse::AsRequested if stated => self,
@@ -202,8 +204,8 @@ pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     )
 }
 
-/// The freshness lifetime: the first source that is present decides, even if its value is
-/// unusable and so means zero (RFC 9111 §4.2.1, §5.3).
+/// The freshness lifetime. The first source that is present decides: if its value is not usable,
+/// the lifetime is zero (RFC 9111 §4.2.1, §5.3).
 fn lifetime(
     status: StatusCode,
     response: &HeaderMap,
@@ -278,8 +280,8 @@ fn reuse(directives: &ResponseDirectives, s_maxage: SMaxagePolicy) -> Reuse {
     if directives.s_maxage.is_none() {
         return Reuse::AsRequested;
     }
-    // `s-maxage` implies `proxy-revalidate` (RFC 9111 §5.2.2.10). An origin that opens a stale
-    // window in the same breath has said otherwise for that window.
+    // `s-maxage` implies `proxy-revalidate` (RFC 9111 §5.2.2.10). If the response states a stale
+    // window beside it, the origin means to allow that window.
     let window = directives
         .stale_while_revalidate
         .or(directives.stale_if_error);

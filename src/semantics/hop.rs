@@ -1,20 +1,21 @@
-//! Fields that are about one connection and never stored (RFC 9110 §7.6.1, RFC 9111 §3.1).
+//! Hop-by-hop fields: they are about one connection and never stored (RFC 9110 §7.6.1, RFC 9111
+//! §3.1).
 
 use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
 use crate::semantics::list;
 
-/// What the `Connection` field of a message asks for.
+/// Whether the `Connection` field of a message is acceptable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ConnectionOptions {
-    /// Nothing that changes what the message means.
+    /// It names no field on which the meaning of the message depends.
     Ordinary,
-    /// To drop a field that the message or its answer depends on.
+    /// It names a field on which the message or its response depends, and so asks to remove it.
     Abusive,
 }
 
-/// Whether a field is about the connection rather than the message, whatever `Connection` says.
+/// Whether a field is about the connection even if `Connection` does not name it.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     match *name {
         header::CONNECTION
@@ -31,7 +32,7 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     }
 }
 
-/// Removes every field that is about the connection, those that `Connection` names included.
+/// Removes all hop-by-hop fields, including those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let doomed: SmallVec<[HeaderName; 8]> = options(headers)
         .chain(headers.keys().filter(|name| is_hop_by_hop(name)).cloned())
@@ -41,8 +42,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// What the `Connection` field of a request asks for. Besides the fields that carry meaning, any
-/// end-to-end field it names and has may be one that the response varies on.
+/// Checks the `Connection` field of a request. Any end-to-end field of the request that it names
+/// may be one on which the response varies.
 pub(crate) fn connection_options(request: &HeaderMap) -> ConnectionOptions {
     let misused = options(request)
         .find(|name| !is_hop_by_hop(name) && (carries_meaning(name) || request.contains_key(name)));
@@ -52,8 +53,8 @@ pub(crate) fn connection_options(request: &HeaderMap) -> ConnectionOptions {
     }
 }
 
-/// What the `Connection` field of a response asks for. Fields of the response's own that nothing
-/// else depends on are for it to declare hop-by-hop.
+/// Checks the `Connection` field of a response. A response may declare its own fields hop-by-hop,
+/// unless they change its meaning.
 pub(crate) fn response_connection_options(response: &HeaderMap) -> ConnectionOptions {
     match options(response).find(carries_meaning) {
         Some(_) => ConnectionOptions::Abusive,
@@ -61,21 +62,21 @@ pub(crate) fn response_connection_options(response: &HeaderMap) -> ConnectionOpt
     }
 }
 
-/// The field names among the connection options. An option that is no field name is skipped.
+/// The connection options that are field names.
 fn options(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     list::members(headers.get_all(header::CONNECTION))
         .filter(|option| !is_usual(option))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
 }
 
-/// Whether this is one of the options that nearly every `Connection` consists of. Neither is the
-/// name of a field that could be misused, and passing over them keeps the common case cheap.
+/// Whether this is one of the two most common options. Neither is the name of a field that could be
+/// misused. Skipping them early keeps the common case fast.
 fn is_usual(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
-/// Whether a field belongs to what a message means end to end: dropping it on the way changes
-/// which response is right, or whether and for how long it may be reused.
+/// Whether a field has an end-to-end meaning: removing it would change which response is correct,
+/// or whether and for how long it may be reused.
 fn carries_meaning(name: &HeaderName) -> bool {
     match *name {
         header::AGE

@@ -21,8 +21,8 @@ pub(crate) enum InvalidationScope {
 }
 
 /// Decides what a final response to a request with this method invalidates: if the method is unsafe
-/// and the response is a success or a redirection, the target. CONNECT opens a tunnel and changes no
-/// resource.
+/// and the response is a success or a redirection, the target. CONNECT opens a tunnel and changes
+/// no resource.
 pub(crate) fn invalidates(method: &Method, status: StatusCode) -> InvalidationScope {
     let done = status.is_success() || status.is_redirection();
     match Safety::of(method) {
@@ -34,12 +34,12 @@ pub(crate) fn invalidates(method: &Method, status: StatusCode) -> InvalidationSc
 /// The URIs of the resources in `Location` and `Content-Location`, which a response to an unsafe
 /// request invalidates beside its `target`, an absolute URI.
 ///
-/// Only resources of the target's own origin are among them, so that no server can invalidate those of
-/// another. Their scheme and authority are spelt as in the target. A path comes in both spellings that
-/// a client may have sent: as it is written, and percent-encoded.
+/// Only resources of the target's own origin are among them, so that no server can invalidate those
+/// of another. Their scheme and authority are spelt as in the target. A path comes in both
+/// spellings that a client may have sent: as it is written, and percent-encoded.
 pub(crate) fn related(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
-    // Before they are resolved, the references are encoded in a way that can be undone: the resolver
-    // only accepts what RFC 3986 allows.
+    // Before they are resolved, the references are encoded in a way that can be undone: the
+    // resolver only accepts what RFC 3986 allows.
     let mut references = HeaderMap::new();
     for name in [LOCATION, CONTENT_LOCATION] {
         for value in response.get_all(&name) {

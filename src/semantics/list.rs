@@ -1,15 +1,15 @@
-//! Comma-separated field values and the small grammars inside them (RFC 9110 §5.6).
+//! Comma-separated field values, and the common grammars in them (RFC 9110 §5.6).
 
 use std::borrow::Cow;
 
-/// The largest number of seconds a delta-seconds value stands for, 2^31 (RFC 9111 §1.2.2).
+/// The largest value of delta-seconds: 2^31 (RFC 9111 §1.2.2).
 pub(crate) const MAX_DELTA: u32 = 1 << 31;
 
-/// The members of a list field (RFC 9110 §5.6.1), over all its lines in order: trimmed, empty
-/// ones skipped, commas inside quoted strings taken as data.
+/// The members of a list field (RFC 9110 §5.6.1) in all its lines, in order. Members are trimmed,
+/// empty ones are skipped, and a comma in a quoted string does not separate members.
 ///
-/// A quoted string never spans two lines. One that is still open at the end of its line makes
-/// the rest of that line one member, for which [`is_unterminated`] holds.
+/// A quoted string cannot continue in the next line. If it is not closed at the end of its line,
+/// the rest of the line is one member, and [`is_unterminated`] is true for it.
 pub(crate) fn members<'a, T>(
     lines: impl IntoIterator<Item = &'a T>,
 ) -> impl Iterator<Item = &'a [u8]>
@@ -21,12 +21,12 @@ where
     })
 }
 
-/// Whether a quoted string opens in this member and never closes.
+/// Whether a quoted string in this member is not closed.
 pub(crate) fn is_unterminated(member: &[u8]) -> bool {
     matches!(first_comma(member), Comma::Unterminated)
 }
 
-/// All lines of a field as one value, joined the way RFC 9110 §5.3 allows. `None` without lines.
+/// All lines of a field, joined as RFC 9110 §5.3 allows. `None` if there are none.
 pub(crate) fn joined<'a, T>(lines: impl IntoIterator<Item = &'a T>) -> Option<Cow<'a, [u8]>>
 where
     T: AsRef<[u8]> + ?Sized + 'a,
@@ -71,7 +71,7 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
     )
 }
 
-/// These bytes without the spaces and tabs around them (OWS, RFC 9110 §5.6.3).
+/// These bytes without spaces and tabs at both ends (OWS, RFC 9110 §5.6.3).
 pub(crate) fn trim_ows(bytes: &[u8]) -> &[u8] {
     let mut bytes = trim_ows_start(bytes);
     while let [rest @ .., b' ' | b'\t'] = bytes {
@@ -80,7 +80,7 @@ pub(crate) fn trim_ows(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// These bytes without the spaces and tabs before them.
+/// These bytes without spaces and tabs at the start.
 pub(crate) fn trim_ows_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
@@ -88,8 +88,8 @@ pub(crate) fn trim_ows_start(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The content of a quoted string, quoted pairs resolved (RFC 9110 §5.6.4). `None` for anything
-/// but one whole quoted string. Allocates only where a backslash has to go.
+/// The content of a quoted string, with quoted pairs replaced (RFC 9110 §5.6.4). `None` if the
+/// bytes are not exactly one quoted string. It allocates only if there is a backslash.
 pub(crate) fn unquote(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let inner = bytes.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if !inner.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
@@ -107,7 +107,7 @@ pub(crate) fn unquote(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(content))
 }
 
-/// A delta-seconds value (RFC 9111 §1.2.2): digits and nothing else, clamped to [`MAX_DELTA`].
+/// A delta-seconds value (RFC 9111 §1.2.2): only digits. Larger values become [`MAX_DELTA`].
 pub(crate) fn delta_seconds(bytes: &[u8]) -> Option<u32> {
     if bytes.is_empty() {
         return None;
@@ -143,11 +143,11 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the first comma outside quoted strings is.
+/// The position of the first comma outside quoted strings.
 enum Comma {
     At(usize),
     None,
-    /// There is none, and a quoted string is still open at the end.
+    /// There is none, and a quoted string is not closed.
     Unterminated,
 }
 
@@ -157,7 +157,7 @@ fn first_comma(bytes: &[u8]) -> Comma {
     while let Some((at, byte)) = positions.next() {
         match byte {
             b'"' => quoted = !quoted,
-            // A quoted pair: whatever follows the backslash is data.
+            // A quoted pair: the byte after the backslash is data.
             b'\\' if quoted => {
                 positions.next();
             }

@@ -1,7 +1,8 @@
-//! HTTP caching rules (RFC 9111 and friends) as pure functions of heads, settings and times.
+//! The rules of HTTP caching (RFC 9111 and related RFCs) as pure functions of message heads,
+//! settings and times.
 //!
-//! Nothing here reads a clock, touches a store, polls a body or awaits. Each module holds one
-//! family of rules; [`decide`] is where they meet for a request, [`storable`] for a response.
+//! Nothing here reads a clock, uses a store, polls a body or awaits. Each module holds one group of
+//! rules. [`decide`] combines them for a request, [`storable`] for a response.
 
 pub(crate) mod cache_control;
 pub(crate) mod classify;

@@ -1,7 +1,7 @@
-//! Byte ranges cut from a complete stored response (RFC 9110 §14).
+//! Byte ranges of a complete stored response (RFC 9110 §14).
 //!
-//! Positions refer to the stored bytes, content codings included. One range is answered; a request
-//! for several gets the whole response, as RFC 9110 §14.2 allows.
+//! Positions refer to the stored bytes, including content codings. A request for one range gets
+//! that range. A request for several gets the whole response, as RFC 9110 §14.2 allows.
 
 use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -12,18 +12,18 @@ use crate::semantics::{date, etag, fields};
 /// How much of the stored body to send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Selection {
-    /// All of it, as if there were no `Range`.
+    /// All of it: `Range` is ignored.
     Full,
     /// A 206 with the bytes from `first` to `last`, both included.
     Part { first: u64, last: u64 },
-    /// A 416: the body has none of the bytes asked for.
+    /// A 416: the body has none of the requested bytes.
     Unsatisfiable,
 }
 
 /// Applies `Range` and `If-Range` to a stored response whose body has `length` bytes.
 ///
-/// `Range` is ignored (RFC 9110 §14.2) for other methods than GET, other statuses than 200, an
-/// empty body and other units than bytes, and when it is malformed or repeated.
+/// `Range` is ignored (RFC 9110 §14.2) unless the method is GET, the status 200, the body not empty
+/// and the unit bytes, and if it is malformed or repeated.
 pub(crate) fn select(
     method: &Method,
     request: &HeaderMap,
@@ -44,8 +44,8 @@ pub(crate) fn select(
     }
 }
 
-/// One well-formed range of bytes (RFC 9110 §14.1.2). Numbers beyond 64 bits are beyond any body
-/// too, so they saturate.
+/// One well-formed range of bytes (RFC 9110 §14.1.2). Numbers of more than 64 bits saturate: no
+/// body is that long.
 #[derive(Clone, Copy)]
 enum Requested {
     Between { first: u64, last: u64 },
@@ -68,7 +68,7 @@ impl Requested {
     }
 }
 
-/// Reads `bytes=` and a list with exactly one member.
+/// Parses `bytes=` and a list with exactly one member.
 fn requested(value: &[u8]) -> Option<Requested> {
     let (unit, set) = split_at_byte(value, b'=')?;
     if !unit.eq_ignore_ascii_case(b"bytes") {
@@ -115,9 +115,9 @@ enum IfRange {
     SendFull,
 }
 
-/// Compares the validator of `If-Range`, if there is one, with the stored response (RFC 9110
-/// §13.1.5). A part may only complete the very same bytes, so the comparison is strong, and
-/// whatever cannot be compared gets the whole response.
+/// Compares the validator in `If-Range`, if there is one, with the stored response (RFC 9110
+/// §13.1.5). The client combines the part with bytes that it already has, so the comparison is
+/// strong. If the validators cannot be compared, the client gets the whole response.
 fn if_range(request: &HeaderMap, stored: &HeaderMap, now: i64) -> IfRange {
     if !request.contains_key(IF_RANGE) {
         return IfRange::Slice;
@@ -144,8 +144,8 @@ fn if_range(request: &HeaderMap, stored: &HeaderMap, now: i64) -> IfRange {
     }
 }
 
-/// A modification date is a strong validator once the second it names was over when the response
-/// was made (RFC 9110 §8.8.2.2).
+/// A modification date is a strong validator if its second was over when the response was made (RFC
+/// 9110 §8.8.2.2).
 fn is_strong_date(modified: i64, stored: &HeaderMap, now: i64) -> bool {
     fields::date(stored, now).is_some_and(|date| date > modified)
 }
@@ -164,8 +164,8 @@ fn visible(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("visible ASCII is a field value")
 }
 
-/// Removes from a stored head what is not true of a part: `Content-Digest` covers the content of
-/// the message it came with (RFC 9530 §2). `Repr-Digest` covers the representation and stays.
+/// Removes the fields that are not true for a part. `Content-Digest` is the digest of the content
+/// of one message (RFC 9530 §2). `Repr-Digest` is that of the representation, so it stays.
 pub(crate) fn partial_head(head: &mut HeaderMap) {
     head.remove("content-digest");
 }

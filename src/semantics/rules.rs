@@ -1,10 +1,10 @@
-//! The settings that the rules consult: where the RFCs leave a choice, the choice made.
+//! The settings of the rules, for every point where the RFCs leave a choice.
 
 use std::time::Duration;
 
 use http::HeaderName;
 
-/// Every choice the rules leave open, with the defaults of a careful shared cache.
+/// The choices that the RFCs leave open. The defaults are those of a careful shared cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) age_policy: AgePolicy,
@@ -55,52 +55,51 @@ impl Default for Rules {
     }
 }
 
-/// How the age of a response on arrival is found (RFC 9111 §4.2.3).
+/// How the age of a response on arrival is computed (RFC 9111 §4.2.3).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AgePolicy {
     /// The larger of the `Age` field and the difference between `Date` and arrival. The default.
     #[default]
     Conservative,
-    /// The `Age` field alone, for origins whose clocks run behind.
+    /// The `Age` field only, for origins whose clocks are slow.
     AgeFieldOnly,
 }
 
-/// What a freshness directive repeated with different values means (RFC 9111 §4.2.1).
+/// What a freshness directive means that occurs twice with different values (RFC 9111 §4.2.1).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DuplicatePolicy {
-    /// The response is stale at once. The default.
+    /// The lifetime is zero. The default.
     #[default]
     Stale,
     /// The first value counts.
     First,
 }
 
-/// Whether 400, 403, 409, 422 and 5xx responses may be stored when they carry an explicit
-/// lifetime of their own.
+/// Whether 400, 403, 409, 422 and 5xx responses that state a lifetime may be stored.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorStatusPolicy {
-    /// Stored when the response itself says for how long. The default.
+    /// They are stored if they state a lifetime. The default.
     #[default]
     Store,
-    /// Stored like any other response: also when it is marked `public` and a lifetime can be
-    /// guessed (RFC 9111 §4.2.2).
+    /// They are stored like any other response, also if they are marked `public` and get a
+    /// heuristic lifetime (RFC 9111 §4.2.2).
     Literal,
-    /// Never stored, the guard of a public edge against poisoned error pages.
+    /// They are never stored. This protects a public edge against poisoned error pages.
     Refuse,
 }
 
-/// What becomes of `Forwarded` and `X-Forwarded-*` fields, which many applications read without
-/// saying so in `Vary`.
+/// What happens to `Forwarded` and `X-Forwarded-*` fields. Many applications read them without
+/// naming them in `Vary`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardedPolicy {
     /// Their values are part of the key. The default.
     #[default]
     Key,
-    /// A trusted proxy in front sets or removes them: they do not touch the key.
+    /// A trusted proxy in front of the cache sets or removes them: they are not part of the key.
     Trusted,
 }
 
@@ -108,12 +107,12 @@ pub enum ForwardedPolicy {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HeadUpdates {
-    /// Update it when the validators agree, invalidate it otherwise. The default.
+    /// It is updated if the validators agree, and invalidated otherwise. The default.
     #[default]
     Full,
-    /// Only ever invalidate it.
+    /// It is only invalidated, never updated.
     InvalidateOnly,
-    /// Leave it alone.
+    /// Nothing.
     Off,
 }
 
@@ -181,29 +180,30 @@ pub(crate) struct IgnoredRequest {
     pub(crate) only_if_cached: bool,
 }
 
-/// Whether the order of `Accept-Language` members tells variants apart.
+/// Whether the order of the members of `Accept-Language` distinguishes variants.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LanguageOrder {
-    /// Yes: some origins read the order as a priority (RFC 9110 §12.5.4). The default.
+    /// It does: some origins read the order as a priority (RFC 9110 §12.5.4). The default.
     #[default]
     Keep,
-    /// No: members are sorted before they are compared.
+    /// It does not: members are sorted before they are compared.
     Sort,
 }
 
-/// Whether `s-maxage` rules out every stale answer (RFC 9111 §5.2.2.10).
+/// Whether `s-maxage` forbids all stale answers (RFC 9111 §5.2.2.10).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SMaxagePolicy {
-    /// It does, except for a `stale-while-revalidate` or `stale-if-error` beside it. The default.
+    /// It does, except within a `stale-while-revalidate` or `stale-if-error` window that the
+    /// response states beside it. The default.
     #[default]
     AllowExplicitStale,
     /// It does, without exception.
     Strict,
 }
 
-/// What becomes of a response with `Set-Cookie` (RFC 9111 §7.3).
+/// What happens to a response with `Set-Cookie` (RFC 9111 §7.3).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SetCookiePolicy {
@@ -216,14 +216,14 @@ pub enum SetCookiePolicy {
     Store,
 }
 
-/// What becomes of a response with a `Content-Range` that its status gives no meaning
+/// What happens to a response with a `Content-Range` whose status gives the field no meaning
 /// (RFC 9110 §14.4).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum StrayContentRange {
-    /// It is not stored: something on the way was confused.
+    /// It is not stored: some intermediary probably made a mistake.
     #[default]
     Refuse,
-    /// It is stored, the field like any other.
+    /// It is stored, with the field.
     Store,
 }
 
@@ -234,6 +234,6 @@ pub enum VaryCredentials {
     /// It is not. The default.
     #[default]
     Refuse,
-    /// It is, matched exactly.
+    /// It is. The fields are compared byte for byte.
     Store,
 }

@@ -1,5 +1,5 @@
-//! Choosing among the stored variants of one key, and which of them a new one replaces (RFC 9111
-//! §4 and §4.1).
+//! Selects among the stored variants of a key, and decides which of them a new variant replaces
+//! (RFC 9111 §4, §4.1).
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::HeaderMap;
 use crate::semantics::rules::LanguageOrder;
 use crate::semantics::vary::{PresentedFields, Seed, Selecting, Vary};
 
-/// What selection needs to know about a stored response.
+/// What the selection needs of a stored response.
 pub(crate) trait Variant {
     /// The selecting header fields of the request it answered.
     fn selecting(&self) -> &Selecting;
@@ -34,10 +34,11 @@ impl<V: Variant> Variant for Arc<V> {
     }
 }
 
-/// Selects the most recent of the stored variants that match `request`, each by its own `Vary`.
+/// Selects the most recent of the stored variants that match `request`. Each is matched by its own
+/// `Vary`.
 ///
-/// Its freshness plays no part: falling back to an older variant because that one is still fresh
-/// would bring back what the origin has replaced.
+/// Freshness does not matter: an older variant that is still fresh may be one that the origin has
+/// replaced.
 pub(crate) fn select<'a, V: Variant>(
     stored: &'a [V],
     request: &HeaderMap,
@@ -54,11 +55,11 @@ pub(crate) fn select<'a, V: Variant>(
         .max_by_key(|variant| recency(*variant))
 }
 
-/// The variants that stay when a new response to `request` is stored beside them.
+/// The variants that stay when a new response to `request` is stored.
 ///
-/// Those that `request` matches go: the origin has just answered differently what they would have
-/// answered. Among them are the variant with the same selecting header fields and, whatever the new
-/// response varies on, one stored without `Vary`.
+/// The variants that match `request` are replaced: the new response answers what they would have
+/// answered. Among them are the variant with the same selecting header fields, and a variant
+/// without `Vary`.
 pub(crate) fn survivors<'a, V: Variant>(
     stored: &'a [V],
     request: &'a HeaderMap,
@@ -71,10 +72,10 @@ pub(crate) fn survivors<'a, V: Variant>(
         .filter(move |variant| !presented.selects(variant.selecting()))
 }
 
-/// What a new response with the `Vary` `own` varies on, beside the stored variants of its key.
+/// The `Vary` of a new response that itself has `own`, among the stored variants of its key.
 ///
-/// One without `Vary` inherits that of the most recent variant: origins forget the field on some
-/// answers, and such a default answer must not be given to everyone (RFC 9111 §4.1).
+/// A response without `Vary` inherits that of the most recent variant. Many origins omit the field
+/// on some responses, and such a response must not answer every request (RFC 9111 §4.1).
 pub(crate) fn inherit<V: Variant>(own: Vary, stored: &[V]) -> Vary {
     if own != Vary::Absent {
         return own;
@@ -88,8 +89,9 @@ pub(crate) fn inherit<V: Variant>(own: Vary, stored: &[V]) -> Vary {
         })
 }
 
-/// Orders by `Date`, then by arrival. A `Date` in the future counts as the time of arrival, or one
-/// response of an origin with a wrong clock would win for as long as it is stored.
+/// Orders by `Date`, then by arrival. A `Date` in the future counts as the time of arrival.
+/// Otherwise a response from an origin with a wrong clock would be selected as long as it is
+/// stored.
 fn recency(variant: &impl Variant) -> (i64, i64) {
     let arrival = variant.response_time();
     (variant.date().min(arrival), arrival)

@@ -1,4 +1,4 @@
-//! Whether a response may be stored, and what of it (RFC 9111 §3).
+//! Decides whether a response may be stored, and without which fields (RFC 9111 §3).
 
 mod reason;
 mod status;
@@ -23,17 +23,17 @@ use crate::semantics::targeted::EffectiveDirectives;
 use crate::semantics::validate;
 use crate::semantics::vary::Vary;
 
-/// The largest head worth storing: the bytes of all names and values.
+/// The largest head that is stored, in bytes of all names and values.
 const MAX_HEAD: usize = 64 << 10;
 
-/// The most lines that a head worth storing has.
+/// The most field lines that a stored head may have.
 const MAX_LINES: usize = 1024;
 
 /// A request that was forwarded, and the final response to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a Method,
-    /// What the request's fields say, as received.
+    /// The request's fields, as received.
     pub(crate) facts: &'a Facts,
     pub(crate) request_directives: &'a RequestDirectives,
     pub(crate) status: StatusCode,
@@ -41,45 +41,44 @@ pub(crate) struct Exchange<'a> {
     pub(crate) response: &'a HeaderMap,
     pub(crate) effective: &'a EffectiveDirectives,
     pub(crate) freshness: &'a Freshness,
-    /// With what the response varies on without saying so.
+    /// Including the fields that the response varies on without naming them.
     pub(crate) vary: &'a Vary,
 }
 
 /// What to do with a response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Storable {
-    /// Store it, without these fields, and without those that are hop-by-hop
-    /// ([`hop::strip`]).
+    /// Store it without these fields, and without the hop-by-hop fields ([`hop::strip`]).
     Store(Omitted),
-    /// Deliver it and store nothing.
+    /// Deliver it and do not store it.
     Refuse(NotStored),
 }
 
-/// Fields to leave out of the stored copy.
+/// The fields that the stored copy does not contain.
 pub(crate) type Omitted = SmallVec<[HeaderName; 2]>;
 
-/// Whether an operator's default lifetime may be given to a response.
+/// Whether a response may get a default lifetime.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DefaultLifetime {
     Allowed,
     Refused,
-    /// It may not, but only because of the request that the response answers.
+    /// It may not, but only because of the request: the same response to another request might.
     Withheld(NotStored),
 }
 
-/// What becomes of the stored response in whose place another came and was not stored.
+/// What happens to a stored response when a newer response arrives and is not stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Predecessor {
-    /// It goes: the origin has superseded it.
+    /// It is removed: the newer response replaces it.
     Drop,
-    /// It stays: the answer says nothing about what others would get.
+    /// It stays: the newer response says nothing about what other requests would get.
     Keep,
 }
 
 /// Decides whether a response may be stored.
 ///
-/// Reasons on the response's side come first, so that one on the request's side
-/// ([`NotStored::side`]) means that it is the only obstacle.
+/// Reasons that lie in the response are checked first. So a reason that lies in the request
+/// ([`NotStored::side`]) means that the response itself is storable.
 pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
     let omitted = omitted(exchange, rules);
     let refusal = refused_by_status(exchange, rules)
@@ -95,10 +94,11 @@ pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
     }
 }
 
-/// Decides whether a response may be given a lifetime that it does not state.
+/// Decides whether a response may get a default lifetime.
 ///
-/// What a response says about itself always wins, and nothing that may be one user's own is made
-/// common by default: no cookies either way, no credentials unless it is marked `public`.
+/// What the response states takes precedence. A response that may be meant for one user gets no
+/// default: not one that sets a cookie, nor one to a request with credentials or a cookie, unless
+/// it is marked `public`.
 pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     let directives = &exchange.effective.directives;
     let facts = exchange.facts;
@@ -123,11 +123,10 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     DefaultLifetime::Allowed
 }
 
-/// Decides what a refused response to a GET does to the stored one it came in place of
-/// (RFC 9111 §4.3.3).
+/// Decides what a response to a GET that is not stored does to the stored one (RFC 9111 §4.3.3).
 ///
-/// An error of the server's, and an answer to this one request only, leave it alone; 401 does not,
-/// for what used to be open to everyone no longer is.
+/// A server error, and a response that concerns only this request, leave the stored one in place.
+/// 401 removes it: the resource is no longer open to everyone.
 pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor {
     let about_request = match class(status) {
         StatusClass::Never => status != StatusCode::UNAUTHORIZED,
@@ -140,8 +139,8 @@ pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor 
     }
 }
 
-/// Whether a status is an answer to the conditions or the range of a request, and so says nothing
-/// about what a request without them would get (RFC 9110 §13, §14).
+/// Whether a status answers the conditions or the range of a request, and so says nothing about the
+/// response to a request without them (RFC 9110 §13, §14).
 pub(crate) fn answers_conditions(status: StatusCode) -> bool {
     matches!(
         status,
@@ -167,7 +166,7 @@ fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored
 
 fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
     let directives = &exchange.effective.directives;
-    // `must-understand` takes the place of `no-store` (RFC 9111 §5.2.2.3).
+    // `must-understand` replaces `no-store` (RFC 9111 §5.2.2.3).
     if directives.must_understand && !is_understood(exchange.status) {
         return Some(NotStored::NotUnderstood);
     }
@@ -177,8 +176,8 @@ fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
     matches!(directives.private, Some(Scope::Whole)).then_some(NotStored::Private)
 }
 
-/// Whether nothing makes the response cacheable (RFC 9111 §3): neither its own word nor, unless it
-/// is an error, its status.
+/// Refuses a response that nothing makes cacheable (RFC 9111 §3): neither its directives nor,
+/// unless it is an error, its status.
 fn not_cacheable(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
     let stated = exchange.freshness.is_explicit();
     let public = exchange.effective.directives.public;
@@ -219,11 +218,12 @@ fn refused_by_fields(
     {
         return Some(NotStored::SetCookie);
     }
-    // What `Connection` names is not stored, and without these the copy would mean something else.
+    // The fields that `Connection` names are not stored. Without these, the copy would mean
+    // something else.
     if hop::response_connection_options(response) == ConnectionOptions::Abusive {
         return Some(NotStored::ConnectionOptions);
     }
-    // It means something on 206 and 416 alone (RFC 9110 §14.4), and neither gets here.
+    // The field has a meaning only on 206 and 416 (RFC 9110 §14.4), which were refused before.
     if response.contains_key(header::CONTENT_RANGE)
         && rules.stray_content_range == StrayContentRange::Refuse
     {
@@ -238,7 +238,7 @@ fn refused_by_fields(
     }
     match fields::content_length(response) {
         Length::Invalid => return Some(NotStored::Framing),
-        // A sign of smuggling (RFC 9112 §6.3).
+        // Both fields together are a sign of request smuggling (RFC 9112 §6.3).
         Length::Exactly(_) if response.contains_key(header::TRANSFER_ENCODING) => {
             return Some(NotStored::Framing);
         }
@@ -248,8 +248,8 @@ fn refused_by_fields(
     (head_len(response) > MAX_HEAD || response.len() > MAX_LINES).then_some(NotStored::HeadTooLarge)
 }
 
-/// Whether the response could never be used again: not without validation, and there is nothing
-/// to validate it with (RFC 9111 §3).
+/// Refuses a response that could never be reused: it needs validation and has no validator (RFC
+/// 9111 §3).
 fn not_reusable(exchange: &Exchange<'_>) -> Option<NotStored> {
     let freshness = exchange.freshness;
     let fresh = freshness.reuse != Reuse::Validate && freshness.ttl(freshness.initial_age) > 0;
@@ -265,18 +265,19 @@ fn refused_by_request(exchange: &Exchange<'_>) -> Option<NotStored> {
     if exchange.request_directives.no_store {
         return Some(NotStored::RequestNoStore);
     }
-    // One of these tells a shared cache that others may have it (RFC 9111 §3.5).
+    // Each of these directives permits a shared cache to reuse the response (RFC 9111 §3.5).
     let shared = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
     if exchange.facts.credentials() && !shared {
         return Some(NotStored::Authorization);
     }
-    // An origin that has said nothing may not have thought of the cookie it just read.
+    // Without any statement about caching, the origin may not have considered that the response
+    // depends on the cookie.
     let silent = !exchange.freshness.is_explicit() && !directives.public;
     (exchange.facts.cookie() && silent).then_some(NotStored::Cookie)
 }
 
-/// The fields that the stored copy goes without: those a qualified `no-cache` or `private` names
-/// (RFC 9111 §5.2.2.4, §5.2.2.7), and cookies where they are to be stripped.
+/// The fields that the stored copy does not contain: those that `no-cache` or `private` name (RFC
+/// 9111 §5.2.2.4, §5.2.2.7), and cookies if the settings say so.
 fn omitted(exchange: &Exchange<'_>, rules: &Rules) -> Omitted {
     let directives = &exchange.effective.directives;
     let mut omitted: Omitted = [&directives.no_cache, &directives.private]
@@ -298,8 +299,8 @@ fn cookie_fields() -> impl Iterator<Item = HeaderName> {
     [header::SET_COOKIE, HeaderName::from_static("set-cookie2")].into_iter()
 }
 
-/// Whether content of this type never ends, comes in parts as they happen, or ends in trailers
-/// that decide what it was worth.
+/// Whether content of this type never ends, is sent in parts as events occur, or has its status in
+/// the trailers.
 fn is_stream(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next();
     let essence = list::trim_ows(essence.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Targeted Cache-Control fields: directives for this cache, or its kind, alone (RFC 9213).
+//! Targeted Cache-Control fields: directives for certain caches only (RFC 9213).
 
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
@@ -7,7 +7,7 @@ use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope};
 use crate::semantics::list::{MAX_DELTA, joined, members};
 use crate::semantics::rules::Rules;
 
-/// The directives that govern a response, and where they come from.
+/// The directives that apply to a response, and the field they come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EffectiveDirectives {
     pub(crate) directives: ResponseDirectives,
@@ -19,12 +19,12 @@ pub(crate) struct EffectiveDirectives {
 pub(crate) enum DirectiveSource {
     /// `Cache-Control`, with `Expires` beside it.
     CacheControl,
-    /// A targeted field: `Cache-Control` and `Expires` say nothing to this cache.
+    /// A targeted field. This cache ignores `Cache-Control` and `Expires`.
     Targeted,
 }
 
-/// The directives that govern this response (RFC 9213 §2.2): those of the first listed target
-/// field that is there, valid and not empty, whatever it says; failing all, `Cache-Control`.
+/// The directives that apply to this response (RFC 9213 §2.2): those of the first field in the list
+/// of targets that is present, valid and not empty; otherwise those of `Cache-Control`.
 pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectives {
     let targeted = rules
         .targeted_cache_control
@@ -42,10 +42,11 @@ pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectiv
     }
 }
 
-/// The directives of one targeted field, a Dictionary (RFC 9213 §2.1, RFC 9651 §3.2). `None` if
-/// it is absent, empty, no Dictionary, or has a value of the wrong type for a known directive.
+/// The directives of one targeted field, which is a Dictionary (RFC 9213 §2.1, RFC 9651 §3.2).
+/// `None` if it is absent, empty, not a Dictionary, or has a value of the wrong type for a known
+/// directive.
 ///
-/// Of a directive given twice the last one counts, as in any Dictionary.
+/// If a directive occurs twice the last one counts, as in any Dictionary.
 fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
     let field = joined(headers.get_all(name))?;
     let dictionary: Dictionary = Parser::new(&field).parse().ok()?;
@@ -73,7 +74,7 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
     Some(found)
 }
 
-/// A directive without argument: Boolean true and nothing else.
+/// A directive without an argument: only Boolean true is valid.
 fn flag(value: &ListEntry) -> Option<bool> {
     match bare(value)? {
         BareItem::Boolean(true) => Some(true),
@@ -81,13 +82,13 @@ fn flag(value: &ListEntry) -> Option<bool> {
     }
 }
 
-/// A number of seconds: a non-negative Integer, clamped like any delta-seconds.
+/// A number of seconds: a non-negative Integer, limited like any delta-seconds.
 fn seconds(value: &ListEntry) -> Option<u32> {
     let seconds = u64::try_from(i64::from(bare(value)?.as_integer()?)).ok()?;
     Some(u32::try_from(seconds).map_or(MAX_DELTA, |seconds| seconds.min(MAX_DELTA)))
 }
 
-/// The reach of `no-cache` or `private`: Boolean true, or field names in a String or in an Inner
+/// The scope of `no-cache` or `private`: Boolean true, or field names in a String or in an Inner
 /// List of Strings.
 fn scope(value: &ListEntry) -> Option<Scope> {
     match value {

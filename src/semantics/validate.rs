@@ -1,5 +1,4 @@
-//! Validating a stored response with the origin, and updating it from what comes back (RFC 9111
-//! §4.3).
+//! Validates a stored response with the origin, and updates it from the answer (RFC 9111 §4.3).
 
 use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, IF_MODIFIED_SINCE,
@@ -11,17 +10,17 @@ use crate::semantics::fields::Length;
 use crate::semantics::rules::{HeadUpdates, Rules, SetCookiePolicy};
 use crate::semantics::{date, etag, fields, hop};
 
-/// Whether a request to the origin asks about a stored response.
+/// Whether a request to the origin validates a stored response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Validator {
-    /// It does: a 304 refers to the stored response.
+    /// It does: a 304 is about the stored response.
     Sent,
-    /// It does not, for the stored response has no usable validator: the request is a plain one.
+    /// It does not: the stored response has no valid validator, so the request has no conditions.
     None,
 }
 
-/// Turns a client's request into one that validates `stored`: the client's conditions and range
-/// give way to the stored validators, sent as they were received (RFC 9111 §4.3.1).
+/// Turns a client's request into one that validates `stored`: replaces the client's conditions and
+/// range by the stored validators, exactly as they were received (RFC 9111 §4.3.1).
 pub(crate) fn conditional_request(
     request: &mut HeaderMap,
     stored: &HeaderMap,
@@ -45,8 +44,8 @@ pub(crate) fn conditional_request(
     }
 }
 
-/// Removes the client's conditions and range, so that the answer is a full response. `Range` and
-/// `If-Range` only make sense together (RFC 9110 §13.1.5): neither is ever left behind.
+/// Removes the client's conditions and range, so that the origin sends a full response. `If-Range`
+/// is removed together with `Range`: it means nothing without it (RFC 9110 §13.1.5).
 pub(crate) fn strip(request: &mut HeaderMap) {
     for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
         request.remove(name);
@@ -55,9 +54,9 @@ pub(crate) fn strip(request: &mut HeaderMap) {
 
 /// Whether a response can be validated: it has one valid entity tag or one valid modification date.
 pub(crate) fn has_validator(response: &HeaderMap) -> bool {
-    // The time only chooses the century of a two-digit year. Any time does.
-    let any_time = 0;
-    has_entity_tag(response) || fields::last_modified(response, any_time).is_some()
+    // The time only chooses the century of a two-digit year: any time in this century will do.
+    let this_century = 1_000_000_000;
+    has_entity_tag(response) || fields::last_modified(response, this_century).is_some()
 }
 
 fn has_entity_tag(stored: &HeaderMap) -> bool {
@@ -67,15 +66,15 @@ fn has_entity_tag(stored: &HeaderMap) -> bool {
 /// Whether a 304 is about the stored response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Confirmation {
-    /// It is: update the stored response from it.
+    /// It is: update the stored response.
     Accept,
-    /// It is about another representation: update nothing.
+    /// It is about another representation: do not update.
     Reject,
 }
 
-/// Judges a 304 by the strongest validator in it (RFC 9111 §4.3.4).
+/// Compares a 304 with the stored response by the strongest validator in it (RFC 9111 §4.3.4).
 ///
-/// One without any can only be about the response that was validated: a request asks about one.
+/// A 304 without a validator is about the stored response: the request named only that one.
 pub(crate) fn accepts(stored: &HeaderMap, not_modified: &HeaderMap, now: i64) -> Confirmation {
     let same = if let Some(tag) = etag::of(not_modified) {
         etag::of(stored).is_some_and(|current| {
@@ -98,12 +97,11 @@ pub(crate) fn accepts(stored: &HeaderMap, not_modified: &HeaderMap, now: i64) ->
 }
 
 /// Updates a stored head from a 304, or from the answer to a HEAD, received at `response_time`
-/// (RFC 9111 §3.2): fields in the update replace those of the same name, all lines of them, and
-/// the others stay.
+/// (RFC 9111 §3.2): a field in the update replaces all stored lines of the same name. Other stored
+/// fields stay.
 ///
-/// Left as they are: what belongs to the connection, and what describes stored bytes that the
-/// update does not bring. Cookies go to the client that asked and no further, unless cookies are
-/// stored at all.
+/// Fields about the connection are not updated, nor fields that describe the stored bytes, which
+/// the update does not contain. Cookies are not updated either, unless cookies are stored at all.
 pub(crate) fn merge(stored: &mut HeaderMap, update: &HeaderMap, response_time: i64, rules: &Rules) {
     let mut update = update.clone();
     hop::strip(&mut update);
@@ -117,7 +115,7 @@ pub(crate) fn merge(stored: &mut HeaderMap, update: &HeaderMap, response_time: i
         update.remove("set-cookie2");
     }
 
-    // The stored age and warnings were about the exchange that is now superseded.
+    // The stored age and warnings described the previous exchange.
     stored.remove(AGE);
     drop_warnings(stored);
     if fields::date(&update, response_time).is_none() {
@@ -131,20 +129,20 @@ pub(crate) fn merge(stored: &mut HeaderMap, update: &HeaderMap, response_time: i
     }
 }
 
-/// What the answer to a forwarded HEAD does to the stored response to GET (RFC 9111 §4.3.5).
+/// What the response to a forwarded HEAD does to the stored response to GET (RFC 9111 §4.3.5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeadUpdate {
     /// It describes the stored response: update it with [`merge`].
     Update,
-    /// It describes another one: validate the stored response before its next use.
+    /// It describes another response: validate the stored one before its next use.
     Invalidate,
-    /// It says nothing about the stored response, or is not to be listened to.
+    /// It says nothing about the stored response, or the settings ignore it.
     Keep,
 }
 
-/// Compares the answer to a HEAD with the stored response to the same request: its validators and
-/// length, as far as it has them, must be the stored ones. An answer with none of them agrees with
-/// everything. Only a 200 describes what a GET would be answered with.
+/// Compares the response to a HEAD with the stored response. If it has validators or a length, they
+/// must be those of the stored response; if it has none, it agrees. Only a 200 describes the
+/// response that a GET would get.
 pub(crate) fn head_update(
     stored: &HeaderMap,
     stored_length: u64,
@@ -172,13 +170,13 @@ pub(crate) fn head_update(
     }
 }
 
-/// Whether `head` has no field of this name, or just the stored one.
+/// Whether `head` has no field of this name, or exactly the stored lines.
 fn repeats(head: &HeaderMap, stored: &HeaderMap, name: &HeaderName) -> bool {
     !head.contains_key(name) || head.get_all(name).iter().eq(stored.get_all(name))
 }
 
-/// Drops warnings about the exchange a response came from, codes 1xx (RFC 7234 §4.3.4; RFC 9111
-/// §5.5 made the field obsolete). Those about the representation stay.
+/// Removes the warnings with codes 1xx, which describe the exchange (RFC 7234 §4.3.4; RFC 9111 §5.5
+/// made the field obsolete). Warnings about the representation stay.
 fn drop_warnings(stored: &mut HeaderMap) {
     let lasting: Vec<HeaderValue> = stored
         .get_all(WARNING)

@@ -1,7 +1,7 @@
-//! What `Vary` says, and the fingerprint of a request's selecting header fields (RFC 9111 §4.1).
+//! `Vary`, and the hashes of a request's selecting header fields (RFC 9111 §4.1).
 //!
-//! Requests here are requests *as forwarded*, on both sides of the comparison: fields taken out on
-//! the way to the origin cannot have selected anything.
+//! Both requests of a comparison are requests *as forwarded*: a field that was removed before the
+//! request was forwarded cannot have selected the response.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::semantics::vary::normalise::normalise;
 
 mod normalise;
 
-/// The request fields a response was selected by (RFC 9110 §12.5.5).
+/// The request fields by which a response was selected (RFC 9110 §12.5.5).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Vary {
-    /// None: the response answers every request for its URI.
+    /// There are none: the response answers every request for its URI.
     Absent,
-    /// More than request fields can tell: the response answers no other request.
+    /// `Vary: *`: the response answers no other request.
     Any,
-    /// These, sorted and without repetition, never empty. `Host` is not among them, for it is
-    /// part of every key already.
+    /// These fields, sorted and without repetition. There is at least one. `Host` is not among
+    /// them: it is part of every key.
     Names(SmallVec<[HeaderName; 4]>),
 }
 
@@ -43,7 +43,7 @@ impl Vary {
         }
     }
 
-    /// These names in place of none.
+    /// The same, or these names if there are none.
     pub(crate) fn or_names(self, names: &[HeaderName]) -> Self {
         match self {
             Self::Absent => Self::of(names.iter().cloned().collect()),
@@ -51,7 +51,7 @@ impl Vary {
         }
     }
 
-    /// The nominated names, or `None` when no list of names is enough.
+    /// The nominated names. `None` for `Vary: *`.
     pub(crate) fn names(&self) -> Option<&[HeaderName]> {
         match self {
             Self::Absent => Some(&[]),
@@ -61,13 +61,13 @@ impl Vary {
     }
 }
 
-/// Reads the `Vary` of a response, and adds what its other fields show that it varies on. A member
-/// that is no field name may hide any field, so it counts as `*`.
+/// The `Vary` of a response, with the fields on which it evidently varies without naming them. A
+/// member that is not a field name could mean any field, so it counts as `*`.
 ///
-/// - A response that grants access to the one origin asking (`Access-Control-Allow-Origin`, Fetch
-///   standard, CORS protocol and HTTP caches) varies on `Origin`.
-/// - A response with a content coding was negotiated (RFC 9110 §12.5.3): it varies on
-///   `Accept-Encoding`, which compressing middleware often forgets to say.
+/// - A response that grants access to one origin (`Access-Control-Allow-Origin`; Fetch standard,
+///   CORS protocol and HTTP caches) varies on `Origin`.
+/// - A response with a content coding was negotiated (RFC 9110 §12.5.3), so it varies on
+///   `Accept-Encoding`. Compression middleware often does not name it.
 pub(crate) fn effective(request: &HeaderMap, response: &HeaderMap) -> Vary {
     let Some(mut names) = nominated(response) else {
         return Vary::Any;
@@ -81,7 +81,7 @@ pub(crate) fn effective(request: &HeaderMap, response: &HeaderMap) -> Vary {
     Vary::of(names)
 }
 
-/// Every member of every `Vary` line, or `None` for the wildcard.
+/// The members of all `Vary` lines. `None` if one is the wildcard or not a field name.
 fn nominated(response: &HeaderMap) -> Option<SmallVec<[HeaderName; 4]>> {
     members(response.get_all(VARY))
         .map(|member| match member {
@@ -98,30 +98,30 @@ fn grants_one_origin(response: &HeaderMap) -> bool {
         .any(|origin| origin != "*")
 }
 
-/// Keys every fingerprint, so that nobody outside can prepare values that collide.
+/// A per-process seed of all hashes, so that clients cannot prepare values that collide.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(pub(crate) u64);
 
 impl fmt::Debug for Seed {
-    /// Keeps the value out of logs.
+    /// Does not show the value: it is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed")
     }
 }
 
 /// The selecting header fields of the request that a stored variant answered. Empty for a response
-/// without `Vary`, which matches everything.
+/// without `Vary`, which matches every request.
 ///
-/// Values are kept as hashes only: some of them are cookies. Two are equal when the same names
-/// carry values that mean the same.
+/// Only hashes of the values are kept, since some values are cookies. Two are equal if their names
+/// are the same and the values are the same after normalisation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selecting {
-    /// Hash of the names with their lines as received: a shortcut, since most clients repeat
-    /// themselves to the byte.
+    /// The hash of the field lines as received. It is a shortcut: most clients send the same bytes
+    /// each time.
     exact: u64,
     names: Arc<[HeaderName]>,
-    /// Hashes of the normalised values; `None` where the request lacked the field, which differs
-    /// from an empty value.
+    /// The hashes of the normalised values. `None` if the request did not have the field, which
+    /// differs from an empty value.
     values: Box<[Option<u128>]>,
 }
 
@@ -134,7 +134,8 @@ impl PartialEq for Selecting {
 impl Eq for Selecting {}
 
 impl Selecting {
-    /// Fingerprints the fields of `request` that `names`, sorted as in [`Vary::Names`], nominates.
+    /// Hashes the fields of `request` that `names` nominates. The names are sorted as in
+    /// [`Vary::Names`].
     pub(crate) fn record(
         names: &[HeaderName],
         request: &HeaderMap,
@@ -151,7 +152,7 @@ impl Selecting {
         }
     }
 
-    /// The same, with the names as `share` has them: one list for many.
+    /// The same, with the list of names that `share` returns, so that many variants share one list.
     pub(crate) fn sharing_names(
         &self,
         share: impl FnOnce(&[HeaderName]) -> Arc<[HeaderName]>,
@@ -162,7 +163,7 @@ impl Selecting {
         }
     }
 
-    /// The names and the values' hashes, in the order of the names.
+    /// The names, and the hashes of the values in the order of the names.
     pub(crate) fn fields(&self) -> (&Arc<[HeaderName]>, &[Option<u128>]) {
         (&self.names, &self.values)
     }
@@ -171,21 +172,21 @@ impl Selecting {
         Arc::ptr_eq(&self.names, &other.names) || self.names == other.names
     }
 
-    /// Whether the variant answers `request`: each nominated field is absent from both requests or
-    /// has the same value in both, after normalisation (RFC 9111 §4.1).
+    /// Whether the variant answers `request`: each nominated field is absent from both requests, or
+    /// has the same value in both after normalisation (RFC 9111 §4.1).
     ///
-    /// Allocates nothing while the values are those of the stored request to the byte.
+    /// It allocates nothing if the values are the same byte for byte.
     pub(crate) fn matches(&self, request: &HeaderMap, seed: Seed, order: LanguageOrder) -> bool {
         self.is_exactly(request, seed) || PresentedFields::new(request, seed, order).selects(self)
     }
 
-    /// Whether the values are those of the stored request to the byte.
+    /// Whether the values are those of the stored request, byte for byte.
     pub(crate) fn is_exactly(&self, request: &HeaderMap, seed: Seed) -> bool {
         self.is_empty() || self.exact == exact_hash(&self.names, request, seed)
     }
 
-    /// The one among variants with the same names that was stored with just these values. `None`
-    /// if there is no such variant, or one has other names and may match as well.
+    /// The variant whose values are those of `request` byte for byte. `None` if there is no such
+    /// variant, or if the variants have different names, so that another one may match as well.
     pub(crate) fn exactly<'v, V>(
         variants: &'v [V],
         selecting: impl Fn(&'v V) -> &'v Self,
@@ -216,12 +217,12 @@ impl Selecting {
         self.names.iter()
     }
 
-    /// One number for all names and values, by which requests that want the same variant group.
+    /// One hash of all names and values: the same for all requests that select the same variant.
     pub(crate) fn digest(&self) -> u128 {
         let mut encoded: SmallVec<[u8; 128]> = SmallVec::new();
         for (name, value) in self.names.iter().zip(&self.values) {
             encoded.extend_from_slice(name.as_str().as_bytes());
-            // NUL is in no field name: names end unambiguously.
+            // A field name contains no NUL, so the name ends unambiguously.
             encoded.push(0);
             encoded.push(u8::from(value.is_some()));
             encoded.extend_from_slice(&value.unwrap_or_default().to_le_bytes());
@@ -230,8 +231,8 @@ impl Selecting {
     }
 }
 
-/// A request on its way through the stored variants: no field is normalised twice, however many
-/// variants nominate it.
+/// The fields of a request while it is compared with stored variants. Each field is normalised
+/// once, however many variants nominate it.
 pub(crate) struct PresentedFields<'a> {
     request: &'a HeaderMap,
     seed: Seed,
@@ -265,13 +266,14 @@ impl<'a> PresentedFields<'a> {
     }
 }
 
-/// Hash of the lines of these fields as received. The number of lines tells an absent field from
-/// an empty one, and each hash seeds the next, which tells lines and fields apart.
+/// The hash of these fields' lines as received. It includes the number of lines, so that an absent
+/// field differs from an empty one. Each hash is the seed of the next, so that lines and fields
+/// cannot be confused.
 fn exact_hash(names: &[HeaderName], request: &HeaderMap, seed: Seed) -> u64 {
     let mut hash = seed.0;
     for name in names {
         let mut lines = 0_u64;
-        // A scan beats a lookup: requests have few fields.
+        // Requests have few fields, so a scan is faster than a lookup.
         for (_, line) in request.iter().filter(|(field, _)| *field == name) {
             hash = xxh3_64_with_seed(line.as_bytes(), hash);
             lines += 1;
@@ -281,7 +283,7 @@ fn exact_hash(names: &[HeaderName], request: &HeaderMap, seed: Seed) -> u64 {
     hash
 }
 
-/// Hash of the normalised value of a field, `None` if the request lacks it.
+/// The hash of the normalised value of a field. `None` if the request does not have it.
 fn normal_hash(
     name: &HeaderName,
     request: &HeaderMap,
@@ -292,7 +294,7 @@ fn normal_hash(
     Some(xxh3_128_with_seed(&value, seed.0))
 }
 
-/// The value of a field in its normal form, `None` if the request lacks it.
+/// The normalised value of a field. `None` if the request does not have it.
 pub(crate) fn normal_value(
     name: &HeaderName,
     request: &HeaderMap,

@@ -2,9 +2,9 @@
 //!
 //! XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention",
 //! PVLDB 8(8), 2015): each request draws a time from an exponential distribution whose mean is the
-//! duration of a fetch, and refreshes the response if less freshness than that is left. A key that is
-//! requested often is almost certainly refreshed before it expires. A key that is requested seldom
-//! expires.
+//! duration of a fetch, and refreshes the response if less freshness than that is left. A key that
+//! is requested often is almost certainly refreshed before it expires. A key that is requested
+//! seldom expires.
 //!
 //! If the duration of the fetch is unknown it counts as zero: such a response is never refreshed
 //! early.

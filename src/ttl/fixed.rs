@@ -58,32 +58,32 @@ impl FixedTtl {
         }
     }
 
-    /// The lifetime of responses whose `Content-Type` begins with `prefix`, in any letter case: such as
-    /// `image/` or `application/json`. Defaults to none.
+    /// The lifetime of responses whose `Content-Type` begins with `prefix`, in any letter case:
+    /// such as `image/` or `application/json`. Defaults to none.
     #[must_use]
     pub fn content_type(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
         insert(&mut self.content_types, prefix.into(), fresh);
         self
     }
 
-    /// The lifetime of negative responses (404, 405, 410, 414, 451 and 501). Defaults to none: they are
-    /// treated like any other.
+    /// The lifetime of negative responses (404, 405, 410, 414, 451 and 501). Defaults to none: they
+    /// are treated like any other.
     #[must_use]
     pub const fn negative(mut self, fresh: Duration) -> Self {
         self.negative = Some(fresh);
         self
     }
 
-    /// The lifetime of responses to requests whose path begins with `prefix`. The path is that of the
-    /// requested URI ([`Fetched::uri`]), byte for byte. Defaults to none.
+    /// The lifetime of responses to requests whose path begins with `prefix`. The path is that of
+    /// the requested URI ([`Fetched::uri`]), byte for byte. Defaults to none.
     #[must_use]
     pub fn path(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
         insert(&mut self.paths, prefix.into(), fresh);
         self
     }
 
-    /// The lifetime of responses with this status. Defaults to none. It has no effect on a status that
-    /// never gets a default lifetime (see [`TtlPolicy`]).
+    /// The lifetime of responses with this status. Defaults to none. It has no effect on a status
+    /// that never gets a default lifetime (see [`TtlPolicy`]).
     #[must_use]
     pub fn status(mut self, status: u16, fresh: Duration) -> Self {
         self.statuses.retain(|(known, _)| *known != status);

@@ -8,13 +8,13 @@ const RUNS: usize = 16;
 /// The weight of the newest interval in a smoothed average.
 const NEWEST: f32 = 0.1;
 
-/// The history of one stored representation, fetch by fetch: plain data of 88 bytes, dropped with its
-/// entry.
+/// The history of one stored representation, fetch by fetch: plain data of 88 bytes, dropped with
+/// its entry.
 ///
-/// An interval is the time between two fetches. A history tells for up to 16 runs of intervals whether
-/// the representation changed. Unchanged intervals in a row are one run: if changes are a Poisson
-/// process nothing is lost by this, since no change in `a` and no change in `b` is no change in
-/// `a + b`. A changed interval had at least one change in it, and is a run of its own.
+/// An interval is the time between two fetches. A history tells for up to 16 runs of intervals
+/// whether the representation changed. Unchanged intervals in a row are one run: if changes are a
+/// Poisson process nothing is lost by this, since no change in `a` and no change in `b` is no
+/// change in `a + b`. A changed interval had at least one change in it, and is a run of its own.
 ///
 /// Each node has its own histories; they are not stored in the shared tier. A response that another
 /// node fetched comes without a history. It replaces the stored response of this node together with
@@ -138,8 +138,8 @@ impl History {
         self.paid(cost)
     }
 
-    /// The same after a fetch of which only the duration is known: the first one, or one that another
-    /// node made.
+    /// The same after a fetch of which only the duration is known: the first one, or one that
+    /// another node made.
     #[must_use]
     pub fn paid(mut self, cost: Duration) -> Self {
         let cost = cost.as_secs_f32();
@@ -176,8 +176,8 @@ impl History {
         (self.fetches > 0).then(|| (span(self.last), self.last_change))
     }
 
-    /// The runs of intervals, oldest first: the length of each, and whether the representation changed
-    /// in it.
+    /// The runs of intervals, oldest first: the length of each, and whether the representation
+    /// changed in it.
     pub fn runs(&self) -> impl Iterator<Item = (Duration, Change)> {
         self.seconds().iter().map(|seconds| {
             let change = if seconds.is_sign_negative() {

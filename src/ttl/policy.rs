@@ -12,14 +12,14 @@ use crate::key::target_uri;
 /// [`lifetime`](Self::lifetime) is only called for a response without `max-age`, `s-maxage` and
 /// `Expires`, and only if it may have a default lifetime: never for a response with `no-store`,
 /// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3). If the request had
-/// `Cookie` or `Authorization` and the response is not marked `public` (RFC 9111 §3.5), the response is
-/// not stored by the policy's lifetime. The policy is called nevertheless: its answer tells whether the
-/// same response to other requests would be stored.
+/// `Cookie` or `Authorization` and the response is not marked `public` (RFC 9111 §3.5), the
+/// response is not stored by the policy's lifetime. The policy is called nevertheless: its answer
+/// tells whether the same response to other requests would be stored.
 ///
-/// The statuses that may have a default lifetime are 200, 203, 204, 300, 301, 308, 404, 405, 410, 414,
-/// 451 and 501. If the response is marked `public`, all others may have one too, such as 302 and 307,
-/// except 206, 304, the errors 400, 403, 409, 422 and 5xx other than 501, and those that answer one
-/// request only, such as 401, 412, 416 and 429.
+/// The statuses that may have a default lifetime are 200, 203, 204, 300, 301, 308, 404, 405, 410,
+/// 414, 451 and 501. If the response is marked `public`, all others may have one too, such as 302
+/// and 307, except 206, 304, the errors 400, 403, 409, 422 and 5xx other than 501, and those that
+/// answer one request only, such as 401, 412, 416 and 429.
 ///
 /// Implemented for closures.
 ///
@@ -39,18 +39,19 @@ use crate::key::target_uri;
 pub trait TtlPolicy: Send + Sync + 'static {
     /// The lifetime of a response that states none, or `None` to give it none.
     ///
-    /// If a response without a validator replaces another, only its body shows whether it changed. Then
-    /// a policy that [learns](Self::learns) is called twice: when the head arrives, with
+    /// If a response without a validator replaces another, only its body shows whether it changed.
+    /// Then a policy that [learns](Self::learns) is called twice: when the head arrives, with
     /// [`Change::Unknown`](crate::Change::Unknown), and when the body is complete, with the same
     /// response and the result of the comparison. The second answer counts. The first one is for
     /// clients that read the response while it arrives. The same applies to
     /// [`shorten`](Self::shorten).
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime>;
 
-    /// A shorter lifetime for a response that states the lifetime `explicit`, or `None` to keep that.
+    /// A shorter lifetime for a response that states the lifetime `explicit`, or `None` to keep
+    /// that.
     ///
-    /// A longer lifetime has no effect. With less than one second, the response is validated on each
-    /// request, and its stale windows do not apply. Defaults to `None`.
+    /// A longer lifetime has no effect. With less than one second, the response is validated on
+    /// each request, and its stale windows do not apply. Defaults to `None`.
     fn shorten(&self, fetched: &Fetched<'_>, explicit: Duration) -> Option<Duration> {
         let _ = (fetched, explicit);
         None
@@ -79,15 +80,15 @@ where
 pub struct Fetched<'a> {
     /// The head of the request, as the cache received it.
     pub request: &'a request::Parts,
-    /// The URI that the client requested, before a router removed a prefix: with the feature `axum`, the
-    /// URI that the outermost axum router received; otherwise that of the request.
+    /// The URI that the client requested, before a router removed a prefix: with the feature
+    /// `axum`, the URI that the outermost axum router received; otherwise that of the request.
     pub uri: &'a Uri,
     /// The head of the response.
     pub response: &'a response::Parts,
     /// The freshness lifetime that the response states (RFC 9111 §4.2.1), if it states one.
     pub explicit: Option<Duration>,
-    /// The history of the representation, including this fetch. Empty if it was not stored before, or
-    /// if the policy does not [learn](TtlPolicy::learns).
+    /// The history of the representation, including this fetch. Empty if it was not stored before,
+    /// or if the policy does not [learn](TtlPolicy::learns).
     pub history: &'a History,
 }
 

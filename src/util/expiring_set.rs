@@ -37,8 +37,8 @@ impl ExpiringSet {
         }
     }
 
-    /// Adds a hash until `lasting` from `now`, rounded up to whole seconds. A `lasting` of zero adds
-    /// nothing.
+    /// Adds a hash until `lasting` from `now`, rounded up to whole seconds. A `lasting` of zero
+    /// adds nothing.
     pub(crate) fn insert(&self, hash: u64, now: Duration, lasting: Duration) {
         if lasting.is_zero() {
             return;

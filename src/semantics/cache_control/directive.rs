@@ -1,4 +1,4 @@
-//! The grammar of one `Cache-Control` directive (RFC 9111 §5.2), whatever it means.
+//! The grammar of a `Cache-Control` directive (RFC 9111 §5.2).
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use crate::semantics::list::{
     delta_seconds, is_tchar, is_token, is_unterminated, members, unquote,
 };
 
-/// The most directives a field may have; more make it unreadable.
+/// The most directives that a field may have. A longer field is unreadable.
 const MAX_DIRECTIVES: usize = 1000;
 
-/// Room for the longest name a cache knows, `stale-while-revalidate`.
+/// As long as the longest known name, `stale-while-revalidate`.
 pub(super) type NameBuffer = [u8; 22];
 
-/// `token [ "=" ( token / quoted-string ) ]`, or what comes closest to it.
+/// `token [ "=" ( token / quoted-string ) ]`, or something that resembles it.
 pub(super) struct Directive<'a> {
-    /// The token in front, however malformed the rest. Empty if there is none.
+    /// The token at the start, even if the rest is malformed. Empty if there is none.
     name: &'a [u8],
     pub(super) argument: Argument<'a>,
 }
@@ -24,19 +24,19 @@ pub(super) struct Directive<'a> {
 #[derive(Eq, PartialEq)]
 pub(super) enum Argument<'a> {
     Absent,
-    /// The token, or the content of the quoted string: the two mean the same.
+    /// The token, or the content of the quoted string. Both mean the same.
     Value(Cow<'a, [u8]>),
-    /// Something that is neither, or not joined to the name by a bare `=`.
+    /// Neither of them, or not separated from the name by a single `=`.
     Malformed,
 }
 
-/// The field goes on, but in no way that can be told apart into directives: a quoted string does
-/// not end, or there are too many of them.
+/// The rest of the field cannot be split into directives: a quoted string does not end, or there
+/// are too many directives.
 pub(super) struct Unreadable;
 
-/// The directives of these lines in order, up to where they become unreadable.
+/// The directives of these lines in order, up to the first unreadable one.
 ///
-/// Allocates only for an argument with backslashes in quotes.
+/// It allocates only for a quoted string with backslashes.
 pub(super) fn directives<'a>(
     lines: impl IntoIterator<Item = &'a HeaderValue>,
 ) -> impl Iterator<Item = Result<Directive<'a>, Unreadable>> {
@@ -62,8 +62,8 @@ impl<'a> Directive<'a> {
         Self { name, argument }
     }
 
-    /// The name in lower case, to be matched against known ones; empty if it is longer than
-    /// those.
+    /// The name in lower case, to compare it with the known names. Empty if it is longer than all
+    /// of them.
     pub(super) fn name_in<'b>(&self, buffer: &'b mut NameBuffer) -> &'b [u8] {
         let Some(lower) = buffer.get_mut(..self.name.len()) else {
             return &[];
@@ -75,7 +75,7 @@ impl<'a> Directive<'a> {
 }
 
 impl Argument<'_> {
-    /// The argument as delta-seconds, if it is that.
+    /// The argument as delta-seconds. `None` if it is something else.
     pub(super) fn seconds(&self) -> Option<u32> {
         match self {
             Self::Value(value) => delta_seconds(value),

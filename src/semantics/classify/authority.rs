@@ -1,4 +1,4 @@
-//! The authority a request is for: host and port (RFC 9110 §4.2, §7.2).
+//! The authority of a request: host and port (RFC 9110 §4.2, §7.2).
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 
@@ -8,15 +8,15 @@ use crate::semantics::list;
 /// A host and a port, as received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Authority<'a> {
-    /// In any case, with the brackets of an IP literal.
+    /// In any letter case, with the brackets of an IP literal.
     pub(crate) host: &'a [u8],
-    /// `None` when it is absent or empty, which both mean the default of the scheme.
+    /// `None` if it is absent or empty. Both mean the default port of the scheme.
     pub(crate) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// Splits an authority. `None` if its host is empty, it has user information, or it is
-    /// anything but a host and a port (RFC 9110 §4.2.1, §4.2.4).
+    /// Parses an authority. `None` if the host is empty, if there is user information, or if it is
+    /// not a host and a port (RFC 9110 §4.2.1, §4.2.4).
     pub(crate) fn parse(authority: &'a [u8]) -> Option<Self> {
         if is_plain(authority) {
             return Some(Self {
@@ -40,19 +40,20 @@ impl<'a> Authority<'a> {
         is_host(host).then_some(Self { host, port })
     }
 
-    /// Whether both name the same place under a scheme with this default port.
+    /// Whether both mean the same host and port under a scheme with this default port.
     pub(crate) fn same(&self, other: &Self, default_port: Option<u16>) -> bool {
         self.host.eq_ignore_ascii_case(other.host)
             && self.port.or(default_port) == other.port.or(default_port)
     }
 }
 
-/// The authority of a request, as received: of its target if that has one, else of `Host`
-/// (RFC 9112 §3.3, RFC 9113 §8.3.1). `None` if it has neither.
+/// The authority of a request, as received: that of the target, otherwise that of `Host` (RFC 9112
+/// §3.3, RFC 9113 §8.3.1). `None` if there is neither.
 ///
 /// # Errors
 ///
-/// The reason to bypass the cache if there are several, they disagree, or the one is malformed.
+/// The reason to bypass the cache, if there are several `Host` lines, if target and `Host`
+/// disagree, or if an authority is malformed.
 pub(crate) fn authority<'a>(
     uri: &'a Uri,
     headers: &'a HeaderMap,
@@ -65,7 +66,7 @@ pub(crate) fn authority<'a>(
     agreed(uri, host)
 }
 
-/// As [`authority()`], of a request with this one `Host` line or none.
+/// As [`authority()`], for a request with at most one `Host` line.
 pub(super) fn agreed<'a>(
     uri: &'a Uri,
     host: Option<&'a HeaderValue>,
@@ -103,8 +104,8 @@ fn port_number(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// Whether these bytes can be a host: an IP literal, an IPv4 address or a registered name
-/// (RFC 3986 §3.2.2).
+/// Whether these bytes may be a host: an IP literal, an IPv4 address or a registered name (RFC 3986
+/// §3.2.2).
 fn is_host(host: &[u8]) -> bool {
     match host {
         [] => false,
@@ -115,7 +116,7 @@ fn is_host(host: &[u8]) -> bool {
     }
 }
 
-/// Whether an authority is a registered name and nothing else, as most are.
+/// Whether an authority is only a registered name, as most are.
 fn is_plain(authority: &[u8]) -> bool {
     !authority.is_empty() && authority.iter().copied().all(is_name)
 }

@@ -1,6 +1,7 @@
-//! The reasons for going around the cache.
+//! The reasons for which a request bypasses the cache.
 
-/// Why a GET or HEAD request was neither looked up nor stored.
+/// Why a GET or HEAD request bypassed the cache: it was not looked up, and its response was not
+/// stored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Bypass {
@@ -11,10 +12,9 @@ pub enum Bypass {
     ConnectionOptions,
     /// The request has content (RFC 9110 §9.3.1).
     Content,
-    /// The authority is empty, has user information, or is not a host and a port
-    /// (RFC 9110 §4.2).
+    /// The authority is empty, has user information, or is not a host and a port (RFC 9110 §4.2).
     InvalidAuthority,
-    /// The key policy keeps this request from the cache.
+    /// The [`KeyPolicy`](crate::KeyPolicy) decided so.
     KeyPolicy,
     /// The key would be longer than 8 KiB.
     KeyTooLong,
@@ -25,15 +25,14 @@ pub enum Bypass {
     Preconditions,
     /// More than one `Host` field (RFC 9112 §3.2).
     RepeatedHost,
-    /// The request target is `*` or an authority, which names no resource to key on
-    /// (RFC 9112 §3.2).
+    /// The request target is `*` or an authority, and so names no resource (RFC 9112 §3.2).
     Target,
-    /// A field such as `X-Original-URL` asks for another resource.
+    /// A field such as `X-Original-URL` asks for another URL.
     UrlOverride,
 }
 
 impl Bypass {
-    /// The reason in a few words, such as `repeated-host`.
+    /// The reason as a token, such as `repeated-host`. `Cache-Status` shows it as `detail`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

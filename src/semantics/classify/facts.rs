@@ -1,12 +1,12 @@
-//! What a request's header fields say about it, in one pass.
+//! Scans the header fields of a request once for all that the rules ask about.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::semantics::list;
 use crate::semantics::rules::Rules;
 
-/// Fields from which applications take the scheme, host, port or prefix they are reached under,
-/// hardly ever saying so in `Vary`. [`Facts::forwarded`] tells whether any is present.
+/// Fields from which applications take the scheme, host, port or prefix of the client's request,
+/// mostly without naming them in `Vary`. See [`Facts::forwarded`].
 pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
     header::FORWARDED,
     HeaderName::from_static("x-forwarded-host"),
@@ -33,12 +33,12 @@ const URL_OVERRIDE: u32 = 1 << 11;
 const HOST: u32 = 1 << 12;
 const REPEATED_HOST: u32 = 1 << 13;
 
-/// Which of the fields that matter to a cache a request has.
+/// Which fields that matter to a cache are present in a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Facts(u32);
 
 impl Facts {
-    /// Reads the fields of a request once.
+    /// Scans the fields of a request.
     pub(crate) fn scan(headers: &HeaderMap, rules: &Rules) -> Self {
         let mut facts = 0;
         for (name, value) in headers {
@@ -54,7 +54,7 @@ impl Facts {
         Self(facts)
     }
 
-    /// `Cache-Control` or `Pragma`: there may be request directives to parse.
+    /// `Cache-Control` or `Pragma`: there may be request directives.
     pub(crate) fn directives(self) -> bool {
         self.has(DIRECTIVES)
     }
@@ -74,7 +74,7 @@ impl Facts {
         self.has(COOKIE)
     }
 
-    /// `Authorization`, or a field configured to be treated like it.
+    /// `Authorization`, or a field that is configured as one with credentials.
     pub(crate) fn credentials(self) -> bool {
         self.has(CREDENTIALS)
     }
@@ -99,12 +99,12 @@ impl Facts {
         self.has(ORIGIN_PRECONDITION)
     }
 
-    /// A field that asks for another method than the request line.
+    /// A field that asks for another method than that of the request line.
     pub(crate) fn method_override(self) -> bool {
         self.has(METHOD_OVERRIDE)
     }
 
-    /// A field that asks for another URL than the request line.
+    /// A field that asks for another URL than that of the request line.
     pub(crate) fn url_override(self) -> bool {
         self.has(URL_OVERRIDE)
     }
@@ -124,11 +124,11 @@ impl Facts {
     }
 }
 
-/// What one line of a header says.
+/// What one field line says.
 fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
     match *name {
-        // What nearly every request has and no rule asks for, lest it be compared with the names
-        // below that have no number.
+        // Nearly every request has these and no rule needs them. Listed first, they are not
+        // compared with the names below, which are compared as text.
         header::ACCEPT
         | header::ACCEPT_ENCODING
         | header::ACCEPT_LANGUAGE
@@ -159,7 +159,7 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
     }
 }
 
-/// Whether a list has this member, in any case and with any parameters.
+/// Whether a list contains this member, in any letter case and with any parameters.
 fn lists(value: &HeaderValue, member: &[u8]) -> bool {
     list::members([value]).any(|listed| {
         let token = listed.split(|byte| *byte == b';').next().unwrap_or(listed);

@@ -1,35 +1,36 @@
-//! The reasons for not storing a response.
+//! The reasons for which a response is not stored.
 
 /// Why a response was not stored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum NotStored {
-    /// The request had `Authorization`, or a field configured to be treated like it, and the
-    /// response does not say `public`, `s-maxage` or `must-revalidate` (RFC 9111 §3.5).
+    /// The request had `Authorization` or another field with credentials, and the response has
+    /// neither `public` nor `s-maxage` nor `must-revalidate` (RFC 9111 §3.5).
     Authorization,
-    /// The body is longer than this cache stores.
+    /// The body is longer than [`max_entry_bytes`](crate::CacheBuilder::max_entry_bytes).
     BodyTooLarge,
-    /// `Connection` names a field that the response's meaning depends on (RFC 9110 §7.6.1).
+    /// `Connection` names a field on which the meaning of the response depends (RFC 9110 §7.6.1).
     ConnectionOptions,
-    /// `Content-Range` on a status that gives it no meaning (RFC 9110 §14.4).
+    /// The response has `Content-Range`, to which its status gives no meaning (RFC 9110 §14.4).
     ContentRange,
-    /// The request had `Cookie` and the response says neither how long it lasts nor `public`.
+    /// The request had `Cookie`, and the response states neither a lifetime nor `public`.
     Cookie,
-    /// An error status without a lifetime of its own, or with one that is not to be honoured.
+    /// The status is an error, and the response states no lifetime or the settings ignore it.
     ErrorStatus,
-    /// The service attached [`NoStore`](crate::NoStore).
+    /// The service added the extension [`NoStore`](crate::NoStore).
     Extension,
-    /// `Content-Length` is invalid, or came with `Transfer-Encoding` (RFC 9112 §6.3).
+    /// `Content-Length` is invalid, or there is `Transfer-Encoding` beside it (RFC 9112 §6.3).
     Framing,
     /// The head is larger than 64 KiB, or has more than 1,024 lines.
     HeadTooLarge,
     /// The method is not GET (RFC 9110 §9.2.3).
     Method,
-    /// No directive, field or status that makes the response cacheable (RFC 9111 §3).
+    /// No directive, field or status makes the response cacheable (RFC 9111 §3).
     NoGround,
     /// The response says `no-store` (RFC 9111 §5.2.2.5).
     NoStore,
-    /// The response says `must-understand` and its status is not understood (RFC 9111 §5.2.2.3).
+    /// The response says `must-understand`, and this cache does not understand its status (RFC 9111
+    /// §5.2.2.3).
     NotUnderstood,
     /// The response says `private` (RFC 9111 §5.2.2.7).
     Private,
@@ -37,30 +38,31 @@ pub enum NotStored {
     RequestNoStore,
     /// The response sets a cookie (RFC 9111 §7.3).
     SetCookie,
-    /// A status that is never stored: interim, partial, or about this one request.
+    /// The status is never stored: it is interim, partial, or concerns only this request.
     Status,
-    /// The content type is that of an event stream, of gRPC or of parts sent as they happen.
+    /// The content type is that of an event stream, of gRPC, or of parts that are sent as events
+    /// occur.
     Stream,
-    /// It could never be reused: not fresh and without a validator (RFC 9111 §3).
+    /// The response could never be reused: it is not fresh and has no validator (RFC 9111 §3).
     Useless,
-    /// `Vary: *`, which no other request matches (RFC 9111 §4.1).
+    /// The response says `Vary: *`, so it matches no other request (RFC 9111 §4.1).
     VaryAny,
-    /// `Vary` lists `Authorization` or `Cookie`, which next to no other request matches.
+    /// `Vary` lists `Authorization` or `Cookie`, so hardly any other request matches.
     VaryCredentials,
-    /// `Vary` lists more fields than this cache compares.
+    /// `Vary` lists more than [`max_vary_names`](crate::CacheBuilder::max_vary_names) fields.
     VaryTooLong,
 }
 
-/// On which side of an exchange the obstacle to storing is.
+/// Whether the reason lies in the request or in the response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Side {
-    /// Another request for the same could have been answered with a storable response.
+    /// The response to another request for the same resource might be storable.
     Request,
     Response,
 }
 
 impl NotStored {
-    /// The reason in a few words, such as `no-store`.
+    /// The reason as a token, such as `no-store`. `Cache-Status` shows it as `detail`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

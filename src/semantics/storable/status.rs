@@ -1,20 +1,20 @@
-//! What a status alone says about storing.
+//! What the status alone says about storing a response.
 
 use http::StatusCode;
 
-/// How far a status on its own allows storing.
+/// Whether the status allows storing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum StatusClass {
-    /// Only if the response itself states a lifetime: one bad moment should not last.
+    /// Only if the response states a lifetime: a short failure should not be served for long.
     Error,
-    /// Never: interim, incomplete, or an answer to nothing but this one request.
+    /// Never: the response is interim, incomplete, or concerns only this request.
     Never,
     Ordinary,
 }
 
 /// RFC 6585 forbids storing 428, 429, 431 and 511. A status outside 200 to 599 is interim or
-/// invalid (RFC 9110 §15). 206 and 304 are parts of a response (RFC 9111 §3.3, §4.3.3); the
-/// remaining ones answer how this request was made.
+/// invalid (RFC 9110 §15). 206 and 304 are incomplete responses (RFC 9111 §3.3, §4.3.3). The others
+/// that are never stored concern the way in which this request was made.
 pub(super) fn class(status: StatusCode) -> StatusClass {
     match status.as_u16() {
         206
@@ -40,8 +40,7 @@ pub(super) fn class(status: StatusCode) -> StatusClass {
     }
 }
 
-/// Whether this cache knows what it means to reuse a response with this status
-/// (RFC 9111 §5.2.2.3).
+/// Whether this cache understands the caching requirements of this status (RFC 9111 §5.2.2.3).
 pub(super) fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),

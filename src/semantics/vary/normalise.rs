@@ -1,4 +1,5 @@
-//! Brings values of selecting header fields that mean the same into the same form (RFC 9111 §4.1).
+//! Normalises the values of selecting header fields, so that values with the same meaning are equal
+//! (RFC 9111 §4.1).
 
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE};
 use http::{HeaderMap, HeaderName};
@@ -7,16 +8,17 @@ use smallvec::SmallVec;
 use crate::semantics::list::{is_token, members, trim_ows};
 use crate::semantics::rules::LanguageOrder;
 
-/// Long enough for what browsers send, so that normalising stays off the heap.
+/// Long enough for what browsers send, so that normalising does not allocate.
 pub(super) type Normalised = SmallVec<[u8; 256]>;
 
 type NormalMember = SmallVec<[u8; 32]>;
 
-/// All lines of the field as one value in its normal form.
+/// All lines of the field as one normalised value.
 ///
-/// Only fields known to be lists of preferences lose letter case, spacing, spelling of weights and,
-/// where it means nothing, order. In any other value these may carry meaning: its lines are joined
-/// and that is all. The same goes for a preference list that does not follow its grammar.
+/// In fields that are known to be lists of preferences, letter case, spacing and the spelling of
+/// weights are normalised, and the order where it has no meaning. In other fields all of these may
+/// have a meaning, so their lines are only joined. So are those of a list of preferences that does
+/// not follow its grammar.
 pub(super) fn normalise(
     name: &HeaderName,
     request: &HeaderMap,
@@ -30,8 +32,8 @@ pub(super) fn normalise(
     preferences.unwrap_or(value)
 }
 
-/// One value from several lines: `, ` between them (RFC 9110 §5.3), `; ` between lines of
-/// cookies (RFC 9113 §8.2.3).
+/// Joins several lines into one value: with `, ` (RFC 9110 §5.3), or with `; ` for cookies (RFC
+/// 9113 §8.2.3).
 fn join(name: &HeaderName, request: &HeaderMap) -> Normalised {
     let separator = if name == COOKIE { b"; " } else { b", " };
     let mut value = Normalised::new();
@@ -41,22 +43,22 @@ fn join(name: &HeaderName, request: &HeaderMap) -> Normalised {
         }
         value.extend_from_slice(trim_ows(line.as_bytes()));
     }
-    // An empty last line leaves the space of a separator behind.
+    // If the last line is empty, the separator leaves a space at the end.
     value.truncate(trim_ows(&value).len());
     value
 }
 
-/// Whether the order of members may tell values apart.
+/// Whether the order of members may have a meaning.
 #[derive(Clone, Copy)]
 enum MemberOrder {
     Significant,
     Irrelevant,
 }
 
-/// `None` for a field that is not a list of preferences.
+/// The meaning of the order in this field. `None` if the field is not a list of preferences.
 ///
-/// Weights alone rank codings (RFC 9110 §12.5.3). Origins that see equal weights in the other
-/// fields often take the first member.
+/// Codings are ranked by their weights only (RFC 9110 §12.5.3). In the other fields, many origins
+/// prefer the first of several members with equal weights.
 fn preference_order(name: &HeaderName, languages: LanguageOrder) -> Option<MemberOrder> {
     if name == ACCEPT_ENCODING {
         Some(MemberOrder::Irrelevant)
@@ -72,14 +74,14 @@ fn preference_order(name: &HeaderName, languages: LanguageOrder) -> Option<Membe
     }
 }
 
-/// `None` when a member does not follow the grammar. Quoted strings, which only `Accept` allows
-/// and next to nobody sends, count as such.
+/// The normalised list. `None` if a member does not follow the grammar. Quoted strings count as
+/// such too: only `Accept` allows them, and hardly any client sends them.
 fn preferences(value: &[u8], order: MemberOrder) -> Option<Normalised> {
     let mut members = members([value])
         .map(preference)
         .collect::<Option<SmallVec<[NormalMember; 8]>>>()?;
     if let MemberOrder::Irrelevant = order {
-        // Stable: what a repeated range means is up to the origin.
+        // The sort is stable: the origin decides what a repeated range means.
         members.sort_by(|a, b| range(a).cmp(range(b)));
     }
     let mut list = Normalised::new();
@@ -92,8 +94,8 @@ fn preferences(value: &[u8], order: MemberOrder) -> Option<Normalised> {
     Some(list)
 }
 
-/// A media range, charset, coding or language range, then parameters, among them the weight
-/// (RFC 9110 §12.4.2 and §12.5).
+/// A normalised member: a media range, charset, coding or language range, then its parameters, one
+/// of which may be the weight (RFC 9110 §12.4.2 and §12.5).
 fn preference(member: &[u8]) -> Option<NormalMember> {
     let mut parts = member.split(|&byte| byte == b';').map(trim_ows);
     let range: NormalMember = parts.next()?.iter().map(u8::to_ascii_lowercase).collect();
@@ -122,7 +124,7 @@ fn preference(member: &[u8]) -> Option<NormalMember> {
     Some(normal)
 }
 
-/// The part of a normalised member that says what is preferred.
+/// The part of a normalised member before its parameters.
 fn range(member: &[u8]) -> &[u8] {
     member
         .split(|&byte| byte == b';')
@@ -130,7 +132,7 @@ fn range(member: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// The current name of a coding that has an old one too (RFC 9110 §8.4.1).
+/// The current name of a coding that also has an old name (RFC 9110 §8.4.1).
 fn current_coding(range: &[u8]) -> &[u8] {
     match range {
         b"x-compress" => b"compress",
@@ -139,7 +141,7 @@ fn current_coding(range: &[u8]) -> &[u8] {
     }
 }
 
-/// A weight without trailing zeros, `None` unless it follows the grammar (RFC 9110 §12.4.2).
+/// A weight without trailing zeros. `None` if it does not follow the grammar (RFC 9110 §12.4.2).
 fn weight(value: &[u8]) -> Option<&[u8]> {
     let (whole, decimals) = match value {
         [whole] => (whole, [].as_slice()),

@@ -6,7 +6,8 @@ use super::grid::{CHANGES, PerRate, RATES, dot, lost, mean_survival, sum};
 /// How many paces there are.
 pub(super) const PACES: usize = 5;
 
-/// How often per second the rate is drawn again: never, and from once in 4 hours to once in 4 minutes.
+/// How often per second the rate is drawn again: never, and from once in 4 hours to once in 4
+/// minutes.
 pub(super) const REDRAWS: [f32; PACES] =
     [0.0, 1.0 / 14_400.0, 1.0 / 3600.0, 1.0 / 900.0, 1.0 / 225.0];
 
@@ -59,8 +60,9 @@ impl Belief {
 
     /// Updates the belief with one more interval, and returns how probable that interval was.
     ///
-    /// At the end of the interval the rate is still the same, or was drawn again from the prior within
-    /// it. In the second case, the first draw is computed and further draws are approximated.
+    /// At the end of the interval the rate is still the same, or was drawn again from the prior
+    /// within it. In the second case, the first draw is computed and further draws are
+    /// approximated.
     pub(super) fn observe(&mut self, interval: &Interval, prior: &PerRate) -> f32 {
         if self.redraw > 0.0 {
             self.observe_drawn(interval, prior);

@@ -13,8 +13,8 @@ const NEGLIGIBLE: f32 = 1e-3;
 /// One history in this many is considered at every pace, to learn how probable each is.
 const CURIOUS: u32 = 8;
 
-/// How many requests the typical request rate of the kind counts for beside the key's own. Few: some
-/// keys are requested a thousand times as often as others.
+/// How many requests the typical request rate of the kind counts for beside the key's own. Few:
+/// some keys are requested a thousand times as often as others.
 const TYPICAL: f32 = 0.1;
 
 /// How a key is expected to behave.

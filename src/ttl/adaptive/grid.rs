@@ -10,8 +10,8 @@ pub(super) const LIFETIMES: usize = 42;
 /// The slowest rate above zero: a change in 49 days.
 const SLOWEST: f32 = 1.0 / (1 << (RATES - 2)) as f32;
 
-/// Changes per second. The first rate is zero. Each other rate is twice the one before, up to one per
-/// second.
+/// Changes per second. The first rate is zero. Each other rate is twice the one before, up to one
+/// per second.
 pub(super) const CHANGES: [f32; RATES] = {
     let mut rates = [0.0; RATES];
     let mut rate = SLOWEST;

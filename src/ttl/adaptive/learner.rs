@@ -27,9 +27,9 @@ use crate::{
 /// [model](#the-model).
 ///
 /// It chooses the lifetimes with the fewest origin calls for which the share of stale answers stays
-/// within a [budget](crate::AdaptiveTtlBuilder::budget). The budget applies to the expected share over
-/// all keys. A key that changes all the time gets the floor, or nearly; a key that never changes gets
-/// the ceiling.
+/// within a [budget](crate::AdaptiveTtlBuilder::budget). The budget applies to the expected share
+/// over all keys. A key that changes all the time gets the floor, or nearly; a key that never
+/// changes gets the ceiling.
 ///
 /// ```
 /// use cachewarp::{AdaptiveTtl, CacheLayer, Memory};
@@ -44,38 +44,39 @@ use crate::{
 ///
 /// # The model
 ///
-/// The requests for a key are modelled as a Poisson process with rate *r*, its changes as one with rate
-/// *l*. With a lifetime of *T* there is on average one origin call in *T + 1/r* seconds, and in this
-/// time *r (T - (1 - exp(-l T)) / l)* stale answers are expected. The policy chooses the lifetime with
-/// the lowest cost per second: origin calls, plus *p* times the stale answers. The price *p* says how
-/// many origin calls one stale answer is worth. It is the Lagrange multiplier of the budget and the
-/// same for all keys (as in Olston and Widom, *Best-effort cache synchronization with source
-/// cooperation*, 2002, where one threshold spreads a budget over all sources). The policy adjusts it
-/// until the stale answers expected of its own choices meet the budget.
+/// The requests for a key are modelled as a Poisson process with rate *r*, its changes as one with
+/// rate *l*. With a lifetime of *T* there is on average one origin call in *T + 1/r* seconds, and
+/// in this time *r (T - (1 - exp(-l T)) / l)* stale answers are expected. The policy chooses the
+/// lifetime with the lowest cost per second: origin calls, plus *p* times the stale answers. The
+/// price *p* says how many origin calls one stale answer is worth. It is the Lagrange multiplier of
+/// the budget and the same for all keys (as in Olston and Widom, *Best-effort cache synchronization
+/// with source cooperation*, 2002, where one threshold spreads a budget over all sources). The
+/// policy adjusts it until the stale answers expected of its own choices meet the budget.
 ///
-/// - *r* is taken from the [`History`](crate::History). Before there is one, it is the typical rate.
-/// - *l* is not one number but a distribution over 24 rates, from one change per second to one in 49
-///   days, and never. Bayes' rule updates it: an interval *D* in which the representation changed has
-///   the likelihood *1 - exp(-l D)*, one in which it did not change *exp(-l D)*. (Cho and
-///   Garcia-Molina, *Estimating frequency of change*, 2003, show why plain counts of changes are biased
-///   when changes are only seen on access, and which estimators are not.)
-/// - The prior is learnt for each kind of response, that is status and media type, as the average over
-///   time of the distributions of its keys (empirical Bayes). There are up to 64 kinds; all others
-///   share one prior. A key without a history starts with the prior.
-/// - Keys may change in bursts. So the rate of a key may be drawn again from the prior, at one of five
-///   paces from never to once in 4 minutes: a hidden Markov model. How probable each pace is, is learnt
-///   for each kind from how well it predicted what was observed. So old observations fade as fast as
-///   the rates change, and not at all if they do not.
+/// - *r* is taken from the [`History`](crate::History). Before there is one, it is the typical
+///   rate.
+/// - *l* is not one number but a distribution over 24 rates, from one change per second to one in
+///   49 days, and never. Bayes' rule updates it: an interval *D* in which the representation
+///   changed has the likelihood *1 - exp(-l D)*, one in which it did not change *exp(-l D)*. (Cho
+///   and Garcia-Molina, *Estimating frequency of change*, 2003, show why plain counts of changes
+///   are biased when changes are only seen on access, and which estimators are not.)
+/// - The prior is learnt for each kind of response, that is status and media type, as the average
+///   over time of the distributions of its keys (empirical Bayes). There are up to 64 kinds; all
+///   others share one prior. A key without a history starts with the prior.
+/// - Keys may change in bursts. So the rate of a key may be drawn again from the prior, at one of
+///   five paces from never to once in 4 minutes: a hidden Markov model. How probable each pace is,
+///   is learnt for each kind from how well it predicted what was observed. So old observations fade
+///   as fast as the rates change, and not at all if they do not.
 ///
-/// With a budget of up to 3 %, a stale answer never costs less than an origin call. So no key is given
-/// up, that is, left stale because it changes too fast to keep it fresh. With a larger budget this may
-/// happen to keys that change fast and are requested seldom.
+/// With a budget of up to 3 %, a stale answer never costs less than an origin call. So no key is
+/// given up, that is, left stale because it changes too fast to keep it fresh. With a larger budget
+/// this may happen to keys that change fast and are requested seldom.
 ///
 /// # What it costs
 ///
-/// A few microseconds and two short locks for each response from the origin, and nothing on a hit. The
-/// history of a key takes 88 bytes and is dropped with its entry. What is learnt of all keys takes 25 KB
-/// at most. Each node learns for itself.
+/// A few microseconds and two short locks for each response from the origin, and nothing on a hit.
+/// The history of a key takes 88 bytes and is dropped with its entry. What is learnt of all keys
+/// takes 25 KB at most. Each node learns for itself.
 #[derive(Debug)]
 pub struct AdaptiveTtl {
     floor: u32,
@@ -134,8 +135,8 @@ impl AdaptiveTtl {
         };
         let choice = choose(&weighed, &self.steps);
         let mut learned = self.learned();
-        // While the change is unknown, this is a first answer: the policy is asked again once the body
-        // has been compared.
+        // While the change is unknown, this is a first answer: the policy is asked again once the
+        // body has been compared.
         if !matches!(history.last(), Some((_, Change::Unknown))) {
             learned.price.adjust(&choice);
         }
@@ -151,8 +152,8 @@ impl AdaptiveTtl {
         choice
     }
 
-    /// At least a second for a response without a validator: with a lifetime of zero it would not be
-    /// stored, and its history would be lost.
+    /// At least a second for a response without a validator: with a lifetime of zero it would not
+    /// be stored, and its history would be lost.
     fn floor_of(&self, response: &response::Parts) -> u32 {
         if has_validator(&response.headers) {
             self.floor

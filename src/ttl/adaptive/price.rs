@@ -51,8 +51,8 @@ impl Price {
         self.log.exp()
     }
 
-    /// Raises the price while recent choices are expected to bring more stale answers than the budget
-    /// allows, and lowers it while they bring fewer.
+    /// Raises the price while recent choices are expected to bring more stale answers than the
+    /// budget allows, and lowers it while they bring fewer.
     pub(super) fn adjust(&mut self, choice: &Choice) {
         self.stale += choice.stale - choice.unavoidable - self.stale * FORGET;
         self.answers += choice.answers - self.answers * FORGET;

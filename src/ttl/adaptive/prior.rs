@@ -114,7 +114,8 @@ fn guess() -> PerRate {
 pub(super) struct Priors {
     /// By kind. The first kinds that come are kept.
     known: Vec<(u64, Prior)>,
-    /// Of all kinds together. A new kind starts with it, and kinds without a prior of their own use it.
+    /// Of all kinds together. A new kind starts with it, and kinds without a prior of their own use
+    /// it.
     overall: Prior,
 }
 

@@ -44,10 +44,10 @@ impl AdaptiveTtlBuilder {
     /// The share of all answers, hits and misses alike, that may differ from what the origin has at
     /// that moment. From 0.0001 to 0.95. Defaults to 0.02.
     ///
-    /// It applies to all keys together, not to each. The policy makes origin calls where they avoid the
-    /// most stale answers, so keys that hardly change stay far below the budget, and keys that change
-    /// all the time may exceed it. Answers that are stale because of the [floor](Self::floor) do not
-    /// count.
+    /// It applies to all keys together, not to each. The policy makes origin calls where they avoid
+    /// the most stale answers, so keys that hardly change stay far below the budget, and keys that
+    /// change all the time may exceed it. Answers that are stale because of the
+    /// [floor](Self::floor) do not count.
     pub const fn budget(mut self, share: f64) -> Self {
         self.budget = share;
         self
@@ -55,9 +55,9 @@ impl AdaptiveTtlBuilder {
 
     /// The shortest lifetime, in whole seconds. Defaults to 1 s.
     ///
-    /// With `Duration::ZERO`, a key that changes too fast for the budget is validated on each request.
-    /// This needs a validator. A response without one still gets one second: with a lifetime of zero it
-    /// would not be stored, and nothing could be learnt of it.
+    /// With `Duration::ZERO`, a key that changes too fast for the budget is validated on each
+    /// request. This needs a validator. A response without one still gets one second: with a
+    /// lifetime of zero it would not be stored, and nothing could be learnt of it.
     pub const fn floor(mut self, floor: Duration) -> Self {
         self.floor = floor;
         self

@@ -1,4 +1,5 @@
-//! The lifetimes that the adaptive policy gives: to single keys, to many keys, and within its bounds.
+//! The lifetimes that the adaptive policy gives: to single keys, to many keys, and within its
+//! bounds.
 
 use http::{Request, Response, request};
 
@@ -40,8 +41,8 @@ fn often(times: usize, seconds: f32, change: Change, requests: u32) -> History {
     })
 }
 
-/// Requests a key once per `wait` seconds until it was fetched `fetches` times. `changed` says whether
-/// it changed between two times in seconds. Returns all lifetimes.
+/// Requests a key once per `wait` seconds until it was fetched `fetches` times. `changed` says
+/// whether it changed between two times in seconds. Returns all lifetimes.
 fn live(
     policy: &AdaptiveTtl,
     wait: u32,
