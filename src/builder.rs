@@ -84,10 +84,19 @@ impl CacheBuilder {
     /// finds what another stored, one at a time fetches what none has, and none serves for long
     /// what another replaced or invalidated.
     #[cfg(feature = "redis")]
-    pub fn remote(mut self, redis: crate::remote::Redis) -> Self {
+    pub fn remote(self, redis: crate::remote::Redis) -> Self {
+        self.remote_store(Arc::new(redis))
+    }
+
+    /// The same for any kind of server.
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn remote_store(
+        mut self,
+        store: Arc<dyn crate::remote::store::RemoteStore>,
+    ) -> Self {
         match &mut self.base {
             Base::New { remote: it, .. } => {
-                *it = Some(Arc::new(crate::remote::Remote::new(Arc::new(redis))));
+                *it = Some(Arc::new(crate::remote::Remote::new(store)));
             }
             Base::Existing { misplaced, .. } => *misplaced = Some("remote"),
         }

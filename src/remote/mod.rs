@@ -7,7 +7,9 @@
 
 mod budget;
 mod coherence;
+mod conformance;
 pub(crate) mod convert;
+pub(crate) mod in_memory;
 mod invalidations;
 mod lease;
 mod location;
@@ -19,7 +21,7 @@ mod read;
 mod redis;
 mod remote;
 mod selecting;
-mod store;
+pub(crate) mod store;
 mod variants;
 mod write;
 

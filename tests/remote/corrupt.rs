@@ -115,7 +115,7 @@ fn spoiled(value: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 /// A node that reads every value, and hears of what it writes.
 async fn reader(origin: &Origin, redis: &Server) -> Node {
     let node = Node::patient(origin, redis).await;
-    node.is_told().await;
+    node.is_connected().await;
     node
 }
 

@@ -13,7 +13,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     lateness::{Lateness, Tickers},
-    nodes::{Node, are_told, eventually, get_with, request, told},
+    nodes::{Node, are_connected, connected, eventually, get_with, request},
     origin::{Origin, version},
     support::redis::{Server, standalone},
 };
@@ -96,7 +96,7 @@ impl Load {
 }
 
 async fn warm_nodes(origin: &Origin, redis: &Server) -> [Node; 2] {
-    let nodes = told(origin, redis).await;
+    let nodes = connected(origin, redis).await;
     for node in &nodes {
         for key in 0..WARM {
             node.get(&format!("/warm/{key}")).await;
@@ -157,7 +157,7 @@ async fn a_redis_that_hangs_costs_the_first_their_timeout_and_nobody_else_anythi
     redis.resume();
     let resumed = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
-    are_told(&nodes).await;
+    are_connected(&nodes).await;
     let hears = resumed.elapsed();
     let all = load.end().await;
     let late = tickers.end().await;
@@ -228,7 +228,7 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     redis.restart();
     let restarted = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
-    are_told(&nodes).await;
+    are_connected(&nodes).await;
     let hears = restarted.elapsed();
     let all = load.end().await;
     let gone = Figures::of(&all, killed, down);
@@ -238,7 +238,7 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     assert!(gone.slowest < Duration::from_secs(1), "{gone:?}");
     assert!(gone.all > 1_000, "too few to tell: {gone:?}");
     assert!(back < Duration::from_secs(2), "back after {back:?}");
-    // Whatever happened to it meanwhile was not told: memory alone is no proof any more.
+    // Changes in the meantime were not notified, so memory alone is no proof any more.
     assert_eq!(origin.calls_of("/kept"), called);
     let asked_anew = nodes[0].get("/kept").await;
     assert_eq!(origin.calls_of("/kept"), called + 1, "{asked_anew:?}");
@@ -247,7 +247,7 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     assert_eq!(shared.body, asked_anew.body);
     assert_eq!(origin.calls_of("/kept"), called + 1);
     assert!(version(&shared.body) > version(&kept));
-    // And what is changed from here on is told.
+    // From here on changes are notified.
     nodes[1].send(request(Method::POST, "/kept")).await;
     eventually("invalidated on the other node", async || {
         nodes[0].get("/kept").await.body != shared.body
@@ -265,7 +265,7 @@ async fn a_redis_that_takes_no_writes_for_a_while_costs_no_more_than_a_read() {
     for index in 0..LOOKS {
         // One that does not know yet.
         let node = Node::new(&origin, &redis).await;
-        node.is_told().await;
+        node.is_connected().await;
         assert!(redis.command(&["client", "pause", "2000", "write"]).is_ok());
         let began = Instant::now();
         let path = format!("/{index}");

@@ -16,7 +16,7 @@ mod url;
 
 #[cfg(test)]
 #[path = "../../../tests/support/mod.rs"]
-pub(crate) mod support;
+pub(in crate::remote) mod support;
 #[cfg(test)]
 mod tests;
 
