@@ -1,22 +1,23 @@
-//! `Cache-Status` (RFC 9211), `X-Cache` and `Age`: the fields that tell clients how they were answered.
+//! The header fields that describe how a request was answered: `Cache-Status` (RFC 9211), `X-Cache`
+//! and `Age`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CACHE_STATUS};
 use smallvec::SmallVec;
 
 use crate::outcome::{CacheOutcome, StaleReason, Storing};
 
-/// `X-Cache`.
+/// The name of the field `X-Cache`.
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-/// The fields that tell clients how they were answered.
+/// Which of the fields to add to responses.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusFields {
-    /// The name of this cache in `Cache-Status`, serialised as a token or string.
+    /// The name of this cache in `Cache-Status`, serialised as a token. `None` omits the field.
     pub(crate) cache_status: Option<Box<str>>,
     pub(crate) x_cache: XCache,
 }
 
-/// Whether responses carry `X-Cache`.
+/// Whether responses get the field `X-Cache`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum XCache {
     Off,
@@ -24,8 +25,8 @@ pub(crate) enum XCache {
 }
 
 impl StatusFields {
-    /// Adds the fields for `outcome`. `sent` is the status of the answer, `received` that of the
-    /// origin if it was asked.
+    /// Adds the fields for `outcome`. `sent` is the status of the response to the client,
+    /// `received` the status that the origin answered with, if it was called.
     pub(crate) fn stamp(
         &self,
         headers: &mut HeaderMap,
@@ -41,7 +42,7 @@ impl StatusFields {
         if let Some(name) = &self.cache_status
             && let Some(value) = cache_status(name, outcome, sent, received)
         {
-            // Ours comes last: earlier members are of caches nearer to the origin.
+            // Our member comes last: the members before are from caches nearer to the origin.
             headers.append(CACHE_STATUS, value);
         }
     }
@@ -65,7 +66,7 @@ fn x_cache(outcome: &CacheOutcome) -> Option<&'static str> {
     }
 }
 
-/// Our member of `Cache-Status` (RFC 9211 §2).
+/// The value of this cache's member of `Cache-Status` (RFC 9211 §2).
 fn cache_status(
     name: &str,
     outcome: &CacheOutcome,
@@ -146,7 +147,7 @@ fn cache_status(
     Some(value(&member.0))
 }
 
-/// A list member and its parameters, serialised as they are added (RFC 9651 §4.1).
+/// A list member, which serialises parameters as they are added (RFC 9651 §4.1).
 struct Member(SmallVec<[u8; 96]>);
 
 impl Member {
@@ -171,7 +172,7 @@ impl Member {
         push_number(&mut self.0, number);
     }
 
-    /// The status received, where it is not the one sent.
+    /// Adds the status that the origin answered with, if the client gets another one.
     fn fwd_status(&mut self, sent: StatusCode, received: Option<StatusCode>) {
         if let Some(received) = received.filter(|received| *received != sent) {
             self.number("fwd-status", received.as_u16().into());
@@ -188,7 +189,7 @@ fn push_number<A: smallvec::Array<Item = u8>>(to: &mut SmallVec<A>, number: i64)
     let mut first = digits.len();
     loop {
         first -= 1;
-        // A remainder below ten.
+        // The remainder is below ten.
         digits[first] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
@@ -199,6 +200,6 @@ fn push_number<A: smallvec::Array<Item = u8>>(to: &mut SmallVec<A>, number: i64)
 }
 
 fn value(bytes: &[u8]) -> HeaderValue {
-    // Made of a checked name, tokens and digits.
+    // The bytes are valid: a name that `build` validated, tokens and digits.
     HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

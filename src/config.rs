@@ -1,4 +1,4 @@
-//! The settings of a layer, frozen: what [`CacheBuilder`](crate::CacheBuilder) checked.
+//! The settings of a layer, after [`CacheBuilder`](crate::CacheBuilder) validated them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,23 +9,24 @@ use crate::{
     semantics::rules::Rules, ttl::TtlPolicy,
 };
 
-/// The settings that routes sharing one cache may have each for themselves.
+/// The settings of one layer. Layers over one cache may have different ones.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) breaker: Option<OriginBreaker>,
     pub(crate) conditional_miss: ConditionalMiss,
     pub(crate) default_authority: Box<str>,
     pub(crate) default_scheme: Box<str>,
-    /// How early a refresh may begin, as a multiple of what XFetch would choose.
+    /// The factor `beta` of XFetch: the larger, the earlier before expiry a refresh begins.
     pub(crate) early_refresh: Option<f64>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) fill: fill::Limits,
-    /// Tells these settings from all others of this process.
+    /// Identifies this layer within the process.
     pub(crate) id: u64,
     pub(crate) keep_stale: Duration,
     pub(crate) key: Option<Arc<dyn KeyPolicy>>,
     pub(crate) key_headers: Vec<HeaderName>,
-    /// The most that chance takes off a lifetime, as a share of it.
+    /// Up to which share of a lifetime is randomly taken off, so that responses that were stored
+    /// together do not expire together.
     pub(crate) lifetime_jitter: f64,
     pub(crate) keep_stale_without_validator: Duration,
     pub(crate) max_variants: usize,
@@ -41,18 +42,18 @@ pub(crate) struct Config {
     pub(crate) wait_timeout: Duration,
 }
 
-/// How much may be under way in one cache at once.
+/// How many fetches and waiters one cache may have at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Fetches and fills that outlive the request that caused them.
+pub(crate) struct ConcurrencyLimits {
+    /// Fetches and fills that go on if their client disconnects.
     pub(crate) fills: usize,
-    /// Of those, refreshes in the background.
+    /// Background refreshes, which count as fills too.
     pub(crate) refreshes: usize,
     /// Requests that wait for one flight.
     pub(crate) waiters: usize,
 }
 
-impl Default for Bounds {
+impl Default for ConcurrencyLimits {
     fn default() -> Self {
         Self {
             fills: 4096,
@@ -71,38 +72,40 @@ impl fmt::Debug for Config {
     }
 }
 
-/// What a conditional request asks of the origin when nothing is stored.
+/// What the cache requests from the origin for a conditional request (RFC 9110 §13) when no
+/// response is stored.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConditionalMiss {
-    /// What the client asked: a 304 goes through and is not stored. The default.
+    /// What the client requested. A 304 goes to the client and is not stored. The default.
     #[default]
     Forward,
-    /// A full response, which is stored and then compared with the client's conditions.
+    /// A full response. The cache stores it, and evaluates the client's conditions itself.
     Fill,
 }
 
-/// What a range request asks of the origin when nothing is stored.
+/// What the cache requests from the origin for a range request (RFC 9110 §14) when no response is
+/// stored.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RangeMiss {
-    /// What the client asked: a 206 goes through and is not stored. The default.
+    /// What the client requested. A 206 goes to the client and is not stored. The default.
     #[default]
     Forward,
-    /// A full response, which is stored and then cut.
+    /// A full response. The cache stores it, and sends the client the range that it requested.
     ///
-    /// What this costs is bounded by
-    /// [`max_entry_bytes`](crate::CacheBuilder::max_entry_bytes) and by the client's patience:
+    /// How much the cache fetches for a range that it cannot store is limited by
+    /// [`max_entry_bytes`](crate::CacheBuilder::max_entry_bytes), and by how long the client reads:
     ///
-    /// - A body that could be stored is fetched to its end, also after the client left (see
+    /// - A body that may be stored is fetched completely, even if the client disconnects (see
     ///   [`OnAbandoned`](crate::OnAbandoned)).
-    /// - A longer one, or one that is not stored because of what its response says, is cut too if
-    ///   its length is declared. The bytes before the range have to pass first; once the range has
-    ///   been delivered, or its client has left, the body is dropped.
-    /// - Of a body of unknown length the client gets all (RFC 9110 §14.2), for as long as it reads;
-    ///   once it left, no more than `max_entry_bytes` are fetched.
-    /// - Two kinds go to the client whole, and end with it: a response short enough that is not
-    ///   stored only because of what its request carries (credentials, cookies, `no-store`), and
-    ///   one that comes while [`max_fills`](crate::CacheBuilder::max_fills) are under way.
+    /// - A body that is too large, or that its response forbids to store, is cut to the range too
+    ///   if its length is declared. The cache has to receive the bytes before the range; it drops
+    ///   the body once the range has been delivered or the client disconnects.
+    /// - If the length of the body is unknown, the client gets the full body (RFC 9110 §14.2) for
+    ///   as long as it reads. After it disconnects, at most `max_entry_bytes` are fetched.
+    /// - In two cases the client gets the full response, and the fetch ends when it disconnects: if
+    ///   the body is small enough, but the request alone forbids to store it (credentials, cookies,
+    ///   `no-store`), and if [`max_fills`](crate::CacheBuilder::max_fills) fills are running.
     Fill,
 }

@@ -1,24 +1,26 @@
-//! Whether somebody waits for a request's response: an extension that any layer may set or read.
+//! Extensions that services and other layers set: the priority of a request, and a response that
+//! must not be stored.
 
-/// How urgent a request is, as an extension of an `http` request. Without one it is
-/// [`Foreground`](Self::Foreground).
+/// A request extension that says whether a client waits for the response. A request without it
+/// counts as [`Foreground`](Self::Foreground).
 ///
-/// A circuit breaker gives its probes to background requests first: when one fails, no client sees
-/// it. See [`breaker`](mod@crate::breaker).
+/// A circuit breaker prefers background requests as probes: if such a probe fails, no client sees
+/// the error. See [`breaker`](mod@crate::breaker).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Priority {
-    /// Nobody waits for the response, as for a refresh of what is still served stale.
+    /// No client waits for the response, for example when the cache refreshes a stale response in
+    /// the background.
     Background,
     /// A client waits for the response.
     #[default]
     Foreground,
 }
 
-/// A response extension that keeps a response from being stored, whatever its fields say.
+/// A response extension that forbids to store the response, whatever its header fields say.
 ///
-/// For services that know what no field can tell: that the end of this body may be missing, or
-/// that this answer was made for one client.
+/// Use it when a service knows something that the header fields do not say: that the body may be
+/// incomplete, or that the response is for one client only.
 ///
 /// ```
 /// # use http::Response;

@@ -26,13 +26,13 @@ pin_project! {
         Q: Default,
     {
         #[pin]
-        state: State<S, Q>,
+        state: FutureState<S, Q>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, Q>
+    #[project = FutureStateProj]
+    enum FutureState<S, Q>
     where
         S: CacheableService<Q>,
         Q: Body,
@@ -50,23 +50,23 @@ where
     Q: Body + Default,
 {
     pub(crate) fn ready(response: Response<CacheBody<S::Body>>) -> Self {
-        Self::from(State::Ready {
+        Self::from(FutureState::Ready {
             response: Some(response),
         })
     }
 
     pub(crate) fn forward(inner: S, request: Request<Q>, forwarding: Forwarding) -> Self {
-        Self::from(State::Forward {
+        Self::from(FutureState::Forward {
             call: Oneshot::new(inner, request),
             forwarding: Some(forwarding),
         })
     }
 
     pub(crate) fn handle(future: Handling<S::Body, S::Error>) -> Self {
-        Self::from(State::Handle { future })
+        Self::from(FutureState::Handle { future })
     }
 
-    fn from(state: State<S, Q>) -> Self {
+    fn from(state: FutureState<S, Q>) -> Self {
         Self { state }
     }
 }
@@ -80,12 +80,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Ready { response } => match response.take() {
+            FutureStateProj::Ready { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
                 // Polled after completion: a future may do anything then.
                 None => Poll::Pending,
             },
-            StateProj::Forward { call, forwarding } => {
+            FutureStateProj::Forward { call, forwarding } => {
                 let outcome = ready!(call.poll(cx));
                 match (outcome, forwarding.take()) {
                     (Ok(response), Some(forwarding)) => {
@@ -96,7 +96,7 @@ where
                     (Err(error), _) => Poll::Ready(Err(error)),
                 }
             }
-            StateProj::Handle { future } => future.as_mut().poll(cx),
+            FutureStateProj::Handle { future } => future.as_mut().poll(cx),
         }
     }
 }
@@ -108,9 +108,9 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
-            State::Ready { .. } => "ResponseFuture::Ready",
-            State::Forward { .. } => "ResponseFuture::Forward",
-            State::Handle { .. } => "ResponseFuture::Handle",
+            FutureState::Ready { .. } => "ResponseFuture::Ready",
+            FutureState::Forward { .. } => "ResponseFuture::Forward",
+            FutureState::Handle { .. } => "ResponseFuture::Handle",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The handle: what an operator asks of a cache, from outside its services.
+//! The handle by which an operator reads, drains and warms a cache, from outside of its services.
 
 mod warm;
 
@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::state::cache::Shared;
 
-/// A handle on the cache that one or more layers share.
+/// A handle on a cache, which one or more layers share. Clones are handles on the same cache.
 #[derive(Clone, Debug)]
 pub struct CacheHandle {
     shared: Arc<Shared>,
@@ -18,15 +18,16 @@ impl CacheHandle {
         Self { shared }
     }
 
-    /// Waits until no fill and no refresh is under way, for `deadline` at the most. Returns the
-    /// number of those that were not done by then.
+    /// Waits until all fills and background refreshes have ended, but at most for `deadline`.
+    /// Returns how many are still running.
     ///
-    /// Call it after the server took its last request, and before its runtime ends.
+    /// Call it when the server shuts down: after it accepted its last request, and before its
+    /// runtime ends.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.shared.tasks.drain(deadline).await
     }
 
-    /// The figures of this moment.
+    /// The current figures of the cache.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         CacheStats {
@@ -40,22 +41,24 @@ impl CacheHandle {
     }
 }
 
-/// The figures of one moment.
+/// The figures of a cache at one moment. See [`CacheHandle::stats`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Resources in the memory tier, as of its last maintenance.
+    /// Resources in the memory tier, as of its last maintenance. All variants of a resource count
+    /// as one.
     pub entries: u64,
     /// Bytes in the memory tier, as of its last maintenance.
     pub memory_bytes: u64,
-    /// Bytes held by bodies that are being recorded, or were too large to be stored and are still
-    /// being read. What was stored counts as memory.
+    /// Bytes held by bodies that are still being received, or that are too large to store and are
+    /// still being read. Stored bodies count as `memory_bytes` instead.
     pub fill_bytes: u64,
-    /// Flights that can be joined.
+    /// Origin calls that concurrent requests can wait for.
     pub flights: usize,
-    /// Whether changes by other nodes are heard of at this moment. `false` without a shared tier.
+    /// Whether the node currently receives the changes of other nodes. `false` without a shared
+    /// tier.
     pub remote_connected: bool,
-    /// Fetches, fills and refreshes under way that do not end with their client, of which there are
-    /// [`max_fills`](crate::CacheBuilder::max_fills) at most.
+    /// Running fetches, fills and refreshes that go on if their client disconnects. At most
+    /// [`max_fills`](crate::CacheBuilder::max_fills).
     pub tasks: usize,
 }

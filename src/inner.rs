@@ -1,4 +1,4 @@
-//! What a wrapped service has to be.
+//! The bounds on a service that the cache wraps.
 
 use http::{Request, Response};
 use http_body::Body;
@@ -6,7 +6,7 @@ use tower::Service;
 
 use crate::error::BoxError;
 
-/// What a [`CacheLayer`](crate::CacheLayer) can be put over: implemented for every service of
+/// A service that a [`CacheLayer`](crate::CacheLayer) can wrap. Implemented for every service of
 /// `http` requests that meets the [bounds](crate::CacheLayer#bounds).
 pub trait CacheableService<Q>:
     Service<
@@ -18,7 +18,7 @@ pub trait CacheableService<Q>:
     + Send
     + 'static
 {
-    /// The body of its responses.
+    /// The type of the response bodies.
     type Body: Body<Error: Into<BoxError>> + Send + 'static;
 }
 

@@ -1,4 +1,4 @@
-//! The layer: one cache, any number of services over it.
+//! [`CacheLayer`]: one cache, and any number of services in front of it.
 
 use std::{
     fmt,
@@ -18,37 +18,38 @@ use crate::{
     state::cache::{Cache, Shared},
 };
 
-/// A shared HTTP cache (RFC 9111) for any service of `http` requests.
+/// A [`tower_layer::Layer`] that puts a shared HTTP cache (RFC 9111) in front of a service of
+/// `http` requests.
 ///
-/// All services made from one layer, and from its clones, share one cache, so it makes no
-/// difference how often a router applies it. See the [crate docs](crate) for examples.
+/// All services made from one layer and its clones share one cache. A router may therefore apply
+/// the layer once or for each route. See the [crate docs](crate) for examples.
 ///
 /// # Bounds
 ///
-/// The inner service must be `Clone + Send + 'static`, as must its parts: its future and error
-/// `Send + 'static`, and the bodies of its responses too. Request bodies need `Default` (an empty
-/// body), for the requests that the cache makes itself. Neither responses, errors nor bodies need
-/// be `Clone`.
+/// The wrapped service must be `Clone + Send + 'static`. Its future, its error and the bodies of
+/// its responses must be `Send + 'static`. Request bodies must be `Default` (an empty body),
+/// because the cache makes requests itself. Responses, errors and bodies need not be `Clone`.
 ///
-/// The errors of response bodies had better have a name. Over bodies whose error is a
-/// `Box<dyn Error + Send + Sync>`, an `async` block that calls the service may not be spawned:
-/// "implementation of `From` is not general enough", says the compiler, which forgets there that
-/// the box is `'static`. Then let the service itself give its errors a type, with
-/// `body.map_err(MyError)` boxed again, or with `axum::body::Body::new(body)`: an adapter around
-/// the service meets the same error.
+/// Give response bodies a named error type. If the error is a `Box<dyn Error + Send + Sync>`, an
+/// `async` block that calls the service cannot be spawned: the compiler loses track of the box
+/// being `'static` and says "implementation of `From` is not general enough". In that case change
+/// the error type within the service, with `body.map_err(MyError)` boxed again or with
+/// `axum::body::Body::new(body)`. An adapter around the service does not help, as it gets the same
+/// compile error.
 ///
 /// # Errors
 ///
-/// The service's error type stays as it is. The cache adds no error: what it has to answer itself
-/// is a response, which carries [`CacheOutcome::Generated`](crate::CacheOutcome::Generated).
+/// The error type of the service does not change, and the cache adds no errors. When it has
+/// no response that it may send, it generates one with
+/// [`CacheOutcome::Generated`](crate::CacheOutcome::Generated) in its extensions.
 #[derive(Clone)]
 pub struct CacheLayer {
     pub(crate) cache: Cache,
 }
 
 impl CacheLayer {
-    /// The same cache and settings under a namespace of its own: what is stored through this
-    /// layer is never served through another.
+    /// A layer over the same cache, with the same settings but the namespace `namespace`. Responses
+    /// stored in one namespace are never served from another.
     #[must_use]
     pub fn scope(&self, namespace: &str) -> Self {
         let mut config = (*self.cache.config).clone();
@@ -56,14 +57,14 @@ impl CacheLayer {
         Self::from_parts(Arc::clone(&self.cache.shared), config)
     }
 
-    /// A handle on the cache itself.
+    /// A handle on the cache, which reads its figures, drains and warms it.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
         CacheHandle::new(Arc::clone(&self.cache.shared))
     }
 
-    /// A handle on the circuit breaker, if [there is one](CacheBuilder::breaker). The key of its
-    /// circuit is empty.
+    /// A handle on the circuit breaker. `None` if [`breaker`](crate::CacheBuilder::breaker) is not
+    /// set. The breaker has one circuit, whose key is empty.
     #[must_use]
     pub fn breaker_handle(&self) -> Option<BreakerHandle> {
         self.cache

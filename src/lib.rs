@@ -1,13 +1,14 @@
 //! A shared HTTP cache (RFC 9111) as a [tower] layer.
 //!
-//! Wrap any service of `http` requests (an axum router, a hyper or tonic service) in a
-//! [`CacheLayer`], and responses that may be reused are: from memory, correctly, and while they
-//! still arrive. Many requests for the same make one call. A stale response is refreshed in the
-//! background, or stands in for an origin that fails, where its headers allow that.
+//! Put a [`CacheLayer`] around any service of `http` requests (an axum router, a hyper or tonic
+//! service), and responses that may be reused are answered from memory. Requests for one response
+//! that come at the same time share one call of the service. A stale response is refreshed in the
+//! background, or is the answer when the service fails, where its headers or your settings allow
+//! that. Several nodes can share one cache through Redis.
 //!
-//! # Example
+//! # Examples
 //!
-//! An axum router whose handlers say for how long their responses last:
+//! An axum router whose handlers say for how long their responses may be reused:
 //!
 //! ```
 //! use axum::{Router, http::header::CACHE_CONTROL, routing::get};
@@ -18,7 +19,7 @@
 //!     .layer(CacheLayer::new(Memory::with_capacity(64 << 20)));
 //! ```
 //!
-//! Handlers that say nothing get a default lifetime from a [`TtlPolicy`]:
+//! Responses that say nothing about caching get a default lifetime from a [`TtlPolicy`]:
 //!
 //! ```
 //! use cachewarp::{CacheLayer, FixedTtl, Memory};
@@ -31,12 +32,43 @@
 //! # Ok::<(), cachewarp::ConfigError>(())
 //! ```
 //!
-//! # Many nodes
+//! # What happens to a request
 //!
-//! With the feature `redis`, nodes share what they store through Redis or Valkey. Each finds what
-//! another stored, one at a time fetches what none has, and none serves for long what another
-//! replaced or invalidated. A Redis that is slow, full or gone is as good as one that holds
-//! nothing. See [`Redis`] and [`CacheBuilder::remote`].
+//! - A GET or HEAD is looked up by scheme, host, path, query, and what the settings add
+//!   ([`KeyPolicy`]). If several responses are stored for it, the request fields that they list in
+//!   `Vary` select one of these *variants*.
+//! - A *fresh* response, one whose lifetime is not over, is the answer, with its `Age`. The client's
+//!   conditions and ranges are evaluated here.
+//! - A *stale* response is validated with the origin (the service behind the cache); if nothing is
+//!   stored, the response is fetched. One request does this for all that want the same. With a tier
+//!   that nodes share, that tier is asked first.
+//! - Every other method goes to the origin. A successful write invalidates what is stored for its
+//!   URI before its response is released.
+//! - Upgrades and CONNECT pass untouched. gRPC passes with its streams and trailers and gets only
+//!   the fields that say how it was answered.
+//!
+//! # What is never done
+//!
+//! Unless the settings say otherwise, a response is not stored if it is private, sets a cookie, or
+//! answers a request with `Authorization` and does not say that it may be shared. Such a response is
+//! never given to a request that waited for another. A body that did not end as it should is never
+//! stored. A fault of the cache is never an error for the client, and the service's error type stays
+//! as it is.
+//!
+//! # Stale answers and the circuit breaker
+//!
+//! [`CacheBuilder::stale_while_revalidate`] and [`CacheBuilder::stale_if_error`] open windows for
+//! stale answers (RFC 5861) that responses do not open themselves.
+//! [`CacheBuilder::soft_timeout`] and [`CacheBuilder::early_refresh`] spare clients the wait for a
+//! slow origin. [`CacheBuilder::breaker`] stops calling an origin that fails; the module
+//! [`breaker`](mod@breaker) has the same for any tower service. [`AdaptiveTtl`] learns lifetimes.
+//!
+//! # Redis
+//!
+//! With the feature `redis`, nodes share what they store through Redis or Valkey. A node finds what
+//! another stored, what none has is fetched by one node at a time, and what one node replaces or
+//! invalidates, the others drop. No request depends on Redis: if it is slow, full or gone, it counts
+//! as empty. See [`Redis`] and [`CacheBuilder::remote`].
 //!
 //! ```
 //! # #[cfg(feature = "redis")] mod example {
@@ -49,38 +81,28 @@
 //! # }
 //! ```
 //!
-//! # What it does to a request
+//! # Limits
 //!
-//! - GET and HEAD are looked up under scheme, host, path, query, and what the settings add
-//!   ([`KeyPolicy`]). `Vary` picks the variant.
-//! - What is fresh is served with its `Age`; conditions and ranges are answered here.
-//! - What is stale is validated with the origin, what is missing is fetched, by one request for all
-//!   that want the same. With a tier that nodes share, that is asked first.
-//! - Other methods go to the origin, and a write invalidates what is stored for its target before
-//!   its response is released.
-//! - Upgrades and CONNECT pass through untouched; gRPC passes with its streams and trailers, and is
-//!   only labelled.
+//! Memory, waits and retries are bounded, and each limit is a setting of [`CacheBuilder`] with its
+//! default in its docs. [README.md] has them in one table, [SECURITY.md] says what a stored response
+//! may depend on. There is no purge by URI or tag yet.
 //!
-//! Every response carries a [`CacheOutcome`] in its extensions. Those that the cache does not make
-//! itself say in `Cache-Status` and `X-Cache` how they came about.
+//! # Metrics
 //!
-//! # What it never does
-//!
-//! Unless told otherwise it never stores what is private, sets a cookie, or answers `Authorization`
-//! without the response saying that it may be shared. It never gives such a response to a request
-//! that waited for another; never stores a body that did not end as it should; never turns its own
-//! trouble into the client's. The service's error type stays as it is.
+//! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why.
+//! Responses that the cache did not make itself say it in `Cache-Status` and `X-Cache` too. Counters
+//! go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder before
+//! the first request. Events go through `tracing`.
 //!
 //! # Good to know
 //!
-//! - The layer spawns the work that outlives a request on the current tokio runtime
-//!   ([`CacheBuilder::executor`] takes another way). Task-locals of the request do not follow it
-//!   there; its tracing span does.
-//! - Put the layer outside of a compression layer to store what is compressed, which then must say
-//!   `Vary: Accept-Encoding`; inside, to store it plain.
-//! - Install a `metrics` recorder before the first request.
-//! - hyper's HTTP/1 server cannot send interim responses such as 103; they never pass a tower
-//!   service.
+//! - Work that outlives a request runs on the current tokio runtime
+//!   ([`CacheBuilder::executor`] takes another way). It has the tracing span of the request, but not
+//!   its task-locals.
+//! - Outside of a compression layer the cache stores compressed responses, which then must say
+//!   `Vary: Accept-Encoding`. Inside of it, the cache stores them uncompressed.
+//! - Interim responses such as 103 never reach a tower service, and hyper's HTTP/1 server cannot send
+//!   them.
 //!
 //! # Features
 //!
@@ -90,6 +112,9 @@
 //! - `full`: all of them.
 //!
 //! [tower]: https://docs.rs/tower
+//! [README.md]: https://docs.rs/crate/cachewarp/latest/source/README.md
+//! [SECURITY.md]: https://docs.rs/crate/cachewarp/latest/source/SECURITY.md
+//! [METRICS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/METRICS.md
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -161,8 +186,8 @@ pub use self::{
     service::CacheService,
     store::Memory,
     ttl::{
-        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime, Observation,
-        OriginTtl, Reason, TtlPolicy,
+        AdaptiveTtl, AdaptiveTtlBuilder, Change, Fetched, FixedTtl, History, Lifetime,
+        LifetimeReason, Observation, OriginTtl, TtlPolicy,
     },
 };
 

@@ -1,7 +1,7 @@
-//! Every metric of the crate, described once.
+//! The names, descriptions and handles of all metrics of the crate.
 //!
-//! Handles are made on the first request, so install a recorder before that: a handle made
-//! without one stays silent.
+//! The cache registers its metrics at the first request. A recorder must be installed before that:
+//! a metric that was registered without a recorder stays silent.
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
@@ -16,7 +16,7 @@ const INVALIDATIONS: &str = "cachewarp_invalidations_total";
 const FILL_BYTES: &str = "cachewarp_fill_bytes";
 const MEMORY_BYTES: &str = "cachewarp_memory_bytes";
 
-/// The handles.
+/// The metrics of a cache.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     bypassed: Counter,
@@ -37,15 +37,23 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register() -> Self {
-        describe_counter!(REQUESTS, Unit::Count, "Requests, by how they were answered");
-        describe_counter!(ORIGIN_CALLS, Unit::Count, "Calls of the inner service");
+        describe_counter!(REQUESTS, Unit::Count, "Requests by outcome");
+        describe_counter!(
+            ORIGIN_CALLS,
+            Unit::Count,
+            "Calls of the service that the cache wraps"
+        );
         describe_counter!(
             ORIGIN_FAILURES,
             Unit::Count,
-            "Calls that ended in an error, a timeout, or 500, 502, 503 or 504"
+            "Calls that ended with an error, a timeout, or status 500, 502, 503 or 504"
         );
-        describe_counter!(STORED, Unit::Count, "Responses stored or refreshed");
-        describe_counter!(STORE_ERRORS, Unit::Count, "Store operations that failed");
+        describe_counter!(STORED, Unit::Count, "Responses written to the memory tier");
+        describe_counter!(
+            STORE_ERRORS,
+            Unit::Count,
+            "Operations of the store that failed"
+        );
         describe_counter!(
             INVALIDATIONS,
             Unit::Count,
@@ -54,7 +62,7 @@ impl Metrics {
         describe_gauge!(
             FILL_BYTES,
             Unit::Bytes,
-            "Bytes held by bodies that are being recorded"
+            "Bytes held by bodies that are still being received or read"
         );
         describe_gauge!(
             MEMORY_BYTES,
@@ -80,6 +88,7 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that was answered with this outcome.
     pub(crate) fn answered(&self, outcome: &CacheOutcome) {
         match outcome {
             CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded | CacheOutcome::Tunnelled => {
@@ -173,7 +182,7 @@ const BREAKER_REFUSED: &str = "cachewarp_breaker_refused_total";
 const BREAKER_CHANGES: &str = "cachewarp_breaker_changes_total";
 const BREAKER_REFUSING: &str = "cachewarp_breaker_refusing";
 
-/// The handles of a circuit breaker.
+/// The metrics of a circuit breaker.
 #[derive(Debug)]
 pub(crate) struct BreakerMetrics {
     pub(crate) cancelled: Counter,
@@ -190,12 +199,12 @@ impl BreakerMetrics {
         describe_counter!(
             BREAKER_CALLS,
             Unit::Count,
-            "Calls that circuit breakers let through, by how they ended"
+            "Calls that circuit breakers let through, by result"
         );
         describe_counter!(
             BREAKER_SLOW_CALLS,
             Unit::Count,
-            "Those of them that were slow"
+            "Calls that circuit breakers let through and that were slow"
         );
         describe_counter!(
             BREAKER_REFUSED,
@@ -205,12 +214,12 @@ impl BreakerMetrics {
         describe_counter!(
             BREAKER_CHANGES,
             Unit::Count,
-            "Changes of circuits, by what they changed to"
+            "Changes of circuits, by the state that they changed to"
         );
         describe_gauge!(
             BREAKER_REFUSING,
             Unit::Count,
-            "Circuits that refuse calls at this moment"
+            "Circuits that currently refuse calls"
         );
         let calls = |outcome: &'static str| counter!(BREAKER_CALLS, "outcome" => outcome);
         Self {
@@ -224,6 +233,7 @@ impl BreakerMetrics {
         }
     }
 
+    /// Counts a change of a circuit to the state `to`.
     pub(crate) fn changed(&self, to: &'static str) {
         counter!(BREAKER_CHANGES, "to" => to).increment(1);
     }

@@ -1,4 +1,4 @@
-//! How a request was answered, and why: [`CacheOutcome`] and the reasons in it.
+//! [`CacheOutcome`]: how the cache answered a request, with the reasons.
 
 use http::StatusCode;
 
@@ -8,7 +8,8 @@ use crate::semantics::{
     storable::NotStored,
 };
 
-/// How the cache answered a request, and why so: an extension of every response.
+/// How the cache answered a request, and why. The cache adds it to the extensions of every
+/// response.
 ///
 /// ```
 /// # fn log(response: &http::Response<()>) {
@@ -22,66 +23,68 @@ use crate::semantics::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CacheOutcome {
-    /// The request went around the cache.
+    /// The request bypassed the cache and went to the origin.
     Bypassed(Bypass),
-    /// The answer is another request's, which was under way.
+    /// The request waited for a concurrent request, and got the response that this one fetched.
     #[non_exhaustive]
     Collapsed {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
-        /// The seconds of freshness left.
+        /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// The answer came from the origin.
+    /// The response came from the origin.
     #[non_exhaustive]
     Fetched {
         /// Why the request was not answered from the store.
         forward: ForwardReason,
-        /// What became of the response.
+        /// Whether the response is being stored.
         storing: Storing,
     },
-    /// The method is not one that a cache answers: the request went to the origin.
+    /// The request went to the origin because caches do not answer its method.
     Forwarded,
-    /// The cache made the answer itself.
+    /// The cache generated the response itself.
     Generated(Generated),
-    /// A fresh stored response.
+    /// The response is stored and fresh.
     #[non_exhaustive]
     Hit {
-        /// The seconds of freshness left.
+        /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// A stored response that the origin just confirmed (RFC 9111 §4.3).
+    /// The response is stored, and the origin has just validated it (RFC 9111 §4.3).
     #[non_exhaustive]
     Revalidated {
-        /// Why the stored response did not do.
+        /// Why the stored response had to be validated.
         forward: ForwardReason,
-        /// The seconds of freshness left.
+        /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// A stored response that is stale.
+    /// The response is stored and stale.
     #[non_exhaustive]
     Stale {
-        /// Who allows that.
+        /// Why a stale response may be used.
         reason: StaleReason,
-        /// The seconds of freshness left: zero or less, unless a fresh response stood in for an
-        /// error.
+        /// The remaining freshness lifetime, in seconds. Zero or negative, unless a response that
+        /// is still fresh replaces an error.
         ttl: i64,
     },
-    /// The request became a tunnel, or might have.
+    /// The request asked for a tunnel or a protocol upgrade, and went to the origin.
     Tunnelled,
 }
 
-/// Why a request was not answered from the store alone.
+/// Why the cache could not answer a request from the store alone. Each is a value of `fwd` in
+/// `Cache-Status` (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardReason {
-    /// Directives of the request refused the stored response.
+    /// A directive of the request, such as `no-cache`, forbids to use the stored response.
     Request,
-    /// The stored response is stale, invalidated, or always to be validated.
+    /// The stored response is stale, was invalidated, or must be validated before every use.
     Stale,
-    /// Nothing is stored for the URI.
+    /// No response is stored for the URI.
     UriMiss,
-    /// Nothing that is stored for the URI matches the selecting header fields.
+    /// Responses are stored for the URI, but none of these variants matches the request's selecting
+    /// header fields.
     VaryMiss,
 }
 
@@ -114,67 +117,73 @@ impl ForwardReason {
     }
 }
 
-/// What became of a response from the origin.
+/// Whether a response from the origin is being stored, and if not, why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Storing {
-    /// It is being stored, and will be if its body ends as it should.
+    /// The response is being stored: it will be in the cache if its body arrives completely.
     #[non_exhaustive]
     Begun {
-        /// The seconds of freshness left.
+        /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// It was not stored: an error of the origin's.
+    /// The response is not stored because it is an error of the origin.
     Failure,
-    /// It was not stored: as many fills are under way as may be.
+    /// The response is not stored because [`max_fills`](crate::CacheBuilder::max_fills) fetches and
+    /// fills are running.
     Full,
-    /// It was not stored.
+    /// The response is not stored, for this reason.
     Refused(NotStored),
 }
 
-/// Who allows a stale answer.
+/// Why a stale response may be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StaleReason {
-    /// `stale-if-error`: the circuit breaker is open, and the origin was not asked.
+    /// `stale-if-error`: the circuit breaker is open, so the origin was not called.
     BreakerOpen,
-    /// The client, by `max-stale` (RFC 9111 §5.2.1.2).
+    /// The client accepts it, by `max-stale` (RFC 9111 §5.2.1.2).
     Client,
-    /// `stale-if-error`: the origin answered with this status, or not at all (RFC 5861 §4).
+    /// `stale-if-error`: the origin answered with this error status, or `None`: it did not answer
+    /// (RFC 5861 §4).
     IfError(Option<StatusCode>),
-    /// `stale-if-error`: the origin failed a moment ago, and was not asked again
-    /// (see [`refresh_pause`](crate::CacheBuilder::refresh_pause)).
+    /// `stale-if-error`: the origin failed within the last
+    /// [`refresh_pause`](crate::CacheBuilder::refresh_pause), so it was not called again.
     Paused,
-    /// `stale-if-error`: the origin takes longer than the
-    /// [`soft_timeout`](crate::CacheBuilder::soft_timeout), and what it answers will be stored.
+    /// `stale-if-error`: the origin did not answer within the
+    /// [`soft_timeout`](crate::CacheBuilder::soft_timeout). The cache keeps waiting for its
+    /// response, to store it.
     Slow,
-    /// `stale-while-revalidate` (RFC 5861 §3).
+    /// `stale-while-revalidate`: the cache refreshes the response in the background (RFC 5861 §3).
     WhileRevalidate,
 }
 
-/// Why the cache made an answer itself.
+/// Why the cache generated a response itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Generated {
-    /// 503: the circuit breaker is open, and the origin was not asked.
+    /// 503: the circuit breaker is open, so the origin was not called.
     #[non_exhaustive]
     BreakerOpen {
-        /// The seconds after which it is worth another try, as `Retry-After` says too.
+        /// After how many seconds the client should try again. `Retry-After` has the same value.
         retry_after: u32,
     },
-    /// 503: the flight for this resource has all the waiters it may have.
+    /// 503: [`max_waiters`](crate::CacheBuilder::max_waiters) requests wait for this response
+    /// already.
     Crowded,
-    /// 502 or 503: the requests for this resource that were answered together all failed. 504: they
-    /// took longer than one may wait.
+    /// The fetch that this request shared with concurrent ones failed (502 or 503), or took longer
+    /// than a request may wait (504).
     FlightFailed(StatusCode),
-    /// 504: `only-if-cached`, and nothing stored that may be used (RFC 9111 §5.2.1.7).
+    /// 504: the client sent `only-if-cached`, and no stored response may be used
+    /// (RFC 9111 §5.2.1.7).
     OnlyIfCached,
-    /// 504: the origin did not answer in time.
+    /// 504: the origin did not answer within the
+    /// [`origin_timeout`](crate::CacheBuilder::origin_timeout).
     OriginTimeout,
 }
 
 impl Generated {
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {

@@ -13,5 +13,6 @@
 mod breaker;
 #[path = "../../src/extensions.rs"]
 mod extensions;
+mod util;
 
 pub mod permits;

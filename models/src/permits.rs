@@ -20,10 +20,10 @@ use shuttle::{
 use crate::{
     breaker::{
         event::{BreakerState, Transition},
-        gate::{AtWork, Gate, Passage, Permit, Refusing, World},
-        rules::{Extent, Rules},
-        terms::{Ending, Override},
-        waiting::{Readiness, Waiting},
+        gate::{CallPermit, Environment, Gate, InnerCode, Passage, Refusing},
+        rules::{CircuitRules, Extent},
+        terms::{CallOutcome, Override},
+        waiters::{Readiness, Waiters},
     },
     extensions::Priority,
 };
@@ -33,19 +33,19 @@ const ORDERS: usize = 3000;
 
 const PERMITS: u32 = 2;
 
-/// A world whose clock stands still unless told to move.
+/// An environment whose clock stands still unless told to move.
 struct Model {
-    rules: Rules,
+    rules: CircuitRules,
     seconds: AtomicU64,
     /// Probes between their admission and their end, as the callers see it.
     probes: AtomicUsize,
     refusing: AtomicUsize,
-    waiting: Waiting,
+    waiters: Waiters,
     closed_again: AtomicUsize,
 }
 
-impl World for Model {
-    fn rules(&self) -> &Rules {
+impl Environment for Model {
+    fn rules(&self) -> &CircuitRules {
         &self.rules
     }
 
@@ -54,7 +54,7 @@ impl World for Model {
     }
 
     fn refusing(&self, change: Refusing) {
-        self.waiting.refusing(change);
+        self.waiters.refusing(change);
         match change {
             Refusing::Begins => {
                 let before = self.refusing.fetch_add(1, SeqCst);
@@ -69,14 +69,14 @@ impl World for Model {
 
     fn changed(&self, _: &str, transition: &Transition) {
         if transition.to.refuses() && !transition.from.refuses() {
-            self.waiting.wake();
+            self.waiters.wake_all();
         }
         if transition.to == BreakerState::Closed {
             self.closed_again.fetch_add(1, SeqCst);
         }
     }
 
-    fn ended(&self, _: Ending) {}
+    fn ended(&self, _: CallOutcome) {}
 
     fn refused(&self) {}
 }
@@ -84,7 +84,7 @@ impl World for Model {
 impl Model {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            rules: Rules {
+            rules: CircuitRules {
                 window: Extent::Calls(4),
                 minimum_calls: 4,
                 consecutive_failures: Some(1),
@@ -94,12 +94,12 @@ impl Model {
                 open_for: Duration::from_secs(10),
                 open_growth: 1.0,
                 open_jitter: 0.0,
-                ..Rules::default()
+                ..CircuitRules::default()
             },
             seconds: AtomicU64::new(0),
             probes: AtomicUsize::new(0),
             refusing: AtomicUsize::new(0),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
             closed_again: AtomicUsize::new(0),
         })
     }
@@ -116,25 +116,25 @@ fn gate(model: &Arc<Model>) -> Arc<Gate<Model>> {
 /// A gate that has just opened, and whose time is up.
 fn opened(model: &Arc<Model>) -> Arc<Gate<Model>> {
     let gate = gate(model);
-    end(admit(&gate).expect("it is closed"), Ending::Failed);
+    end(admit(&gate).expect("it is closed"), CallOutcome::Failed);
     assert_eq!(gate.state(), BreakerState::Open);
     model.pass(10);
     gate
 }
 
-fn admit(gate: &Arc<Gate<Model>>) -> Option<Permit<Model>> {
+fn admit(gate: &Arc<Gate<Model>>) -> Option<CallPermit<Model>> {
     match Arc::clone(gate).admit(Priority::Foreground) {
         Passage::Granted(permit) => Some(permit),
         Passage::Refused { .. } => None,
     }
 }
 
-fn end(permit: Permit<Model>, ending: fn(crate::breaker::rules::Pace) -> Ending) {
-    permit.end(|took, rules| ending(rules.pace(took)));
+fn end(permit: CallPermit<Model>, outcome: fn(crate::breaker::rules::Pace) -> CallOutcome) {
+    permit.end(|took, rules| outcome(rules.pace(took)));
 }
 
 /// One call, from its permit to its end, counted on its way as a probe.
-fn probe(model: &Model, gate: &Arc<Gate<Model>>, finish: impl FnOnce(Permit<Model>)) {
+fn probe(model: &Model, gate: &Arc<Gate<Model>>, finish: impl FnOnce(CallPermit<Model>)) {
     let Some(permit) = admit(gate) else { return };
     let in_flight = model.probes.fetch_add(1, SeqCst) + 1;
     assert!(
@@ -165,7 +165,7 @@ pub fn never_more_probes_than_permits_and_all_come_back() {
                     for _ in 0..3 {
                         probe(&model, &gate, |permit| match caller % 2 {
                             0 => drop(permit),
-                            _ => permit.end(|_, _| Ending::Ignored),
+                            _ => permit.end(|_, _| CallOutcome::Ignored),
                         });
                     }
                 })
@@ -200,12 +200,12 @@ pub fn never_more_probes_than_permits_over_many_openings() {
                         probe(&model, &gate, |mut permit| {
                             match thread_rng().gen_range(0..4) {
                                 0 => drop(permit),
-                                1 => end(permit, Ending::Failed),
+                                1 => end(permit, CallOutcome::Failed),
                                 2 => {
-                                    permit.at_work(AtWork::Yes);
+                                    permit.mark_inner(InnerCode::Running);
                                     drop(permit);
                                 }
-                                _ => permit.end(|_, _| Ending::Ignored),
+                                _ => permit.end(|_, _| CallOutcome::Ignored),
                             }
                         });
                         model.pass(5);
@@ -219,7 +219,7 @@ pub fn never_more_probes_than_permits_over_many_openings() {
         // Whatever happened, it finds its way back.
         model.pass(10);
         for _ in 0..2 {
-            end(admit(&gate).expect("a permit"), Ending::Succeeded);
+            end(admit(&gate).expect("a permit"), CallOutcome::Succeeded);
         }
         assert_eq!(gate.state(), BreakerState::Closed);
         assert_eq!(model.refusing.load(SeqCst), 0);
@@ -241,9 +241,9 @@ pub fn late_outcomes_and_orders_leave_no_gate_stuck() {
                             end(
                                 permit,
                                 if caller == 0 {
-                                    Ending::Succeeded
+                                    CallOutcome::Succeeded
                                 } else {
-                                    Ending::Failed
+                                    CallOutcome::Failed
                                 },
                             );
                         }
@@ -268,7 +268,7 @@ pub fn late_outcomes_and_orders_leave_no_gate_stuck() {
         for _ in 0..2 {
             end(
                 admit(&gate).expect("it lets a call pass"),
-                Ending::Succeeded,
+                CallOutcome::Succeeded,
             );
         }
         assert_eq!(gate.state(), BreakerState::Closed);
@@ -283,11 +283,11 @@ pub fn late_outcomes_close_nothing() {
         let model = Model::new();
         let gate = gate(&model);
         let late: Vec<_> = (0..3).map(|_| admit(&gate).expect("closed")).collect();
-        end(admit(&gate).expect("closed"), Ending::Failed);
+        end(admit(&gate).expect("closed"), CallOutcome::Failed);
         model.pass(10);
         let mut callers: Vec<_> = late
             .into_iter()
-            .map(|permit| thread::spawn(move || end(permit, Ending::Succeeded)))
+            .map(|permit| thread::spawn(move || end(permit, CallOutcome::Succeeded)))
             .collect();
         let probing = Arc::clone(&gate);
         callers.push(thread::spawn(move || drop(admit(&probing))));
@@ -308,7 +308,7 @@ pub fn a_forgotten_gate_refuses_nobody() {
         drop(gate);
         let callers: Vec<_> = permits
             .into_iter()
-            .map(|permit| thread::spawn(move || end(permit, Ending::Failed)))
+            .map(|permit| thread::spawn(move || end(permit, CallOutcome::Failed)))
             .collect();
         for caller in callers {
             caller.join().expect("no panic");
@@ -327,12 +327,10 @@ pub fn nobody_waits_for_a_service_that_is_no_longer_called() {
         let waiter = {
             let (model, gate) = (Arc::clone(&model), Arc::clone(&gate));
             thread::spawn(move || {
-                let name = model.waiting.name();
-                block_on(poll_fn(|cx| {
-                    match model.waiting.pending(name, cx.waker()) {
-                        Readiness::Wait => Poll::Pending,
-                        Readiness::TakeTheCall => Poll::Ready(()),
-                    }
+                let id = model.waiters.new_id();
+                block_on(poll_fn(|cx| match model.waiters.wait(id, cx.waker()) {
+                    Readiness::Wait => Poll::Pending,
+                    Readiness::TakeTheCall => Poll::Ready(()),
                 }));
                 assert!(admit(&gate).is_none(), "there is nothing to wait for");
             })
@@ -340,14 +338,14 @@ pub fn nobody_waits_for_a_service_that_is_no_longer_called() {
         let given_up = {
             let model = Arc::clone(&model);
             thread::spawn(move || {
-                let name = model.waiting.name();
+                let id = model.waiters.new_id();
                 let waker = std::task::Waker::noop();
-                if model.waiting.pending(name, waker) == Readiness::Wait {
-                    model.waiting.leave(name);
+                if model.waiters.wait(id, waker) == Readiness::Wait {
+                    model.waiters.leave(id);
                 }
             })
         };
-        end(failing, Ending::Failed);
+        end(failing, CallOutcome::Failed);
         waiter.join().expect("no panic");
         given_up.join().expect("no panic");
     });

@@ -1,24 +1,23 @@
-//! What a breaker is told about the calls: how one ended, and what to answer where it is refused.
+//! The two policies of a breaker: how it judges a call, and how it answers a refused one.
 
 use std::{sync::Arc, time::Duration};
 
-/// What the end of a call says about the service.
+/// What the outcome of a call says about the service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It works.
+    /// The service works.
     Success,
-    /// It does not.
+    /// The service failed.
     Failure,
-    /// Nothing: the call is not counted. If it was a probe, another may take its place.
+    /// Nothing: the call is not counted. If it was a probe, its permit is free for another.
     Ignored,
 }
 
-/// Judges how calls end. Implemented for closures.
+/// Judges the outcomes of calls. Implemented for closures.
 pub trait Classify<Res, E>: Send + Sync + 'static {
-    /// What `outcome` says of the service, and that it `took` so long from the call on. Whether
-    /// that is slow is a [setting](crate::breaker::BreakerConfigBuilder::slow_call) and not asked
-    /// here.
+    /// Judges one `outcome`. `took` is the time from the call to its outcome. Whether a call was slow
+    /// is not decided here but by a [setting](crate::breaker::BreakerConfigBuilder::slow_call).
     fn classify(&self, outcome: &Result<Res, E>, took: Duration) -> Verdict;
 }
 
@@ -31,13 +30,13 @@ where
     }
 }
 
-/// Answers calls that are refused. Implemented for closures.
+/// Answers refused calls. Implemented for closures.
 pub trait OnOpen<Res, E>: Send + Sync + 'static {
-    /// What the caller gets.
+    /// The answer that the caller gets.
     ///
     /// # Errors
     ///
-    /// Whatever the service's callers should take for an error.
+    /// An error, if this is how the callers should learn of the refusal.
     fn on_open(&self, refused: BreakerOpen) -> Result<Res, E>;
 }
 
@@ -50,13 +49,20 @@ where
     }
 }
 
-/// A call was refused because the breaker is open. Also an extension of the response that answers
-/// such a call over HTTP.
+/// A call was refused because the breaker is open. Over HTTP, the response to such a call has it as
+/// an extension.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct BreakerOpen {
-    /// The key of the circuit; empty for the one that calls without a key share.
+    /// The key of the circuit: empty for the circuit of calls without a key.
     pub key: Arc<str>,
-    /// After which another try may pass. Zero: as soon as a probe under way has ended.
+    /// How long to wait until a call may pass. Zero: until a probe in flight has ended.
     pub retry_after: Duration,
+}
+
+/// How one service judges its calls, and how it answers those that are refused.
+#[derive(Debug)]
+pub(super) struct Policies<C, O> {
+    pub(super) classify: C,
+    pub(super) on_open: O,
 }

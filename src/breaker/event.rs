@@ -1,27 +1,27 @@
-//! What a circuit can be, and what is told when that changes.
+//! The states of a circuit, and the event that reports a change.
 
 use std::{fmt, time::Duration};
 
-/// What a circuit does with calls.
+/// The state of a circuit: what it does with calls.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BreakerState {
     /// Calls pass and are counted.
     Closed,
-    /// Calls are refused. It stays so after its time is up, until a call comes that may probe.
+    /// Calls are refused. The state lasts beyond the open time, until a call comes that may probe.
     Open,
-    /// A few calls pass as probes, the others are refused.
+    /// A few calls pass as probes. The others are refused.
     HalfOpen,
-    /// Calls are refused until an operator says otherwise.
+    /// An operator has all calls refused.
     ForcedOpen,
-    /// Calls pass and are counted, and whatever they end in, the circuit does not open.
+    /// An operator has all calls pass. They are counted, and the circuit does not open.
     ForcedClosed,
-    /// Calls pass, and nothing is counted.
+    /// An operator has all calls pass. Nothing is counted.
     Disabled,
 }
 
 impl BreakerState {
-    /// The name in metrics and logs.
+    /// The name of the state in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,13 +34,13 @@ impl BreakerState {
         }
     }
 
-    /// Whether it refuses calls, all of them or most.
+    /// Whether most calls, or all, are refused in this state.
     #[must_use]
     pub const fn refuses(self) -> bool {
         matches!(self, Self::Open | Self::HalfOpen | Self::ForcedOpen)
     }
 
-    /// Whether an operator has put it there.
+    /// Whether an operator has set this state.
     #[must_use]
     pub const fn is_manual(self) -> bool {
         matches!(self, Self::ForcedOpen | Self::ForcedClosed | Self::Disabled)
@@ -53,14 +53,14 @@ impl fmt::Display for BreakerState {
     }
 }
 
-/// Why a circuit changed.
+/// Why a circuit changed its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
     /// Too many of the calls in the window failed.
     #[non_exhaustive]
     FailureRate {
-        /// The share that failed, between 0 and 1.
+        /// The share of calls that failed, between 0 and 1.
         rate: f64,
         /// The calls in the window.
         calls: u64,
@@ -68,20 +68,20 @@ pub enum Reason {
     /// Too many of the calls in the window were slow.
     #[non_exhaustive]
     SlowRate {
-        /// The share that was slow, between 0 and 1.
+        /// The share of calls that were slow, between 0 and 1.
         rate: f64,
         /// The calls in the window.
         calls: u64,
     },
-    /// So many calls in a row failed.
+    /// This many calls in a row failed.
     ConsecutiveFailures(u32),
-    /// It was open for long enough, and a call came to probe.
+    /// The open time is over, and a call came that may probe.
     TimeUp,
     /// A probe failed.
     ProbeFailed,
-    /// A probe was slow, whether it succeeded or was given up.
+    /// A probe was slow: it succeeded late, or its caller dropped it.
     ProbeSlow,
-    /// A probe had no outcome after the probe timeout.
+    /// A probe had no outcome within the probe timeout.
     ProbeOverdue,
     /// Enough probes succeeded.
     ProbesSucceeded,
@@ -99,7 +99,7 @@ impl fmt::Display for Reason {
                 write!(f, "{:.0} % of {calls} calls were slow", rate * 100.0)
             }
             Self::ConsecutiveFailures(failures) => write!(f, "{failures} calls in a row failed"),
-            Self::TimeUp => f.write_str("the open time is up"),
+            Self::TimeUp => f.write_str("the open time is over"),
             Self::ProbeFailed => f.write_str("a probe failed"),
             Self::ProbeSlow => f.write_str("a probe was slow"),
             Self::ProbeOverdue => f.write_str("a probe did not end in time"),
@@ -113,22 +113,22 @@ impl fmt::Display for Reason {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// The key of the circuit; empty for the one that calls without a key share.
+    /// The key of the circuit: empty for the circuit of calls without a key.
     pub key: &'a str,
-    /// What it was.
+    /// The state before.
     pub from: BreakerState,
-    /// What it is now.
+    /// The state now.
     pub to: BreakerState,
-    /// Why.
+    /// The reason of the change.
     pub reason: Reason,
-    /// For how long it refuses calls now, if it just opened by itself.
+    /// How long calls are refused, if the circuit opened by itself.
     pub open_for: Option<Duration>,
-    /// Rises with every change of this circuit. Two threads may report two changes in either
-    /// order; this tells which came first.
+    /// Grows with every change of this circuit. Two threads may report two changes in either order:
+    /// the lower number came first.
     pub generation: u64,
 }
 
-/// A change, as the state machine reports it.
+/// A change of state, as the state machine reports it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Transition {
     pub(crate) from: BreakerState,

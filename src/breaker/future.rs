@@ -1,4 +1,4 @@
-//! The future of a call: refused already, or under way with its permit.
+//! The future of a call: already refused, or in progress with a permit.
 
 use std::{
     fmt,
@@ -12,32 +12,32 @@ use pin_project_lite::pin_project;
 use tower::{Service, util::Oneshot};
 
 use super::{
-    classify::{Classify, Verdict},
-    gate::{AtWork, Permit},
-    layer::Policies,
+    classify::{Classify, Policies, Verdict},
+    environment::BreakerEnvironment,
+    gate::{CallPermit, InnerCode},
     rules::Pace,
-    terms::Ending,
-    world::Surroundings,
+    terms::CallOutcome,
 };
 
 pin_project! {
     /// Response future of [`BreakerService`](super::BreakerService).
     ///
-    /// Dropped before its end, it gives back what its call held at once.
+    /// If it is dropped before the call ended, it gives the permit back at once.
     pub struct BreakerFuture<S, Req, C, O>
     where
         S: Service<Req>,
     {
-        // Before the permit: it is dropped first, so that the permit is free only once the call is.
+        // Declared before the guard and so dropped first: the permit is free only once the call is
+        // gone.
         #[pin]
-        state: State<S, Req>,
+        state: CallState<S, Req>,
         guard: Option<Guard<C, O>>,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, Req>
+    #[project = CallStateProj]
+    enum CallState<S, Req>
     where
         S: Service<Req>,
     {
@@ -47,9 +47,9 @@ pin_project! {
     }
 }
 
-/// What a call under way holds, and by what it will be judged.
+/// What a call in progress holds: its permit, and the policies that judge its outcome.
 struct Guard<C, O> {
-    permit: Permit<Surroundings>,
+    permit: CallPermit<BreakerEnvironment>,
     policies: Arc<Policies<C, O>>,
 }
 
@@ -60,35 +60,35 @@ where
     pub(super) fn refused(outcome: Result<S::Response, S::Error>) -> Self {
         let outcome = Some(outcome);
         Self {
-            state: State::Refused { outcome },
+            state: CallState::Refused { outcome },
             guard: None,
         }
     }
 
     pub(super) fn called(
         call: S::Future,
-        permit: Permit<Surroundings>,
+        permit: CallPermit<BreakerEnvironment>,
         policies: Arc<Policies<C, O>>,
     ) -> Self {
-        Self::under_way(State::Called { call }, permit, policies)
+        Self::in_progress(CallState::Called { call }, permit, policies)
     }
 
     pub(super) fn readying(
         inner: S,
         request: Req,
-        permit: Permit<Surroundings>,
+        permit: CallPermit<BreakerEnvironment>,
         policies: Arc<Policies<C, O>>,
     ) -> Self {
         let call = Oneshot::new(inner, request);
-        Self::under_way(State::Readying { call }, permit, policies)
+        Self::in_progress(CallState::Readying { call }, permit, policies)
     }
 
-    fn under_way(
-        state: State<S, Req>,
-        mut permit: Permit<Surroundings>,
+    fn in_progress(
+        state: CallState<S, Req>,
+        mut permit: CallPermit<BreakerEnvironment>,
         policies: Arc<Policies<C, O>>,
     ) -> Self {
-        permit.at_work(AtWork::No);
+        permit.mark_inner(InnerCode::NotRunning);
         let guard = Some(Guard { permit, policies });
         Self { state, guard }
     }
@@ -104,19 +104,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(guard) = this.guard.as_mut() {
-            guard.permit.at_work(AtWork::Yes);
+            guard.permit.mark_inner(InnerCode::Running);
         }
         let polled = match this.state.project() {
-            StateProj::Refused { outcome } => match outcome.take() {
+            CallStateProj::Refused { outcome } => match outcome.take() {
                 Some(outcome) => Poll::Ready(outcome),
-                // Polled after it was done, which a future may answer as it likes.
+                // Polled after completion: a future may do anything then.
                 None => Poll::Pending,
             },
-            StateProj::Called { call } => call.poll(cx),
-            StateProj::Readying { call } => call.poll(cx),
+            CallStateProj::Called { call } => call.poll(cx),
+            CallStateProj::Readying { call } => call.poll(cx),
         };
         if let Some(guard) = this.guard.as_mut() {
-            guard.permit.at_work(AtWork::No);
+            guard.permit.mark_inner(InnerCode::NotRunning);
         }
         let outcome = ready!(polled);
         if let Some(Guard { permit, policies }) = this.guard.take() {
@@ -126,19 +126,23 @@ where
     }
 }
 
-/// Hands a permit back with what the classifier says of the outcome.
-pub(super) fn judge<Res, E, C>(permit: Permit<Surroundings>, classify: &C, outcome: &Result<Res, E>)
-where
+/// Hands a permit back with the verdict of the classifier.
+pub(super) fn judge<Res, E, C>(
+    permit: CallPermit<BreakerEnvironment>,
+    classify: &C,
+    outcome: &Result<Res, E>,
+) where
     C: Classify<Res, E>,
 {
-    permit.end(|took, rules| ending(classify.classify(outcome, took), rules.pace(took)));
+    permit.end(|took, rules| call_outcome(classify.classify(outcome, took), rules.pace(took)));
 }
 
-pub(super) fn ending(verdict: Verdict, pace: Pace) -> Ending {
+/// The outcome of a call, from its verdict and its pace.
+pub(super) fn call_outcome(verdict: Verdict, pace: Pace) -> CallOutcome {
     match verdict {
-        Verdict::Success => Ending::Succeeded(pace),
-        Verdict::Failure => Ending::Failed(pace),
-        Verdict::Ignored => Ending::Ignored,
+        Verdict::Success => CallOutcome::Succeeded(pace),
+        Verdict::Failure => CallOutcome::Failed(pace),
+        Verdict::Ignored => CallOutcome::Ignored,
     }
 }
 
@@ -148,9 +152,9 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
-            State::Refused { .. } => "BreakerFuture::Refused",
-            State::Called { .. } => "BreakerFuture::Called",
-            State::Readying { .. } => "BreakerFuture::Readying",
+            CallState::Refused { .. } => "BreakerFuture::Refused",
+            CallState::Called { .. } => "BreakerFuture::Called",
+            CallState::Readying { .. } => "BreakerFuture::Readying",
         })
     }
 }

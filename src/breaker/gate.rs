@@ -1,37 +1,39 @@
-//! What calls pass through: one circuit behind a lock, and the permits it hands out.
+//! The gate: one circuit behind a lock, and the permits that it grants.
 //!
-//! While calls pass freely they do not take the lock to begin: a copy of what they get stands beside
-//! it in one atomic word. A permit is a guard. However its call ends (with an outcome, dropped half
-//! way, in a panic), the circuit learns of it once, and what it held is free again.
+//! While the circuit is closed, a call begins without the lock: an atomic word beside the lock says
+//! that calls pass. A permit is a guard. However its call ends (with an outcome, dropped before its
+//! end, or in a panic), the circuit counts the end once and the permit is free again.
 
 use std::time::Duration;
 
 use super::{
     event::{BreakerState, Transition},
-    rules::Rules,
+    rules::CircuitRules,
     state::Circuit,
     sync::{Arc, AtomicU64, Mutex, Ordering, PoisonError},
-    terms::{Admission, Counts, Ending, Lane, Override, Ticket},
+    terms::{CallOutcome, Counts, FastPath, Override, Permission, Ticket},
     window::Tally,
 };
 use crate::extensions::Priority;
 
-/// What a gate has to know of the world, and what it tells it.
-pub(crate) trait World {
-    fn rules(&self) -> &Rules;
+/// What a gate needs from outside, and what it reports.
+pub(crate) trait Environment {
+    fn rules(&self) -> &CircuitRules;
 
-    /// Monotonic.
+    /// Monotonic time.
     fn now(&self) -> Duration;
 
-    /// A gate begins or ceases to refuse calls. Called under the gate's lock, so in the right order.
+    /// Called when a gate begins or ceases to refuse calls. The gate's lock is held, so the calls
+    /// come in order.
     fn refusing(&self, change: Refusing);
 
-    /// Called outside of any lock.
+    /// Called when a circuit changed its state. No lock is held.
     fn changed(&self, key: &str, transition: &Transition);
 
-    /// A call that was counted has ended.
-    fn ended(&self, ending: Ending);
+    /// Called when a counted call ended.
+    fn ended(&self, outcome: CallOutcome);
 
+    /// Called when a call was refused.
     fn refused(&self);
 }
 
@@ -41,63 +43,63 @@ pub(crate) enum Refusing {
     Ceases,
 }
 
-/// What a request gets at the gate.
+/// What the gate answers to a request.
 #[derive(Debug)]
-pub(crate) enum Passage<W: World> {
-    Granted(Permit<W>),
+pub(crate) enum Passage<E: Environment> {
+    Granted(CallPermit<E>),
     Refused {
-        gate: Arc<Gate<W>>,
+        gate: Arc<Gate<E>>,
         retry_after: Duration,
     },
 }
 
 /// One circuit, shared by the calls with its key.
 #[derive(Debug)]
-pub(crate) struct Gate<W: World> {
-    world: Arc<W>,
+pub(crate) struct Gate<E: Environment> {
+    environment: Arc<E>,
     key: Box<str>,
-    /// The circuit's lane, written under its lock. A reader may see the one before the last, as if
-    /// it had come a moment earlier.
-    lane: AtomicU64,
+    /// The circuit's fast path, written under its lock. Readers may see the previous value: that is as
+    /// if they had come a moment earlier.
+    fast_path: AtomicU64,
     circuit: Mutex<Circuit>,
-    /// When its key was last asked for, as its table counts.
+    /// When the key was last looked up, by the counter of [`Keys`](super::keys::Keys).
     pub(super) used: AtomicU64,
 }
 
-impl<W: World> Gate<W> {
-    pub(crate) fn new(world: Arc<W>, key: &str, seed: u64) -> Self {
-        let circuit = Circuit::new(world.rules(), seed);
+impl<E: Environment> Gate<E> {
+    pub(crate) fn new(environment: Arc<E>, key: &str, seed: u64) -> Self {
+        let circuit = Circuit::new(environment.rules(), seed);
         Self {
-            world,
+            environment,
             key: key.into(),
-            lane: AtomicU64::new(pack(circuit.lane())),
+            fast_path: AtomicU64::new(pack(circuit.fast_path())),
             circuit: Mutex::new(circuit),
             used: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn admit(self: Arc<Self>, priority: Priority) -> Passage<W> {
-        let now = self.world.now();
-        let ticket = match unpack(self.lane.load(Ordering::Acquire)) {
-            Lane::Counted { generation } => Ticket::Counted { generation },
-            Lane::Free => Ticket::Free,
-            Lane::Ask => {
-                let rules = self.world.rules();
+    pub(crate) fn admit(self: Arc<Self>, priority: Priority) -> Passage<E> {
+        let now = self.environment.now();
+        let ticket = match unpack(self.fast_path.load(Ordering::Acquire)) {
+            FastPath::Counted { generation } => Ticket::Counted { generation },
+            FastPath::Uncounted => Ticket::Uncounted,
+            FastPath::AskCircuit => {
+                let rules = self.environment.rules();
                 match self.change(|circuit| circuit.admit(rules, priority, now)) {
-                    Admission::Pass(ticket) => ticket,
-                    Admission::Refuse { retry_after } => {
-                        self.world.refused();
+                    Permission::Granted(ticket) => ticket,
+                    Permission::Refused { retry_after } => {
+                        self.environment.refused();
                         let gate = self;
                         return Passage::Refused { gate, retry_after };
                     }
                 }
             }
         };
-        Passage::Granted(Permit {
+        Passage::Granted(CallPermit {
             gate: self,
             ticket: Some(ticket),
             began: now,
-            at_work: AtWork::No,
+            inner_code: InnerCode::NotRunning,
         })
     }
 
@@ -110,127 +112,135 @@ impl<W: World> Gate<W> {
     }
 
     pub(crate) fn state(&self) -> BreakerState {
-        self.look(|circuit| circuit.state())
+        self.locked(|circuit| circuit.state())
     }
 
     pub(crate) fn stats(&self) -> (Counts, Tally) {
-        let now = self.world.now();
-        self.look(|circuit| (circuit.counts(), circuit.tally(now)))
+        let now = self.environment.now();
+        self.locked(|circuit| (circuit.counts(), circuit.tally(now)))
     }
 
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    fn settle(&self, ticket: Ticket, ending: Ending, now: Duration) {
-        if ticket == Ticket::Free {
+    fn end_call(&self, ticket: Ticket, outcome: CallOutcome, now: Duration) {
+        if ticket == Ticket::Uncounted {
             return;
         }
-        let rules = self.world.rules();
-        self.change(|circuit| ((), circuit.settle(rules, ticket, ending, now)));
-        self.world.ended(ending);
+        let rules = self.environment.rules();
+        self.change(|circuit| ((), circuit.end_call(rules, ticket, outcome, now)));
+        self.environment.ended(outcome);
     }
 
-    /// Lets `step` change the circuit, and tells everybody once the lock is free again.
+    /// Changes the circuit, and reports a change of its state once the lock is free again.
     fn change<T>(&self, step: impl FnOnce(&mut Circuit) -> (T, Option<Transition>)) -> T {
-        let (done, transition) = self.look(|circuit| {
-            let before = circuit.lane();
+        let (done, transition) = self.locked(|circuit| {
+            let before = circuit.fast_path();
             let (done, transition) = step(circuit);
-            let after = circuit.lane();
+            let after = circuit.fast_path();
             if before != after {
-                self.lane.store(pack(after), Ordering::Release);
-                match (before == Lane::Ask, after == Lane::Ask) {
-                    (false, true) => self.world.refusing(Refusing::Begins),
-                    (true, false) => self.world.refusing(Refusing::Ceases),
+                self.fast_path.store(pack(after), Ordering::Release);
+                match (
+                    before == FastPath::AskCircuit,
+                    after == FastPath::AskCircuit,
+                ) {
+                    (false, true) => self.environment.refusing(Refusing::Begins),
+                    (true, false) => self.environment.refusing(Refusing::Ceases),
                     (true, true) | (false, false) => {}
                 }
             }
             (done, transition)
         });
         if let Some(transition) = transition {
-            self.world.changed(&self.key, &transition);
+            self.environment.changed(&self.key, &transition);
         }
         done
     }
 
-    fn look<T>(&self, at: impl FnOnce(&mut Circuit) -> T) -> T {
-        // No step of the circuit panics half way.
+    fn locked<T>(&self, at: impl FnOnce(&mut Circuit) -> T) -> T {
+        // A poisoned lock is fine: no operation of the circuit leaves it half changed.
         at(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl<W: World> Drop for Gate<W> {
+impl<E: Environment> Drop for Gate<E> {
     fn drop(&mut self) {
-        // A key that was forgotten no longer refuses anybody.
-        if unpack(self.lane.load(Ordering::Acquire)) == Lane::Ask {
-            self.world.refusing(Refusing::Ceases);
+        // A key that was evicted no longer refuses calls.
+        if unpack(self.fast_path.load(Ordering::Acquire)) == FastPath::AskCircuit {
+            self.environment.refusing(Refusing::Ceases);
         }
     }
 }
 
-/// What lets one call through, for as long as it takes.
+/// Admits one call. It is held until the call ends.
 #[derive(Debug)]
-pub(crate) struct Permit<W: World> {
-    gate: Arc<Gate<W>>,
-    /// `None` once it is handed back.
+pub(crate) struct CallPermit<E: Environment> {
+    gate: Arc<Gate<E>>,
+    /// `None` once it was handed back.
     ticket: Option<Ticket>,
     began: Duration,
-    at_work: AtWork,
+    inner_code: InnerCode,
 }
 
-/// Whether the inner service's code runs at this moment. A permit that goes then goes in its panic.
+/// Whether the code of the inner service is running. A permit that is dropped while it runs is
+/// dropped by a panic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AtWork {
-    No,
-    Yes,
+pub(crate) enum InnerCode {
+    NotRunning,
+    Running,
 }
 
-impl<W: World> Permit<W> {
-    pub(crate) fn at_work(&mut self, at_work: AtWork) {
-        self.at_work = at_work;
+impl<E: Environment> CallPermit<E> {
+    pub(crate) fn mark_inner(&mut self, inner_code: InnerCode) {
+        self.inner_code = inner_code;
     }
 
-    /// How the call ended, from how long it took.
-    pub(crate) fn end(mut self, ending: impl FnOnce(Duration, &Rules) -> Ending) {
-        let now = self.gate.world.now();
+    /// Hands the permit back. `judge` gets the duration of the call and says how it ended.
+    pub(crate) fn end(mut self, judge: impl FnOnce(Duration, &CircuitRules) -> CallOutcome) {
+        let now = self.gate.environment.now();
         let took = now.saturating_sub(self.began);
-        let ending = ending(took, self.gate.world.rules());
+        let outcome = judge(took, self.gate.environment.rules());
         if let Some(ticket) = self.ticket.take() {
-            self.gate.settle(ticket, ending, now);
+            self.gate.end_call(ticket, outcome, now);
         }
     }
 }
 
-impl<W: World> Drop for Permit<W> {
+impl<E: Environment> Drop for CallPermit<E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let now = self.gate.world.now();
-        let pace = self.gate.world.rules().pace(now.saturating_sub(self.began));
-        let ending = match self.at_work {
-            AtWork::No => Ending::Cancelled(pace),
-            AtWork::Yes => Ending::Failed(pace),
+        let now = self.gate.environment.now();
+        let pace = self
+            .gate
+            .environment
+            .rules()
+            .pace(now.saturating_sub(self.began));
+        let outcome = match self.inner_code {
+            InnerCode::NotRunning => CallOutcome::Cancelled(pace),
+            InnerCode::Running => CallOutcome::Failed(pace),
         };
-        self.gate.settle(ticket, ending, now);
+        self.gate.end_call(ticket, outcome, now);
     }
 }
 
-/// The lane in one word: which in the low two bits, the generation in the others.
-fn pack(lane: Lane) -> u64 {
-    match lane {
-        Lane::Ask => 0,
-        Lane::Counted { generation } => generation << 2 | 1,
-        Lane::Free => 2,
+/// Packs the fast path into one word: the variant in the low two bits, the generation above them.
+fn pack(fast_path: FastPath) -> u64 {
+    match fast_path {
+        FastPath::AskCircuit => 0,
+        FastPath::Counted { generation } => generation << 2 | 1,
+        FastPath::Uncounted => 2,
     }
 }
 
-fn unpack(word: u64) -> Lane {
+fn unpack(word: u64) -> FastPath {
     match word & 3 {
-        1 => Lane::Counted {
+        1 => FastPath::Counted {
             generation: word >> 2,
         },
-        2 => Lane::Free,
-        _ => Lane::Ask,
+        2 => FastPath::Uncounted,
+        _ => FastPath::AskCircuit,
     }
 }

@@ -1,34 +1,34 @@
-//! The handle: what an operator asks of a breaker, and tells it, from outside its services.
+//! The handle: how an operator watches a breaker and overrides it.
 
 use std::sync::Arc;
 
-use super::{event::BreakerState, keys::Keys, terms::Override, world::Surroundings};
+use super::{environment::BreakerEnvironment, event::BreakerState, keys::Keys, terms::Override};
 
 /// A handle on the circuits of a [`BreakerLayer`](super::BreakerLayer).
 ///
-/// Where the layer has no keys, the key of its only circuit is empty. To ask for a key that no call
-/// has had changes nothing; to give it an order makes its circuit.
+/// If the layer has no keys, the key of its only circuit is empty. Reading a key that no call has
+/// used yet makes no circuit; an override does.
 ///
-/// An order stands until the next one: nothing that calls end in changes it. At the bound on keys, a
-/// key with an order is the last to be forgotten.
+/// An override lasts until the next one or a [`reset`](Self::reset), whatever the outcomes of calls.
+/// When there are too many keys, keys with an override are evicted last.
 #[derive(Clone, Debug)]
 pub struct BreakerHandle {
-    keys: Arc<Keys<Surroundings>>,
+    keys: Arc<Keys<BreakerEnvironment>>,
 }
 
 impl BreakerHandle {
-    pub(super) fn new(keys: Arc<Keys<Surroundings>>) -> Self {
+    pub(super) fn new(keys: Arc<Keys<BreakerEnvironment>>) -> Self {
         Self { keys }
     }
 
-    /// What the circuit of this key does with calls. A key never asked for is closed.
+    /// The state of the circuit of this key. A key without a circuit is closed.
     #[must_use]
     pub fn state(&self, key: &str) -> BreakerState {
         let gate = self.keys.existing(key);
         gate.map_or(BreakerState::Closed, |gate| gate.state())
     }
 
-    /// The figures of the circuit of this key.
+    /// The counts of the circuit of this key.
     #[must_use]
     pub fn stats(&self, key: &str) -> BreakerStats {
         let Some(gate) = self.keys.existing(key) else {
@@ -49,7 +49,7 @@ impl BreakerHandle {
         }
     }
 
-    /// The keys that have a circuit, in order; without the empty one, which always has.
+    /// The keys that have a circuit, sorted. The empty key, which always has one, is left out.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         self.keys.keys()
@@ -60,7 +60,7 @@ impl BreakerHandle {
         self.keys.gate(key).force(Override::Open);
     }
 
-    /// Lets all calls pass from now on, and goes on counting them.
+    /// Lets all calls pass from now on, and keeps counting them.
     pub fn force_closed(&self, key: &str) {
         self.keys.gate(key).force(Override::Closed);
     }
@@ -70,7 +70,7 @@ impl BreakerHandle {
         self.keys.gate(key).force(Override::Disabled);
     }
 
-    /// Closes the circuit with an empty window, and lets it judge for itself again.
+    /// Ends an override: closes the circuit, with an empty window.
     pub fn reset(&self, key: &str) {
         if let Some(gate) = self.keys.existing(key) {
             gate.reset();
@@ -78,21 +78,21 @@ impl BreakerHandle {
     }
 }
 
-/// What a circuit has counted since it came to be, and what its window holds at this moment.
+/// What a circuit counted since it was made, and what its window holds at this moment.
 ///
-/// The window is empty after every time that the circuit closes.
+/// When the circuit closes, its window is emptied.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct BreakerStats {
-    /// Calls that succeeded, probes among them.
+    /// Calls that succeeded, including probes.
     pub succeeded: u64,
-    /// Calls that failed, probes among them.
+    /// Calls that failed, including probes.
     pub failed: u64,
-    /// Calls that were slow, whether they succeeded, failed or were given up.
+    /// Calls that were slow, whether they succeeded, failed or were cancelled.
     pub slow: u64,
-    /// Calls that were [`Ignored`](super::Verdict::Ignored).
+    /// Calls with the verdict [`Ignored`](super::Verdict::Ignored).
     pub ignored: u64,
-    /// Calls that were given up before their end.
+    /// Calls that their caller dropped before their end.
     pub cancelled: u64,
     /// Calls that were refused.
     pub refused: u64,
@@ -100,8 +100,8 @@ pub struct BreakerStats {
     pub openings: u64,
     /// Calls in the window.
     pub window_calls: u64,
-    /// The share of them that failed, between 0 and 1.
+    /// The share of the calls in the window that failed, between 0 and 1.
     pub failure_rate: f64,
-    /// The share of them that was slow, between 0 and 1.
+    /// The share of the calls in the window that were slow, between 0 and 1.
     pub slow_rate: f64,
 }

@@ -1,5 +1,5 @@
-//! The defaults for HTTP: which responses are failures, how a refused request is answered, and what
-//! tells one origin from another.
+//! The defaults for HTTP: which responses are failures, how a refused request is answered, and which
+//! circuit a request belongs to.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::extensions::Priority;
 
-/// Errors, 500, 502, 503 and 504 are failures; every other response is a success.
+/// Errors and the statuses 500, 502, 503 and 504 are failures. Every other response is a success.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassify;
 
@@ -33,8 +33,8 @@ impl<B, E> Classify<Response<B>, E> for HttpClassify {
     }
 }
 
-/// Answers with 503 and an empty body, `Retry-After` in whole seconds, rounded up and at least 1
-/// (RFC 9110 §10.2.3), and [`BreakerOpen`] among the response's extensions.
+/// Answers with 503, an empty body, `Retry-After` in whole seconds, rounded up and at least 1
+/// (RFC 9110 §10.2.3), and [`BreakerOpen`] as an extension.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpOnOpen;
 
@@ -50,11 +50,11 @@ impl<B: Default, E> OnOpen<Response<B>, E> for HttpOnOpen {
 }
 
 fn seconds(wait: Duration) -> u64 {
-    let begun = u64::from(wait.subsec_nanos() > 0);
-    wait.as_secs().saturating_add(begun).max(1)
+    let rounded_up = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(rounded_up).max(1)
 }
 
-/// One circuit for all `http` requests, of which [`Priority`] tells those nobody waits for.
+/// One circuit for all `http` requests. It reads the request's [`Priority`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpAll;
 
@@ -68,8 +68,8 @@ impl<B> Target<Request<B>> for HttpAll {
     }
 }
 
-/// A circuit for each host: the authority of the target, else the `Host` field, in lower case and
-/// with its port. Requests that name none share the circuit with the empty key.
+/// A circuit for each host: the authority of the target, or the `Host` field if there is none, in
+/// lower case and with the port. Requests without a host share the circuit with the empty key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerHost;
 
@@ -82,7 +82,7 @@ impl<B> Target<Request<B>> for PerHost {
                 host.and_then(|host| host.to_str().ok()).unwrap_or_default()
             }
         };
-        // What is before the `@` says who asks, not whom.
+        // Before the `@` there is user information, which is no part of the host.
         let host = host.rsplit('@').next().unwrap_or(host);
         if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
@@ -96,9 +96,9 @@ impl<B> Target<Request<B>> for PerHost {
     }
 }
 
-/// A circuit for each key that a closure makes of an `http` request.
+/// A circuit for each key that the closure returns for an `http` request.
 ///
-/// Unlike the closure itself, it also reads the request's [`Priority`].
+/// Unlike the closure alone, it also reads the request's [`Priority`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpKey<F>(pub F);
 

@@ -1,4 +1,4 @@
-//! The circuits of a breaker: one for calls without a key, and a bounded number for those with one.
+//! The circuits of a breaker: one for calls without a key, and a bounded number of others by key.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,36 +11,36 @@ use std::{
 
 use super::{
     event::BreakerState,
-    gate::{Gate, World},
+    gate::{Environment, Gate},
 };
 
 /// Gates by key.
 #[derive(Debug)]
-pub(super) struct Keys<W: World> {
-    pub(super) world: Arc<W>,
-    /// For the empty key; always there.
-    common: Arc<Gate<W>>,
-    gates: RwLock<HashMap<Box<str>, Arc<Gate<W>>, RandomState>>,
-    /// Grows with every look-up: the time by which the least recently used key is told.
-    used: AtomicU64,
-    /// A secret of this process, so that nodes do not probe in step.
+pub(super) struct Keys<E: Environment> {
+    pub(super) environment: Arc<E>,
+    /// For the empty key. It is never evicted.
+    common: Arc<Gate<E>>,
+    gates: RwLock<HashMap<Box<str>, Arc<Gate<E>>, RandomState>>,
+    /// Counts the lookups: the clock that finds the least recently used key.
+    lookups: AtomicU64,
+    /// Different in each process, so that nodes do not probe at the same moments.
     seeds: RandomState,
 }
 
-impl<W: World> Keys<W> {
-    pub(super) fn new(world: Arc<W>) -> Self {
+impl<E: Environment> Keys<E> {
+    pub(super) fn new(environment: Arc<E>) -> Self {
         let seeds = RandomState::new();
         Self {
-            common: Arc::new(Gate::new(Arc::clone(&world), "", seeds.hash_one(""))),
+            common: Arc::new(Gate::new(Arc::clone(&environment), "", seeds.hash_one(""))),
             gates: RwLock::default(),
-            used: AtomicU64::new(0),
-            world,
+            lookups: AtomicU64::new(0),
+            environment,
             seeds,
         }
     }
 
-    /// The gate of a key, made if there is none yet.
-    pub(super) fn gate(&self, key: &str) -> Arc<Gate<W>> {
+    /// The gate of a key. It is made if there is none.
+    pub(super) fn gate(&self, key: &str) -> Arc<Gate<E>> {
         if key.is_empty() {
             return Arc::clone(&self.common);
         }
@@ -48,29 +48,29 @@ impl<W: World> Keys<W> {
             gate.used.store(self.tick(), Ordering::Relaxed);
             return gate;
         }
-        let mut forgotten = None;
+        let mut evicted = None;
         let gate = {
             let mut gates = self.gates.write().unwrap_or_else(PoisonError::into_inner);
-            if gates.len() >= self.world.rules().max_keys && !gates.contains_key(key) {
-                forgotten = least_wanted(gates.values()).and_then(|key| gates.remove(&*key));
+            if gates.len() >= self.environment.rules().max_keys && !gates.contains_key(key) {
+                evicted = key_to_evict(gates.values()).and_then(|key| gates.remove(&*key));
             }
             match gates.entry(key.into()) {
                 Entry::Occupied(gate) => Arc::clone(gate.get()),
-                Entry::Vacant(place) => {
+                Entry::Vacant(vacant) => {
                     let seed = self.seeds.hash_one(key);
-                    let gate = Gate::new(Arc::clone(&self.world), key, seed);
+                    let gate = Gate::new(Arc::clone(&self.environment), key, seed);
                     gate.used.store(self.tick(), Ordering::Relaxed);
-                    Arc::clone(place.insert(Arc::new(gate)))
+                    Arc::clone(vacant.insert(Arc::new(gate)))
                 }
             }
         };
-        // Outside of the lock.
-        drop(forgotten);
+        // The lock is free by now: dropping a gate reports to the metrics recorder.
+        drop(evicted);
         gate
     }
 
     /// The gate of a key, if there is one.
-    pub(super) fn existing(&self, key: &str) -> Option<Arc<Gate<W>>> {
+    pub(super) fn existing(&self, key: &str) -> Option<Arc<Gate<E>>> {
         if key.is_empty() {
             return Some(Arc::clone(&self.common));
         }
@@ -86,16 +86,17 @@ impl<W: World> Keys<W> {
     }
 
     fn tick(&self) -> u64 {
-        self.used.fetch_add(1, Ordering::Relaxed)
+        self.lookups.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// The key to forget: closed before open before manual, and of those the least recently used.
+/// The key to evict: closed circuits before open ones, and those that an operator has set last. Of
+/// equal ones, the least recently used.
 ///
-/// Looks at all of them, which is a matter of microseconds for a thousand, and only happens when a
-/// key comes that is one too many.
-fn least_wanted<'g, W: World + 'g>(
-    gates: impl Iterator<Item = &'g Arc<Gate<W>>>,
+/// It looks at all keys. For a thousand that takes microseconds, and it only happens when a new key
+/// exceeds the bound.
+fn key_to_evict<'g, E: Environment + 'g>(
+    gates: impl Iterator<Item = &'g Arc<Gate<E>>>,
 ) -> Option<Box<str>> {
     let rank = |state: BreakerState| match state {
         BreakerState::Closed => 0,

@@ -1,4 +1,4 @@
-//! The layer: the circuits of one breaker, and any number of services behind them.
+//! The layer: the circuits of one breaker, and the services that share them.
 
 use std::{
     fmt,
@@ -10,6 +10,8 @@ use tower_layer::Layer;
 use crate::clock::{Clock, SystemClock};
 
 use super::{
+    classify::Policies,
+    environment::{BreakerEnvironment, EventListener},
     event::Event,
     handle::BreakerHandle,
     http::{HttpAll, HttpClassify, HttpOnOpen, PerHost},
@@ -17,62 +19,55 @@ use super::{
     service::BreakerService,
     settings::BreakerConfig,
     target::OneForAll,
-    waiting::Waiting,
-    world::{Listener, Surroundings},
+    waiters::Waiters,
 };
 
 /// A circuit breaker for any [`tower`] service. See the [module docs](crate::breaker).
 ///
-/// All services made from one layer, and from its clones, share its circuits. A method that changes
-/// the layer makes new ones, so take the [`handle`](Self::handle) last.
+/// All services made from one layer and from its clones share its circuits. A method that changes the
+/// layer makes new circuits, so call [`handle`](Self::handle) last.
 pub struct BreakerLayer<C, O, T = OneForAll> {
     parts: Parts,
     policies: Arc<Policies<C, O>>,
     target: Arc<T>,
-    keys: Arc<Keys<Surroundings>>,
+    keys: Arc<Keys<BreakerEnvironment>>,
 }
 
-/// How the calls of a service are judged, and what is said instead.
-#[derive(Debug)]
-pub(super) struct Policies<C, O> {
-    pub(super) classify: C,
-    pub(super) on_open: O,
-}
-
-/// What circuits are made of.
+/// The settings from which the circuits are made.
 #[derive(Clone)]
 struct Parts {
     breaker: BreakerConfig,
     clock: Arc<dyn Clock>,
-    listener: Option<Listener>,
+    listener: Option<EventListener>,
 }
 
 impl Parts {
-    fn keys(&self) -> Arc<Keys<Surroundings>> {
-        let world = Surroundings {
+    fn keys(&self) -> Arc<Keys<BreakerEnvironment>> {
+        let environment = BreakerEnvironment {
             rules: self.breaker.rules.clone(),
             clock: Arc::clone(&self.clock),
             listener: self.listener.clone(),
             metrics: OnceLock::new(),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
         };
-        Arc::new(Keys::new(Arc::new(world)))
+        Arc::new(Keys::new(Arc::new(environment)))
     }
 }
 
 impl<C, O> BreakerLayer<C, O> {
-    /// One circuit with the default settings. `classify` is a [`Classify`](super::Classify) and
-    /// judges how calls end; `on_open` is an [`OnOpen`](super::OnOpen) and answers those that are
-    /// refused. Both may be closures.
+    /// One circuit with the default settings. `classify`, a [`Classify`](super::Classify), judges the
+    /// outcomes of calls. `on_open`, an [`OnOpen`](super::OnOpen), answers refused calls. Both may be
+    /// closures.
     pub fn new(classify: C, on_open: O) -> Self {
         Self::from_parts(classify, on_open, OneForAll)
     }
 }
 
 impl BreakerLayer<HttpClassify, HttpOnOpen, HttpAll> {
-    /// One circuit for a service of `http` requests: errors, 500, 502, 503 and 504 are failures,
-    /// and what is refused gets a 503 with `Retry-After` and a [`BreakerOpen`](super::BreakerOpen)
-    /// extension. The body of its responses must have a [`Default`], which is an empty one.
+    /// One circuit for a service of `http` requests: errors, 500, 502, 503 and 504 are failures. A
+    /// refused request gets a 503 with `Retry-After` and the extension
+    /// [`BreakerOpen`](super::BreakerOpen). The response body must implement [`Default`]: its default
+    /// is the empty body.
     #[must_use]
     pub fn http() -> Self {
         Self::from_parts(HttpClassify, HttpOnOpen, HttpAll)
@@ -94,7 +89,7 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         }
     }
 
-    /// Other settings. Defaults to those of [`BreakerConfig::default`].
+    /// The settings. Defaults to [`BreakerConfig::default`].
     #[must_use]
     pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
         self.parts.breaker = breaker;
@@ -107,9 +102,9 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         self.key(PerHost)
     }
 
-    /// A circuit for each key that `target` makes of a request. It is a
-    /// [`Target`](super::Target), such as a closure from a request to a `String`; over
-    /// HTTP, [`HttpKey`](super::HttpKey) of such a closure reads the request's priority too.
+    /// A circuit for each key that `target` finds in a request. A [`Target`](super::Target) may be a
+    /// closure from a request to a `String`. Over HTTP, wrap the closure in
+    /// [`HttpKey`](super::HttpKey) so that the request's priority is read too.
     /// Defaults to one circuit for all requests.
     #[must_use]
     pub fn key<U>(self, target: U) -> BreakerLayer<C, O, U> {
@@ -121,16 +116,16 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         }
     }
 
-    /// Is told of every change of every circuit, in the thread that made it and outside of any
-    /// lock, so it may use a [`handle`](Self::handle). Calls wait for it; a panic in it is logged
-    /// and goes no further. Defaults to nobody.
+    /// Called at every change of state of every circuit, in the thread that caused it. No lock is
+    /// held, so the listener may use a [`handle`](Self::handle). The call waits until the listener
+    /// returns. A panic in it is logged and goes no further. Defaults to no listener.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.parts.listener = Some(Arc::new(listener));
         self.renewed()
     }
 
-    /// Where time comes from. Defaults to [`SystemClock`].
+    /// The source of time. Defaults to [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.parts.clock = Arc::new(clock);
@@ -143,6 +138,7 @@ impl<C, O, T> BreakerLayer<C, O, T> {
         BreakerHandle::new(Arc::clone(&self.keys))
     }
 
+    /// Makes new circuits from the changed settings.
     fn renewed(mut self) -> Self {
         self.keys = self.parts.keys();
         self

@@ -1,13 +1,13 @@
 //! A circuit breaker for any [tower](https://docs.rs/tower) service: it stops calling a service that
-//! fails, and tries it again with care.
+//! fails, and later tries it again with a few calls.
 //!
 //! # Why
 //!
-//! A service that is down answers late or not at all, and every call holds a connection, a task and
-//! somebody who waits. More calls make it no better. A breaker counts how calls end. When too many
-//! fail it *opens*: calls are refused at once, and the service has time to come back. After a while
-//! it is *half-open*: a few calls pass as probes. If they succeed it *closes*, and calls pass as
-//! before; if one fails it opens again, for longer.
+//! A service that is down answers late or not at all. Every call to it holds a connection, a task and
+//! a waiting client, and more calls keep it down. A breaker counts the outcomes of calls. When too
+//! many fail, it *opens*: calls are refused at once, and the service has time to recover. After a
+//! while it is *half-open*: a few calls pass as probes. If they succeed, it *closes* and calls pass
+//! as before. If one fails, it opens again, for a longer time.
 //!
 //! # Example
 //!
@@ -46,7 +46,7 @@
 //! # }
 //! ```
 //!
-//! Over any other service, say what a failure is, and what a refused call gets:
+//! For any other service, define what a failure is and what a refused call gets:
 //!
 //! ```
 //! use cachewarp::breaker::{BreakerLayer, BreakerOpen, Verdict};
@@ -58,7 +58,7 @@
 //! let layer = BreakerLayer::new(
 //!     |outcome: &Result<String, io::Error>, _took: Duration| match outcome {
 //!         Ok(_) => Verdict::Success,
-//!         // The caller's own fault says nothing about the service.
+//!         // A mistake of the caller says nothing about the service.
 //!         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Verdict::Ignored,
 //!         Err(_) => Verdict::Failure,
 //!     },
@@ -76,51 +76,51 @@
 //! # When it opens
 //!
 //! [`BreakerConfig`] holds the settings, and their defaults are good for most services. Three rules
-//! open a closed circuit, each by itself:
+//! open a closed circuit, each on its own:
 //!
 //! 1. the share of failures among the last calls (half of the last 100, once there are 20);
-//! 2. the share of slow ones among them (none is slow until you say how long that is);
-//! 3. failures in a row (seven), for a service that is seldom called.
+//! 2. the share of slow calls among them (no call is slow until you set a limit);
+//! 3. the number of failures in a row (seven), for a service that is seldom called.
 //!
-//! The window slides call by call: when a service that never failed begins to, the circuit opens
-//! within the size of the window, whatever came before.
+//! The window slides call by call. So when a service begins to fail, the circuit opens within as many
+//! calls as the window holds, however long the service had worked before.
 //!
 //! # What counts
 //!
-//! - A call counts when it ends, which for a response is when its head is there; what its body comes
-//!   to is not judged.
-//! - A call that its caller gave up does not count, unless it was slow by then: so put timeouts
-//!   inside of the breaker, or set [`slow_call`](BreakerConfigBuilder::slow_call).
-//! - A panic of the inner service is a failure, and goes on to the caller.
-//! - An error of the inner service's readiness counts too ([`BreakerService`] says where).
-//! - A call that began before the circuit changed says nothing about what it is now, and does not
-//!   count there.
+//! - A call counts when it ends. An HTTP call ends with the head of the response: the body is not
+//!   judged.
+//! - A call that its caller drops before it ends does not count, unless it was slow by then. So put
+//!   timeouts inside the breaker, or set [`slow_call`](BreakerConfigBuilder::slow_call).
+//! - A panic of the inner service is a failure. It goes on to the caller.
+//! - An error of the inner service's `poll_ready` counts too (see [`BreakerService`]).
+//! - A call that began before the circuit changed its state does not count in the new state.
 //!
 //! # How it closes again
 //!
-//! When the open time is up, the next calls are probes: never more than
-//! [`half_open_permits`](BreakerConfigBuilder::half_open_permits) at once, counted with those of
-//! earlier times that are still under way. A probe that is given up, or whose outcome is ignored,
-//! leaves its place to another. One that hangs counts as failed after the
+//! When the open time is over, the next calls are probes: never more than
+//! [`half_open_permits`](BreakerConfigBuilder::half_open_permits) at once, including probes of earlier
+//! attempts that are still in flight. A probe that is dropped, or whose outcome is ignored, frees its
+//! permit for another. A probe that hangs counts as failed after the
 //! [`probe_timeout`](BreakerConfigBuilder::probe_timeout).
 //!
-//! Requests that nobody waits for go first: for the last tenth of the open time, one second at the
-//! most, only those with [`Priority::Background`](crate::Priority::Background) may probe. Under a
-//! cache these are its refreshes, whose failure no client sees. Where there are none, the first
-//! request after the open time is the first probe.
+//! Background requests probe first: in the last tenth of the open time, at most one second, only
+//! requests with [`Priority::Background`](crate::Priority::Background) may probe. Below a cache these
+//! are its refreshes, whose failure no client sees. If there are none, the first request after the
+//! open time is the first probe.
 //!
 //! # Where to put it
 //!
-//! Around the service that fails, inside of whatever turns failures into something else (a cache, a
-//! retry), outside of timeouts. It is ready when the inner service is, so limits inside are felt
-//! outside; but while it refuses calls it is ready at once ([`BreakerService`] has the details).
+//! Put it around the service that may fail: inside layers that hide failures (a cache, a retry), and
+//! outside timeouts. It is ready when the inner service is ready, so limits inside it apply
+//! backpressure; while it refuses calls it is always ready (see [`BreakerService`]).
 //!
 //! # Watching it
 //!
-//! [`BreakerHandle`] shows each circuit and overrides it, [`BreakerLayer::on_event`] tells of every
-//! change, `tracing` too, and metrics are counted under `cachewarp_breaker_*`.
+//! [`BreakerHandle`] shows each circuit and can override it. [`BreakerLayer::on_event`] and `tracing`
+//! report every change of state. The metrics begin with `cachewarp_breaker_`.
 
 mod classify;
+mod environment;
 mod event;
 mod future;
 mod gate;
@@ -137,9 +137,8 @@ mod sync;
 mod target;
 mod terms;
 mod times;
-mod waiting;
+mod waiters;
 mod window;
-mod world;
 
 pub(crate) use self::origin::OriginBreaker;
 pub use self::{

@@ -1,4 +1,4 @@
-//! A circuit around the calls of one origin, for a cache that makes them itself.
+//! One circuit around all calls to the origin of a cache.
 
 use std::{
     future::{Future, poll_fn},
@@ -9,32 +9,32 @@ use std::{
 
 use super::{
     classify::Verdict,
-    future::ending,
-    gate::{AtWork, Passage},
+    environment::BreakerEnvironment,
+    future::call_outcome,
+    gate::{InnerCode, Passage},
     handle::BreakerHandle,
     keys::Keys,
     settings::BreakerConfig,
-    waiting::Waiting,
-    world::Surroundings,
+    waiters::Waiters,
 };
 use crate::{clock::Clock, extensions::Priority};
 
-/// One circuit, for all calls that a cache makes with the same settings.
+/// One circuit, for all calls to the origin that a cache makes with the same settings.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginBreaker {
-    keys: Arc<Keys<Surroundings>>,
+    keys: Arc<Keys<BreakerEnvironment>>,
 }
 
 impl OriginBreaker {
     pub(crate) fn new(breaker: BreakerConfig, clock: Arc<dyn Clock>) -> Self {
-        let world = Surroundings {
+        let environment = BreakerEnvironment {
             rules: breaker.rules,
             clock,
             listener: None,
             metrics: OnceLock::new(),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
         };
-        let keys = Arc::new(Keys::new(Arc::new(world)));
+        let keys = Arc::new(Keys::new(Arc::new(environment)));
         Self { keys }
     }
 
@@ -42,7 +42,7 @@ impl OriginBreaker {
         BreakerHandle::new(Arc::clone(&self.keys))
     }
 
-    /// Makes a call, or says after which time it is worth another try.
+    /// Makes the call, or returns how long to wait before the next try.
     pub(crate) async fn call<F: Future>(
         &self,
         priority: Priority,
@@ -53,16 +53,17 @@ impl OriginBreaker {
             Passage::Granted(permit) => permit,
             Passage::Refused { retry_after, .. } => return Err(retry_after),
         };
-        // Dropped before the permit, which is free only once the call is.
+        // Declared after the permit and so dropped first: the permit is free only once the call is
+        // gone.
         let mut call = pin!(call);
         let outcome = poll_fn(|cx| {
-            permit.at_work(AtWork::Yes);
+            permit.mark_inner(InnerCode::Running);
             let polled = call.as_mut().poll(cx);
-            permit.at_work(AtWork::No);
+            permit.mark_inner(InnerCode::NotRunning);
             polled
         })
         .await;
-        permit.end(|took, rules| ending(judge(&outcome), rules.pace(took)));
+        permit.end(|took, rules| call_outcome(judge(&outcome), rules.pace(took)));
         Ok(outcome)
     }
 }

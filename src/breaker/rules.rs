@@ -1,40 +1,40 @@
-//! The settings as the state machine reads them: checked, and without a way to change them.
+//! The settings as the state machine reads them: checked and immutable.
 
 use std::time::Duration;
 
-/// When a circuit opens, for how long, and what closes it again.
+/// When a circuit opens, how long it stays open, and what closes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rules {
+pub(crate) struct CircuitRules {
     pub(crate) window: Extent,
-    /// The share of failures in the window that opens, above 0 and at most 1.
+    /// The share of failures in the window that opens the circuit: above 0, at most 1.
     pub(crate) failure_rate: f64,
-    /// How long a call takes that is slow; without it none is.
+    /// From which duration on a call is slow. `None`: no call is.
     pub(crate) slow_call: Option<Duration>,
-    /// The share of slow calls in the window that opens, above 0 and at most 1.
+    /// The share of slow calls in the window that opens the circuit: above 0, at most 1.
     pub(crate) slow_rate: f64,
-    /// Calls in the window below which no share is judged.
+    /// With fewer calls in the window, the shares do not open the circuit.
     pub(crate) minimum_calls: u32,
     pub(crate) consecutive_failures: Option<u32>,
-    /// Probes in flight at once.
+    /// How many probes may be in flight at once.
     pub(crate) half_open_permits: u32,
-    /// Probes that have to succeed before the circuit closes.
+    /// How many probes have to succeed before the circuit closes.
     pub(crate) half_open_successes: u32,
-    /// After which a probe without an outcome has failed.
+    /// After this time, a probe without an outcome counts as failed.
     pub(crate) probe_timeout: Duration,
     pub(crate) open_for: Duration,
     pub(crate) open_growth: f64,
     pub(crate) open_at_most: Duration,
-    /// The share of the open time that chance may take off, between 0 and 1.
+    /// The open time is shortened by a random share of up to this, between 0 and 1.
     pub(crate) open_jitter: f64,
     pub(crate) max_keys: usize,
 }
 
-/// What a window reaches back over.
+/// How far back a window reaches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Extent {
-    /// So many calls.
+    /// This many calls.
     Calls(u32),
-    /// So much time, in so many buckets.
+    /// This much time, divided into buckets.
     Time { span: Duration, buckets: u32 },
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Pace {
     Slow,
 }
 
-impl Rules {
+impl CircuitRules {
     pub(crate) fn pace(&self, took: Duration) -> Pace {
         match self.slow_call {
             Some(slow) if took >= slow => Pace::Slow,
@@ -53,20 +53,20 @@ impl Rules {
         }
     }
 
-    /// How long the circuit stays open at its `opening`th time in a row, from 1, where chance is
-    /// from 0 to 1. Never zero, which would refuse nobody.
-    pub(crate) fn open_length(&self, opening: u32, chance: f64) -> Duration {
+    /// How long the circuit stays open when it opens for the `opening`th time in a row (counted from
+    /// 1). `jitter` is a random number from 0 to 1. Never zero: the circuit would refuse no call.
+    pub(crate) fn open_length(&self, opening: u32, jitter: f64) -> Duration {
         let exponent = i32::try_from(opening.saturating_sub(1)).unwrap_or(i32::MAX);
         let grown = self.open_for.as_secs_f64() * self.open_growth.powi(exponent);
-        // Infinite after enough openings, which `min` takes as any other number.
-        let length = grown.min(self.open_at_most.as_secs_f64()) * (1.0 - self.open_jitter * chance);
+        // After enough openings this is infinite, and `min` takes the other number.
+        let length = grown.min(self.open_at_most.as_secs_f64()) * (1.0 - self.open_jitter * jitter);
         Duration::try_from_secs_f64(length)
             .unwrap_or(self.open_at_most)
             .max(Duration::from_nanos(1))
     }
 }
 
-impl Default for Rules {
+impl Default for CircuitRules {
     fn default() -> Self {
         Self {
             window: Extent::Calls(100),

@@ -1,4 +1,4 @@
-//! The service: asks the circuit of a request, and calls the inner service if that lets it.
+//! The service: calls the inner service if the circuit of the request lets it.
 
 use std::{
     fmt,
@@ -9,39 +9,39 @@ use std::{
 use tower::Service;
 
 use super::{
-    classify::{BreakerOpen, Classify, OnOpen},
+    classify::{BreakerOpen, Classify, OnOpen, Policies},
+    environment::BreakerEnvironment,
     future::{BreakerFuture, judge},
-    gate::{AtWork, Passage},
+    gate::{InnerCode, Passage},
     keys::Keys,
-    layer::Policies,
     target::Target,
-    waiting::Readiness,
-    world::Surroundings,
+    waiters::Readiness,
 };
 use crate::extensions::Priority;
 
 /// A service behind a breaker, made by [`BreakerLayer`](super::BreakerLayer).
 ///
-/// It is ready when the inner service is, so that what is outside of it still feels when that one
-/// is busy. While any of its circuits refuses calls it is ready at once, because a call need not
-/// wait to be refused; a call that passes all the same waits then for the readiness of a clone of
-/// the inner service, and calls that very clone.
+/// It is ready when the inner service is ready, so backpressure reaches the caller. While any of its
+/// circuits refuses calls it is always ready, because a call need not wait in order to be refused. A
+/// call that passes nevertheless waits until a clone of the inner service is ready, and calls this
+/// clone.
 ///
-/// An error of the inner service's readiness goes to the caller and ends this service, as `tower`
-/// has it. No request says whose it is, so it counts for the circuit with the empty key. While any
-/// circuit refuses calls it is left to the call, where it is an outcome as any other.
+/// An error of the inner service's `poll_ready` is returned to the caller, who must not use this
+/// service again, as `tower` requires. It belongs to no request, so it counts for the circuit with
+/// the empty key. While any circuit refuses calls, the error is not returned by `poll_ready`: it
+/// becomes the outcome of the next call.
 pub struct BreakerService<S, C, O, T> {
     inner: S,
-    inner_is: Inner,
-    place: Place,
+    readiness: InnerReadiness,
+    waiter: WaiterHandle,
     policies: Arc<Policies<C, O>>,
     target: Arc<T>,
 }
 
-/// What is known of the inner service.
+/// What is known of the inner service's readiness.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Inner {
-    /// It said it was ready, and was not called since. It may hold a place for this call.
+enum InnerReadiness {
+    /// It reported that it is ready and was not called since. It may hold a permit for the call.
     Ready,
     Unknown,
 }
@@ -49,14 +49,14 @@ enum Inner {
 impl<S, C, O, T> BreakerService<S, C, O, T> {
     pub(super) fn new(
         inner: S,
-        keys: Arc<Keys<Surroundings>>,
+        keys: Arc<Keys<BreakerEnvironment>>,
         policies: Arc<Policies<C, O>>,
         target: Arc<T>,
     ) -> Self {
         Self {
             inner,
-            inner_is: Inner::Unknown,
-            place: Place::new(keys),
+            readiness: InnerReadiness::Unknown,
+            waiter: WaiterHandle::new(keys),
             policies,
             target,
         }
@@ -82,7 +82,7 @@ impl<S: Clone, C, O, T> Clone for BreakerService<S, C, O, T> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),
-            Arc::clone(&self.place.keys),
+            Arc::clone(&self.waiter.keys),
             Arc::clone(&self.policies),
             Arc::clone(&self.target),
         )
@@ -109,25 +109,26 @@ where
     type Future = BreakerFuture<S, Req, C, O>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner_is = Inner::Unknown;
+        self.readiness = InnerReadiness::Unknown;
         match self.inner.poll_ready(cx) {
-            Poll::Ready(Ok(())) => self.inner_is = Inner::Ready,
+            Poll::Ready(Ok(())) => self.readiness = InnerReadiness::Ready,
             Poll::Ready(Err(error)) => return Poll::Ready(self.failed_to_be_ready(error)),
-            Poll::Pending if self.place.pending(cx) == Readiness::Wait => return Poll::Pending,
+            Poll::Pending if self.waiter.wait(cx) == Readiness::Wait => return Poll::Pending,
             Poll::Pending => {}
         }
-        self.place.leave();
+        self.waiter.leave();
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let inner_was = std::mem::replace(&mut self.inner_is, Inner::Unknown);
-        let gate = self.place.keys.gate(&self.target.key(&request));
+        let readiness = std::mem::replace(&mut self.readiness, InnerReadiness::Unknown);
+        let gate = self.waiter.keys.gate(&self.target.key(&request));
         let mut permit = match gate.admit(self.target.priority(&request)) {
             Passage::Granted(permit) => permit,
             Passage::Refused { gate, retry_after } => {
-                if inner_was == Inner::Ready {
-                    // Nobody will use the place it may hold: it goes with the old instance.
+                if readiness == InnerReadiness::Ready {
+                    // The instance may hold a permit for a call that does not come. Dropping it frees
+                    // the permit.
                     self.inner = self.inner.clone();
                 }
                 let key = gate.key().into();
@@ -135,14 +136,14 @@ where
                 return BreakerFuture::refused(self.policies.on_open.on_open(refused));
             }
         };
-        permit.at_work(AtWork::Yes);
+        permit.mark_inner(InnerCode::Running);
         let policies = Arc::clone(&self.policies);
-        match inner_was {
-            Inner::Ready => {
+        match readiness {
+            InnerReadiness::Ready => {
                 let call = self.inner.call(request);
                 BreakerFuture::called(call, permit, policies)
             }
-            Inner::Unknown => {
+            InnerReadiness::Unknown => {
                 let inner = self.inner.clone();
                 BreakerFuture::readying(inner, request, permit, policies)
             }
@@ -151,19 +152,19 @@ where
 }
 
 impl<S, C, O, T> BreakerService<S, C, O, T> {
-    /// What comes of an error instead of readiness.
+    /// Handles an error of the inner service's `poll_ready`.
     #[cold]
     fn failed_to_be_ready<Res, E>(&mut self, error: E) -> Result<(), E>
     where
         C: Classify<Res, E>,
     {
-        self.place.leave();
-        let keys = &self.place.keys;
-        if keys.world.waiting.is_any_refusing() {
-            // The call may be refused; one that passes meets the error again, on a clone.
+        self.waiter.leave();
+        let keys = &self.waiter.keys;
+        if keys.environment.waiters.is_any_refusing() {
+            // The next call may be refused. If it passes, it gets the error of a clone.
             return Ok(());
         }
-        // No request says yet whose circuit it is.
+        // The error belongs to no request, so it counts for the empty key.
         if let Passage::Granted(permit) = keys.gate("").admit(Priority::Background) {
             let outcome = Err(error);
             judge(permit, &self.policies.classify, &outcome);
@@ -173,43 +174,44 @@ impl<S, C, O, T> BreakerService<S, C, O, T> {
     }
 }
 
-/// A service's place among those that wait for their inner one.
-struct Place {
-    keys: Arc<Keys<Surroundings>>,
-    /// Its name there, once it had to wait.
-    name: Option<u64>,
-    /// Whether its waker may still be there.
-    waits: Readiness,
+/// Registers one service among the [`Waiters`](super::waiters::Waiters), and removes it when it is
+/// dropped.
+struct WaiterHandle {
+    keys: Arc<Keys<BreakerEnvironment>>,
+    /// The id among the waiters, once the service had to wait.
+    id: Option<u64>,
+    /// [`Readiness::Wait`] while the waker may be registered.
+    registered: Readiness,
 }
 
-impl Place {
-    fn new(keys: Arc<Keys<Surroundings>>) -> Self {
+impl WaiterHandle {
+    fn new(keys: Arc<Keys<BreakerEnvironment>>) -> Self {
         Self {
             keys,
-            name: None,
-            waits: Readiness::TakeTheCall,
+            id: None,
+            registered: Readiness::TakeTheCall,
         }
     }
 
-    fn pending(&mut self, cx: &Context<'_>) -> Readiness {
-        let waiting = &self.keys.world.waiting;
-        let name = *self.name.get_or_insert_with(|| waiting.name());
-        let readiness = waiting.pending(name, cx.waker());
+    fn wait(&mut self, cx: &Context<'_>) -> Readiness {
+        let waiters = &self.keys.environment.waiters;
+        let id = *self.id.get_or_insert_with(|| waiters.new_id());
+        let readiness = waiters.wait(id, cx.waker());
         if readiness == Readiness::Wait {
-            self.waits = Readiness::Wait;
+            self.registered = Readiness::Wait;
         }
         readiness
     }
 
     fn leave(&mut self) {
-        if let (Some(name), Readiness::Wait) = (self.name, self.waits) {
-            self.keys.world.waiting.leave(name);
-            self.waits = Readiness::TakeTheCall;
+        if let (Some(id), Readiness::Wait) = (self.id, self.registered) {
+            self.keys.environment.waiters.leave(id);
+            self.registered = Readiness::TakeTheCall;
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for WaiterHandle {
     fn drop(&mut self) {
         self.leave();
     }

@@ -1,17 +1,17 @@
-//! Settings in, refusals out.
+//! The settings of a circuit breaker, and their checks.
 
 use std::time::Duration;
 
 use crate::error::{ConfigError, Span, in_range};
 
-use super::rules::{Extent, Rules};
+use super::rules::{CircuitRules, Extent};
 
-/// The longest span a setting may have, 68 years.
+/// The longest duration that a setting may have: 68 years.
 const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
-/// The settings of a circuit breaker: when it opens, for how long, and what closes it again.
+/// The settings of a circuit breaker: when it opens, how long it stays open, and what closes it.
 ///
-/// `BreakerConfig::default()` has those that [`BreakerConfigBuilder`] documents.
+/// `BreakerConfig::default()` has the defaults that [`BreakerConfigBuilder`] documents.
 ///
 /// ```
 /// use cachewarp::breaker::BreakerConfig;
@@ -26,7 +26,7 @@ const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BreakerConfig {
-    pub(super) rules: Rules,
+    pub(super) rules: CircuitRules,
 }
 
 impl BreakerConfig {
@@ -36,79 +36,80 @@ impl BreakerConfig {
     }
 }
 
-/// Settings of a [`BreakerConfig`] on their way there.
+/// Collects the settings of a [`BreakerConfig`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct BreakerConfigBuilder {
-    rules: Rules,
-    /// For the window over time, whichever is set first.
+    rules: CircuitRules,
+    /// Kept apart, so that `buckets` and `time_window` may be called in either order.
     buckets: Option<u32>,
 }
 
 impl BreakerConfigBuilder {
     // === When it opens ===
 
-    /// Judges the last `calls` calls, however long ago they were. Each call pushes out the oldest.
-    /// Defaults to this, with 100 calls. From 1 to 100,000.
+    /// Judges the last `calls` calls, however long ago they ended. Each new call replaces the oldest.
+    /// This is the default, with 100 calls. From 1 to 100,000.
     pub fn count_window(mut self, calls: u32) -> Self {
         self.rules.window = Extent::Calls(calls);
         self
     }
 
-    /// Judges the calls that ended within the last `span` instead: none that is older, and at least
-    /// all that are younger by one bucket ([`buckets`](Self::buckets)). From 1 ms to 2^31 seconds.
+    /// Judges the calls that ended within the last `span` instead. The window moves in steps of one
+    /// bucket ([`buckets`](Self::buckets)), so the calls of up to one bucket at its end may be missing.
+    /// From 1 ms to 2^31 seconds.
     pub fn time_window(mut self, span: Duration) -> Self {
         let buckets = 0;
         self.rules.window = Extent::Time { span, buckets };
         self
     }
 
-    /// How many steps a window over time slides in. Defaults to 10. From 1 to 1,000.
+    /// Into how many buckets a window over time is divided. Defaults to 10. From 1 to 1,000.
     pub fn buckets(mut self, buckets: u32) -> Self {
         self.buckets = Some(buckets);
         self
     }
 
-    /// The share of failures in the window from which on the circuit opens.
+    /// The circuit opens when this share of the calls in the window failed, or more.
     /// Defaults to 0.5. Above 0, at most 1.
     pub fn failure_rate(mut self, rate: f64) -> Self {
         self.rules.failure_rate = rate;
         self
     }
 
-    /// From how long on a call is slow. Without it none is, which is the default: how long is too
-    /// long, only you know. Above 0.
+    /// A call that takes this long, or longer, is slow. Defaults to `None`, so that no call is slow:
+    /// only you know how long is too long. Above 0.
     ///
-    /// A call is judged when it ends. A call that is dropped before its end counts as slow if it
-    /// took that long, and else not at all.
+    /// A call is judged when it ends. A call that is dropped before its end counts as slow if it took
+    /// that long by then; otherwise it does not count.
     pub fn slow_call(mut self, slow: impl Into<Option<Duration>>) -> Self {
         self.rules.slow_call = slow.into();
         self
     }
 
-    /// The share of slow calls in the window from which on the circuit opens.
+    /// The circuit opens when this share of the calls in the window was slow, or more.
     /// Defaults to 0.5. Above 0, at most 1.
     pub fn slow_rate(mut self, rate: f64) -> Self {
         self.rules.slow_rate = rate;
         self
     }
 
-    /// The calls that have to be in the window before any share of them is judged.
+    /// With fewer calls than this in the window, the two shares do not open the circuit.
     /// Defaults to 20. At least 1, at most the calls of a [`count_window`](Self::count_window).
     pub fn minimum_calls(mut self, calls: u32) -> Self {
         self.rules.minimum_calls = calls;
         self
     }
 
-    /// How many failures in a row open the circuit, whatever the window holds: what trips it where
-    /// calls are few. `None` turns this off. Defaults to 7; a service that fails one call in ten
-    /// fails seven in a row once in ten million calls. At least 1.
+    /// How many failures in a row open the circuit, whatever the window holds. This is the rule for
+    /// services with few calls. `None` turns it off. Defaults to 7: a service that fails one call in
+    /// ten fails seven in a row once in ten million calls. At least 1.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
         self.rules.consecutive_failures = failures.into();
         self
     }
 
-    // === For how long ===
+    // === How long it stays open ===
 
     /// How long the circuit stays open the first time. Defaults to 5 seconds. Above 0, and at most
     /// [`open_at_most`](Self::open_at_most).
@@ -117,21 +118,22 @@ impl BreakerConfigBuilder {
         self
     }
 
-    /// By what the open time grows each time that probes fail and the circuit opens again.
-    /// Defaults to 2. From 1 to 100.
+    /// The factor by which the open time grows each time that a probe fails and the circuit opens
+    /// again. Defaults to 2. From 1 to 100.
     pub fn open_growth(mut self, factor: f64) -> Self {
         self.rules.open_growth = factor;
         self
     }
 
-    /// The longest that the open time grows to. Defaults to 60 seconds.
+    /// The longest open time. Defaults to 60 seconds. Above 0.
     pub fn open_at_most(mut self, span: Duration) -> Self {
         self.rules.open_at_most = span;
         self
     }
 
-    /// The share of each open time that chance may take off, so that many nodes do not probe at the
-    /// same moment: with 0.1, five seconds are between 4.5 and 5. Defaults to 0.1. From 0 to 1.
+    /// Shortens each open time by a random share of up to this, so that many nodes do not probe at the
+    /// same moment: with 0.1, an open time of five seconds becomes 4.5 to 5. Defaults to 0.1.
+    /// From 0 to 1.
     pub fn open_jitter(mut self, share: f64) -> Self {
         self.rules.open_jitter = share;
         self
@@ -139,23 +141,23 @@ impl BreakerConfigBuilder {
 
     // === What closes it ===
 
-    /// How many probes are in flight at once while the circuit is half-open.
+    /// How many probes may be in flight at once while the circuit is half-open.
     /// Defaults to 3. From 1 to 1,000.
     pub fn half_open_permits(mut self, probes: u32) -> Self {
         self.rules.half_open_permits = probes;
         self
     }
 
-    /// How many probes have to succeed before the circuit closes. One that fails opens it again,
-    /// as does one that is slow. Defaults to 3. From 1 to 1,000.
+    /// How many probes have to succeed before the circuit closes. A probe that fails, or is slow,
+    /// opens it again. Defaults to 3. From 1 to 1,000.
     pub fn half_open_successes(mut self, probes: u32) -> Self {
         self.rules.half_open_successes = probes;
         self
     }
 
-    /// After how long a probe that has no outcome counts as failed, and its permit as free, so that
-    /// a call that hangs does not keep the circuit half-open. Make it longer than any healthy call
-    /// takes. Defaults to 60 seconds. Above 0.
+    /// A probe without an outcome counts as failed after this time, and its permit is free again, so
+    /// that a call that hangs does not keep the circuit half-open. Choose it longer than any healthy
+    /// call takes. Defaults to 60 seconds. Above 0.
     pub fn probe_timeout(mut self, span: Duration) -> Self {
         self.rules.probe_timeout = span;
         self
@@ -163,20 +165,20 @@ impl BreakerConfigBuilder {
 
     // === Keys ===
 
-    /// How many keys have a circuit of their own. At the bound, a new key takes the place of the
-    /// one that was not asked for the longest, among those that are closed; if none is, among those
-    /// that opened by themselves; else among all. Defaults to 1,024. From 1 to 65,536.
+    /// How many keys may have a circuit of their own. When there are too many, a new key replaces the
+    /// least recently used one: a closed circuit if there is one, otherwise one that opened by itself,
+    /// otherwise one that an operator has set. Defaults to 1,024. From 1 to 65,536.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.rules.max_keys = keys;
         self
     }
 
-    /// Checks everything.
+    /// Checks the settings.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`] with the setting and the value, for whatever lies outside what
-    /// the setting says it allows.
+    /// [`ConfigError::OutOfRange`], with the setting and the value, if a value is outside the range
+    /// that its setting documents.
     pub fn build(mut self) -> Result<BreakerConfig, ConfigError> {
         if let Extent::Time { buckets, .. } = &mut self.rules.window {
             *buckets = self.buckets.unwrap_or(10);
@@ -186,7 +188,7 @@ impl BreakerConfigBuilder {
     }
 }
 
-fn check(rules: &Rules) -> Result<(), ConfigError> {
+fn check(rules: &CircuitRules) -> Result<(), ConfigError> {
     let most_calls = match rules.window {
         Extent::Calls(calls) => {
             let allowed = "between 1 and 100,000 calls";

@@ -1,19 +1,19 @@
-//! One circuit as a pure state machine: what may pass, and what the end of a call changes.
+//! One circuit as a pure state machine: which calls may pass, and what the end of a call changes.
 //!
-//! Time and chance come from outside, nothing here waits or locks, and every operation makes one
-//! transition at the most. Each transition begins a new generation; what was let through in an
-//! older one no longer counts when it ends.
+//! The caller passes in the time and the seed for random numbers. Nothing here waits or locks, and
+//! each operation makes at most one transition. A transition begins a new generation: a call that
+//! was admitted in an older generation does not count in the new one.
 
 use std::time::Duration;
 
 use super::{
     event::{BreakerState, Reason, Transition},
-    rules::{Pace, Rules},
-    terms::{Admission, Counts, Ending, Lane, Override, Ticket},
-    times::{Chance, Times},
-    window::{Tally, Weight, Window},
+    rules::{CircuitRules, Pace},
+    terms::{CallOutcome, Counts, FastPath, Override, Permission, Ticket},
+    times::ProbeTimes,
+    window::{Tally, Window, WindowCall},
 };
-use crate::extensions::Priority;
+use crate::{extensions::Priority, util::random::Random};
 
 /// One circuit.
 #[derive(Debug)]
@@ -21,16 +21,16 @@ pub(crate) struct Circuit {
     phase: Phase,
     window: Window,
     failures_in_a_row: u32,
-    /// Openings since the circuit was last closed.
+    /// How often the circuit opened since it was last closed.
     openings: u32,
     generation: u64,
-    /// The probes in flight, of this generation and of older ones: never more than there are
-    /// permits. One that is overdue is no longer among them.
+    /// The probes in flight, of this generation and of older ones: never more than
+    /// `half_open_permits`. A probe that is overdue has been removed.
     probes: Vec<Probe>,
     next_probe: u64,
-    chance: Chance,
-    /// The latest time that anything happened. Two threads may come in another order than they
-    /// looked at the clock.
+    random: Random,
+    /// The latest time seen. Two threads may read the clock in one order and get here in the other,
+    /// so the time that a caller passes in can be earlier.
     latest: Duration,
     counts: Counts,
 }
@@ -38,8 +38,8 @@ pub(crate) struct Circuit {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Closed,
-    Open { times: Times },
-    HalfOpen { times: Times, successes: u32 },
+    Open { times: ProbeTimes },
+    HalfOpen { times: ProbeTimes, successes: u32 },
     Forced(Override),
 }
 
@@ -51,7 +51,7 @@ struct Probe {
 }
 
 impl Circuit {
-    pub(crate) fn new(rules: &Rules, seed: u64) -> Self {
+    pub(crate) fn new(rules: &CircuitRules, seed: u64) -> Self {
         Self {
             phase: Phase::Closed,
             window: Window::new(rules.window),
@@ -60,7 +60,7 @@ impl Circuit {
             generation: 0,
             probes: Vec::new(),
             next_probe: 0,
-            chance: Chance::new(seed),
+            random: Random::seeded(seed),
             latest: Duration::ZERO,
             counts: Counts::default(),
         }
@@ -70,17 +70,17 @@ impl Circuit {
 
     pub(crate) fn admit(
         &mut self,
-        rules: &Rules,
+        rules: &CircuitRules,
         priority: Priority,
         now: Duration,
-    ) -> (Admission, Option<Transition>) {
+    ) -> (Permission, Option<Transition>) {
         let now = self.at(now);
-        let (admission, transition) = match self.phase {
+        let (permission, transition) = match self.phase {
             Phase::Closed | Phase::Forced(Override::Closed) => {
                 let generation = self.generation;
-                (Admission::Pass(Ticket::Counted { generation }), None)
+                (Permission::Granted(Ticket::Counted { generation }), None)
             }
-            Phase::Forced(Override::Disabled) => (Admission::Pass(Ticket::Free), None),
+            Phase::Forced(Override::Disabled) => (Permission::Granted(Ticket::Uncounted), None),
             Phase::Forced(Override::Open) => (refuse(rules.open_for), None),
             Phase::Open { times } if now < times.of(priority) => {
                 (refuse(times.of(priority).saturating_sub(now)), None)
@@ -91,24 +91,24 @@ impl Circuit {
                 (self.probe(rules, now), Some(transition))
             }
             Phase::HalfOpen { times, .. } => match self.forget_overdue(rules, now) {
-                Overdue::OfNow => {
+                Overdue::CurrentGeneration => {
                     let (transition, open_for) = self.open(rules, now, Reason::ProbeOverdue);
                     (refuse(open_for), Some(transition))
                 }
-                Overdue::NoneOfNow if now < times.of(priority) => {
+                Overdue::None if now < times.of(priority) => {
                     (refuse(times.of(priority).saturating_sub(now)), None)
                 }
-                Overdue::NoneOfNow => (self.probe(rules, now), None),
+                Overdue::None => (self.probe(rules, now), None),
             },
         };
-        if matches!(admission, Admission::Refuse { .. }) {
+        if matches!(permission, Permission::Refused { .. }) {
             self.counts.refused += 1;
         }
-        (admission, transition)
+        (permission, transition)
     }
 
-    /// A permit, if one is left.
-    fn probe(&mut self, rules: &Rules, now: Duration) -> Admission {
+    /// Admits a call as a probe if a permit is left.
+    fn probe(&mut self, rules: &CircuitRules, now: Duration) -> Permission {
         if self.probes.len() as u64 >= u64::from(rules.half_open_permits) {
             return refuse(Duration::ZERO);
         }
@@ -119,18 +119,19 @@ impl Circuit {
             generation,
             began: now,
         });
-        Admission::Pass(Ticket::Probe { generation, id })
+        Permission::Granted(Ticket::Probe { generation, id })
     }
 
-    /// Takes back the permits of probes that hang, so that the circuit cannot hang with them.
-    fn forget_overdue(&mut self, rules: &Rules, now: Duration) -> Overdue {
-        let mut overdue = Overdue::NoneOfNow;
+    /// Frees the permits of probes that have no outcome after `probe_timeout`. Otherwise a call that
+    /// hangs would keep the circuit half-open.
+    fn forget_overdue(&mut self, rules: &CircuitRules, now: Duration) -> Overdue {
+        let mut overdue = Overdue::None;
         self.probes.retain(|probe| {
             if now.saturating_sub(probe.began) < rules.probe_timeout {
                 return true;
             }
             if probe.generation == self.generation {
-                overdue = Overdue::OfNow;
+                overdue = Overdue::CurrentGeneration;
             }
             false
         });
@@ -139,83 +140,85 @@ impl Circuit {
 
     // === A call ends ===
 
-    pub(crate) fn settle(
+    pub(crate) fn end_call(
         &mut self,
-        rules: &Rules,
+        rules: &CircuitRules,
         ticket: Ticket,
-        ending: Ending,
+        outcome: CallOutcome,
         now: Duration,
     ) -> Option<Transition> {
         let now = self.at(now);
         let generation = match ticket {
-            Ticket::Free => return None,
+            Ticket::Uncounted => return None,
             Ticket::Counted { generation } => generation,
             Ticket::Probe { generation, id } => {
-                // First of all: the permit is back, whatever else is true.
+                // Before any return: the permit must be free again in every case.
                 self.probes.retain(|probe| probe.id != id);
                 generation
             }
         };
-        self.count(ending);
+        self.count(outcome);
         if generation != self.generation {
             return None;
         }
         match self.phase {
             Phase::Closed => {
-                self.record(ending, now);
-                let reason = self.too_bad(rules, now)?;
+                self.record(outcome, now);
+                let reason = self.reason_to_open(rules, now)?;
                 Some(self.open(rules, now, reason).0)
             }
             Phase::Forced(Override::Closed) => {
-                self.record(ending, now);
+                self.record(outcome, now);
                 None
             }
-            Phase::HalfOpen { times, successes } => match ending {
-                Ending::Failed(_) => Some(self.open(rules, now, Reason::ProbeFailed).0),
-                Ending::Succeeded(Pace::Slow) | Ending::Cancelled(Pace::Slow) => {
+            Phase::HalfOpen { times, successes } => match outcome {
+                CallOutcome::Failed(_) => Some(self.open(rules, now, Reason::ProbeFailed).0),
+                CallOutcome::Succeeded(Pace::Slow) | CallOutcome::Cancelled(Pace::Slow) => {
                     Some(self.open(rules, now, Reason::ProbeSlow).0)
                 }
-                Ending::Succeeded(Pace::Normal) => {
+                CallOutcome::Succeeded(Pace::Normal) => {
                     let successes = successes + 1;
                     self.phase = Phase::HalfOpen { times, successes };
                     (successes >= rules.half_open_successes)
                         .then(|| self.close(Reason::ProbesSucceeded))
                 }
-                Ending::Ignored | Ending::Cancelled(Pace::Normal) => None,
+                CallOutcome::Ignored | CallOutcome::Cancelled(Pace::Normal) => None,
             },
-            // No call is let through in these.
+            // No counted call is admitted in these states.
             Phase::Open { .. } | Phase::Forced(Override::Open | Override::Disabled) => None,
         }
     }
 
-    fn count(&mut self, ending: Ending) {
-        let (counter, pace) = match ending {
-            Ending::Succeeded(pace) => (&mut self.counts.succeeded, pace),
-            Ending::Failed(pace) => (&mut self.counts.failed, pace),
-            Ending::Ignored => (&mut self.counts.ignored, Pace::Normal),
-            Ending::Cancelled(pace) => (&mut self.counts.cancelled, pace),
+    fn count(&mut self, outcome: CallOutcome) {
+        let (counter, pace) = match outcome {
+            CallOutcome::Succeeded(pace) => (&mut self.counts.succeeded, pace),
+            CallOutcome::Failed(pace) => (&mut self.counts.failed, pace),
+            CallOutcome::Ignored => (&mut self.counts.ignored, Pace::Normal),
+            CallOutcome::Cancelled(pace) => (&mut self.counts.cancelled, pace),
         };
         *counter += 1;
         self.counts.slow += u64::from(pace == Pace::Slow);
     }
 
-    fn record(&mut self, ending: Ending, now: Duration) {
-        match ending {
-            Ending::Succeeded(pace) => {
+    fn record(&mut self, outcome: CallOutcome, now: Duration) {
+        match outcome {
+            CallOutcome::Succeeded(pace) => {
                 self.failures_in_a_row = 0;
-                self.window.push(Weight::Other(pace), now);
+                self.window.push(WindowCall::Other(pace), now);
             }
-            Ending::Failed(pace) => {
+            CallOutcome::Failed(pace) => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                self.window.push(Weight::Failure(pace), now);
+                self.window.push(WindowCall::Failure(pace), now);
             }
-            Ending::Cancelled(Pace::Slow) => self.window.push(Weight::Other(Pace::Slow), now),
-            Ending::Cancelled(Pace::Normal) | Ending::Ignored => {}
+            CallOutcome::Cancelled(Pace::Slow) => {
+                self.window.push(WindowCall::Other(Pace::Slow), now);
+            }
+            CallOutcome::Cancelled(Pace::Normal) | CallOutcome::Ignored => {}
         }
     }
 
-    /// Why the circuit cannot stay closed.
-    fn too_bad(&mut self, rules: &Rules, now: Duration) -> Option<Reason> {
+    /// Why a closed circuit has to open, if it has to.
+    fn reason_to_open(&mut self, rules: &CircuitRules, now: Duration) -> Option<Reason> {
         if let Some(limit) = rules.consecutive_failures
             && self.failures_in_a_row >= limit
         {
@@ -239,48 +242,53 @@ impl Circuit {
     // === Transitions ===
 
     // ## (Closed | HalfOpen) => Open
-    fn open(&mut self, rules: &Rules, now: Duration, reason: Reason) -> (Transition, Duration) {
+    fn open(
+        &mut self,
+        rules: &CircuitRules,
+        now: Duration,
+        reason: Reason,
+    ) -> (Transition, Duration) {
         self.openings = self.openings.saturating_add(1);
         self.counts.openings += 1;
-        let open_for = rules.open_length(self.openings, self.chance.next());
-        let times = Times::new(now, open_for);
+        let open_for = rules.open_length(self.openings, self.random.fraction());
+        let times = ProbeTimes::new(now, open_for);
         let transition = Transition {
             open_for: Some(open_for),
-            ..self.turn_to(Phase::Open { times }, reason)
+            ..self.transition_to(Phase::Open { times }, reason)
         };
         (transition, open_for)
     }
 
     // ## Open => HalfOpen
-    fn half_open(&mut self, times: Times) -> Transition {
+    fn half_open(&mut self, times: ProbeTimes) -> Transition {
         let successes = 0;
-        self.turn_to(Phase::HalfOpen { times, successes }, Reason::TimeUp)
+        self.transition_to(Phase::HalfOpen { times, successes }, Reason::TimeUp)
     }
 
     // ## (HalfOpen | Forced) => Closed
     fn close(&mut self, reason: Reason) -> Transition {
-        self.start_afresh();
-        self.turn_to(Phase::Closed, reason)
+        self.start_over();
+        self.transition_to(Phase::Closed, reason)
     }
 
     // ## Any => Forced
     pub(crate) fn force(&mut self, to: Override) -> Option<Transition> {
-        self.start_afresh();
-        changing(self.turn_to(Phase::Forced(to), Reason::Manual))
+        self.start_over();
+        unless_same_state(self.transition_to(Phase::Forced(to), Reason::Manual))
     }
 
-    // ## Any => Closed, as new
+    // ## Any => Closed, with an empty window
     pub(crate) fn reset(&mut self) -> Option<Transition> {
-        changing(self.close(Reason::Manual))
+        unless_same_state(self.close(Reason::Manual))
     }
 
-    fn start_afresh(&mut self) {
+    fn start_over(&mut self) {
         self.window.clear();
         self.failures_in_a_row = 0;
         self.openings = 0;
     }
 
-    fn turn_to(&mut self, phase: Phase, reason: Reason) -> Transition {
+    fn transition_to(&mut self, phase: Phase, reason: Reason) -> Transition {
         let from = self.state();
         self.phase = phase;
         self.generation += 1;
@@ -293,7 +301,7 @@ impl Circuit {
         }
     }
 
-    // === What it looks like from outside ===
+    // === Reading the state ===
 
     pub(crate) fn state(&self) -> BreakerState {
         match self.phase {
@@ -306,14 +314,14 @@ impl Circuit {
         }
     }
 
-    pub(crate) fn lane(&self) -> Lane {
+    pub(crate) fn fast_path(&self) -> FastPath {
         match self.phase {
-            Phase::Closed | Phase::Forced(Override::Closed) => Lane::Counted {
+            Phase::Closed | Phase::Forced(Override::Closed) => FastPath::Counted {
                 generation: self.generation,
             },
-            Phase::Forced(Override::Disabled) => Lane::Free,
+            Phase::Forced(Override::Disabled) => FastPath::Uncounted,
             Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::Forced(Override::Open) => {
-                Lane::Ask
+                FastPath::AskCircuit
             }
         }
     }
@@ -333,18 +341,19 @@ impl Circuit {
     }
 }
 
-/// Whether a probe of the current generation was among those that hung.
+/// Whether a probe of the current generation is overdue.
 enum Overdue {
-    OfNow,
-    NoneOfNow,
+    CurrentGeneration,
+    None,
 }
 
-fn refuse(retry_after: Duration) -> Admission {
-    Admission::Refuse { retry_after }
+fn refuse(retry_after: Duration) -> Permission {
+    Permission::Refused { retry_after }
 }
 
-/// What an operator repeats changes nothing that anybody need be told of.
-fn changing(transition: Transition) -> Option<Transition> {
+/// Drops the transition if an operator asked for the state that the circuit already has: listeners
+/// need not hear of it.
+fn unless_same_state(transition: Transition) -> Option<Transition> {
     (transition.from != transition.to).then_some(transition)
 }
 

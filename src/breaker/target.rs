@@ -1,16 +1,16 @@
-//! What a breaker reads in a request: which circuit it belongs to, and whether somebody waits.
+//! What a breaker reads in a request: the key of its circuit, and its priority.
 
 use std::borrow::Cow;
 
 use crate::extensions::Priority;
 
-/// Says what a request is to the breaker. Implemented for closures from a request to the key.
+/// Finds the circuit of a request. Implemented for closures from a request to the key.
 pub trait Target<Req>: Send + Sync + 'static {
-    /// The circuit the request belongs to. Requests with an empty key share one that is always
-    /// there and not counted among [`max_keys`](crate::breaker::BreakerConfigBuilder::max_keys).
+    /// The key of the request's circuit. The circuit of the empty key always exists and is not counted
+    /// among [`max_keys`](crate::breaker::BreakerConfigBuilder::max_keys).
     fn key<'r>(&self, request: &'r Req) -> Cow<'r, str>;
 
-    /// Whether somebody waits for the response.
+    /// Whether somebody waits for the response. Defaults to [`Priority::Foreground`].
     fn priority(&self, request: &Req) -> Priority {
         let _ = request;
         Priority::Foreground
@@ -26,7 +26,7 @@ where
     }
 }
 
-/// One circuit for everything, whatever requests are.
+/// One circuit for all requests, of any type.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OneForAll;
 

@@ -1,57 +1,57 @@
-//! The words in which a circuit and its gate talk: what may pass as what, and how it ended.
+//! The types that a circuit and its gate exchange.
 
 use std::time::Duration;
 
 use super::rules::Pace;
 
-/// What becomes of a request.
+/// Whether a circuit lets a call pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Admission {
-    Pass(Ticket),
-    Refuse {
-        /// After which it is worth another try. Zero: as soon as a probe ends.
+pub(crate) enum Permission {
+    Granted(Ticket),
+    Refused {
+        /// How long to wait before the next try. Zero: until a probe ends.
         retry_after: Duration,
     },
 }
 
-/// What a call was let through as. It is handed back once, with how the call ended.
+/// How a call was admitted. It is handed back once, with the outcome of the call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ticket {
     Counted {
         generation: u64,
     },
-    /// One of the few that pass while the circuit is half-open. Holds a permit.
+    /// One of the few calls that pass while the circuit is half-open. It holds a permit.
     Probe {
         generation: u64,
         id: u64,
     },
-    /// Not counted at all.
-    Free,
+    /// The call is not counted.
+    Uncounted,
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ending {
+pub(crate) enum CallOutcome {
     Succeeded(Pace),
     Failed(Pace),
-    /// It says nothing about the service.
+    /// The outcome says nothing about the service.
     Ignored,
-    /// Whoever made the call no longer waited for it.
+    /// The caller dropped the call before it ended.
     Cancelled(Pace),
 }
 
-/// What calls get without asking the circuit itself.
+/// What the gate may decide without taking the circuit's lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Lane {
-    /// They have to ask.
-    Ask,
-    /// They pass and are counted.
+pub(crate) enum FastPath {
+    /// Nothing: the circuit decides.
+    AskCircuit,
+    /// Calls pass and are counted.
     Counted { generation: u64 },
-    /// They pass.
-    Free,
+    /// Calls pass and are not counted.
+    Uncounted,
 }
 
-/// What an operator puts in the place of the circuit's own judgement.
+/// A state that an operator forces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Override {
     Open,
@@ -59,7 +59,7 @@ pub(crate) enum Override {
     Disabled,
 }
 
-/// What was counted since the circuit came to be.
+/// How many calls ended in which way since the circuit was made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Counts {
     pub(crate) succeeded: u64,

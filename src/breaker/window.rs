@@ -1,19 +1,19 @@
-//! How the last calls ended: a window that slides over a number of calls, or over a span of time.
+//! The outcomes of the last calls: a sliding window over a number of calls or a span of time.
 
 use std::time::Duration;
 
 use super::rules::{Extent, Pace};
 
-/// How a call counts in the window.
+/// A call, as the window counts it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Weight {
+pub(crate) enum WindowCall {
     /// It failed.
     Failure(Pace),
-    /// It did not fail.
+    /// It did not fail: it succeeded, or was cancelled after a long time.
     Other(Pace),
 }
 
-/// What the window holds.
+/// The number of calls in a window, and how many of them failed or were slow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) calls: u64,
@@ -36,15 +36,15 @@ impl Tally {
         self.slow += other.slow;
     }
 
-    /// Takes off what was added before.
-    fn take(&mut self, other: Self) {
+    /// Subtracts what was added before.
+    fn subtract(&mut self, other: Self) {
         self.calls -= other.calls;
         self.failures -= other.failures;
         self.slow -= other.slow;
     }
 }
 
-/// Of no calls, none did.
+/// The share of calls. Zero if there were none.
 fn rate(part: u64, calls: u64) -> f64 {
     if calls == 0 {
         return 0.0;
@@ -52,11 +52,11 @@ fn rate(part: u64, calls: u64) -> f64 {
     part as f64 / calls as f64
 }
 
-impl From<Weight> for Tally {
-    fn from(weight: Weight) -> Self {
-        let (failures, pace) = match weight {
-            Weight::Failure(pace) => (1, pace),
-            Weight::Other(pace) => (0, pace),
+impl From<WindowCall> for Tally {
+    fn from(call: WindowCall) -> Self {
+        let (failures, pace) = match call {
+            WindowCall::Failure(pace) => (1, pace),
+            WindowCall::Other(pace) => (0, pace),
         };
         Self {
             calls: 1,
@@ -81,10 +81,10 @@ impl Window {
         }
     }
 
-    pub(crate) fn push(&mut self, weight: Weight, now: Duration) {
+    pub(crate) fn push(&mut self, call: WindowCall, now: Duration) {
         match self {
-            Self::Calls(ring) => ring.push(weight),
-            Self::Time(buckets) => buckets.push(weight, now),
+            Self::Calls(ring) => ring.push(call),
+            Self::Time(buckets) => buckets.push(call, now),
         }
     }
 
@@ -103,14 +103,13 @@ impl Window {
     }
 }
 
-/// The last N calls. Each new one pushes out the oldest, so what counts is never more than N calls
-/// old, however many came before.
+/// The last N calls. Each new call replaces the oldest one.
 #[derive(Debug)]
 pub(crate) struct Ring {
     size: usize,
-    /// Grows up to `size` with the first calls, so that a key that is seldom asked for costs little.
-    calls: Vec<Weight>,
-    /// The oldest, once the ring is full.
+    /// Grows up to `size` with the first calls, so that a key with few calls costs little memory.
+    calls: Vec<WindowCall>,
+    /// The index of the oldest call, once the ring is full.
     oldest: usize,
     tally: Tally,
 }
@@ -125,15 +124,15 @@ impl Ring {
         }
     }
 
-    fn push(&mut self, weight: Weight) {
+    fn push(&mut self, call: WindowCall) {
         if self.calls.len() < self.size {
-            self.calls.push(weight);
+            self.calls.push(call);
         } else if let Some(oldest) = self.calls.get_mut(self.oldest) {
-            self.tally.take((*oldest).into());
-            *oldest = weight;
+            self.tally.subtract((*oldest).into());
+            *oldest = call;
             self.oldest = (self.oldest + 1) % self.size;
         }
-        self.tally.add(weight.into());
+        self.tally.add(call.into());
     }
 
     fn clear(&mut self) {
@@ -145,13 +144,13 @@ impl Ring {
 
 /// The calls of the last span, in buckets of equal width.
 ///
-/// The newest bucket is still filling, so the window reaches back over at least all but one bucket's
-/// width of the span, and never over more than the span.
+/// The newest bucket is still being filled. So the window reaches back over the span, or over up to
+/// one bucket's width less.
 #[derive(Debug)]
 pub(crate) struct Buckets {
-    /// Nanoseconds, at least 1.
+    /// The width of a bucket in nanoseconds, at least 1.
     width: u64,
-    /// The bucket of the time `t` is `t / width`, kept at that number modulo their count.
+    /// A time `t` belongs to bucket number `t / width`, kept at this number modulo the count.
     buckets: Box<[Tally]>,
     newest: u64,
     tally: Tally,
@@ -168,11 +167,11 @@ impl Buckets {
         }
     }
 
-    fn push(&mut self, weight: Weight, now: Duration) {
+    fn push(&mut self, call: WindowCall, now: Duration) {
         self.slide(now);
-        let newest = self.place(self.newest);
-        self.buckets[newest].add(weight.into());
-        self.tally.add(weight.into());
+        let newest = self.index(self.newest);
+        self.buckets[newest].add(call.into());
+        self.tally.add(call.into());
     }
 
     fn tally(&mut self, now: Duration) -> Tally {
@@ -180,19 +179,21 @@ impl Buckets {
         self.tally
     }
 
-    /// Empties the buckets that time has passed. A `now` from before the last one changes nothing.
+    /// Empties the buckets that are older than the span. A `now` before the previous one changes
+    /// nothing.
     fn slide(&mut self, now: Duration) {
         let current = nanos(now) / self.width;
         let passed = current.saturating_sub(self.newest);
         for bucket in 1..=passed.min(self.buckets.len() as u64) {
-            let place = self.place(self.newest + bucket);
-            self.tally.take(std::mem::take(&mut self.buckets[place]));
+            let index = self.index(self.newest + bucket);
+            self.tally
+                .subtract(std::mem::take(&mut self.buckets[index]));
         }
         self.newest += passed;
     }
 
-    /// The remainder is in range.
-    fn place(&self, bucket: u64) -> usize {
+    /// The index of a bucket. The remainder is in range.
+    fn index(&self, bucket: u64) -> usize {
         (bucket % self.buckets.len() as u64) as usize
     }
 
@@ -202,7 +203,7 @@ impl Buckets {
     }
 }
 
-/// Good for 584 years.
+/// In nanoseconds, which last for 584 years.
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The settings for an origin that is slow, failing, or about to be asked by everyone.
+//! The settings for an origin that is slow or fails, and against many requests at the same moment.
 
 use std::time::Duration;
 
@@ -6,66 +6,71 @@ use super::settings::CacheBuilder;
 use crate::breaker::BreakerConfig;
 
 impl CacheBuilder {
-    /// How long the origin may take to begin its answer to a request that the cache might store;
-    /// past it the answer is stale, if that is allowed, or 504. Defaults to 60 seconds.
+    /// How long the origin may take to begin its response to a request that the cache may answer.
+    /// After that the client gets a stale response if `stale-if-error` allows it, else 504.
+    /// Defaults to 60 seconds.
     pub fn origin_timeout(mut self, timeout: Duration) -> Self {
         self.config.origin_timeout = timeout;
         self
     }
 
-    /// How long a request waits for the origin while there is a stored response that may stand in
-    /// for an error (`stale-if-error`, RFC 5861 §4): past it the answer is that one, and what the
-    /// origin answers in the end is stored. Requests that insist on validation wait on.
-    /// `None`, the default, turns it off: they wait for the origin's answer, or for
+    /// How long a request waits for the origin if there is a stored response that may replace an
+    /// error (`stale-if-error`, RFC 5861 §4). After that the client gets the stored response; the
+    /// cache keeps waiting for the origin's response, to store it. Requests that demand validation
+    /// are not affected.
+    ///
+    /// `None`, the default, turns it off: requests wait for the origin's response or for
     /// [`origin_timeout`](Self::origin_timeout).
     pub fn soft_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.config.soft_timeout = timeout.into();
         self
     }
 
-    /// Stops asking an origin that fails, and tries it again with care: see
-    /// [`breaker`](mod@crate::breaker). While it is open the answer is stale at once, if that is
-    /// allowed (`stale-if-error`, RFC 5861 §4), else 503 with `Retry-After`. Probes go to refreshes
-    /// in the background first. Errors, timeouts, 500, 502, 503 and 504 count as failures.
+    /// A circuit breaker, which stops calling an origin that fails and probes it until it works
+    /// again: see [`breaker`](mod@crate::breaker). While the circuit is open, clients get a stale
+    /// response at once if `stale-if-error` allows it (RFC 5861 §4), else 503 with `Retry-After`.
+    /// Background refreshes are preferred as probes. Errors, timeouts, 500, 502, 503 and 504 count
+    /// as failures.
     ///
-    /// There is one circuit for all requests of the layer: it stands for the one service that is
-    /// called. [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) gives the handle on
-    /// it. Where requests go to several origins, put a
-    /// [`BreakerLayer`](crate::breaker::BreakerLayer) with keys between the cache and the
-    /// service instead. What bypasses the cache is not counted.
+    /// All requests of the layer share one circuit, because they call one service.
+    /// [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) returns its handle. If the
+    /// service calls several origins, put a [`BreakerLayer`](crate::breaker::BreakerLayer) with
+    /// keys between cache and service instead. Requests that bypass the cache do not count.
     ///
-    /// `None`, the default, turns it off. In [`CacheLayer::with`](crate::CacheLayer::with), settings
-    /// make a new circuit; without this call, both layers share the one there is.
+    /// `None`, the default, turns it off. In [`CacheLayer::with`](crate::CacheLayer::with), a call
+    /// with settings makes a new circuit; without this call, both layers share the existing one.
     pub fn breaker(mut self, breaker: impl Into<Option<BreakerConfig>>) -> Self {
         self.breaker = breaker.into();
         self.config.breaker = None;
         self
     }
 
-    /// How long the origin is not asked for a key after it failed, by those for whom there is
-    /// something stored that may stand in. Defaults to 5 seconds; zero asks each time.
+    /// After the origin failed for a key, how long it is not called again for this key, by requests
+    /// that may get a stored response instead (`stale-if-error`). Zero calls it for each request.
+    /// Defaults to 5 seconds.
     pub fn refresh_pause(mut self, pause: Duration) -> Self {
         self.config.refresh_pause = pause;
         self
     }
 
-    /// Refreshes what is asked for a lot shortly before its freshness ends, so that nobody has to
-    /// wait then: by chance, and the likelier the less time is left, measured in the time that the
-    /// origin took last (XFetch: Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache
-    /// Stampede Prevention", 2015). `beta` is how early: 1 is the optimum of that paper, more is
-    /// earlier. The request that has it refreshed gets the stored response like any other.
+    /// Refreshes responses that are requested often shortly before they expire, so that no client
+    /// waits for the refresh. Each request decides at random; the chance rises as expiry comes
+    /// near, measured in the time that the last fetch took (XFetch: Vattani, Chierichetti and
+    /// Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015). `beta` sets how early:
+    /// 1 is the optimum of that paper, larger values refresh earlier. The request that starts a
+    /// refresh gets the stored response.
     ///
-    /// None is refreshed while more than half is left of the freshness that it came with. How long
-    /// a fetch took is what the node that made it measured.
+    /// A response is not refreshed in the first half of the time for which it was fresh on arrival.
+    /// The time that a fetch takes is measured by the node that fetched.
     ///
-    /// From above 0 to 100. `None`, the default, turns it off.
+    /// Above 0, at most 100. `None`, the default, turns it off.
     pub fn early_refresh(mut self, beta: impl Into<Option<f64>>) -> Self {
         self.config.early_refresh = beta.into();
         self
     }
 
-    /// Takes up to this share off each lifetime, by chance, so that what was stored at once does
-    /// not expire at once. From 0, the default, to 0.5.
+    /// Shortens each freshness lifetime by a random share of up to `share`, so that responses that
+    /// were stored together do not expire together. From 0, the default, to 0.5.
     pub fn lifetime_jitter(mut self, share: f64) -> Self {
         self.config.lifetime_jitter = share;
         self

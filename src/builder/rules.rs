@@ -1,4 +1,4 @@
-//! The settings that change what the RFCs' rules come to.
+//! The settings of the HTTP caching rules: freshness, storing, and what clients may ask for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,34 +15,36 @@ use crate::{
 impl CacheBuilder {
     // === Freshness ===
 
-    /// The lifetime of responses that state none. Defaults to [`OriginTtl`](crate::OriginTtl): none.
+    /// The policy that gives a freshness lifetime to responses that state none. Defaults to
+    /// [`OriginTtl`](crate::OriginTtl), which gives none.
     pub fn ttl(mut self, policy: impl TtlPolicy) -> Self {
         self.config.ttl = Arc::new(policy);
         self
     }
 
-    /// Guesses a lifetime from `Last-Modified` (RFC 9111 §4.2.2). `None`, the default, turns it off.
+    /// Estimates a freshness lifetime from `Last-Modified` (RFC 9111 §4.2.2). `None`, the default,
+    /// turns it off.
     pub fn heuristics(mut self, heuristics: impl Into<Option<Heuristics>>) -> Self {
         self.config.rules.heuristics = heuristics.into();
         self
     }
 
-    /// The stale-while-revalidate window of responses with a lifetime but without a window of
-    /// their own (RFC 5861 §3), in whole seconds: what is less than one is none. Defaults to none.
+    /// The `stale-while-revalidate` window (RFC 5861 §3) of responses that state a lifetime but no
+    /// window, in whole seconds. Less than one second means none. Defaults to none.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.config.rules.stale_while_revalidate = Some(seconds(window));
         self
     }
 
-    /// The stale-if-error window of responses with a lifetime but without a window of their own
-    /// (RFC 5861 §4), in whole seconds: what is less than one is none. Defaults to none.
+    /// The `stale-if-error` window (RFC 5861 §4) of responses that state a lifetime but no window,
+    /// in whole seconds. Less than one second means none. Defaults to none.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.config.rules.stale_if_error = Some(seconds(window));
         self
     }
 
-    /// Targeted Cache-Control fields to obey, most specific first, such as `CDN-Cache-Control`
-    /// (RFC 9213). Defaults to none.
+    /// The names of targeted Cache-Control fields to obey, such as `CDN-Cache-Control` (RFC 9213),
+    /// most specific first. Defaults to none.
     pub fn targeted_cache_control<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,
@@ -51,42 +53,43 @@ impl CacheBuilder {
         self
     }
 
-    /// How the age of a response on arrival is found. Defaults to [`AgePolicy::Conservative`].
+    /// How to determine the age of a response on arrival. Defaults to [`AgePolicy::Conservative`].
     pub fn age_policy(mut self, policy: AgePolicy) -> Self {
         self.config.rules.age_policy = policy;
         self
     }
 
-    /// What a lifetime stated twice, differently, means. Defaults to [`DuplicatePolicy::Stale`].
+    /// How to treat a freshness directive that is repeated with different values. Defaults to
+    /// [`DuplicatePolicy::Stale`].
     pub fn duplicate_directives(mut self, policy: DuplicatePolicy) -> Self {
         self.config.rules.duplicate_directives = policy;
         self
     }
 
-    /// Whether `s-maxage` rules out stale answers. Defaults to
+    /// Whether `s-maxage` forbids stale responses. Defaults to
     /// [`SMaxagePolicy::AllowExplicitStale`].
     pub fn s_maxage(mut self, policy: SMaxagePolicy) -> Self {
         self.config.rules.s_maxage = policy;
         self
     }
 
-    // === What is stored ===
+    // === Storing ===
 
-    /// What becomes of responses with `Set-Cookie`. Defaults to [`SetCookiePolicy::Refuse`].
+    /// Whether to store responses with `Set-Cookie`. Defaults to [`SetCookiePolicy::Refuse`].
     pub fn set_cookie(mut self, policy: SetCookiePolicy) -> Self {
         self.config.rules.set_cookie = policy;
         self
     }
 
-    /// Whether error responses that state a lifetime are stored.
-    /// Defaults to [`ErrorStatusPolicy::Store`].
+    /// Whether to store error responses that state a lifetime. Defaults to
+    /// [`ErrorStatusPolicy::Store`].
     pub fn error_statuses(mut self, policy: ErrorStatusPolicy) -> Self {
         self.config.rules.error_statuses = policy;
         self
     }
 
-    /// Request fields that carry credentials, and make a response as private as `Authorization`
-    /// does (RFC 9111 §3.5). Defaults to none beside `Authorization`.
+    /// Request headers that carry credentials. The cache treats them like `Authorization`
+    /// (RFC 9111 §3.5). Defaults to none besides `Authorization`.
     pub fn credential_headers<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,
@@ -95,20 +98,22 @@ impl CacheBuilder {
         self
     }
 
-    /// Whether responses that vary on `Cookie` or `Authorization` are stored.
-    /// Defaults to [`VaryCredentials::Refuse`].
+    /// Whether to store responses that vary on `Cookie` or `Authorization`. Defaults to
+    /// [`VaryCredentials::Refuse`].
     pub fn vary_credentials(mut self, policy: VaryCredentials) -> Self {
         self.config.rules.vary_credentials = policy;
         self
     }
 
-    /// The fields that `Vary` may list; a response that lists more is not stored. Defaults to 16.
+    /// How many fields `Vary` may list. A response that lists more is not stored. At most 256.
+    /// Defaults to 16.
     pub fn max_vary_names(mut self, names: usize) -> Self {
         self.config.rules.max_vary_names = names;
         self
     }
 
-    /// Whether the order of languages tells variants apart. Defaults to [`LanguageOrder::Keep`].
+    /// Whether the order of languages in `Accept-Language` distinguishes variants. Defaults to
+    /// [`LanguageOrder::Keep`].
     pub fn language_order(mut self, order: LanguageOrder) -> Self {
         self.config.rules.language_order = order;
         self
@@ -116,9 +121,9 @@ impl CacheBuilder {
 
     // === Requests ===
 
-    /// Request directives not to honour (RFC 9111 §5.2.1), of `max-age`, `max-stale`,
-    /// `min-fresh`, `no-cache`, `no-store` and `only-if-cached`: on a public edge they let any
-    /// client make the origin work. Defaults to none.
+    /// Request directives to ignore (RFC 9111 §5.2.1): `max-age`, `max-stale`, `min-fresh`,
+    /// `no-cache`, `no-store` and `only-if-cached`. With them, any client of a public cache can
+    /// cause origin calls. Defaults to none.
     pub fn ignore_request_directives(
         mut self,
         directives: impl IntoIterator<Item = RequestDirective>,
@@ -138,30 +143,33 @@ impl CacheBuilder {
         self
     }
 
-    /// What a conditional request asks of the origin when nothing is stored.
-    /// Defaults to [`ConditionalMiss::Forward`].
+    /// What to request from the origin for a conditional request if no response is stored. Defaults
+    /// to [`ConditionalMiss::Forward`].
     pub fn conditional_miss(mut self, policy: ConditionalMiss) -> Self {
         self.config.conditional_miss = policy;
         self
     }
 
-    /// What a range request asks of the origin when nothing is stored.
-    /// Defaults to [`RangeMiss::Forward`].
+    /// What to request from the origin for a range request if no response is stored. Defaults to
+    /// [`RangeMiss::Forward`].
     pub fn range_miss(mut self, policy: RangeMiss) -> Self {
         self.config.range_miss = policy;
         self
     }
 
-    /// What a forwarded HEAD does to the stored GET. Defaults to [`HeadUpdates::Full`].
+    /// How the response to a forwarded HEAD affects the stored GET response. Defaults to
+    /// [`HeadUpdates::Full`].
     pub fn head_updates(mut self, policy: HeadUpdates) -> Self {
         self.config.rules.head_updates = policy;
         self
     }
 
-    /// Reads the RFCs as literally as they allow, for the most reuse: heuristic freshness, also of
-    /// errors marked `public`; cookies stored; `s-maxage` without exceptions; the first of two
-    /// lifetimes; languages in any order; responses that vary on credentials, and those with a
-    /// `Content-Range` out of place. Know your origin before you choose this.
+    /// Sets the rules to the most literal reading of the RFCs, which allows the most reuse. It
+    /// turns on heuristic freshness, also for errors marked `public`, and stores responses with
+    /// cookies, those that vary on credentials, and those whose `Content-Range` has no meaning for
+    /// their status. `s-maxage` forbids stale responses without exception, the first of two
+    /// freshness directives counts, and the order of languages does not matter. Use it only with an
+    /// origin whose responses you know well.
     pub fn rfc_literal(mut self) -> Self {
         let rules = &mut self.config.rules;
         rules.duplicate_directives = DuplicatePolicy::First;
@@ -176,7 +184,8 @@ impl CacheBuilder {
     }
 }
 
-/// A request directive that a cache may choose not to honour (RFC 9111 §5.2.1).
+/// A request directive (RFC 9111 §5.2.1) that
+/// [`ignore_request_directives`](CacheBuilder::ignore_request_directives) can ignore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RequestDirective {

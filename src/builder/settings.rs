@@ -1,4 +1,4 @@
-//! What a builder collects, and what it starts from.
+//! [`CacheBuilder`]: the settings that it collects, and their defaults.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     breaker::BreakerConfig,
     cache_status::{StatusFields, XCache},
     clock::{Clock, SystemClock},
-    config::{Bounds, ConditionalMiss, Config, RangeMiss},
+    config::{ConcurrencyLimits, ConditionalMiss, Config, RangeMiss},
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
     remote::Remote,
@@ -18,17 +18,18 @@ use crate::{
     ttl::OriginTtl,
 };
 
-/// The memory of a layer that was given none.
+/// The capacity of the default memory tier, in bytes.
 const DEFAULT_CAPACITY: u64 = 64 << 20;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Collects the settings of a [`CacheLayer`](crate::CacheLayer).
 ///
-/// Setters accept anything; [`build`](Self::build) is where a setting is refused.
+/// Setters accept every value; [`build`](Self::build) refuses those that are malformed or out of
+/// range.
 #[must_use]
 pub struct CacheBuilder {
-    pub(super) base: Base,
+    pub(super) target: BuildTarget,
     pub(super) config: Config,
     pub(super) breaker: Option<BreakerConfig>,
     pub(super) max_entry_bytes: Option<u64>,
@@ -37,18 +38,20 @@ pub struct CacheBuilder {
     pub(super) credential_headers: Vec<String>,
 }
 
-/// What the settings are for: a cache yet to be made, or one that exists.
-pub(super) enum Base {
+/// The cache of the layer to build.
+pub(super) enum BuildTarget {
+    /// A new cache.
     New {
-        bounds: Bounds,
+        limits: ConcurrencyLimits,
         clock: Arc<dyn Clock>,
         memory: Memory,
         remote: Option<Arc<Remote>>,
     },
+    /// The cache of another layer.
     Existing {
         shared: Arc<Shared>,
-        /// A setting given that only a new cache can take.
-        misplaced: Option<&'static str>,
+        /// A setting that was changed although it is fixed once the cache exists.
+        fixed_setting: Option<&'static str>,
     },
 }
 
@@ -59,8 +62,8 @@ impl CacheBuilder {
             x_cache: XCache::On,
         };
         Self {
-            base: Base::New {
-                bounds: Bounds::default(),
+            target: BuildTarget::New {
+                limits: ConcurrencyLimits::default(),
                 clock: Arc::new(SystemClock::new()),
                 memory: Memory::with_capacity(DEFAULT_CAPACITY),
                 remote: None,
@@ -105,7 +108,8 @@ impl CacheBuilder {
         }
     }
 
-    /// Settings that start from those of an existing layer, for the same cache.
+    /// A builder for another layer over the same cache. It starts from the settings of the existing
+    /// layer.
     pub(crate) fn from_layer(shared: Arc<Shared>, config: &Config) -> Self {
         let names = |names: &[HeaderName]| names.iter().map(ToString::to_string).collect();
         Self {
@@ -115,9 +119,9 @@ impl CacheBuilder {
             key_headers: names(&config.key_headers),
             credential_headers: names(&config.rules.credential_headers),
             config: config.clone(),
-            base: Base::Existing {
+            target: BuildTarget::Existing {
                 shared,
-                misplaced: None,
+                fixed_setting: None,
             },
         }
     }

@@ -1,4 +1,4 @@
-//! What a setting may be, and the refusal of what it may not.
+//! Validates settings: their syntax and their ranges.
 
 use std::{ops::Bound, time::Duration};
 
@@ -9,14 +9,17 @@ use crate::{
     error::{ConfigError, Span, in_range},
 };
 
-/// The longest span a setting may have: the largest `delta-seconds` (RFC 9111 §1.2.2).
+/// The longest time span of a setting: 2^31 seconds, the value that `delta-seconds` is capped at
+/// (RFC 9111 §1.2.2).
 const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
-/// A quarter of the memory tier, below the 4 GiB that an entry can measure.
+/// The default of `max_entry_bytes`: a quarter of the memory tier, but less than 4 GiB, because an
+/// entry measures its size in a `u32`.
 pub(super) fn default_max_entry(capacity: u64) -> u64 {
     (capacity / 4).min(u64::from(u32::MAX))
 }
 
+/// Validates the settings that need no conversion.
 pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     config
         .default_authority
@@ -26,7 +29,7 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         .default_scheme
         .parse::<http::uri::Scheme>()
         .ok()
-        // `http` takes the empty text for a scheme.
+        // `http` accepts an empty scheme.
         .filter(|scheme| !scheme.as_str().is_empty())
         .ok_or_else(|| malformed("default_scheme", &config.default_scheme))?;
     if let Some(name) = &config.status.cache_status
@@ -103,7 +106,8 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(super) fn names(
+/// Parses the header names of a setting.
+pub(super) fn header_names(
     setting: &'static str,
     names: Vec<String>,
 ) -> Result<Vec<HeaderName>, ConfigError> {
@@ -120,11 +124,12 @@ fn malformed(setting: &'static str, value: &str) -> ConfigError {
     }
 }
 
+/// Whole seconds, limited to [`MAX_SPAN`].
 pub(super) fn seconds(span: Duration) -> u32 {
     u32::try_from(span.min(MAX_SPAN).as_secs()).unwrap_or(u32::MAX)
 }
 
-/// A token as structured fields write it (RFC 9651 §3.3.4).
+/// Whether the name is a token of structured fields (RFC 9651 §3.3.4).
 fn is_sf_token(name: &str) -> bool {
     sfv::TokenRef::from_str(name).is_ok()
 }

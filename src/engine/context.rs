@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use super::{
     lookup::{Next, Served},
     request::CacheRequest,
+    respond::Label,
 };
 use crate::{
     entry::Entry,
     generation::Generation,
-    outcome::{ForwardReason, StaleReason},
+    outcome::{CacheOutcome, ForwardReason, StaleReason, Storing},
     remote::{Lease, ObservedVersion},
     state::cache::Cache,
     store::Resource,
@@ -99,6 +100,17 @@ impl RequestContext {
             }
         }
         next
+    }
+
+    /// The label of an answer that the origin gave with status `received`.
+    pub(crate) fn fetched(&self, received: StatusCode, storing: Storing) -> Label {
+        Label {
+            received: Some(received),
+            outcome: CacheOutcome::Fetched {
+                forward: self.forward,
+                storing,
+            },
+        }
     }
 
     /// Whether `entry` is the stored response that the request selects.

@@ -89,7 +89,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
 /// that is due for refresh at once.
 fn refreshes_early(cache: &Cache, entry: &Entry, now: Duration) -> bool {
     let draw = || cache.shared.random.fraction();
-    let due = |beta| is_due(entry.fresh_for(now), entry.cost(), beta, draw);
+    let due = |beta| is_due(entry.fresh_for(now), entry.fetch_duration(), beta, draw);
     cache.config.early_refresh.is_some_and(due) && entry.is_ageing(now)
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn serve<B>(
     now: Duration,
     served: Served,
 ) -> Response<CacheBody<B>> {
-    entry.count();
+    entry.count_request();
     let ttl = entry.freshness().ttl(entry.age(now));
     let outcome = match served {
         Served::Fresh => CacheOutcome::Hit { ttl },

@@ -10,7 +10,7 @@ use crate::{
     entry::Entry,
     semantics::{decide::Standing, select},
     state::cache::Cache,
-    store::{Change, Resource, Update},
+    store::{Resource, Update, UpdateFn},
 };
 
 /// Stores `entry` in place of every variant that the request selects, or only removes those variants.
@@ -27,7 +27,7 @@ pub(crate) async fn replace_selected(
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let request_headers = context.request.parts.headers.clone();
-    let change: Change = Box::new(move |stored| {
+    let change: UpdateFn = Box::new(move |stored| {
         if entry.is_some() && shared.generations.current(resource_hash) != generation {
             return Update::Keep;
         }
@@ -87,7 +87,7 @@ pub(crate) async fn swap(
     let generation = context.generation;
     let old = Arc::clone(old);
     let fence = Arc::clone(&shared);
-    let change: Change = Box::new(move |stored| {
+    let change: UpdateFn = Box::new(move |stored| {
         let variants = stored.map_or(&[][..], Resource::variants);
         let is_old = |entry: &Arc<Entry>| Arc::ptr_eq(entry, &old);
         if fence.generations.current(resource_hash) != generation || !variants.iter().any(is_old) {

@@ -10,5 +10,6 @@ pub(crate) mod memory_write;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod respond;
+mod shape;
 pub(crate) mod stale;
 pub(crate) mod write;

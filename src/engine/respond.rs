@@ -3,33 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER, TRANSFER_ENCODING},
+    HeaderValue, Method, Response, StatusCode,
+    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
     response,
 };
 use http_body::Body;
 
-use super::{context::RequestContext, request::CacheRequest};
+use super::{
+    request::CacheRequest,
+    shape::{Shape, fit, shape},
+};
 use crate::{
     body::CacheBody,
     cache_status,
     entry::{Entry, Head},
     fill::Fill,
-    outcome::{CacheOutcome, Generated, Storing},
-    semantics::{
-        conditional::{self, Precondition},
-        range::{self, Selection},
-    },
+    outcome::{CacheOutcome, Generated},
     state::cache::Cache,
 };
-
-/// What to send of a response, by the client's conditions and range (RFC 9110 §13.2.2).
-enum Shape {
-    NotModified,
-    Part { first: u64, last: u64 },
-    Unsatisfiable,
-    Whole,
-}
 
 /// The head of a response whose body is still being received.
 #[derive(Debug)]
@@ -127,7 +118,7 @@ fn hit<B>(
     let Cache { shared, config } = cache;
     let maker = config.id;
     shared.metrics().answered(&label.outcome);
-    let head = entry.finished_head(&shared.rendered_heads, now, maker, |head, age| {
+    let head = entry.rendered_head(&shared.rendered_heads, now, maker, |head, age| {
         head.headers.insert(AGE, cache_status::age_value(age));
         config
             .status
@@ -205,23 +196,6 @@ pub(crate) fn from_live<B>(
     Some(finish(cache, Response::from_parts(parts, body), label))
 }
 
-/// The origin's response for the request that fetched it. It is not stored.
-pub(crate) fn pass_on<B: Body>(
-    cache: &Cache,
-    context: &RequestContext,
-    storing: Storing,
-    response: Response<B>,
-) -> Response<CacheBody<B>> {
-    let label = Label {
-        received: Some(response.status()),
-        outcome: CacheOutcome::Fetched {
-            forward: context.forward,
-            storing,
-        },
-    };
-    from_origin(cache, &context.request.parts.method, response, label)
-}
-
 /// The origin's response as it came.
 pub(crate) fn from_origin<B: Body>(
     cache: &Cache,
@@ -283,75 +257,4 @@ pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) 
     cache.shared.metrics().answered(&label.outcome);
     response.extensions_mut().insert(label.outcome);
     response
-}
-
-/// Evaluates the client's conditions and range against a response. `length` is that of its body, if
-/// known.
-fn shape(
-    cache: &Cache,
-    request: &CacheRequest,
-    status: StatusCode,
-    headers: &HeaderMap,
-    arrived: i64,
-    length: Option<u64>,
-) -> Shape {
-    if !request.facts.conditional() && !request.facts.range() {
-        return Shape::Whole;
-    }
-    let now = cache.shared.clock.wall();
-    let request_headers = &request.parts.headers;
-    if conditional::evaluate(request_headers, status, headers, arrived, now)
-        == Precondition::NotModified
-    {
-        return Shape::NotModified;
-    }
-    // A range of a body of unknown length is ignored (RFC 9110 §14.2).
-    let Some(length) = length else {
-        return Shape::Whole;
-    };
-    match range::select(
-        &request.parts.method,
-        request_headers,
-        status,
-        headers,
-        length,
-        now,
-    ) {
-        Selection::Full => Shape::Whole,
-        Selection::Part { first, last } => Shape::Part { first, last },
-        Selection::Unsatisfiable => Shape::Unsatisfiable,
-    }
-}
-
-/// Changes a head for the shape of its answer, and returns the status of that.
-fn fit(shape: &Shape, status: StatusCode, headers: &mut HeaderMap, length: u64) -> StatusCode {
-    match *shape {
-        Shape::Whole => status,
-        Shape::NotModified => {
-            without_representation(headers);
-            StatusCode::NOT_MODIFIED
-        }
-        Shape::Part { first, last } => {
-            range::partial_head(headers);
-            headers.insert(CONTENT_RANGE, range::content_range(first, last, length));
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(last + 1 - first));
-            StatusCode::PARTIAL_CONTENT
-        }
-        Shape::Unsatisfiable => {
-            without_representation(headers);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(CONTENT_RANGE, range::unsatisfied_range(length));
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            StatusCode::RANGE_NOT_SATISFIABLE
-        }
-    }
-}
-
-/// Removes the fields that describe a body which is not sent.
-fn without_representation(headers: &mut HeaderMap) {
-    let age = headers.remove(AGE);
-    *headers = conditional::not_modified(headers);
-    if let Some(age) = age {
-        headers.insert(AGE, age);
-    }
 }

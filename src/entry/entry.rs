@@ -1,10 +1,11 @@
 //! A stored response and its packed form.
 //!
-//! A ready `HeaderMap` of eight fields holds about 1.5 KB. An entry keeps its field values in one
-//! exact-size buffer instead, shares the list of names with every entry of the same shape, and
-//! keeps a small body in that same buffer. Rebuilding the map is what makes a hit expensive, so an
-//! entry that is hit several times within a second keeps the finished head of that second, `Age`
-//! and all, for the hits that follow. All such heads together stay within a fixed allowance.
+//! A `HeaderMap` of eight fields holds about 1.5 KB. An entry keeps its field values in one buffer
+//! of exact size instead, shares the list of field names with all entries that have the same
+//! fields, and keeps a small body in the same buffer. Rebuilding the map is the most expensive part
+//! of a hit. So an entry that is hit several times within a second keeps the rendered head of that
+//! second, `Age` included, for the hits that follow. All rendered heads together stay within a
+//! fixed allowance.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use super::{
     mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
     parts::{Arrival, Head, HeadMeta, Segments},
-    rendered::{Holder, Recent, RenderedHead, RenderedHeads, head_bytes},
+    rendered::{HeadOwner, RecentHits, RenderedHead, RenderedHeads, head_bytes},
 };
 use crate::{
     generation::Generation,
@@ -26,82 +27,85 @@ use crate::{
     util::varint,
 };
 
-/// Bodies up to this size live in the same buffer as the head.
+/// Bodies up to this many bytes are stored in the same buffer as the head.
 pub(super) const INLINE_BODY: usize = 4 * 1024;
 
-/// Hits within one second after which an entry keeps a finished head.
-const HOT_AFTER: u32 = 2;
+/// After this many hits within one second, an entry keeps a rendered head.
+const RENDER_AFTER: u32 = 2;
 
 /// One stored response, complete and immutable.
 ///
-/// What every hit reads comes first and together: under load a hit mostly waits for memory.
+/// The fields that every hit reads come first, next to each other: under load, a hit spends most of
+/// its time waiting for memory.
 #[repr(C)]
 pub(crate) struct Entry {
     selecting: Selecting,
     arrival: Arrival,
     freshness: Freshness,
     standing: Standing,
-    ready: ArcSwapOption<RenderedHead>,
+    rendered: ArcSwapOption<RenderedHead>,
     body_len: u64,
-    /// Each value after its length, then the body if it is small.
+    /// The field values, each with its length in front, then the body if it is small.
     packed: Bytes,
     head_len: u32,
+    /// The body, unless it is in `packed`.
     body: Option<Segments>,
     status: StatusCode,
+    /// How long to keep the entry, in seconds from its arrival on.
     keep: u32,
-    /// Milliseconds that the origin took for it.
-    cost: u32,
-    recent: Recent,
+    /// How long the origin took to answer, in milliseconds. Zero if that is unknown.
+    fetch_duration: u32,
+    recent_hits: RecentHits,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
     remote_version: Option<RemoteVersion>,
-    past: Option<Box<ChangeHistory>>,
+    history: Option<Box<ChangeHistory>>,
 }
 
 impl Entry {
     /// Packs a response.
-    pub(crate) fn new(head: &Head, body: &Segments, shapes: &NameInterner) -> Self {
+    pub(crate) fn new(head: &Head, body: &Segments, interner: &NameInterner) -> Self {
         // A map yields a name once for each of its values.
         let fields: SmallVec<[(&HeaderName, &HeaderValue); 16]> = head.headers.iter().collect();
-        let terms = HeadMeta {
+        let meta = HeadMeta {
             status: head.status,
             freshness: head.freshness,
             arrival: head.arrival,
-            selecting: shapes.share_names(&head.selecting),
+            selecting: interner.share_names(&head.selecting),
             generation: head.generation,
             keep: head.keep,
             standing: head.standing,
         };
-        let names = shapes.intern(fields.iter().map(|(name, _)| *name));
+        let names = interner.intern(fields.iter().map(|(name, _)| *name));
         let values = fields.iter().map(|(_, value)| value.as_bytes());
-        Self::pack(terms, names, values, body)
+        Self::pack(meta, names, values, body)
     }
 
-    /// Packs a response whose fields are bytes, without a `HeaderMap` between. `None` if one of
-    /// them is not as RFC 9110 §5 has it, or they are more than a `HeaderMap` takes.
+    /// Packs a response whose fields come as bytes, without building a `HeaderMap`. `None` if a
+    /// name or value is invalid (RFC 9110 §5), or if there are more fields than an answer can have.
     pub(crate) fn read<'f>(
-        mut terms: HeadMeta,
+        mut meta: HeadMeta,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         body: &Segments,
-        shapes: &NameInterner,
+        interner: &NameInterner,
     ) -> Option<Self> {
         let fields: SmallVec<[(&[u8], &[u8]); 16]> = fields.collect();
         if !fields.iter().all(|(_, value)| is_value(value)) {
             return None;
         }
-        let names = shapes.parse(fields.iter().map(|(name, _)| *name))?;
-        terms.selecting = shapes.share_names(&terms.selecting);
+        let names = interner.parse(fields.iter().map(|(name, _)| *name))?;
+        meta.selecting = interner.share_names(&meta.selecting);
         let values = fields.iter().map(|(_, value)| *value);
-        Some(Self::pack(terms, names, values, body))
+        Some(Self::pack(meta, names, values, body))
     }
 
-    /// Whether an entry copies a body of so many bytes.
+    /// Whether an entry copies a body of this many bytes into its own buffer.
     pub(crate) fn copies(body_len: u64) -> bool {
         body_len <= INLINE_BODY as u64
     }
 
     fn pack<'v>(
-        terms: HeadMeta,
+        meta: HeadMeta,
         names: Arc<[HeaderName]>,
         values: impl Iterator<Item = &'v [u8]> + Clone,
         body: &Segments,
@@ -123,23 +127,23 @@ impl Entry {
             }
         }
         Self {
-            status: terms.status,
-            standing: terms.standing,
+            status: meta.status,
+            standing: meta.standing,
             names,
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
             body: (!inline).then(|| body.clone()),
             body_len,
-            freshness: terms.freshness,
-            arrival: terms.arrival,
-            keep: u32::try_from(terms.keep.as_secs()).unwrap_or(u32::MAX),
-            generation: terms.generation,
-            selecting: terms.selecting,
-            cost: 0,
-            recent: Recent::default(),
-            ready: ArcSwapOption::empty(),
+            freshness: meta.freshness,
+            arrival: meta.arrival,
+            keep: u32::try_from(meta.keep.as_secs()).unwrap_or(u32::MAX),
+            generation: meta.generation,
+            selecting: meta.selecting,
+            fetch_duration: 0,
+            recent_hits: RecentHits::default(),
+            rendered: ArcSwapOption::empty(),
             remote_version: None,
-            past: None,
+            history: None,
         }
     }
 
@@ -151,47 +155,51 @@ impl Entry {
         }
     }
 
-    /// The same, with what a policy that learns is to know of it.
-    pub(crate) fn with_past(self, past: Option<ChangeHistory>) -> Self {
-        let past = past.map(Box::new);
-        Self { past, ..self }
+    /// The same, with a history for a TTL policy that learns.
+    pub(crate) fn with_history(self, history: Option<ChangeHistory>) -> Self {
+        let history = history.map(Box::new);
+        Self { history, ..self }
     }
 
-    /// What the response that comes next is compared with, by a policy that learns.
-    pub(crate) fn before(&self) -> Option<Previous<'_>> {
-        self.past.as_ref().map(|past| Previous {
-            past,
+    /// What the next response is compared with, to learn whether the representation changed. `None`
+    /// if no history is kept.
+    pub(crate) fn previous(&self) -> Option<Previous<'_>> {
+        self.history.as_ref().map(|history| Previous {
+            history,
             status: self.status,
             headers: self.headers(),
         })
     }
 
-    /// Counts a request that is answered with it, if that is of interest.
-    pub(crate) fn count(&self) {
-        if let Some(past) = &self.past {
-            past.count();
+    /// Counts a request that is answered with this entry, if a history is kept.
+    pub(crate) fn count_request(&self) {
+        if let Some(history) = &self.history {
+            history.count_request();
         }
     }
 
-    /// The same, with the time that the origin took for it.
-    pub(crate) fn fetched_in(self, cost: Duration) -> Self {
-        let cost = u32::try_from(cost.as_millis()).unwrap_or(u32::MAX);
-        Self { cost, ..self }
+    /// The same, with the time that the origin took to answer.
+    pub(crate) fn with_fetch_duration(self, duration: Duration) -> Self {
+        let fetch_duration = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        Self {
+            fetch_duration,
+            ..self
+        }
     }
 
-    /// The time that the origin took for it, if that is known.
-    pub(crate) fn cost(&self) -> Duration {
-        Duration::from_millis(self.cost.into())
+    /// The time that the origin took to answer. Zero if that is unknown.
+    pub(crate) fn fetch_duration(&self) -> Duration {
+        Duration::from_millis(self.fetch_duration.into())
     }
 
-    /// How long it stays fresh from `now` on.
+    /// How much longer the entry is fresh, from `now` on.
     pub(crate) fn fresh_for(&self, now: Duration) -> Duration {
         let resident = now.saturating_sub(self.arrival.monotonic);
         self.fresh_on_arrival().saturating_sub(resident)
     }
 
-    /// Whether at most half is left of the freshness that it had when it arrived, where it may
-    /// have been old already.
+    /// Whether at most half is left of the time for which the entry was still fresh on arrival. A
+    /// response that arrives from another cache has spent part of its freshness lifetime there.
     pub(crate) fn is_ageing(&self, now: Duration) -> bool {
         self.fresh_for(now) <= self.fresh_on_arrival() / 2
     }
@@ -205,21 +213,21 @@ impl Entry {
         Duration::from_secs(lifetime.saturating_sub(initial_age).into())
     }
 
-    /// Which version it is in the shared tier, if it may be there.
+    /// Which version the entry is in the shared tier, if it may be there.
     pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
         self.remote_version.as_ref()
     }
 
-    /// The same response with another head, sharing a body of more than a few kilobytes.
-    pub(crate) fn with_head(&self, head: &Head, shapes: &NameInterner) -> Self {
+    /// The same response with another head. A small body is copied, a larger one shared.
+    pub(crate) fn with_head(&self, head: &Head, interner: &NameInterner) -> Self {
         Self {
-            cost: self.cost,
-            past: self.past.clone(),
-            ..Self::new(head, &self.body(), shapes)
+            fetch_duration: self.fetch_duration,
+            history: self.history.clone(),
+            ..Self::new(head, &self.body(), interner)
         }
     }
 
-    /// The whole head, to be changed and packed again.
+    /// The complete head, which the caller may change and pack again.
     pub(crate) fn unpack(&self) -> Head {
         Head {
             status: self.status,
@@ -257,11 +265,12 @@ impl Entry {
         self.arrival
     }
 
-    /// How old the response is at `now`, in seconds (RFC 9111 §4.2.3).
+    /// The current age of the response at `now`, in seconds (RFC 9111 §4.2.3).
     pub(crate) fn age(&self, now: Duration) -> u32 {
         self.arrival.age(self.freshness, now)
     }
 
+    /// How long to keep the entry, from its arrival on.
     pub(crate) fn keep(&self) -> Duration {
         Duration::from_secs(u64::from(self.keep))
     }
@@ -278,7 +287,7 @@ impl Entry {
         }
     }
 
-    /// The stored header fields, in a map with room for those that an answer adds.
+    /// The stored header fields, in a map with room for the fields that an answer adds.
     pub(crate) fn headers(&self) -> HeaderMap {
         let room = self.names.len() + ADDED_FIELDS;
         let mut headers = HeaderMap::try_with_capacity(room).unwrap_or_default();
@@ -305,30 +314,32 @@ impl Entry {
         })
     }
 
-    /// The finished head of a fresh hit at `age`, which `finish` makes of the stored one unless it
-    /// is there already. `maker` tells apart the layers that finish heads differently.
-    pub(crate) fn finished_head(
+    /// The head of the answer to a fresh hit. If the entry keeps no head rendered in this second
+    /// for the layer `layer_id`, `finish` completes the stored head; it gets the current age.
+    pub(crate) fn rendered_head(
         self: &Arc<Self>,
-        hot: &Arc<RenderedHeads>,
+        heads: &Arc<RenderedHeads>,
         now: Duration,
-        maker: u64,
+        layer_id: u64,
         finish: impl FnOnce(&mut response::Parts, u32),
     ) -> response::Parts {
         let age = self.age(now);
-        let ready = self.ready.load();
-        match &*ready {
-            Some(ready) if ready.age == age && ready.maker == maker => ready.head.clone(),
-            ready => self.finish(hot, now, maker, ready.as_deref(), finish),
+        let rendered = self.rendered.load();
+        match &*rendered {
+            Some(rendered) if rendered.age == age && rendered.layer_id == layer_id => {
+                rendered.head.clone()
+            }
+            rendered => self.render(heads, now, layer_id, rendered.as_deref(), finish),
         }
     }
 
-    /// Finishes a head, and keeps it for the hits that follow if the entry is asked for a lot.
+    /// Renders a head, and keeps it for the hits that follow if the entry is hit often.
     #[cold]
-    fn finish(
+    fn render(
         self: &Arc<Self>,
-        hot: &Arc<RenderedHeads>,
+        heads: &Arc<RenderedHeads>,
         now: Duration,
-        maker: u64,
+        layer_id: u64,
         last: Option<&RenderedHead>,
         finish: impl FnOnce(&mut response::Parts, u32),
     ) -> response::Parts {
@@ -338,33 +349,33 @@ impl Entry {
         head.headers = self.headers();
         finish(&mut head, age);
         let bytes = head_bytes(head.headers.len());
-        let lease = match last {
-            // Still asked for: the head of the next second takes the place of the last one's.
-            Some(last) if age.abs_diff(last.age) <= 1 => Some(Arc::clone(&last.lease)),
+        let share = match last {
+            // Still hit often: the head of this second takes over the share of the last second's.
+            Some(last) if age.abs_diff(last.age) <= 1 => Some(Arc::clone(&last.share)),
             Some(_) => {
-                self.ready.store(None);
+                self.rendered.store(None);
                 None
             }
-            None if self.recent.hit(age) >= HOT_AFTER => {
-                let holder = Arc::downgrade(self);
-                hot.lease(holder, bytes, now)
+            None if self.recent_hits.record(age) >= RENDER_AFTER => {
+                let owner = Arc::downgrade(self);
+                heads.acquire(owner, bytes, now)
             }
             None => None,
         };
-        if let Some(lease) = lease {
-            self.ready.store(Some(Arc::new(RenderedHead {
+        if let Some(share) = share {
+            self.rendered.store(Some(Arc::new(RenderedHead {
                 age,
-                maker,
+                layer_id,
                 head: head.clone(),
-                lease,
+                share,
             })));
         }
         head
     }
 
-    /// The bytes that this entry holds on the heap, its own included.
+    /// The bytes that this entry holds on the heap, including the entry itself.
     pub(crate) fn heap_bytes(&self) -> usize {
-        /// The two counters of an `Arc`, and the allocator's word.
+        /// The two counters of an `Arc`, and one word of the allocator.
         const SHARED: usize = 24;
         let segments = self.body.as_ref().map_or(0, |body| {
             body.as_slice()
@@ -372,7 +383,8 @@ impl Entry {
                 .map(|s| s.len() + size_of::<Bytes>() + 2 * SHARED)
                 .sum()
         });
-        // Held by the table of shapes and by this entry: the first of its shape pays for the names.
+        // Two references: the interner and this entry. The first entry with these names counts
+        // them.
         let names = |names: &Arc<[HeaderName]>| {
             if Arc::strong_count(names) <= 2 {
                 let text: usize = names.iter().map(|name| name.as_str().len()).sum();
@@ -383,22 +395,22 @@ impl Entry {
         };
         let (selecting, values) = self.selecting.fields();
         let names = names(&self.names) + names(selecting) + size_of_val(values);
-        let past = self
-            .past
+        let history = self
+            .history
             .as_ref()
             .map_or(0, |_| size_of::<ChangeHistory>() + SHARED);
-        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + past
+        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + history
     }
 }
 
-impl Holder for Entry {
-    fn keeps_ready(&self, now: Duration) -> bool {
-        let age = self.ready.load().as_ref().map(|ready| ready.age);
-        let used = age.is_some_and(|ready| self.age(now).saturating_sub(ready) <= 1);
-        if age.is_some() && !used {
-            self.ready.store(None);
+impl HeadOwner for Entry {
+    fn keeps_head(&self, now: Duration) -> bool {
+        let rendered_at = self.rendered.load().as_ref().map(|head| head.age);
+        let is_hit = rendered_at.is_some_and(|age| self.age(now).saturating_sub(age) <= 1);
+        if rendered_at.is_some() && !is_hit {
+            self.rendered.store(None);
         }
-        used
+        is_hit
     }
 }
 
@@ -427,9 +439,9 @@ impl Variant for Arc<Entry> {
     }
 }
 
-/// Whether a field may have this value (RFC 9110 §5.5), by the rule of `HeaderValue`.
+/// Whether these bytes are a valid field value (RFC 9110 §5.5). Accepts what `HeaderValue` accepts.
 fn is_value(value: &[u8]) -> bool {
-    // Not up to the first that may not be: without an early end, many bytes are looked at at once.
+    // A fold does not stop at the first invalid byte, so the compiler can check many bytes at once.
     value.iter().fold(true, |valid, &byte| {
         valid & ((byte >= b' ') & (byte != 0x7f) | (byte == b'\t'))
     })

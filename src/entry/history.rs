@@ -1,4 +1,5 @@
-//! What is remembered of a stored response for the policy that will give the next one its lifetime.
+//! What an entry remembers for a TTL policy that learns: how its representation changed, and how
+//! often it was requested. Each fetch adds one observation.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -12,17 +13,20 @@ use http::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::ttl::{Change, History, Observation};
+use crate::{
+    semantics::validate::has_validator,
+    ttl::{Change, History, Observation},
+};
 
-/// The history of a representation, up to the fetch of the response that it is kept with.
+/// The history of a representation, up to the fetch of the response that it is stored with.
 #[derive(Debug)]
 pub(crate) struct ChangeHistory {
     history: History,
-    /// When the response was fetched or confirmed, by the monotonic clock. The answer to a HEAD may
-    /// give an entry a later arrival; what is learnt counts from here.
-    observed: Duration,
-    /// A hash of the body, where no validator tells whether the next one is another.
-    body: Option<u64>,
+    /// When the response was fetched or validated, by the monotonic clock. The next observation's
+    /// interval begins here, not at the entry's arrival: the answer to a HEAD may make that later.
+    observed_at: Duration,
+    /// A hash of the body, if the head has no validator.
+    body_hash: Option<u64>,
     /// How many requests were answered with the response.
     requests: AtomicU32,
 }
@@ -32,7 +36,7 @@ impl ChangeHistory {
         &self.history
     }
 
-    pub(super) fn count(&self) {
+    pub(super) fn count_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -41,141 +45,136 @@ impl Clone for ChangeHistory {
     fn clone(&self) -> Self {
         Self {
             history: self.history,
-            observed: self.observed,
-            body: self.body,
+            observed_at: self.observed_at,
+            body_hash: self.body_hash,
             requests: AtomicU32::new(self.requests.load(Ordering::Relaxed)),
         }
     }
 }
 
-/// A stored response, as one that comes after it is compared with it.
+/// The stored response that a new one is compared with.
 #[derive(Debug)]
 pub(crate) struct Previous<'a> {
-    pub(super) past: &'a ChangeHistory,
+    pub(super) history: &'a ChangeHistory,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
 }
 
-/// What one more fetch shows of a representation, as far as it is known at the head.
+/// What one more fetch adds to the history of a representation, as far as its head shows it.
 #[derive(Debug)]
 pub(crate) struct HistoryUpdate {
-    /// The history before.
-    before: History,
-    /// What there is to add to it, if there is something before.
-    seen: Option<Observation>,
-    /// When the head was there, by the monotonic clock.
-    now: Duration,
-    cost: Duration,
-    /// The hash of the body before, where the body has to tell.
-    body_before: Option<u64>,
-    validated: bool,
+    /// The history before this fetch.
+    previous: History,
+    /// What this fetch showed. `None` for the first fetch of the representation.
+    observation: Option<Observation>,
+    /// When the head arrived, by the monotonic clock.
+    fetched_at: Duration,
+    fetch_duration: Duration,
+    /// The hash of the previous body, if the new head has no validator.
+    previous_body_hash: Option<u64>,
+    has_validator: bool,
 }
 
 impl HistoryUpdate {
-    /// What a response with this head says, which came at `now` and took `cost`, about what was
-    /// stored before.
-    pub(crate) fn of(
-        before: Option<Previous<'_>>,
+    /// Compares the head of a new response with the stored response that it replaces.
+    pub(crate) fn new(
+        previous: Option<Previous<'_>>,
         status: StatusCode,
         headers: &HeaderMap,
-        now: Duration,
-        cost: Duration,
+        fetched_at: Duration,
+        fetch_duration: Duration,
     ) -> Self {
-        let validated = is_validated(headers);
-        let Some(before) = before else {
+        let has_validator = has_validator(headers);
+        let Some(previous) = previous else {
             return Self {
-                before: History::new(),
-                seen: None,
-                now,
-                cost,
-                body_before: None,
-                validated,
+                previous: History::new(),
+                observation: None,
+                fetched_at,
+                fetch_duration,
+                previous_body_hash: None,
+                has_validator,
             };
         };
-        let past = before.past;
+        let stored = previous.history;
         Self {
-            before: past.history,
-            seen: Some(Observation {
-                interval: now.saturating_sub(past.observed),
-                change: compare(&before, status, headers),
-                requests: past.requests.load(Ordering::Relaxed),
-                cost,
+            previous: stored.history,
+            observation: Some(Observation {
+                interval: fetched_at.saturating_sub(stored.observed_at),
+                change: compare_heads(&previous, status, headers),
+                requests: stored.requests.load(Ordering::Relaxed),
+                cost: fetch_duration,
             }),
-            now,
-            cost,
-            body_before: past.body.filter(|_| !validated),
-            validated,
+            fetched_at,
+            fetch_duration,
+            previous_body_hash: stored.body_hash.filter(|_| !has_validator),
+            has_validator,
         }
     }
 
-    /// The history with what is known at the head.
+    /// The history including what the head shows.
     pub(crate) fn at_head(&self) -> History {
-        self.after(self.seen)
+        self.add(self.observation)
     }
 
-    /// Whether the body has to tell what the head does not.
+    /// Whether only the body can show if the representation changed.
     pub(crate) fn awaits_body(&self) -> bool {
-        let unknown = |seen: Observation| seen.change == Change::Unknown;
-        self.body_before.is_some() && self.seen.is_some_and(unknown)
+        let is_unknown = |seen: Observation| seen.change == Change::Unknown;
+        self.previous_body_hash.is_some() && self.observation.is_some_and(is_unknown)
     }
 
-    /// What to keep with a response whose body is not looked at: that of the one before, or one
-    /// that a validator stands for.
+    /// The history to store if the body is not compared: after a 304, or because a validator
+    /// identifies the body.
     pub(crate) fn without_body(&self) -> ChangeHistory {
         ChangeHistory {
             history: self.at_head(),
-            observed: self.now,
-            body: self.body_before,
+            observed_at: self.fetched_at,
+            body_hash: self.previous_body_hash,
             requests: AtomicU32::new(0),
         }
     }
 
-    /// What to keep with a response that has this body.
+    /// The history to store with a response that has this body.
     pub(crate) fn with_body(&self, body: &[Bytes]) -> ChangeHistory {
-        if self.validated {
+        if self.has_validator {
             return self.without_body();
         }
-        let body = hash(body);
-        let mut seen = self.seen;
-        if let (Some(seen), true) = (&mut seen, self.awaits_body()) {
-            seen.change = match self.body_before == Some(body) {
+        let body_hash = hash(body);
+        let mut observation = self.observation;
+        if let (Some(seen), true) = (&mut observation, self.awaits_body()) {
+            seen.change = match self.previous_body_hash == Some(body_hash) {
                 true => Change::Unchanged,
                 false => Change::Changed,
             };
         }
         ChangeHistory {
-            history: self.after(seen),
-            observed: self.now,
-            body: Some(body),
+            history: self.add(observation),
+            observed_at: self.fetched_at,
+            body_hash: Some(body_hash),
             requests: AtomicU32::new(0),
         }
     }
 
-    fn after(&self, seen: Option<Observation>) -> History {
-        match seen {
-            Some(seen) => self.before.observe(seen),
-            None => self.before.paid(self.cost),
+    fn add(&self, observation: Option<Observation>) -> History {
+        match observation {
+            Some(observation) => self.previous.observe(observation),
+            None => self.previous.paid(self.fetch_duration),
         }
     }
 }
 
-fn is_validated(headers: &HeaderMap) -> bool {
-    headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
-}
-
-/// What heads say. Another status is a change; otherwise validators tell: the entity tag if both
-/// have one, else the time of modification. Whether a tag is weak does not matter here (RFC 9110
-/// §8.8.3.2).
-fn compare(before: &Previous<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
+/// Whether the representation changed, as far as two heads show it. Another status is a change.
+/// With the same status the entity tags decide if both heads have one, else `Last-Modified`. Weak
+/// and strong tags compare alike (RFC 9110 §8.8.3.2).
+fn compare_heads(previous: &Previous<'_>, status: StatusCode, headers: &HeaderMap) -> Change {
     fn opaque(value: &[u8]) -> &[u8] {
         value.strip_prefix(b"W/").unwrap_or(value)
     }
-    if before.status != status {
+    if previous.status != status {
         return Change::Changed;
     }
     for name in [ETAG, LAST_MODIFIED] {
-        if let (Some(before), Some(now)) = (before.headers.get(&name), headers.get(&name)) {
-            return if opaque(before.as_bytes()) == opaque(now.as_bytes()) {
+        if let (Some(old), Some(new)) = (previous.headers.get(&name), headers.get(&name)) {
+            return if opaque(old.as_bytes()) == opaque(new.as_bytes()) {
                 Change::Unchanged
             } else {
                 Change::Changed

@@ -1,4 +1,4 @@
-//! A stored response: plain data, packed.
+//! A stored response, packed into as little memory as possible.
 
 mod entry;
 mod history;

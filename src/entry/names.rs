@@ -1,4 +1,4 @@
-//! The lists of header names that entries share.
+//! Interns lists of header names, so that entries with the same fields share one list.
 
 use std::{
     collections::HashMap,
@@ -11,56 +11,57 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::semantics::vary::Selecting;
 
-/// Fields that an answer may add to the stored ones: `Age`, `X-Cache` and `Cache-Status`.
+/// How many fields an answer may add to the stored ones: `Age`, `X-Cache` and `Cache-Status`.
 pub(super) const ADDED_FIELDS: usize = 3;
 
-/// Fields that an entry may have at most: as many as a `HeaderMap` takes with those that an answer
-/// adds.
-pub(super) const MOST_FIELDS: usize = 24_576 - ADDED_FIELDS;
+/// How many fields an entry may have: as many as fit into a `HeaderMap` together with the fields
+/// that an answer adds.
+pub(super) const MAX_FIELDS: usize = 24_576 - ADDED_FIELDS;
 
-/// NameInterner remembered at once; past it the table starts anew, and old shapes live on in entries.
-const MAX_SHAPES: usize = 1024;
+/// How many lists are interned at once. When there are more, the table is cleared; entries keep the
+/// lists that they have.
+const MAX_LISTS: usize = 1024;
 
-/// Lists of header names, one copy for all the entries that share one.
+/// Lists of header names, each shared by all entries that have exactly these fields.
 #[derive(Debug, Default)]
 pub(crate) struct NameInterner {
-    known: Mutex<HashMap<u64, Arc<[HeaderName]>>>,
+    lists: Mutex<HashMap<u64, Arc<[HeaderName]>>>,
 }
 
 impl NameInterner {
-    /// The list of these names.
+    /// The shared list of these names.
     pub(super) fn intern<'n>(
         &self,
         names: impl Iterator<Item = &'n HeaderName> + Clone,
     ) -> Arc<[HeaderName]> {
         let texts = names.clone().map(|name| name.as_str().as_bytes());
         match self.find(texts) {
-            Found::Shape(shape) => shape,
-            Found::Unknown(hash) => {
-                let shape: Arc<[HeaderName]> = names.map(compact).collect();
-                let mut known = self.known();
-                if known.len() >= MAX_SHAPES {
-                    known.clear();
+            Interned::List(list) => list,
+            Interned::Missing { hash } => {
+                let list: Arc<[HeaderName]> = names.map(compact).collect();
+                let mut lists = self.lists();
+                if lists.len() >= MAX_LISTS {
+                    lists.clear();
                 }
-                known.insert(hash, Arc::clone(&shape));
-                shape
+                lists.insert(hash, Arc::clone(&list));
+                list
             }
         }
     }
 
-    /// The same for names that are bytes. `None` if one of them is no name (RFC 9110 §5.1), or they
-    /// are too many.
+    /// The shared list of these names, which come as bytes. `None` if one of them is not a valid
+    /// field name (RFC 9110 §5.1), or if they are more than [`MAX_FIELDS`].
     pub(super) fn parse<'n>(
         &self,
         names: impl Iterator<Item = &'n [u8]> + Clone,
     ) -> Option<Arc<[HeaderName]>> {
-        // Names that are those of a known shape to the byte are names.
-        if let Found::Shape(shape) = self.find(names.clone()) {
-            return Some(shape);
+        // Names that equal an interned list byte for byte need no validation.
+        if let Interned::List(list) = self.find(names.clone()) {
+            return Some(list);
         }
         let mut parsed = Vec::new();
         for name in names {
-            if parsed.len() == MOST_FIELDS {
+            if parsed.len() == MAX_FIELDS {
                 return None;
             }
             parsed.push(HeaderName::from_bytes(name).ok()?);
@@ -68,45 +69,48 @@ impl NameInterner {
         Some(self.intern(parsed.iter()))
     }
 
-    /// What an entry was selected by, with its list of names shared.
+    /// The same selecting headers, with their list of names interned.
     pub(super) fn share_names(&self, selecting: &Selecting) -> Selecting {
         selecting.sharing_names(|names| self.intern(names.iter()))
     }
 
-    fn find<'n>(&self, names: impl Iterator<Item = &'n [u8]> + Clone) -> Found {
+    fn find<'n>(&self, names: impl Iterator<Item = &'n [u8]> + Clone) -> Interned {
         let mut text: SmallVec<[u8; 240]> = SmallVec::new();
         for name in names.clone() {
             text.extend_from_slice(name);
             text.push(b'\n');
         }
         if text.is_empty() {
-            // Costs nothing to make.
-            return Found::Shape(Arc::default());
+            // An empty list needs no allocation.
+            return Interned::List(Arc::default());
         }
         let hash = xxh3_64(&text);
-        let known = self.known();
-        match known.get(&hash) {
-            Some(shape) if shape.iter().map(|name| name.as_str().as_bytes()).eq(names) => {
-                Found::Shape(Arc::clone(shape))
+        let lists = self.lists();
+        match lists.get(&hash) {
+            Some(list) if list.iter().map(|name| name.as_str().as_bytes()).eq(names) => {
+                Interned::List(Arc::clone(list))
             }
-            _ => Found::Unknown(hash),
+            _ => Interned::Missing { hash },
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<u64, Arc<[HeaderName]>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lists(&self) -> MutexGuard<'_, HashMap<u64, Arc<[HeaderName]>>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What there is among the shapes.
-enum Found {
-    Shape(Arc<[HeaderName]>),
-    /// None with this hash and these names.
-    Unknown(u64),
+/// The result of looking for a list in the table.
+enum Interned {
+    List(Arc<[HeaderName]>),
+    /// The table has no list of these names. It would be stored under `hash`.
+    Missing {
+        hash: u64,
+    },
 }
 
-/// The same name in memory of its own: one that came off the wire keeps its read buffer alive.
+/// The same name with a buffer of its own: a name that was parsed from the network keeps the whole
+/// read buffer alive.
 fn compact(name: &HeaderName) -> HeaderName {
-    // The bytes are those of a valid name.
+    // The bytes of a valid name are valid.
     HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
 }

@@ -1,4 +1,4 @@
-//! What an entry is made of: a head, when it arrived, and the segments of a body.
+//! The parts of a stored response: its head, its time of arrival, and the segments of its body.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     semantics::{decide::Standing, freshness::Freshness, vary::Selecting},
 };
 
-/// Everything about a stored response but its body.
+/// A stored response without its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
@@ -19,19 +19,20 @@ pub(crate) struct Head {
     pub(crate) arrival: Arrival,
     pub(crate) selecting: Selecting,
     pub(crate) generation: Generation,
-    /// How long the entry is of use, from its arrival: past freshness, for revalidation.
+    /// How long to keep the entry, from its arrival on. Longer than it is fresh, so that it can be
+    /// revalidated or served stale.
     pub(crate) keep: Duration,
     pub(crate) standing: Standing,
 }
 
 impl Head {
-    /// How old the response is at `now`, in seconds (RFC 9111 §4.2.3).
+    /// The current age of the response at `now`, in seconds (RFC 9111 §4.2.3).
     pub(crate) fn age(&self, now: Duration) -> u32 {
         self.arrival.age(self.freshness, now)
     }
 }
 
-/// What there is to know of a stored response beside its fields and its body.
+/// A stored response without its header fields and its body.
 #[derive(Debug)]
 pub(crate) struct HeadMeta {
     pub(crate) status: StatusCode,
@@ -39,16 +40,19 @@ pub(crate) struct HeadMeta {
     pub(crate) arrival: Arrival,
     pub(crate) selecting: Selecting,
     pub(crate) generation: Generation,
-    /// How long the entry is of use, from its arrival.
+    /// How long to keep the entry, from its arrival on.
     pub(crate) keep: Duration,
     pub(crate) standing: Standing,
 }
 
-/// When a response arrived, by both clocks, and its `Date`.
+/// When a response arrived, and when it was generated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
+    /// The arrival by the wall clock, in Unix seconds.
     pub(crate) wall: i64,
+    /// The arrival by the monotonic clock.
     pub(crate) monotonic: Duration,
+    /// The `Date` of the response, in Unix seconds; its arrival if it has none.
     pub(crate) date: i64,
 }
 
@@ -59,7 +63,7 @@ impl Arrival {
     }
 }
 
-/// A stored body: bytes in segments of exact size.
+/// A stored body, in segments whose buffers have no spare capacity.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Segments {
     #[default]

@@ -1,5 +1,5 @@
-//! Ready heads: the finished head of one second, kept by those entries that are asked for a lot, all
-//! of them within one allowance.
+//! Rendered heads: the complete head of one second's answers, `Age` included. Only entries that are
+//! hit often keep one, and all rendered heads together stay within one allowance of bytes.
 
 use std::{
     collections::VecDeque,
@@ -12,65 +12,66 @@ use std::{
 
 use http::response;
 
-/// Holders of ready heads that are looked at before another entry becomes one: more than one, so
-/// that those who gave theirs up are not remembered for long.
-const LOOKED_AT: usize = 4;
+/// How many owners are checked before another entry becomes one. More than one, so that the list of
+/// owners shrinks when owners have dropped their heads.
+const CHECKED_OWNERS: usize = 4;
 
-/// Who may keep a ready head.
-pub(super) trait Holder: Send + Sync {
-    /// Whether it has a ready head, and was asked for within the last two seconds. If it was not,
-    /// it has none any more.
-    fn keeps_ready(&self, now: Duration) -> bool;
+/// An entry that may keep a rendered head.
+pub(super) trait HeadOwner: Send + Sync {
+    /// Whether the owner has a rendered head and was hit within the last two seconds. An owner that
+    /// was not hit drops its head.
+    fn keeps_head(&self, now: Duration) -> bool;
 }
 
 /// The head of every hit within one second.
 pub(super) struct RenderedHead {
     pub(super) age: u32,
-    pub(super) maker: u64,
+    /// The layer that rendered the head: layers with other settings render other heads.
+    pub(super) layer_id: u64,
     pub(super) head: response::Parts,
-    pub(super) lease: Arc<Lease>,
+    pub(super) share: Arc<AllowanceShare>,
 }
 
-/// How often an entry was hit within the last second that it was hit in.
+/// How often an entry was hit within the last second in which it was hit.
 ///
-/// The age of that second, in the upper bits, and the count in the lower eight.
+/// The upper bits hold the age of the entry in that second, the lower eight bits the count.
 #[derive(Debug, Default)]
-pub(super) struct Recent(AtomicU32);
+pub(super) struct RecentHits(AtomicU32);
 
-impl Recent {
-    /// Counts a hit; returns how many came before it in the same second.
-    pub(super) fn hit(&self, age: u32) -> u32 {
+impl RecentHits {
+    /// Counts a hit. Returns how many hits of the same second came before it.
+    pub(super) fn record(&self, age: u32) -> u32 {
         let before = self.0.load(Ordering::Relaxed);
         let count = if before >> 8 == age & 0x00ff_ffff {
             before & 0xff
         } else {
             0
         };
-        // Two hits at once may count as one.
+        // Two concurrent hits may count as one, which only delays rendering.
         self.0
             .store(age << 8 | (count + 1).min(0xff), Ordering::Relaxed);
         count
     }
 }
 
-/// About what a ready head of that many fields holds on the heap.
+/// An estimate of the bytes that a rendered head with this many fields holds on the heap.
 pub(super) fn head_bytes(fields: usize) -> usize {
-    /// A bucket holds a name, a value, a hash and its links; an index entry is four bytes.
+    /// A bucket holds a name, a value, a hash and its links. An entry of the index is four bytes.
     const BUCKET: usize = 104;
-    /// A map with room for four extensions, and one extension; the values of the added fields; and
-    /// what the allocator adds to all of these.
+    /// A map with room for four extensions, one extension, the values of the added fields, and the
+    /// overhead of the allocator for all of these.
     const BESIDE: usize = 448;
     let indices = (fields * 4 / 3).next_power_of_two().max(8) * 4;
     size_of::<RenderedHead>() + fields * BUCKET + indices + BESIDE
 }
 
-/// The allowance that ready heads share.
+/// The allowance of bytes that all rendered heads share.
 #[derive(Debug)]
 pub(crate) struct RenderedHeads {
     allowance: usize,
     used: AtomicUsize,
-    /// Who may have a lease, of which those that are no longer asked for give theirs up.
-    holders: Mutex<VecDeque<Weak<dyn Holder>>>,
+    /// The entries that were given a share. Those that are no longer hit give it back.
+    owners: Mutex<VecDeque<Weak<dyn HeadOwner>>>,
 }
 
 impl RenderedHeads {
@@ -78,56 +79,58 @@ impl RenderedHeads {
         Arc::new(Self {
             allowance,
             used: AtomicUsize::new(0),
-            holders: Mutex::default(),
+            owners: Mutex::default(),
         })
     }
 
-    pub(super) fn lease(
+    /// Gives `owner` a share of `bytes`. `None` if the allowance is used up, even after some owners
+    /// that are no longer hit have given theirs back.
+    pub(super) fn acquire(
         self: &Arc<Self>,
-        holder: Weak<dyn Holder>,
+        owner: Weak<dyn HeadOwner>,
         bytes: usize,
         now: Duration,
-    ) -> Option<Arc<Lease>> {
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..LOOKED_AT {
-            let Some(known) = holders.pop_front() else {
+    ) -> Option<Arc<AllowanceShare>> {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..CHECKED_OWNERS {
+            let Some(oldest) = owners.pop_front() else {
                 break;
             };
-            if known.upgrade().is_some_and(|it| it.keeps_ready(now)) {
-                holders.push_back(known);
+            if oldest.upgrade().is_some_and(|it| it.keeps_head(now)) {
+                owners.push_back(oldest);
             }
         }
-        let lease = self.take(bytes)?;
-        holders.push_back(holder);
-        Some(lease)
+        let share = self.take(bytes)?;
+        owners.push_back(owner);
+        Some(share)
     }
 
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Arc<Lease>> {
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Arc<AllowanceShare>> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let lease = Lease {
-            hot: Arc::clone(self),
+        let share = AllowanceShare {
+            heads: Arc::clone(self),
             bytes,
         };
-        // Dropping the lease gives back what was taken.
-        (before + bytes <= self.allowance).then(|| Arc::new(lease))
+        // If the share is dropped here, the drop gives the bytes back.
+        (before + bytes <= self.allowance).then(|| Arc::new(share))
     }
 }
 
-/// A share of the allowance, given back when the last ready head that holds it goes.
-pub(super) struct Lease {
-    hot: Arc<RenderedHeads>,
+/// A share of the allowance. It is given back when the last rendered head that holds it is dropped.
+pub(super) struct AllowanceShare {
+    heads: Arc<RenderedHeads>,
     bytes: usize,
 }
 
-impl Drop for Lease {
+impl Drop for AllowanceShare {
     fn drop(&mut self) {
-        self.hot.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.heads.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl std::fmt::Debug for dyn Holder {
+impl std::fmt::Debug for dyn HeadOwner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Holder")
+        f.write_str("HeadOwner")
     }
 }
 
@@ -137,52 +140,52 @@ mod tests {
 
     use super::*;
 
-    /// One that is asked for, or not any more.
+    /// An owner that is hit until it is told otherwise.
     #[derive(Default)]
-    struct CacheRequest {
-        lease: Mutex<Option<Arc<Lease>>>,
-        no_more: AtomicBool,
+    struct TestOwner {
+        share: Mutex<Option<Arc<AllowanceShare>>>,
+        is_idle: AtomicBool,
     }
 
-    impl Holder for CacheRequest {
-        fn keeps_ready(&self, _: Duration) -> bool {
-            let mut lease = self.lease.lock().unwrap();
-            if self.no_more.load(Ordering::Relaxed) {
-                *lease = None;
+    impl HeadOwner for TestOwner {
+        fn keeps_head(&self, _: Duration) -> bool {
+            let mut share = self.share.lock().unwrap();
+            if self.is_idle.load(Ordering::Relaxed) {
+                *share = None;
             }
-            lease.is_some()
+            share.is_some()
         }
     }
 
-    fn ask(hot: &Arc<RenderedHeads>, holder: &Arc<CacheRequest>) -> bool {
-        let weak = Arc::downgrade(holder);
-        let lease = hot.lease(weak, 100, Duration::ZERO);
-        let given = lease.is_some();
-        *holder.lease.lock().unwrap() = lease;
-        given
+    fn acquire(heads: &Arc<RenderedHeads>, owner: &Arc<TestOwner>) -> bool {
+        let weak = Arc::downgrade(owner);
+        let share = heads.acquire(weak, 100, Duration::ZERO);
+        let acquired = share.is_some();
+        *owner.share.lock().unwrap() = share;
+        acquired
     }
 
     #[test]
-    fn those_who_are_no_longer_asked_for_make_room_for_others() {
-        let hot = RenderedHeads::new(1000);
-        let early: Vec<Arc<CacheRequest>> = (0..10).map(|_| Arc::default()).collect();
-        assert!(early.iter().all(|holder| ask(&hot, holder)));
-        let late: Vec<Arc<CacheRequest>> = (0..10).map(|_| Arc::default()).collect();
-        assert!(!ask(&hot, &late[0]), "the allowance is used up");
-        for holder in &early {
-            holder.no_more.store(true, Ordering::Relaxed);
+    fn owners_that_are_no_longer_hit_make_room_for_others() {
+        let heads = RenderedHeads::new(1000);
+        let early: Vec<Arc<TestOwner>> = (0..10).map(|_| Arc::default()).collect();
+        assert!(early.iter().all(|owner| acquire(&heads, owner)));
+        let late: Vec<Arc<TestOwner>> = (0..10).map(|_| Arc::default()).collect();
+        assert!(!acquire(&heads, &late[0]), "the allowance is used up");
+        for owner in &early {
+            owner.is_idle.store(true, Ordering::Relaxed);
         }
-        assert!(late.iter().all(|holder| ask(&hot, holder)));
+        assert!(late.iter().all(|owner| acquire(&heads, owner)));
     }
 
     #[test]
-    fn those_who_are_gone_are_not_remembered() {
-        let hot = RenderedHeads::new(1000);
+    fn dropped_owners_leave_the_list() {
+        let heads = RenderedHeads::new(1000);
         let stays = Arc::default();
-        assert!(ask(&hot, &stays));
+        assert!(acquire(&heads, &stays));
         for _ in 0..1000 {
-            assert!(ask(&hot, &Arc::default()));
+            assert!(acquire(&heads, &Arc::default()));
         }
-        assert!(hot.holders.lock().unwrap().len() <= LOOKED_AT);
+        assert!(heads.owners.lock().unwrap().len() <= CHECKED_OWNERS);
     }
 }

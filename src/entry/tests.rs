@@ -1,4 +1,4 @@
-//! Packing and unpacking: what goes in comes out, and is paid for.
+//! Packing and unpacking: a packed response comes out unchanged, and its bytes are counted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{
     Arrival, Head, HeadMeta, NameInterner, Segments,
     entry::{Entry, INLINE_BODY},
-    names::{ADDED_FIELDS, MOST_FIELDS},
+    names::{ADDED_FIELDS, MAX_FIELDS},
 };
 use crate::{
     generation::Generations,
@@ -50,7 +50,7 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
     }
 }
 
-/// An entry that is of use for this long, for the tests of those who keep entries.
+/// An entry to be kept for this long, for the tests of the stores.
 pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
     let head = Head {
         keep,
@@ -62,11 +62,11 @@ pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
 
 type Line<'a> = (&'a [u8], &'a [u8]);
 
-/// Reads entries of these fields, under the terms of one head.
-fn reading(shapes: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
+/// A function that reads entries from raw fields. All have the metadata of one head.
+fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     let head = head(&[]);
     move |lines| {
-        let terms = HeadMeta {
+        let meta = HeadMeta {
             status: head.status,
             freshness: head.freshness,
             arrival: head.arrival,
@@ -75,7 +75,7 @@ fn reading(shapes: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
             keep: head.keep,
             standing: head.standing,
         };
-        Entry::read(terms, lines.iter().copied(), &Segments::Empty, shapes)
+        Entry::read(meta, lines.iter().copied(), &Segments::Empty, interner)
     }
 }
 
@@ -84,7 +84,7 @@ fn body_of(entry: &Entry) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_comes_out_as_it_went_in() {
+fn a_packed_head_unpacks_unchanged() {
     let large = vec![b'x'; 70_000];
     let lines: &[(&str, &[u8])] = &[
         ("set-cookie", b"a=1"),
@@ -104,7 +104,7 @@ fn a_head_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn fields_come_out_in_the_order_of_the_map() {
+fn fields_keep_the_order_of_the_map() {
     let lines: &[(&str, &[u8])] = &[("b", b"1"), ("a", b""), ("b", &[0xff; 200]), ("c", b"2")];
     let entry = Entry::new(&head(lines), &Segments::Empty, &NameInterner::default());
     let headers = entry.headers();
@@ -114,7 +114,7 @@ fn fields_come_out_in_the_order_of_the_map() {
 }
 
 #[test]
-fn fields_that_are_read_make_the_same_map() {
+fn reading_raw_fields_gives_the_same_map() {
     let large = vec![b'x'; 70_000];
     let lines: &[Line<'_>] = &[
         (b"set-cookie", b"a=1"),
@@ -131,9 +131,9 @@ fn fields_that_are_read_make_the_same_map() {
             HeaderValue::from_bytes(value).unwrap(),
         );
     }
-    let shapes = NameInterner::default();
-    let read = reading(&shapes);
-    // Of a shape that is new, and of one that is known.
+    let interner = NameInterner::default();
+    let read = reader(&interner);
+    // The first time the list of names is new, the second time it is interned.
     for _ in 0..2 {
         let entry = read(lines).unwrap();
         assert_eq!(entry.headers(), headers);
@@ -146,9 +146,9 @@ fn fields_that_are_read_make_the_same_map() {
 }
 
 #[test]
-fn what_is_no_field_is_not_read() {
-    let shapes = NameInterner::default();
-    let read = reading(&shapes);
+fn invalid_names_and_values_are_not_read() {
+    let interner = NameInterner::default();
+    let read = reader(&interner);
     assert!(read(&[(b"ok", b"ok")]).is_some());
     for byte in 0..=u8::MAX {
         for at in [0, 20, 39] {
@@ -162,23 +162,23 @@ fn what_is_no_field_is_not_read() {
             assert_eq!(read(&lines).is_some(), is_name, "{byte} at {at}");
         }
     }
-    // Together they would be told apart from one name by nothing but their ends.
+    // A name with a line break must not be taken for two names.
     assert!(read(&[(b"a", b""), (b"b", b"")]).is_some());
     assert!(read(&[(b"a\nb", b"")]).is_none());
     assert!(read(&[(b"", b"")]).is_none());
 }
 
 #[test]
-fn no_more_fields_are_read_than_an_answer_takes() {
-    let names: Vec<String> = (0..=MOST_FIELDS).map(|at| format!("x-{at}")).collect();
+fn more_fields_than_an_answer_can_have_are_not_read() {
+    let names: Vec<String> = (0..=MAX_FIELDS).map(|at| format!("x-{at}")).collect();
     let lines: Vec<Line<'_>> = names.iter().map(|it| (it.as_bytes(), &b"1"[..])).collect();
-    let shapes = NameInterner::default();
-    let read = reading(&shapes);
-    let mut headers = read(&lines[..MOST_FIELDS]).unwrap().headers();
+    let interner = NameInterner::default();
+    let read = reader(&interner);
+    let mut headers = read(&lines[..MAX_FIELDS]).unwrap().headers();
     for added in ["a", "b", "c"] {
         headers.insert(added, HeaderValue::from_static("1"));
     }
-    assert_eq!(headers.len(), MOST_FIELDS + ADDED_FIELDS);
+    assert_eq!(headers.len(), MAX_FIELDS + ADDED_FIELDS);
     assert!(
         headers
             .try_insert("d", HeaderValue::from_static("1"))
@@ -188,7 +188,7 @@ fn no_more_fields_are_read_than_an_answer_takes() {
 }
 
 #[test]
-fn a_body_of_any_size_comes_out_as_it_went_in() {
+fn a_body_of_any_size_unpacks_unchanged() {
     for size in [0, 1, INLINE_BODY, INLINE_BODY + 1, 3 * INLINE_BODY] {
         let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
         let segments: Segments = bytes.chunks(1000).map(Bytes::copy_from_slice).collect();
@@ -200,24 +200,24 @@ fn a_body_of_any_size_comes_out_as_it_went_in() {
 
 #[test]
 fn a_new_head_keeps_the_body() {
-    let shapes = NameInterner::default();
+    let interner = NameInterner::default();
     for size in [10, 2 * INLINE_BODY] {
         let segments: Segments = [Bytes::from(vec![7; size])].into_iter().collect();
-        let entry = Entry::new(&head(&[("a", b"old")]), &segments, &shapes);
-        let updated = entry.with_head(&head(&[("a", b"new"), ("b", b"")]), &shapes);
+        let entry = Entry::new(&head(&[("a", b"old")]), &segments, &interner);
+        let updated = entry.with_head(&head(&[("a", b"new"), ("b", b"")]), &interner);
         assert_eq!(updated.headers()["a"], "new");
         assert_eq!(body_of(&updated), vec![7; size]);
     }
 }
 
 #[test]
-fn entries_of_one_shape_share_its_names_and_the_first_pays_for_them() {
-    let shapes = NameInterner::default();
+fn entries_with_the_same_names_share_them_and_the_first_counts_their_bytes() {
+    let interner = NameInterner::default();
     let names: Vec<String> = (0..100).map(|index| format!("x-name-{index}")).collect();
     let lines: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b""[..])).collect();
-    let first = Entry::new(&head(&lines), &Segments::Empty, &shapes);
+    let first = Entry::new(&head(&lines), &Segments::Empty, &interner);
     let alone = first.heap_bytes();
-    let second = Entry::new(&head(&lines), &Segments::Empty, &shapes);
+    let second = Entry::new(&head(&lines), &Segments::Empty, &interner);
     assert!(Arc::ptr_eq(&first.names, &second.names));
     assert!(alone >= second.heap_bytes() + 100 * size_of::<HeaderName>());
 }

@@ -1,4 +1,4 @@
-//! Warming: requests sent through a service before anybody waits for their answers.
+//! Warming: requests that fill the cache before clients send them.
 
 use std::pin::pin;
 
@@ -11,27 +11,27 @@ use tower::{Service, ServiceExt};
 use super::CacheHandle;
 use crate::outcome::{CacheOutcome, Storing};
 
-/// How far warming has come: how many requests ended in which way.
+/// How many warming requests have ended, and how. See [`CacheHandle::warm`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Warmed {
-    /// Requests that are done: the sum of the others.
+    /// All requests that have ended: the sum of the other fields.
     pub done: usize,
-    /// Responses that were fetched or confirmed, and that the cache set out to store, whether for
-    /// this request or for another that it waited with. One whose body proves too large is counted
-    /// here, and is not kept.
+    /// Responses that the cache fetched or validated, and began to store, for this request or for a
+    /// concurrent one that it waited for. A response whose body proves too large counts here too,
+    /// although it is not stored in the end.
     pub stored: usize,
-    /// Answered by what was stored already.
+    /// Requests that were answered with a stored response.
     pub hits: usize,
-    /// Responses that are not stored: see the
-    /// [`CacheOutcome`] of such a request for the reason.
+    /// Responses that the cache does not store. The [`CacheOutcome`] in their extensions says why.
     pub refused: usize,
-    /// Errors of the service, responses whose body broke, and answers that the cache made itself.
+    /// Errors of the service, responses whose body failed, and responses that the cache generated
+    /// itself.
     pub failed: usize,
 }
 
-/// What one request came to.
-enum Ending {
+/// How one warming request ended.
+enum WarmResult {
     Failed,
     Hit,
     Refused,
@@ -39,25 +39,27 @@ enum Ending {
 }
 
 impl Warmed {
-    fn count(&mut self, ending: &Ending) {
+    fn count(&mut self, result: &WarmResult) {
         self.done += 1;
-        match ending {
-            Ending::Failed => self.failed += 1,
-            Ending::Hit => self.hits += 1,
-            Ending::Refused => self.refused += 1,
-            Ending::Stored => self.stored += 1,
+        match result {
+            WarmResult::Failed => self.failed += 1,
+            WarmResult::Hit => self.hits += 1,
+            WarmResult::Refused => self.refused += 1,
+            WarmResult::Stored => self.stored += 1,
         }
     }
 }
 
 impl CacheHandle {
-    /// Sends `requests` through `service`, at most `concurrency` at a time (at least one), reads
-    /// the answers to their ends, and tells `progress` after each. Returns the final count.
+    /// Sends `requests` through `service` and reads each response to its end. At most `concurrency`
+    /// requests run at a time (zero counts as one). Calls `progress` after each request, and
+    /// returns the final counts.
     ///
-    /// `service` is whatever has this cache in it: a [`CacheService`](crate::CacheService), or a
-    /// router with the layer. The requests take the road of any other, so what may not be stored
-    /// is not, and requests for the same resource are one fetch. What varies is warmed by requests
-    /// with the selecting header fields of the clients to come.
+    /// `service` is any service that contains this cache: a [`CacheService`](crate::CacheService),
+    /// or a router with the layer. The cache treats warming requests like all others, so it stores
+    /// only what may be stored, and fetches a resource once for concurrent requests. To warm the
+    /// variants of a resource, send requests with the selecting header fields that clients will
+    /// send.
     ///
     /// ```
     /// # async fn warm<S>(handle: cachewarp::CacheHandle, service: S)
@@ -83,35 +85,35 @@ impl CacheHandle {
         S: Service<Request<Q>, Response = Response<B>> + Clone,
         B: Body,
     {
-        let asking = stream::iter(requests).map(|request| ask(service.clone(), request));
-        let mut endings = pin!(asking.buffer_unordered(concurrency.max(1)));
+        let calls = stream::iter(requests).map(|request| send(service.clone(), request));
+        let mut results = pin!(calls.buffer_unordered(concurrency.max(1)));
         let mut warmed = Warmed::default();
-        while let Some(ending) = endings.next().await {
-            warmed.count(&ending);
+        while let Some(result) = results.next().await {
+            warmed.count(&result);
             progress(&warmed);
         }
         warmed
     }
 }
 
-/// Asks, and reads the answer to its end, by when it is stored if it can be.
-async fn ask<S, Q, B>(service: S, request: Request<Q>) -> Ending
+/// Sends a request, and reads the response to its end. By then the response is stored if it may be.
+async fn send<S, Q, B>(service: S, request: Request<Q>) -> WarmResult
 where
     S: Service<Request<Q>, Response = Response<B>>,
     B: Body,
 {
     let Ok(response) = service.oneshot(request).await else {
-        return Ending::Failed;
+        return WarmResult::Failed;
     };
     let outcome = response.extensions().get().cloned();
     let mut body = pin!(response.into_body());
     while let Some(frame) = body.frame().await {
         if frame.is_err() {
-            return Ending::Failed;
+            return WarmResult::Failed;
         }
     }
     match outcome {
-        Some(CacheOutcome::Hit { .. } | CacheOutcome::Stale { .. }) => Ending::Hit,
+        Some(CacheOutcome::Hit { .. } | CacheOutcome::Stale { .. }) => WarmResult::Hit,
         Some(
             CacheOutcome::Collapsed { .. }
             | CacheOutcome::Fetched {
@@ -119,20 +121,20 @@ where
                 ..
             }
             | CacheOutcome::Revalidated { .. },
-        ) => Ending::Stored,
+        ) => WarmResult::Stored,
         Some(
             CacheOutcome::Fetched {
                 storing: Storing::Failure,
                 ..
             }
             | CacheOutcome::Generated(_),
-        ) => Ending::Failed,
+        ) => WarmResult::Failed,
         Some(
             CacheOutcome::Bypassed(_)
             | CacheOutcome::Fetched { .. }
             | CacheOutcome::Forwarded
             | CacheOutcome::Tunnelled,
         )
-        | None => Ending::Refused,
+        | None => WarmResult::Refused,
     }
 }

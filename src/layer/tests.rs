@@ -1,4 +1,4 @@
-//! A cache over a store that fails, which then holds nothing, or that is behind.
+//! A cache over a store that fails, or that returns an outdated resource.
 
 use std::{
     convert::Infallible,
@@ -16,26 +16,26 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::CacheLayer;
 use crate::{
     clock::{ManualClock, SystemClock},
-    config::Bounds,
+    config::ConcurrencyLimits,
     error::StoreError,
     executor::Task,
     key::{Key, KeyRef},
     outcome::{CacheOutcome, ForwardReason},
     state::cache::{Cache, Shared},
-    store::{Change, Memory, Resource, Store, StoreFuture},
+    store::{Memory, Resource, Store, StoreFuture, UpdateFn},
 };
 
 type Body = Full<&'static [u8]>;
 
-/// When a store that fails says so.
+/// A store whose operations fail, at once or later.
 #[derive(Clone, Copy, Debug)]
-enum Failing {
+enum FailingStore {
     AtOnce,
     Later,
 }
 
-impl Failing {
-    fn answer<T>(self) -> StoreFuture<T> {
+impl FailingStore {
+    fn fail<T>(self) -> StoreFuture<T> {
         let error = StoreError::new("out of order");
         match self {
             Self::AtOnce => StoreFuture::Ready(Some(Err(error))),
@@ -44,25 +44,25 @@ impl Failing {
     }
 }
 
-impl Store for Failing {
+impl Store for FailingStore {
     fn get(&self, _: KeyRef<'_>) -> StoreFuture<Option<Resource>> {
-        self.answer()
+        self.fail()
     }
 
-    fn update(&self, _: Key, _: Change) -> StoreFuture<()> {
-        self.answer()
+    fn update(&self, _: Key, _: UpdateFn) -> StoreFuture<()> {
+        self.fail()
     }
 }
 
-/// The default layer, over another store.
-fn over(store: impl Store) -> CacheLayer {
+/// The default layer over this store.
+fn layer_over(store: impl Store) -> CacheLayer {
     let memory = Memory::with_capacity(1 << 20);
     let Cache { config, .. } = CacheLayer::new(memory.clone()).cache;
     let mut shared = Shared::new(
         memory,
         None,
         Arc::new(SystemClock::new()),
-        Bounds::default(),
+        ConcurrencyLimits::default(),
     );
     shared.store = Arc::new(store);
     CacheLayer::from_parts(Arc::new(shared), (*config).clone())
@@ -71,10 +71,10 @@ fn over(store: impl Store) -> CacheLayer {
 /// Row 172.
 #[tokio::test]
 async fn a_read_that_fails_is_a_miss() {
-    for failing in [Failing::AtOnce, Failing::Later] {
+    for failing in [FailingStore::AtOnce, FailingStore::Later] {
         let calls = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&calls);
-        let layer = over(failing);
+        let layer = layer_over(failing);
         let service = layer.layer(service_fn(move |_: Request<Body>| {
             seen.fetch_add(1, Ordering::Relaxed);
             let response = Response::builder().header("cache-control", "max-age=60");
@@ -105,38 +105,38 @@ async fn a_read_that_fails_is_a_miss() {
     }
 }
 
-/// A store that, while it is behind, shows what it showed last.
+/// A store that, while it is behind, returns the resource that it returned last.
 #[derive(Debug)]
-struct Lagging {
+struct LaggingStore {
     behind: Arc<AtomicBool>,
     memory: Memory,
-    shown: Mutex<Option<Resource>>,
+    returned: Mutex<Option<Resource>>,
 }
 
-impl Store for Lagging {
+impl Store for LaggingStore {
     fn get(&self, key: KeyRef<'_>) -> StoreFuture<Option<Resource>> {
         let StoreFuture::Ready(Some(Ok(stored))) = self.memory.get(key) else {
             panic!("the memory tier is always ready");
         };
-        let mut shown = self.shown.lock().unwrap();
+        let mut returned = self.returned.lock().unwrap();
         if !self.behind.load(Ordering::SeqCst) {
-            *shown = stored;
+            *returned = stored;
         }
-        StoreFuture::ready(shown.clone())
+        StoreFuture::ready(returned.clone())
     }
 
-    fn update(&self, key: Key, change: Change) -> StoreFuture<()> {
-        self.memory.update(key, change)
+    fn update(&self, key: Key, update: UpdateFn) -> StoreFuture<()> {
+        self.memory.update(key, update)
     }
 }
 
 #[tokio::test]
-async fn a_refresh_that_comes_after_another_asks_nobody() {
+async fn a_refresh_after_another_one_does_not_call_the_origin() {
     let calls = Arc::new(AtomicUsize::new(0));
     let behind = Arc::new(AtomicBool::new(false));
     let memory = Memory::with_capacity(1 << 20);
     let clock = ManualClock::at(1_700_000_000);
-    // The store is up to date again by the time the refresh runs.
+    // By the time the refresh runs, the store is up to date again.
     let caught_up = Arc::clone(&behind);
     let settings = CacheLayer::builder().executor(move |task: Task| {
         caught_up.store(false, Ordering::SeqCst);
@@ -147,12 +147,12 @@ async fn a_refresh_that_comes_after_another_asks_nobody() {
         memory.clone(),
         None,
         Arc::new(clock.clone()),
-        Bounds::default(),
+        ConcurrencyLimits::default(),
     );
-    shared.store = Arc::new(Lagging {
+    shared.store = Arc::new(LaggingStore {
         behind: Arc::clone(&behind),
         memory,
-        shown: Mutex::default(),
+        returned: Mutex::default(),
     });
     let layer = CacheLayer::from_parts(Arc::new(shared), (*config).clone());
     let seen = Arc::clone(&calls);

@@ -53,7 +53,7 @@ pub(crate) fn pack(
         origin: source_code(freshness.source),
         reuse: reuse_code(freshness.reuse),
         keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
-        cost_ms: u32::try_from(entry.cost().as_millis()).unwrap_or(u32::MAX),
+        cost_ms: u32::try_from(entry.fetch_duration().as_millis()).unwrap_or(u32::MAX),
         selecting,
         body: entry.body().as_slice().to_vec(),
     }
@@ -117,7 +117,7 @@ pub(crate) fn unpack(
     };
     let cost = Duration::from_millis(record.cost_ms.into());
     let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;
-    Some(entry.fetched_in(cost))
+    Some(entry.with_fetch_duration(cost))
 }
 
 /// A copy of the body for an entry to keep. As it was read, it would keep the whole read buffer of the

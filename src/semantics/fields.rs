@@ -1,7 +1,9 @@
 //! Response fields that hold one date or one number: `Age`, `Date`, `Expires`, `Last-Modified`,
 //! `Content-Length`.
 
-use http::header::{AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{
+    AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::semantics::date;
@@ -49,6 +51,13 @@ pub(crate) fn date(headers: &HeaderMap, now: i64) -> Option<i64> {
     date::parse(only(headers, &DATE)?, now)
 }
 
+/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
+pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
+    if date(headers, response_time).is_none() {
+        headers.insert(DATE, date::format(response_time));
+    }
+}
+
 /// `Last-Modified` in Unix seconds (RFC 9110 §8.8.2).
 pub(crate) fn last_modified(headers: &HeaderMap, now: i64) -> Option<i64> {
     date::parse(only(headers, &LAST_MODIFIED)?, now)
@@ -84,6 +93,11 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Length {
         }
     }
     length
+}
+
+/// Whether a response sets a cookie.
+pub(crate) fn sets_cookie(headers: &HeaderMap) -> bool {
+    headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2")
 }
 
 /// One or more digits that fit into 64 bits.

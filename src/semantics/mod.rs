@@ -19,5 +19,6 @@ pub(crate) mod rules;
 pub(crate) mod select;
 pub(crate) mod storable;
 pub(crate) mod targeted;
+pub(crate) mod uri;
 pub(crate) mod validate;
 pub(crate) mod vary;

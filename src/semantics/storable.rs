@@ -43,8 +43,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) freshness: &'a Freshness,
     /// With what the response varies on without saying so.
     pub(crate) vary: &'a Vary,
-    /// When the response arrived, in Unix seconds.
-    pub(crate) response_time: i64,
 }
 
 /// What to do with a response.
@@ -260,7 +258,7 @@ fn useless(exchange: &Exchange<'_>) -> Option<NotStored> {
     let usable = fresh
         || freshness.stale_while_revalidate.is_some()
         || freshness.stale_if_error.is_some()
-        || validate::has_validator(exchange.response, exchange.response_time);
+        || validate::has_validator(exchange.response);
     (!usable).then_some(NotStored::Useless)
 }
 

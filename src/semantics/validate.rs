@@ -38,7 +38,7 @@ pub(crate) fn conditional_request(
     {
         request.insert(IF_MODIFIED_SINCE, modified.clone());
     }
-    if has_validator(stored, now) {
+    if has_validator(stored) {
         Validator::Sent
     } else {
         Validator::None
@@ -53,9 +53,11 @@ pub(crate) fn strip(request: &mut HeaderMap) {
     }
 }
 
-/// Whether a stored response can be validated: it has one valid entity tag or modification date.
-pub(crate) fn has_validator(stored: &HeaderMap, now: i64) -> bool {
-    has_entity_tag(stored) || fields::last_modified(stored, now).is_some()
+/// Whether a response can be validated: it has one valid entity tag or one valid modification date.
+pub(crate) fn has_validator(response: &HeaderMap) -> bool {
+    // The time only chooses the century of a two-digit year. Any time does.
+    let any_time = 0;
+    has_entity_tag(response) || fields::last_modified(response, any_time).is_some()
 }
 
 fn has_entity_tag(stored: &HeaderMap) -> bool {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::flights::{FlightKey, FlightOutcome};
 use crate::{
     clock::Clock,
-    config::{Bounds, Config},
+    config::{ConcurrencyLimits, Config},
     entry::{Entry, NameInterner, RenderedHeads},
     executor::Tasks,
     fill::Budget,
@@ -69,14 +69,14 @@ impl Shared {
         memory: Memory,
         remote: Option<Arc<Remote>>,
         clock: Arc<dyn Clock>,
-        bounds: Bounds,
+        limits: ConcurrencyLimits,
     ) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        let fills = permits(bounds.fills);
+        let fills = permits(limits.fills);
         Self {
             budget: Budget::new(memory.capacity()),
             clock,
-            flights: Flights::new(bounds.waiters, Arc::clone(&fills)),
+            flights: Flights::new(limits.waiters, Arc::clone(&fills)),
             fills,
             generations: Generations::new(),
             hit_for_miss: ExpiringSet::new(),
@@ -85,7 +85,7 @@ impl Shared {
             paused: ExpiringSet::new(),
             random: Random::new(),
             refresh_backoff: ExpiringSet::new(),
-            refreshes: permits(bounds.refreshes),
+            refreshes: permits(limits.refreshes),
             remote,
             rendered_heads: memory.rendered_heads(),
             seed: RandomState::new().hash_one("cachewarp"),

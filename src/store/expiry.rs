@@ -1,6 +1,6 @@
-//! When the resources in memory are past their use, to the minute.
+//! The schedule by which the memory tier removes expired resources, to the minute.
 //!
-//! It holds one line for each resource that is held: whoever leaves the cache, leaves the schedule.
+//! It lists each stored resource exactly once: a key that leaves the store leaves the schedule too.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,27 +13,27 @@ use crate::{
     key::{BuildKeyHasher, KeyHash},
 };
 
-/// Resources freed at a time.
-const MOST_AT_ONCE: usize = 32;
+/// How many expired keys one call takes out at most.
+const MAX_TAKEN_AT_ONCE: usize = 32;
 
-/// A minute since the schedule began. It may lie after what it stands for, never before.
+/// A point in time, in minutes since the schedule was made. Times are rounded up, never down.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Minute(u32);
 
-/// Which resources are past their use from which minute on.
+/// The stored keys by the minute from which on their resources are expired.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct ExpirySchedule {
     clock: SystemClock,
-    due: Mutex<Due>,
+    keys: Mutex<KeysByMinute>,
 }
 
-type Due = BTreeMap<Minute, HashSet<KeyHash, BuildKeyHasher>>;
+type KeysByMinute = BTreeMap<Minute, HashSet<KeyHash, BuildKeyHasher>>;
 
-impl Schedule {
+impl ExpirySchedule {
     pub(super) fn new() -> Self {
         Self {
             clock: SystemClock::new(),
-            due: Mutex::default(),
+            keys: Mutex::default(),
         }
     }
 
@@ -41,38 +41,39 @@ impl Schedule {
         minute(self.clock.monotonic().as_secs() / 60)
     }
 
-    /// The minute that begins when at least `keep` has passed from now.
+    /// The first minute that begins after `keep` has passed from now.
     pub(super) fn after(&self, keep: Duration) -> Minute {
         let end = self.clock.monotonic().saturating_add(keep);
         minute((end.as_secs() / 60).saturating_add(1))
     }
 
-    /// Puts `key` down for `after`, and no longer for `before`.
-    pub(super) fn replace(&self, key: KeyHash, before: Option<Minute>, after: Minute) {
-        let mut due = self.due();
-        if let Some(before) = before.filter(|before| *before != after) {
-            strike(&mut due, key, before);
+    /// Schedules `key` for `new`, and no longer for `old`.
+    pub(super) fn replace(&self, key: KeyHash, old: Option<Minute>, new: Minute) {
+        let mut keys = self.keys();
+        if let Some(old) = old.filter(|old| *old != new) {
+            remove(&mut keys, key, old);
         }
-        // Even if it is there: it may have been evicted, and struck off, while it was replaced.
-        due.entry(after).or_default().insert(key);
+        // Insert even if both are the same minute: while the resource was being replaced, it may
+        // have been evicted, and its key removed from the schedule.
+        keys.entry(new).or_default().insert(key);
     }
 
-    /// Strikes `key` off.
-    pub(super) fn remove(&self, key: KeyHash, until: Minute) {
-        strike(&mut self.due(), key, until);
+    /// Removes `key`, which is scheduled for `minute`.
+    pub(super) fn remove(&self, key: KeyHash, minute: Minute) {
+        remove(&mut self.keys(), key, minute);
     }
 
-    /// Takes out some of the keys that are put down for `now` or earlier.
+    /// Takes out some of the keys that are scheduled for `now` or earlier.
     pub(super) fn take_due(&self, now: Minute) -> Vec<KeyHash> {
-        let mut due = self.due();
+        let mut keys = self.keys();
         let mut taken = Vec::new();
-        while let Some(mut first) = due.first_entry()
+        while let Some(mut first) = keys.first_entry()
             && *first.key() <= now
         {
-            let keys = first.get_mut();
-            let room = MOST_AT_ONCE - taken.len();
-            taken.extend(keys.extract_if(|_| true).take(room));
-            if !keys.is_empty() {
+            let due = first.get_mut();
+            let room = MAX_TAKEN_AT_ONCE - taken.len();
+            taken.extend(due.extract_if(|_| true).take(room));
+            if !due.is_empty() {
                 break;
             }
             first.remove();
@@ -82,19 +83,19 @@ impl Schedule {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.due().values().map(HashSet::len).sum()
+        self.keys().values().map(HashSet::len).sum()
     }
 
-    fn due(&self) -> MutexGuard<'_, Due> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keys(&self) -> MutexGuard<'_, KeysByMinute> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn strike(due: &mut Due, key: KeyHash, minute: Minute) {
-    if let Some(keys) = due.get_mut(&minute) {
-        keys.remove(&key);
-        if keys.is_empty() {
-            due.remove(&minute);
+fn remove(keys: &mut KeysByMinute, key: KeyHash, minute: Minute) {
+    if let Some(scheduled) = keys.get_mut(&minute) {
+        scheduled.remove(&key);
+        if scheduled.is_empty() {
+            keys.remove(&minute);
         }
     }
 }
@@ -112,10 +113,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_comes_up_once_its_time_has_passed_and_not_before() {
-        let schedule = Schedule::new();
-        let until = schedule.after(Duration::from_secs(90));
-        schedule.replace(KeyHash::from(1), None, until);
+    async fn a_key_is_due_once_its_time_has_passed_and_not_before() {
+        let schedule = ExpirySchedule::new();
+        let expires_at = schedule.after(Duration::from_secs(90));
+        schedule.replace(KeyHash::from(1), None, expires_at);
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(schedule.take_due(schedule.now()), []);
         tokio::time::advance(Duration::from_secs(30)).await;
@@ -124,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn many_that_are_due_come_up_a_few_at_a_time() {
-        let schedule = Schedule::new();
+    fn due_keys_are_taken_a_few_at_a_time() {
+        let schedule = ExpirySchedule::new();
         for (count, key) in keys(0..100).into_iter().enumerate() {
             schedule.replace(key, None, minute(count as u64 % 3));
         }
@@ -134,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_down_for_one_minute_at_a_time() {
-        let schedule = Schedule::new();
+    fn a_key_is_scheduled_for_one_minute_at_a_time() {
+        let schedule = ExpirySchedule::new();
         let key = KeyHash::from(7);
         schedule.replace(key, None, minute(1));
         schedule.replace(key, Some(minute(1)), minute(5));

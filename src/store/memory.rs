@@ -1,118 +1,123 @@
-//! The memory tier, on moka: bounded by the bytes it really holds.
+//! The memory tier (L1), on moka: bounded by the bytes that it really holds.
 
 use std::{fmt, sync::Arc};
 
 use moka::{notification::RemovalCause, ops::compute::Op, sync::Cache};
 
 use super::{
-    expiry::{Minute, Schedule},
+    expiry::{ExpirySchedule, Minute},
     resource::Resource,
-    store::{Change, Store, StoreFuture, Update},
+    store::{Store, StoreFuture, Update, UpdateFn},
 };
 use crate::{
     entry::RenderedHeads,
     key::{BuildKeyHasher, Key, KeyRef},
 };
 
-/// What moka keeps beside a key and a value: its table, queues, timer wheel and counters.
+/// Bytes that moka holds per entry beside key and value: its table, queues, timer wheel, counters.
 const BOOKKEEPING: usize = 256;
 
-/// One part in this many of the capacity is set aside for ready heads.
-const HOT_SHARE: u64 = 16;
+/// Rendered heads may hold 1/16 of the capacity.
+const RENDERED_HEADS_SHARE: u64 = 16;
 
-/// An insert of more than one part in this many of the capacity is followed by maintenance.
+/// An insert of more than 1/1024 of the capacity makes moka apply its bound at once.
 const LARGE_INSERT: u64 = 1024;
 
-/// The memory tier: a cache bounded in bytes, which keeps what is asked for often (TinyLFU).
+/// The memory tier (L1): a cache bounded in bytes, which prefers to keep what is requested often
+/// (TinyLFU).
 ///
-/// It belongs to one cache. Clones share its contents and its bound; two caches over clones of one
-/// memory share the bound alone. Neither finds what the other stored: what is fetched and what is
-/// invalidated is known to each cache for itself, so an entry that both served would outlive its
-/// invalidation in one of them. For several layers over one cache, see
+/// Give each cache a memory tier of its own. Clones share contents and bound; two caches built over
+/// clones of one memory tier share only the bound. Neither finds what the other stored, because
+/// each cache knows only its own fetches and invalidations: an entry that both served would remain
+/// in one of them after the other invalidated it. For several layers over one cache, see
 /// [`CacheLayer::with`](crate::CacheLayer::with).
 #[derive(Clone)]
 pub struct Memory {
     capacity: u64,
-    cache: Cache<Key, Kept, BuildKeyHasher>,
-    hot: Arc<RenderedHeads>,
-    schedule: Arc<Schedule>,
+    cache: Cache<Key, StoredResource, BuildKeyHasher>,
+    rendered_heads: Arc<RenderedHeads>,
+    expiry: Arc<ExpirySchedule>,
 }
 
-/// A resource, and when it is past its use.
+/// A resource, and the minute from which on it may be removed.
 #[derive(Clone, Debug)]
-struct Kept {
+struct StoredResource {
     resource: Resource,
-    until: Minute,
+    expires_at: Minute,
 }
 
 impl Memory {
-    /// A memory tier that holds up to `bytes` bytes: bodies, heads, keys and bookkeeping.
+    /// A memory tier of at most `bytes` bytes. Bodies, heads, keys and bookkeeping all count.
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
-        let hot = bytes / HOT_SHARE;
-        let schedule = Arc::new(Schedule::new());
-        let evicted = Arc::clone(&schedule);
+        let for_heads = bytes / RENDERED_HEADS_SHARE;
+        let expiry = Arc::new(ExpirySchedule::new());
+        let listener_expiry = Arc::clone(&expiry);
         let cache = Cache::builder()
-            .max_capacity(bytes - hot)
+            .max_capacity(bytes - for_heads)
             .weigher(weigh)
-            .eviction_listener(move |key: Arc<Key>, kept: Kept, cause| {
-                // What takes the place of a resource is scheduled in its place.
+            .eviction_listener(move |key: Arc<Key>, stored: StoredResource, cause| {
+                // After a replacement the key is still stored, and its new time already scheduled.
                 if cause != RemovalCause::Replaced {
-                    evicted.remove(key.hash(), kept.until);
+                    listener_expiry.remove(key.hash(), stored.expires_at);
                 }
             })
             .build_with_hasher(BuildKeyHasher::default());
         Self {
             capacity: bytes,
             cache,
-            hot: RenderedHeads::new(usize::try_from(hot).unwrap_or(usize::MAX)),
-            schedule,
+            rendered_heads: RenderedHeads::new(usize::try_from(for_heads).unwrap_or(usize::MAX)),
+            expiry,
         }
     }
 
-    /// The bound, in bytes.
+    /// The capacity, in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// The bytes held, as of the last maintenance.
+    /// The bytes held, as of moka's last maintenance.
     #[must_use]
     pub fn weighed_size(&self) -> u64 {
         self.cache.weighted_size()
     }
 
-    /// The number of resources held, as of the last maintenance.
+    /// The number of resources held, as of moka's last maintenance. All variants of a resource
+    /// count as one.
     #[must_use]
     pub fn entry_count(&self) -> u64 {
         self.cache.entry_count()
     }
 
-    /// The largest resource of several variants, in bytes: one that left room for little else would
-    /// not be let in, and all its variants would be lost together. What moka weighs is a `u32`.
+    /// The largest size of a resource with several variants, in bytes. moka would not admit one
+    /// that leaves little room for others, and all its variants would be lost together. Also, moka
+    /// measures a weight in a `u32`.
     pub(crate) fn max_resource(&self) -> usize {
-        let usable = self.capacity - self.capacity / HOT_SHARE;
+        let usable = self.capacity - self.capacity / RENDERED_HEADS_SHARE;
         let bytes = (usable / 2).min(u64::from(u32::MAX / 2));
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn rendered_heads(&self) -> Arc<RenderedHeads> {
-        Arc::clone(&self.hot)
+        Arc::clone(&self.rendered_heads)
     }
 
-    /// Frees some of what is past its use, which every change does. moka could expire entries by
-    /// itself, but would look at their times and at its clock on every hit.
-    fn free(&self, now: Minute) {
-        for key in self.schedule.take_due(now) {
-            // Unless it was replaced since.
-            if self.cache.get(&key).is_some_and(|kept| kept.until <= now) {
+    /// Removes some of the resources that expired; every update does this. moka could expire
+    /// entries by itself, but would compare their times with its clock on every hit.
+    fn remove_expired(&self, now: Minute) {
+        for key in self.expiry.take_due(now) {
+            // It may have been replaced since.
+            let stored = self.cache.get(&key);
+            if stored.is_some_and(|stored| stored.expires_at <= now) {
                 self.cache.invalidate(&key);
             }
         }
     }
 
-    /// moka applies its bound in batches, which many small inserts never outrun and few large
-    /// ones do: 400 of 8 MiB into 64 MiB held 1.1 GiB at their peak without this.
+    /// Makes moka apply its bound after a large insert. By itself it applies the bound in batches.
+    /// Many small inserts never outrun it, but few large ones do: without this, 400 inserts of 8
+    /// MiB into 64 MiB held 1.1 GiB at their peak.
     fn maintain_after(&self, inserted: u64) {
         if inserted > self.capacity / LARGE_INSERT {
             self.cache.run_pending_tasks();
@@ -132,37 +137,40 @@ impl fmt::Debug for Memory {
 
 impl Store for Memory {
     fn get(&self, key: KeyRef<'_>) -> StoreFuture<Option<Resource>> {
-        StoreFuture::ready(self.cache.get(&key).map(|kept| kept.resource))
+        StoreFuture::ready(self.cache.get(&key).map(|stored| stored.resource))
     }
 
-    fn update(&self, key: Key, change: Change) -> StoreFuture<()> {
+    fn update(&self, key: Key, update: UpdateFn) -> StoreFuture<()> {
         let hash = key.hash();
-        let (mut before, mut after, mut inserted) = (None, None, 0);
+        let (mut old_expiry, mut new_expiry, mut inserted) = (None, None, 0);
         self.cache.entry(key).and_compute_with(|stored| {
             let stored = stored.as_ref().map(moka::Entry::value);
-            match change(stored.map(|kept| &kept.resource)) {
+            match update(stored.map(|stored| &stored.resource)) {
                 Update::Keep => Op::Nop,
                 Update::Remove => Op::Remove,
                 Update::Replace(resource) => {
                     inserted = resource.heap_bytes() as u64;
-                    let until = self.schedule.after(resource.keep());
-                    before = stored.map(|kept| kept.until);
-                    after = Some(until);
-                    Op::Put(Kept { resource, until })
+                    let expires_at = self.expiry.after(resource.keep());
+                    old_expiry = stored.map(|stored| stored.expires_at);
+                    new_expiry = Some(expires_at);
+                    Op::Put(StoredResource {
+                        resource,
+                        expires_at,
+                    })
                 }
             }
         });
-        if let Some(until) = after {
-            self.schedule.replace(hash, before, until);
+        if let Some(new_expiry) = new_expiry {
+            self.expiry.replace(hash, old_expiry, new_expiry);
         }
-        self.free(self.schedule.now());
+        self.remove_expired(self.expiry.now());
         self.maintain_after(inserted);
         StoreFuture::ready(())
     }
 }
 
-fn weigh(key: &Key, kept: &Kept) -> u32 {
-    let bytes = BOOKKEEPING + key.heap_bytes() + kept.resource.heap_bytes();
+fn weigh(key: &Key, stored: &StoredResource) -> u32 {
+    let bytes = BOOKKEEPING + key.heap_bytes() + stored.resource.heap_bytes();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 

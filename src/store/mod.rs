@@ -1,7 +1,8 @@
-//! Where entries are kept: one trait for every tier.
+//! Stores of entries: the memory tier (L1), and the trait that it implements.
 //!
-//! A store keeps entries and knows how long each is of use. It never judges freshness: the road
-//! does, on every read, by its own clock; a store's expiry only frees memory.
+//! A store keeps entries and knows for how long to keep each of them. It never decides whether an
+//! entry is fresh: the engine does, on every read, by its own clock. A store's expiry only frees
+//! memory.
 
 mod expiry;
 mod memory;
@@ -11,5 +12,5 @@ mod store;
 pub use self::memory::Memory;
 pub(crate) use self::{
     resource::Resource,
-    store::{Change, Store, StoreFuture, Update},
+    store::{Store, StoreFuture, Update, UpdateFn},
 };

@@ -1,4 +1,4 @@
-//! What is stored under one key: the variants of a resource.
+//! The value stored under one key: the variants of a resource.
 
 use std::{slice, sync::Arc, time::Duration};
 
@@ -12,8 +12,9 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    /// The resource with these variants, newest last: the last `max`, as far as they fit
-    /// `max_bytes` together. The newest is kept whatever its size.
+    /// A resource of these variants, which come oldest first. It keeps at most `max` of the newest,
+    /// fewer if they exceed `max_bytes` together. The newest is kept whatever its size. `None` if
+    /// there are no variants.
     pub(crate) fn new(mut variants: Vec<Arc<Entry>>, max: usize, max_bytes: usize) -> Option<Self> {
         let mut bytes = 0_usize;
         let kept = variants
@@ -41,7 +42,7 @@ impl Resource {
         }
     }
 
-    /// How long the resource is of use: as long as the variant kept longest.
+    /// How long to keep the resource: as long as the variant to be kept longest.
     pub(crate) fn keep(&self) -> Duration {
         self.variants()
             .iter()
@@ -50,7 +51,7 @@ impl Resource {
             .unwrap_or_default()
     }
 
-    /// The bytes that the variants hold on the heap.
+    /// The bytes that the variants and the list of them hold on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         let list = match self {
             Self::One(_) => 0,

@@ -1,4 +1,4 @@
-//! The one trait for every tier, and the changes and futures it speaks in.
+//! The trait of a store, its atomic updates, and the futures that it returns.
 
 use std::{
     fmt::Debug,
@@ -13,29 +13,33 @@ use crate::{
     key::{Key, KeyRef},
 };
 
-/// A tier: resources by key.
+/// A store of resources by key.
 pub(crate) trait Store: Debug + Send + Sync + 'static {
     /// The resource stored under `key`.
     fn get(&self, key: KeyRef<'_>) -> StoreFuture<Option<Resource>>;
 
-    /// Changes what is stored under `key` atomically: no other change comes between what `change`
-    /// is shown and what it leaves.
-    fn update(&self, key: Key, change: Change) -> StoreFuture<()>;
+    /// Updates the resource stored under `key` atomically: between the read that `update` gets and
+    /// the write that it asks for, no other update of this key happens.
+    fn update(&self, key: Key, update: UpdateFn) -> StoreFuture<()>;
 }
 
-/// A change to one resource, shown what is stored.
-pub(crate) type Change = Box<dyn FnOnce(Option<&Resource>) -> Update + Send>;
+/// Decides how to update one resource. The argument is the stored resource, if there is one.
+pub(crate) type UpdateFn = Box<dyn FnOnce(Option<&Resource>) -> Update + Send>;
 
-/// What a [`Change`] leaves behind.
+/// What an [`UpdateFn`] decided.
 #[derive(Debug)]
 pub(crate) enum Update {
+    /// Leave the store as it is.
     Keep,
+    /// Remove the stored resource.
     Remove,
+    /// Store this resource in place of the stored one.
     Replace(Resource),
 }
 
-/// A store's answer: at once from memory, later from elsewhere.
+/// The result of a store operation: available at once from memory, later from elsewhere.
 pub(crate) enum StoreFuture<T> {
+    /// The result, until it has been taken.
     Ready(Option<Result<T, StoreError>>),
     #[cfg_attr(
         not(test),

@@ -1,8 +1,9 @@
-//! The policy that learns: lifetimes from how often a key changes and how often it is asked for.
+//! The adaptive policy: lifetimes from how often a key changes and how often it is requested.
 //!
-//! One decision goes from top to bottom: `learner` takes what is known of the kind from `prior`,
-//! `estimate` adds the key's history to it as `belief`, `weigh` finds the cheapest lifetime at the
-//! `price` that the budget has come to. Only `learner` holds state that is shared.
+//! A decision takes these steps: `learner` gets the prior of the response's kind from `prior`,
+//! `estimate` updates it with the key's history to a `belief` about its rate of change, and `weigh`
+//! finds the lifetime with the lowest cost at the current `price` of a stale answer. Only `learner`
+//! holds shared state.
 
 mod belief;
 mod estimate;

@@ -1,12 +1,13 @@
-//! Early refresh: whether a fresh response is refreshed now, before everybody needs it to be.
+//! Early refresh: whether a request refreshes a response that is still fresh.
 //!
 //! XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention",
-//! PVLDB 8(8), 2015): each request draws how much too early it is, exponentially distributed around
-//! the time that a fetch takes. A key that is asked for a lot is refreshed in time with near
-//! certainty; one that is hardly asked for just expires.
+//! PVLDB 8(8), 2015): each request draws a time from an exponential distribution whose mean is the
+//! duration of a fetch, and refreshes the response if less freshness than that is left. A key that is
+//! requested often is almost certainly refreshed before it expires. A key that is requested seldom
+//! expires.
 //!
-//! Where it is not known how long a fetch took, it counts as no time at all: such a response is
-//! never due while it is fresh.
+//! If the duration of the fetch is unknown it counts as zero: such a response is never refreshed
+//! early.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use std::time::Duration;
 /// [`Random`]: crate::util::random::Random
 const LONGEST_DRAW: f64 = 37.0;
 
-/// Whether it is time to refresh a response that stays fresh for `left`, when fetching it takes about
-/// `cost`. `draw` gives a number from 0, exclusive, to 1.
+/// Whether to refresh a response that stays fresh for `left`, if a fetch takes about `cost`. `draw`
+/// returns a random number above 0 and at most 1.
 pub(crate) fn is_due(
     left: Duration,
     cost: Duration,
@@ -39,8 +40,8 @@ mod tests {
     }
 
     #[test]
-    fn the_less_time_is_left_the_likelier_it_is() {
-        // One in e draws is at least the mean.
+    fn the_less_freshness_is_left_the_likelier_is_a_refresh() {
+        // One draw in e is at least the mean.
         let one_in_e = (-1.0_f64).exp();
         assert!(due(100, 1.0, one_in_e - 0.001));
         assert!(!due(100, 1.0, one_in_e + 0.001));
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn no_draw_is_made_while_there_is_time_enough() {
+    fn nothing_is_drawn_while_much_freshness_is_left() {
         let left = Duration::from_secs(4);
         assert!(!is_due(left, COST, 1.0, || panic!("a draw")));
     }

@@ -1,23 +1,23 @@
-//! The policy of lifetimes that are written down: by path, status, content type, and for the rest.
+//! The policy of fixed lifetimes: by path, status and content type, and a default.
 
 use std::time::Duration;
 
 use http::{StatusCode, header::CONTENT_TYPE};
 
-use super::policy::{Fetched, Lifetime, Reason, TtlPolicy};
+use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 
-/// Gives lifetimes that do not change to responses that state none, for handlers that say nothing
-/// about caching. Whole seconds count.
+/// Gives fixed lifetimes to responses that state none, for services that say nothing about caching.
+/// Lifetimes count in whole seconds.
 ///
-/// The first of these that applies decides:
+/// The first rule that applies decides:
 ///
-/// 1. [`path`](Self::path), the longest that the request's path begins with,
+/// 1. [`path`](Self::path): the longest prefix of the request's path,
 /// 2. [`status`](Self::status),
 /// 3. [`negative`](Self::negative), for 404, 405, 410, 414, 451 and 501,
-/// 4. [`content_type`](Self::content_type), the longest that the response's begins with,
+/// 4. [`content_type`](Self::content_type): the longest prefix of the response's content type,
 /// 5. the lifetime given to [`new`](Self::new).
 ///
-/// Of the same path, status or content type given twice, the later counts.
+/// If the same path, status or content type is set twice, the second setting counts.
 ///
 /// ```
 /// use cachewarp::{CacheLayer, FixedTtl, Memory};
@@ -39,14 +39,14 @@ pub struct FixedTtl {
     default: Duration,
     negative: Option<Duration>,
     statuses: Vec<(u16, Duration)>,
-    /// Longest first, so that the first that matches is the most specific.
+    /// The longest prefix first, so that the first match is the most specific one.
     paths: Vec<(String, Duration)>,
-    /// Longest first.
+    /// The longest prefix first.
     content_types: Vec<(String, Duration)>,
 }
 
 impl FixedTtl {
-    /// Unlabelled responses are fresh for `fresh`.
+    /// Responses without a lifetime, and without a more specific rule, are fresh for `fresh`.
     #[must_use]
     pub const fn new(fresh: Duration) -> Self {
         Self {
@@ -58,32 +58,32 @@ impl FixedTtl {
         }
     }
 
-    /// Responses are fresh for `fresh` whose `Content-Type` begins with `prefix`, in any case:
-    /// `image/`, `application/json`. Defaults to none.
+    /// The lifetime of responses whose `Content-Type` begins with `prefix`, in any letter case: such as
+    /// `image/` or `application/json`. Defaults to none.
     #[must_use]
     pub fn content_type(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
         insert(&mut self.content_types, prefix.into(), fresh);
         self
     }
 
-    /// Responses that say that there is nothing (404, 405, 410, 414, 451 and 501) are fresh for
-    /// `fresh`. Defaults to none: they are like any other.
+    /// The lifetime of negative responses (404, 405, 410, 414, 451 and 501). Defaults to none: they are
+    /// treated like any other.
     #[must_use]
     pub const fn negative(mut self, fresh: Duration) -> Self {
         self.negative = Some(fresh);
         self
     }
 
-    /// Responses are fresh for `fresh` to requests whose path begins with `prefix`, as it is
-    /// written in the URI that was asked for ([`Fetched::uri`]). Defaults to none.
+    /// The lifetime of responses to requests whose path begins with `prefix`. The path is that of the
+    /// requested URI ([`Fetched::uri`]), byte for byte. Defaults to none.
     #[must_use]
     pub fn path(mut self, prefix: impl Into<String>, fresh: Duration) -> Self {
         insert(&mut self.paths, prefix.into(), fresh);
         self
     }
 
-    /// Responses with this status are fresh for `fresh`. Defaults to none. A status to which no
-    /// default applies gets none here either (see [`TtlPolicy`]).
+    /// The lifetime of responses with this status. Defaults to none. It has no effect on a status that
+    /// never gets a default lifetime (see [`TtlPolicy`]).
     #[must_use]
     pub fn status(mut self, status: u16, fresh: Duration) -> Self {
         self.statuses.retain(|(known, _)| *known != status);
@@ -91,22 +91,22 @@ impl FixedTtl {
         self
     }
 
-    fn find(&self, fetched: &Fetched<'_>) -> (Duration, Reason) {
+    fn find(&self, fetched: &Fetched<'_>) -> (Duration, LifetimeReason) {
         let path = fetched.uri.path();
         let of_path = self
             .paths
             .iter()
             .find(|(prefix, _)| path.starts_with(prefix.as_str()));
         if let Some((_, fresh)) = of_path {
-            return (*fresh, Reason::Path);
+            return (*fresh, LifetimeReason::Path);
         }
         let status = fetched.response.status;
         let of_status = self.statuses.iter().find(|(known, _)| status == *known);
         if let Some((_, fresh)) = of_status {
-            return (*fresh, Reason::Status);
+            return (*fresh, LifetimeReason::Status);
         }
         if let Some(fresh) = self.negative.filter(|_| is_negative(status)) {
-            return (fresh, Reason::Negative);
+            return (fresh, LifetimeReason::Negative);
         }
         let content_type = fetched
             .response
@@ -119,9 +119,9 @@ impl FixedTtl {
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
         });
         if let Some((_, fresh)) = of_type {
-            return (*fresh, Reason::ContentType);
+            return (*fresh, LifetimeReason::ContentType);
         }
-        (self.default, Reason::Default)
+        (self.default, LifetimeReason::Default)
     }
 }
 
@@ -133,7 +133,7 @@ impl TtlPolicy for FixedTtl {
     }
 }
 
-/// The errors that a default lifetime can apply to.
+/// The error statuses that may get a default lifetime.
 fn is_negative(status: StatusCode) -> bool {
     matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451 | 501)
 }
@@ -154,7 +154,12 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn given(policy: &FixedTtl, path: &str, status: u16, content_type: &str) -> (u64, Reason) {
+    fn given(
+        policy: &FixedTtl,
+        path: &str,
+        status: u16,
+        content_type: &str,
+    ) -> (u64, LifetimeReason) {
         let (request, ()) = Request::get(path).body(()).unwrap().into_parts();
         let (response, ()) = Response::builder()
             .status(status)
@@ -168,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_decides() {
-        use Reason::{ContentType, Default, Negative, Path, Status};
+    fn the_most_specific_rule_decides() {
+        use LifetimeReason::{ContentType, Default, Negative, Path, Status};
         let policy = FixedTtl::new(Duration::from_millis(60_900))
             .content_type("image/", secs(1))
             .content_type("image/svg+xml", secs(2))
@@ -199,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_like_any_other_unless_told_otherwise() {
+    fn errors_get_the_default_lifetime_without_a_rule_of_their_own() {
         let policy = FixedTtl::new(secs(60));
-        assert_eq!(given(&policy, "/", 404, ""), (60, Reason::Default));
+        assert_eq!(given(&policy, "/", 404, ""), (60, LifetimeReason::Default));
     }
 }

@@ -1,72 +1,71 @@
-//! What was seen of one stored representation: how often it changed, and how often it was asked
-//! for.
+//! The history of one stored representation: how often it changed, and how often it was requested.
 
 use std::time::Duration;
 
-/// How many runs of intervals a history holds. Older ones are forgotten.
+/// How many runs of intervals a history holds. Older runs are dropped.
 const RUNS: usize = 16;
 
-/// What the newest interval counts for in a smoothed average.
+/// The weight of the newest interval in a smoothed average.
 const NEWEST: f32 = 0.1;
 
-/// What was seen of one stored representation, fetch by fetch: plain data of a fixed size, 88
-/// bytes, that leaves with its entry.
+/// The history of one stored representation, fetch by fetch: plain data of 88 bytes, dropped with its
+/// entry.
 ///
-/// Whether the representation had changed is kept for up to 16 runs of intervals. Unchanged
-/// intervals in a row are one run: for changes that come as a Poisson process nothing is lost by
-/// that, since no change in `a` and none in `b` is no change in `a + b`. A changed interval says
-/// that there was at least one change in it, and is a run of its own.
+/// An interval is the time between two fetches. A history tells for up to 16 runs of intervals whether
+/// the representation changed. Unchanged intervals in a row are one run: if changes are a Poisson
+/// process nothing is lost by this, since no change in `a` and no change in `b` is no change in
+/// `a + b`. A changed interval had at least one change in it, and is a run of its own.
 ///
-/// Histories are each node's own: they do not go through the tier that nodes share. A response
-/// that another node fetched comes without one, and takes the place of what was stored here
-/// together with its history. So the more nodes take turns at fetching a representation, the less
-/// each of them learns of it.
+/// Each node has its own histories; they are not stored in the shared tier. A response that another
+/// node fetched comes without a history. It replaces the stored response of this node together with
+/// its history. So the more nodes take turns in fetching a representation, the less each of them
+/// learns of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct History {
-    /// Seconds of each run, oldest first; negative when the representation had changed.
+    /// The length of each run in seconds, oldest first. Negative if the representation changed.
     runs: [f32; RUNS],
     /// How many of `runs` are in use.
     len: u8,
-    /// What the last interval showed.
+    /// Whether the representation changed in the last interval.
     last_change: Change,
-    /// Seconds of the last interval.
+    /// The length of the last interval in seconds.
     last: f32,
     fetches: u32,
-    /// Requests and seconds, smoothed alike, so that one over the other is a rate.
+    /// Requests, and seconds, smoothed in the same way, so that their quotient is a rate.
     requests: f32,
     span: f32,
-    /// Seconds, smoothed; negative when unknown.
+    /// Seconds, smoothed. Negative if unknown.
     cost: f32,
 }
 
-/// One more fetch of a representation that was stored.
+/// What one more fetch of a stored representation showed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Observation {
-    /// The time since the fetch before; a HEAD is not one.
+    /// The time since the previous fetch. A HEAD does not count as a fetch.
     pub interval: Duration,
-    /// Whether the representation had changed in it.
+    /// Whether the representation changed in the interval.
     pub change: Change,
-    /// How many requests were answered from the stored response in it.
+    /// How many requests were answered from the stored response in the interval.
     pub requests: u32,
-    /// How long this fetch took.
+    /// How long the fetch took.
     pub cost: Duration,
 }
 
-/// Whether a representation is still the one it was.
+/// Whether a representation changed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// Another status, another validator or another body came back.
+    /// The origin returned another status, another validator or another body.
     Changed,
-    /// The origin answered 304, or the same status came back with the same validator or body.
+    /// The origin answered 304, or returned the same status with the same validator or body.
     Unchanged,
-    /// Nothing tells. The interval counts for how often it is asked for, not for changes.
+    /// There is nothing to compare. The interval counts for the request rate only.
     Unknown,
 }
 
 impl Observation {
-    /// An interval in which no request was answered, at whose end a fetch took no time.
+    /// An interval without requests, and a fetch that took no time.
     #[must_use]
     pub const fn new(interval: Duration, change: Change) -> Self {
         Self {
@@ -77,7 +76,7 @@ impl Observation {
         }
     }
 
-    /// The same, with so many requests answered from the stored response.
+    /// The same, with this many requests answered from the stored response.
     #[must_use]
     pub const fn with_requests(self, requests: u32) -> Self {
         Self { requests, ..self }
@@ -91,13 +90,13 @@ impl Observation {
 }
 
 impl History {
-    /// Nothing at all, for where no history is kept.
+    /// The empty history, where none is kept.
     pub(crate) const fn none() -> &'static Self {
         const NONE: &History = &History::new();
         NONE
     }
 
-    /// Of a representation that is fetched for the first time.
+    /// The history of a representation that is fetched for the first time.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -133,14 +132,14 @@ impl History {
         self.last_change = change;
         self.last = seconds;
         self.fetches = self.fetches.saturating_add(1);
-        // The request that led to the fetch is one too.
+        // The request that led to the fetch counts too.
         self.requests = self.requests * (1.0 - NEWEST) + requests as f32 + 1.0;
         self.span = self.span * (1.0 - NEWEST) + seconds;
         self.paid(cost)
     }
 
-    /// The same after a fetch that took this long, of which no more is known: the first, or one
-    /// that another node made.
+    /// The same after a fetch of which only the duration is known: the first one, or one that another
+    /// node made.
     #[must_use]
     pub fn paid(mut self, cost: Duration) -> Self {
         let cost = cost.as_secs_f32();
@@ -152,7 +151,7 @@ impl History {
         self
     }
 
-    /// How often the representation was fetched again.
+    /// How often the representation was fetched after the first time.
     #[must_use]
     pub fn fetches(&self) -> u32 {
         self.fetches
@@ -170,15 +169,15 @@ impl History {
         (self.span > 0.0).then(|| f64::from(self.requests) / f64::from(self.span))
     }
 
-    /// The last interval, and whether the representation had changed in it. `None` before the
-    /// first ends.
+    /// The last interval, and whether the representation changed in it. `None` before the first
+    /// interval ends.
     #[must_use]
     pub fn last(&self) -> Option<(Duration, Change)> {
         (self.fetches > 0).then(|| (span(self.last), self.last_change))
     }
 
-    /// The runs of intervals, oldest first: how long each was, and whether the representation had
-    /// changed in it.
+    /// The runs of intervals, oldest first: the length of each, and whether the representation changed
+    /// in it.
     pub fn runs(&self) -> impl Iterator<Item = (Duration, Change)> {
         self.seconds().iter().map(|seconds| {
             let change = if seconds.is_sign_negative() {
@@ -190,12 +189,12 @@ impl History {
         })
     }
 
-    /// The runs as they are kept: negative when the representation had changed.
+    /// The runs in seconds, as they are kept: negative if the representation changed.
     pub(crate) fn seconds(&self) -> &[f32] {
         self.runs.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
-    /// The requests and seconds behind the rate.
+    /// The requests and the seconds whose quotient is the request rate.
     pub(crate) fn traffic(&self) -> (f32, f32) {
         (self.requests, self.span)
     }
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_small() {
+    fn a_history_takes_88_bytes() {
         assert_eq!(size_of::<History>(), 88);
     }
 
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_run_goes_first() {
+    fn the_oldest_run_is_dropped_first() {
         let many: Vec<_> = (1_u16..=20)
             .map(|n| (f32::from(n), Change::Changed, 0))
             .collect();
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_and_cost_follow_what_is_seen() {
+    fn rate_and_cost_follow_the_observations() {
         assert_eq!(History::new().request_rate(), None);
         assert_eq!(History::new().cost(), None);
         let once = after(&[(10.0, Change::Unknown, 19)]);

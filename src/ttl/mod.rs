@@ -1,4 +1,4 @@
-//! For how long responses are fresh that do not say so themselves.
+//! Policies that give a freshness lifetime to responses that state none.
 
 mod adaptive;
 mod early;
@@ -11,5 +11,5 @@ pub use self::{
     adaptive::{AdaptiveTtl, AdaptiveTtlBuilder},
     fixed::FixedTtl,
     history::{Change, History, Observation},
-    policy::{Fetched, Lifetime, OriginTtl, Reason, TtlPolicy},
+    policy::{Fetched, Lifetime, LifetimeReason, OriginTtl, TtlPolicy},
 };

@@ -1,4 +1,4 @@
-//! The trait of lifetime policies, and the one that leaves lifetimes to the origin.
+//! The trait of lifetime policies, and its default: lifetimes are left to the origin.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::key::target_uri;
 
 /// Gives a lifetime to responses that state none, and may shorten one that is stated.
 ///
-/// [`lifetime`](Self::lifetime) is asked about a response without `max-age`, `s-maxage` or
-/// `Expires` only, and only when a default may apply at all: never one that says `no-store`,
-/// `private` or `no-cache`, or that sets a cookie (RFC 9111 §4.2.2, §7.3). A response to a request
-/// with `Cookie` or `Authorization` that is not marked `public` (RFC 9111 §3.5) is not stored for
-/// the lifetime that a policy gives it; what it says tells then whether the answer to others would
-/// be.
+/// [`lifetime`](Self::lifetime) is only called for a response without `max-age`, `s-maxage` and
+/// `Expires`, and only if it may have a default lifetime: never for a response with `no-store`,
+/// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3). If the request had
+/// `Cookie` or `Authorization` and the response is not marked `public` (RFC 9111 §3.5), the response is
+/// not stored by the policy's lifetime. The policy is called nevertheless: its answer tells whether the
+/// same response to other requests would be stored.
 ///
-/// Statuses a default can apply to are 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 451 and
-/// 501. Of a response that is marked `public` they are all that are no error, so 302 and 307 too,
-/// but not 206 and 304, nor 400, 403, 409, 422 and 5xx other than 501, nor those that answer one
+/// The statuses that may have a default lifetime are 200, 203, 204, 300, 301, 308, 404, 405, 410, 414,
+/// 451 and 501. If the response is marked `public`, all others may have one too, such as 302 and 307,
+/// except 206, 304, the errors 400, 403, 409, 422 and 5xx other than 501, and those that answer one
 /// request only, such as 401, 412, 416 and 429.
 ///
 /// Implemented for closures.
@@ -39,23 +39,24 @@ use crate::key::target_uri;
 pub trait TtlPolicy: Send + Sync + 'static {
     /// The lifetime of a response that states none, or `None` to give it none.
     ///
-    /// A policy that [learns](Self::learns) is asked twice about a response that takes the place
-    /// of another when its body has to tell whether it changed, since it has no validator: at the
-    /// head, with [`Change::Unknown`](crate::Change::Unknown), and once the body is stored, with
-    /// the same response and what it told. The last answer counts; the first is for those who read
-    /// the response while it arrives. The same goes for [`shorten`](Self::shorten).
+    /// If a response without a validator replaces another, only its body shows whether it changed. Then
+    /// a policy that [learns](Self::learns) is called twice: when the head arrives, with
+    /// [`Change::Unknown`](crate::Change::Unknown), and when the body is complete, with the same
+    /// response and the result of the comparison. The second answer counts. The first one is for
+    /// clients that read the response while it arrives. The same applies to
+    /// [`shorten`](Self::shorten).
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime>;
 
-    /// A shorter lifetime for a response that states `explicit`, or `None` to leave it as it is.
+    /// A shorter lifetime for a response that states the lifetime `explicit`, or `None` to keep that.
     ///
-    /// A longer one than `explicit` counts for nothing. With less than a second it is validated on
-    /// each request: none of its stale windows applies then. Defaults to `None`.
+    /// A longer lifetime has no effect. With less than one second, the response is validated on each
+    /// request, and its stale windows do not apply. Defaults to `None`.
     fn shorten(&self, fetched: &Fetched<'_>, explicit: Duration) -> Option<Duration> {
         let _ = (fetched, explicit);
         None
     }
 
-    /// Whether this policy looks at [`Fetched::history`]. Where none does, none is kept.
+    /// Whether this policy reads [`Fetched::history`]. Otherwise no history is kept.
     ///
     /// Defaults to `false`.
     fn learns(&self) -> bool {
@@ -72,27 +73,27 @@ where
     }
 }
 
-/// A request that went to the origin, and what came back.
+/// A request to the origin, and its response.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Fetched<'a> {
-    /// The head of the request, as this cache received it.
+    /// The head of the request, as the cache received it.
     pub request: &'a request::Parts,
-    /// The URI that was asked for, before a router took a prefix off: in a nested axum router,
-    /// with the feature `axum`, that of the outermost one; else that of the request.
+    /// The URI that the client requested, before a router removed a prefix: with the feature `axum`, the
+    /// URI that the outermost axum router received; otherwise that of the request.
     pub uri: &'a Uri,
     /// The head of the response.
     pub response: &'a response::Parts,
-    /// The freshness lifetime that the response states (RFC 9111 §4.2.1), if it does.
+    /// The freshness lifetime that the response states (RFC 9111 §4.2.1), if it states one.
     pub explicit: Option<Duration>,
-    /// What was seen of this representation up to now, this fetch included. Empty when it was not
-    /// stored before, or when the policy does not [learn](TtlPolicy::learns).
+    /// The history of the representation, including this fetch. Empty if it was not stored before, or
+    /// if the policy does not [learn](TtlPolicy::learns).
     pub history: &'a History,
 }
 
 impl<'a> Fetched<'a> {
-    /// An exchange whose response states no lifetime, and before which nothing was known: what
-    /// tests of a policy begin with.
+    /// A request and a response that states no lifetime, without a history. Tests of a policy start
+    /// with it.
     #[must_use]
     pub fn new(request: &'a request::Parts, response: &'a response::Parts) -> Self {
         Self {
@@ -104,13 +105,13 @@ impl<'a> Fetched<'a> {
         }
     }
 
-    /// The same exchange after all this.
+    /// The same with this history.
     #[must_use]
     pub const fn with_history(self, history: &'a History) -> Self {
         Self { history, ..self }
     }
 
-    /// The same exchange with a response that states this lifetime.
+    /// The same with a response that states this lifetime.
     #[must_use]
     pub const fn with_explicit(self, explicit: Duration) -> Self {
         Self {
@@ -120,58 +121,57 @@ impl<'a> Fetched<'a> {
     }
 }
 
-/// How long a response is of use. Whole seconds count.
+/// How long a response may be used. The durations count in whole seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Lifetime {
     /// How long it is fresh, from its generation at the origin.
     pub fresh: Duration,
-    /// For how long after that it may be answered while it is refreshed in the background
-    /// (RFC 5861 §3).
+    /// How long after that it may be served while it is refreshed in the background (RFC 5861 §3).
     pub stale_while_revalidate: Option<Duration>,
-    /// For how long after that it may stand in for an error (RFC 5861 §4).
+    /// How long after that it may be served in place of an error (RFC 5861 §4).
     pub stale_if_error: Option<Duration>,
-    /// What the policy had it from.
-    pub reason: Reason,
+    /// Why the policy chose it.
+    pub reason: LifetimeReason,
 }
 
 impl Lifetime {
-    /// Fresh for that long, and then of no use without validation. The reason is
-    /// [`Reason::Custom`].
+    /// Fresh for this long, without stale windows. The reason is
+    /// [`LifetimeReason::Custom`].
     #[must_use]
     pub const fn fresh_for(fresh: Duration) -> Self {
         Self {
             fresh,
             stale_while_revalidate: None,
             stale_if_error: None,
-            reason: Reason::Custom,
+            reason: LifetimeReason::Custom,
         }
     }
 
-    /// The same lifetime, for another reason.
+    /// The same lifetime with another reason.
     #[must_use]
-    pub const fn because(self, reason: Reason) -> Self {
+    pub const fn because(self, reason: LifetimeReason) -> Self {
         Self { reason, ..self }
     }
 }
 
-/// Why a response got the lifetime that it has from a policy.
+/// Why a policy chose a lifetime.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Reason {
-    /// The type of its content has one.
+pub enum LifetimeReason {
+    /// A rule for the content type.
     ContentType,
-    /// A policy of the application's own gave it.
+    /// The application's own policy.
     Custom,
-    /// Nothing more special applied.
+    /// No more specific rule applied.
     Default,
-    /// It was learnt from how often the representation changes and is asked for.
+    /// It was learnt from how often the representation changes and is requested.
     Learned,
-    /// The response says that there is nothing, and such responses have one.
+    /// A rule for negative responses.
     Negative,
-    /// The path of the request has one.
+    /// A rule for the path of the request.
     Path,
-    /// The status of the response has one.
+    /// A rule for the status of the response.
     Status,
 }
 

@@ -1,14 +1,21 @@
 //! The metrics, as a recorder sees them.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::body::Body;
-use cachewarp::{CacheLayer, Memory};
+use bytes::Bytes;
+use cachewarp::{BoxError, CacheLayer, Memory};
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{asking, call, fresh, get, settle, with};
+use crate::support::{asking, call, fresh, get, settle, soon, with};
 
 /// What is done, the request that does it, and what moves.
 type Step = (&'static str, Request<Body>, &'static [(&'static str, u64)]);
@@ -134,13 +141,51 @@ async fn every_counter_moves_with_what_it_counts() {
 
 #[tokio::test]
 async fn the_handle_has_the_figures_of_the_moment() {
+    const HALF: usize = 16 << 10;
+    let (respond, head) = oneshot::channel::<Response<Body>>();
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let head = Arc::new(Mutex::new(Some(head)));
     let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
-    let service = cache.layer(service_fn(async |_: Request<Body>| {
-        Ok::<_, std::convert::Infallible>(fresh("text"))
+    let service = cache.layer(service_fn(move |_: Request<Body>| {
+        let head = head.lock().unwrap().take();
+        let called = called.clone();
+        async move {
+            called.send(()).unwrap();
+            Ok::<_, std::convert::Infallible>(head.expect("one call").await.unwrap())
+        }
     }));
     let handle = cache.handle();
-    call(&service, get("/text")).await;
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
+    assert_eq!((stats.entries, stats.memory_bytes), (0, 0));
+    assert!(!stats.remote_connected, "there is no shared tier");
+
+    // The origin was called and has not answered.
+    let client = tokio::spawn(service.oneshot(get("/text")));
+    soon(calls.recv()).await.unwrap();
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (1, 1, 0));
+
+    // Half of the body has arrived.
+    let (chunks, stream) = mpsc::channel(1);
+    let body = Body::from_stream(ReceiverStream::new(stream));
+    respond.send(fresh(body)).unwrap();
+    let mut answer = soon(client).await.unwrap().unwrap().into_body();
+    let half = Bytes::from(vec![b'x'; HALF]);
+    chunks.send(Ok::<_, BoxError>(half.clone())).await.unwrap();
+    soon(answer.frame()).await.unwrap().unwrap();
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks), (1, 1));
+    assert!(stats.fill_bytes >= HALF as u64, "{stats:?}");
+    assert_eq!(stats.entries, 0);
+
+    // All of it is stored.
+    chunks.send(Ok(half)).await.unwrap();
+    drop(chunks);
+    soon(answer.collect()).await.unwrap();
     settle(&cache).await;
     let stats = handle.stats();
     assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
+    assert_eq!(stats.entries, 1);
+    assert!(stats.memory_bytes >= 2 * HALF as u64, "{stats:?}");
 }

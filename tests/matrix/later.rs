@@ -1,5 +1,5 @@
-//! Rows about features that are not offered yet: what the cache does without them. The halves that
-//! are missing here are listed beside the rows' register, in `main.rs`.
+//! Rows about features that are not offered yet: what the cache does without them. What is missing
+//! is said in the column *Test* of `ROWS.md`.
 
 use crate::{
     case::{case, empty, play},

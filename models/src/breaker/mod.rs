@@ -13,7 +13,7 @@ mod sync;
 pub mod terms;
 #[path = "../../../src/breaker/times.rs"]
 pub mod times;
-#[path = "../../../src/breaker/waiting.rs"]
-pub mod waiting;
+#[path = "../../../src/breaker/waiters.rs"]
+pub mod waiters;
 #[path = "../../../src/breaker/window.rs"]
 pub mod window;

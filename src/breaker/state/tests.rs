@@ -3,16 +3,16 @@
 use super::*;
 
 use BreakerState::{Closed, Disabled, ForcedClosed, ForcedOpen, HalfOpen, Open};
-use Ending::{Cancelled, Failed, Ignored, Succeeded};
+use CallOutcome::{Cancelled, Failed, Ignored, Succeeded};
 use Pace::{Normal, Slow};
 use Priority::{Background, Foreground};
 
-const OK: Ending = Succeeded(Normal);
-const BAD: Ending = Failed(Normal);
+const OK: CallOutcome = Succeeded(Normal);
+const BAD: CallOutcome = Failed(Normal);
 
 /// No chance in it: open for 10 s, then 20, then 25.
-fn rules() -> Rules {
-    Rules {
+fn rules() -> CircuitRules {
+    CircuitRules {
         window: super::super::rules::Extent::Calls(10),
         minimum_calls: 4,
         consecutive_failures: Some(3),
@@ -22,7 +22,7 @@ fn rules() -> Rules {
         open_for: secs(10),
         open_at_most: secs(25),
         open_jitter: 0.0,
-        ..Rules::default()
+        ..CircuitRules::default()
     }
 }
 
@@ -33,13 +33,13 @@ fn secs(seconds: u64) -> Duration {
 /// A circuit at a time that only moves forward.
 struct Bench {
     circuit: Circuit,
-    rules: Rules,
+    rules: CircuitRules,
     now: Duration,
     told: Vec<Transition>,
 }
 
 impl Bench {
-    fn new(rules: Rules) -> Self {
+    fn new(rules: CircuitRules) -> Self {
         Self {
             circuit: Circuit::new(&rules, 1),
             rules,
@@ -57,8 +57,8 @@ impl Bench {
         let (admission, told) = self.circuit.admit(&self.rules, priority, self.now);
         self.told.extend(told);
         match admission {
-            Admission::Pass(ticket) => Ok(ticket),
-            Admission::Refuse { retry_after } => Err(retry_after),
+            Permission::Granted(ticket) => Ok(ticket),
+            Permission::Refused { retry_after } => Err(retry_after),
         }
     }
 
@@ -66,18 +66,18 @@ impl Bench {
         self.ask(Foreground).expect("a call that passes")
     }
 
-    fn end(&mut self, ticket: Ticket, ending: Ending) -> &mut Self {
-        let told = self.circuit.settle(&self.rules, ticket, ending, self.now);
+    fn end(&mut self, ticket: Ticket, ending: CallOutcome) -> &mut Self {
+        let told = self.circuit.end_call(&self.rules, ticket, ending, self.now);
         self.told.extend(told);
         self
     }
 
-    fn call(&mut self, ending: Ending) -> &mut Self {
+    fn call(&mut self, ending: CallOutcome) -> &mut Self {
         let ticket = self.begin();
         self.end(ticket, ending)
     }
 
-    fn calls(&mut self, endings: &[Ending]) -> &mut Self {
+    fn calls(&mut self, endings: &[CallOutcome]) -> &mut Self {
         for ending in endings {
             self.call(*ending);
         }
@@ -94,7 +94,7 @@ impl Bench {
         Some((last.from, last.to, last.reason))
     }
 
-    fn opened(rules: Rules) -> Self {
+    fn opened(rules: CircuitRules) -> Self {
         let mut bench = Self::new(rules);
         bench.calls(&[BAD; 3]);
         assert_eq!(bench.state(), Open);
@@ -102,7 +102,7 @@ impl Bench {
     }
 
     /// Half-open, with one probe in flight.
-    fn probing(rules: Rules) -> (Self, Ticket) {
+    fn probing(rules: CircuitRules) -> (Self, Ticket) {
         let mut bench = Self::opened(rules);
         bench.pass(10.0);
         let probe = bench.begin();
@@ -115,15 +115,15 @@ impl Bench {
 
 #[test]
 fn each_rule_opens_by_itself_and_none_too_early() {
-    let slow = Rules {
+    let slow = CircuitRules {
         slow_call: Some(secs(1)),
         ..rules()
     };
-    let shares_only = Rules {
+    let shares_only = CircuitRules {
         consecutive_failures: None,
         ..rules()
     };
-    let cases: &[(&str, Rules, &[Ending], Option<Reason>)] = &[
+    let cases: &[(&str, CircuitRules, &[CallOutcome], Option<Reason>)] = &[
         ("two failures in a row", rules(), &[BAD, BAD, OK], None),
         (
             "three in a row, below the minimum of calls",
@@ -133,7 +133,7 @@ fn each_rule_opens_by_itself_and_none_too_early() {
         ),
         (
             "a success in between",
-            Rules {
+            CircuitRules {
                 minimum_calls: 9,
                 ..rules()
             },
@@ -219,7 +219,7 @@ fn each_rule_opens_by_itself_and_none_too_early() {
 
 #[test]
 fn it_opens_within_the_window_whatever_came_before() {
-    let rules = Rules {
+    let rules = CircuitRules {
         window: super::super::rules::Extent::Calls(100),
         minimum_calls: 100,
         consecutive_failures: None,
@@ -235,7 +235,7 @@ fn it_opens_within_the_window_whatever_came_before() {
 
 #[test]
 fn a_window_over_time_forgets_what_is_older() {
-    let rules = Rules {
+    let rules = CircuitRules {
         window: super::super::rules::Extent::Time {
             span: secs(10),
             buckets: 10,
@@ -269,7 +269,7 @@ fn while_open_it_refuses_and_says_for_how_long() {
 fn background_requests_may_probe_a_little_earlier() {
     // A tenth of ten seconds, and no more than a second of anything longer.
     for (open_for, head_start) in [(secs(10), 1.0), (secs(5), 0.5), (secs(25), 1.0)] {
-        let mut bench = Bench::opened(Rules {
+        let mut bench = Bench::opened(CircuitRules {
             open_for,
             ..rules()
         });
@@ -301,7 +301,7 @@ fn each_opening_in_a_row_lasts_longer_up_to_the_most() {
 
 #[test]
 fn chance_takes_off_its_share_and_never_adds() {
-    let rules = Rules {
+    let rules = CircuitRules {
         open_jitter: 0.2,
         ..rules()
     };
@@ -323,7 +323,7 @@ fn the_open_time_is_bounded_for_any_number_of_openings() {
         let length = rules().open_length(opening, 0.5);
         assert!((secs(10)..=secs(25)).contains(&length), "{opening}");
     }
-    let whole = Rules {
+    let whole = CircuitRules {
         open_jitter: 1.0,
         ..rules()
     };
@@ -409,7 +409,7 @@ fn probes_of_an_earlier_time_still_hold_their_permits() {
 
 #[test]
 fn only_old_probes_in_flight_do_not_keep_it_half_open_for_ever() {
-    let rules = Rules {
+    let rules = CircuitRules {
         half_open_permits: 1,
         open_for: secs(1),
         open_growth: 1.0,
@@ -504,11 +504,14 @@ fn disabled_counts_nothing_and_forced_closed_does() {
 #[test]
 fn generations_rise_and_lanes_follow() {
     let (mut bench, probe) = Bench::probing(rules());
-    assert_eq!(bench.circuit.lane(), Lane::Ask);
+    assert_eq!(bench.circuit.fast_path(), FastPath::AskCircuit);
     bench.end(probe, OK).calls(&[OK; 2]);
-    assert_eq!(bench.circuit.lane(), Lane::Counted { generation: 3 });
+    assert_eq!(
+        bench.circuit.fast_path(),
+        FastPath::Counted { generation: 3 }
+    );
     bench.circuit.force(Override::Disabled);
-    assert_eq!(bench.circuit.lane(), Lane::Free);
+    assert_eq!(bench.circuit.fast_path(), FastPath::Uncounted);
     let generations: Vec<u64> = bench.told.iter().map(|told| told.generation).collect();
     assert_eq!(generations, [1, 2, 3]);
 }

@@ -1,30 +1,30 @@
-//! How the window slides: against a list of everything, from which the old is left out.
+//! The window gives the same counts as a list of all calls from which old ones are filtered out.
 
 use proptest::prelude::*;
 
 use super::*;
 
-const FAILURE: Weight = Weight::Failure(Pace::Normal);
-const SUCCESS: Weight = Weight::Other(Pace::Normal);
+const FAILURE: WindowCall = WindowCall::Failure(Pace::Normal);
+const SUCCESS: WindowCall = WindowCall::Other(Pace::Normal);
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn tally<'w>(weights: impl IntoIterator<Item = &'w Weight>) -> Tally {
+fn tally<'w>(calls: impl IntoIterator<Item = &'w WindowCall>) -> Tally {
     let mut tally = Tally::default();
-    for weight in weights {
-        tally.add((*weight).into());
+    for call in calls {
+        tally.add((*call).into());
     }
     tally
 }
 
-fn weight() -> impl Strategy<Value = Weight> {
+fn call() -> impl Strategy<Value = WindowCall> {
     prop_oneof![
         Just(FAILURE),
         Just(SUCCESS),
-        Just(Weight::Failure(Pace::Slow)),
-        Just(Weight::Other(Pace::Slow)),
+        Just(WindowCall::Failure(Pace::Slow)),
+        Just(WindowCall::Other(Pace::Slow)),
     ]
 }
 
@@ -32,11 +32,11 @@ proptest! {
     #[test]
     fn the_last_calls_count_and_no_others(
         size in 1_u32..40,
-        calls in prop::collection::vec(weight(), 0..200),
+        calls in prop::collection::vec(call(), 0..200),
     ) {
         let mut window = Window::new(Extent::Calls(size));
-        for (index, weight) in calls.iter().enumerate() {
-            window.push(*weight, Duration::ZERO);
+        for (index, call) in calls.iter().enumerate() {
+            window.push(*call, Duration::ZERO);
             let past = &calls[..=index];
             let first = past.len().saturating_sub(size as usize);
             prop_assert_eq!(window.tally(Duration::ZERO), tally(&past[first..]));
@@ -47,20 +47,20 @@ proptest! {
     fn the_last_span_counts_and_nothing_older(
         width in 1_u64..20,
         buckets in 1_u32..12,
-        calls in prop::collection::vec((0_u64..60, weight()), 0..200),
+        calls in prop::collection::vec((0_u64..60, call()), 0..200),
     ) {
         let span = width * u64::from(buckets);
         let mut window = Window::new(Extent::Time { span: ms(span), buckets });
         let (mut now, mut past) = (0, Vec::new());
-        for (later, weight) in calls {
+        for (later, call) in calls {
             now += later;
-            window.push(weight, ms(now));
-            past.push((now, weight));
+            window.push(call, ms(now));
+            past.push((now, call));
             let whole = past.iter().filter(|(at, _)| at / width + u64::from(buckets) > now / width);
             let seen = window.tally(ms(now));
-            prop_assert_eq!(seen, tally(whole.map(|(_, weight)| weight)));
+            prop_assert_eq!(seen, tally(whole.map(|(_, call)| call)));
             let within = |reach: u64| {
-                tally(past.iter().filter(|(at, _)| now - at < reach).map(|(_, weight)| weight))
+                tally(past.iter().filter(|(at, _)| now - at < reach).map(|(_, call)| call))
             };
             prop_assert!(seen.calls <= within(span).calls, "older than the span");
             prop_assert!(seen.calls >= within(span - width + 1).calls, "too little");
@@ -69,7 +69,7 @@ proptest! {
 }
 
 #[test]
-fn what_came_before_the_last_calls_weighs_nothing() {
+fn calls_before_the_window_do_not_count() {
     let mut window = Window::new(Extent::Calls(100));
     for _ in 0..5000 {
         window.push(SUCCESS, Duration::ZERO);
@@ -95,7 +95,7 @@ fn time_alone_empties_a_window_over_time() {
 }
 
 #[test]
-fn a_time_from_before_the_last_one_counts_as_the_last() {
+fn an_earlier_time_counts_as_the_latest_one() {
     let (span, buckets) = (ms(100), 10);
     let mut window = Window::new(Extent::Time { span, buckets });
     window.push(FAILURE, ms(1000));
@@ -106,7 +106,7 @@ fn a_time_from_before_the_last_one_counts_as_the_last() {
 }
 
 #[test]
-fn a_window_over_no_calls_fails_nowhere() {
+fn an_empty_window_has_rates_of_zero() {
     assert_eq!(Tally::default().failure_rate(), 0.0);
     assert_eq!(Tally::default().slow_rate(), 0.0);
 }

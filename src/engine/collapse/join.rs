@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     engine::{
         context::RequestContext,
-        fetch::fetch,
+        fetch::conditions,
         hit_for_miss::is_uncacheable,
         lookup::{Next, Served, evaluate},
     },
@@ -91,7 +91,7 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
 
 /// Whether the request may wait for another's response.
 pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
-    if fetch::forwards_conditions(cache, context)
+    if conditions::forwards_conditions(cache, context)
         || is_private(context)
         || is_uncacheable(cache, context)
     {

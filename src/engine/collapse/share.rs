@@ -71,7 +71,7 @@ fn share_entry<B>(
     match outcome_if_usable(context, entry.freshness(), age, came) {
         None => Share::GoDirect,
         Some(outcome) => {
-            entry.count();
+            entry.count_request();
             let label = outcome.into();
             let answer = respond::from_entry(cache, &context.request, entry, now, label);
             Share::Answer(answer)

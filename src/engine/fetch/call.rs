@@ -7,11 +7,11 @@ use http_body::Body;
 use tokio::time::{error::Elapsed, timeout};
 use tower::ServiceExt;
 
-use super::storability::{self, ExchangeTimes};
+use super::storability::ExchangeTimes;
 use crate::{
     breaker::Verdict,
     inner::CacheableService,
-    semantics::{decide::Outcome, freshness::Times},
+    semantics::{decide::Outcome, fields, freshness::Times},
     state::cache::Cache,
 };
 
@@ -60,7 +60,7 @@ where
     };
     match answer {
         Ok(Ok(mut response)) => {
-            storability::ensure_date(response.headers_mut(), times.times.response);
+            fields::ensure_date(response.headers_mut(), times.times.response);
             Ok((response, times))
         }
         Ok(Err(error)) => Err(CallError::Error(error)),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::Response;
 use http_body::Body;
 
-use super::{call::CallError, fetched::FetchResult};
+use super::{
+    call::CallError,
+    fetched::{FetchResult, pass_on},
+};
 use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond, stale},
@@ -64,7 +67,7 @@ pub(crate) fn error_status<B: Body, E>(
     let failed = Failure::Status(response.status());
     cache.shared.metrics().origin_failures.increment(1);
     let answer = stale_on_error(cache, context, failed)
-        .unwrap_or_else(|| respond::pass_on(cache, context, Storing::Failure, response));
+        .unwrap_or_else(|| pass_on(cache, context, Storing::Failure, response));
     FetchResult {
         answer: Ok(answer),
         outcome: FlightOutcome::Failed(failed),

@@ -1,15 +1,20 @@
 //! The result of one exchange with the origin.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::Response;
+use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::lifetime::PendingLifetime;
+use super::storability::Completion;
 use crate::{
     body::CacheBody,
-    entry::HistoryUpdate,
-    state::flights::{FlightOutcome, StreamingResponse},
+    engine::{context::RequestContext, respond},
+    outcome::Storing,
+    state::{
+        cache::Cache,
+        flights::{FlightOutcome, StreamingResponse},
+    },
 };
 
 /// How an exchange ended: the answer for the client that caused it, the outcome for the waiters, and
@@ -20,18 +25,24 @@ pub(crate) struct FetchResult<B, E> {
     pub(crate) recording: Option<Recording<B>>,
 }
 
+impl<B, E> FetchResult<B, E> {
+    /// The result of an exchange whose response is for its own client only.
+    pub(super) fn private(answer: Response<CacheBody<B>>) -> Self {
+        Self {
+            answer: Ok(answer),
+            outcome: FlightOutcome::Private,
+            recording: None,
+        }
+    }
+}
+
 /// A body to receive to its end, and to store.
 pub(crate) struct Recording<B> {
     pub(crate) streaming: Arc<StreamingResponse>,
     pub(crate) body: B,
-    /// How long the origin took for the head.
-    pub(crate) cost: Duration,
-    /// What the response adds to the history that a learning policy is given.
-    pub(crate) history_update: Option<HistoryUpdate>,
+    pub(crate) completion: Completion,
     /// Held until the body ends, if no flight holds a permit for it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// The lifetime that such a policy decides once the body is complete.
-    pub(crate) pending: Option<Box<PendingLifetime>>,
 }
 
 /// Where the permit that every fill needs comes from.
@@ -41,4 +52,15 @@ pub(crate) enum Permit {
     OfFlight,
     /// It is acquired once there is a body to record.
     Own,
+}
+
+/// The answer with a response of the origin's that is not stored.
+pub(super) fn pass_on<B: Body>(
+    cache: &Cache,
+    context: &RequestContext,
+    storing: Storing,
+    response: Response<B>,
+) -> Response<CacheBody<B>> {
+    let label = context.fetched(response.status(), storing);
+    respond::from_origin(cache, &context.request.parts.method, response, label)
 }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use http::{Method, Request, Response, response};
 use http_body::Body;
 
-use super::storability::{self, ExchangeTimes};
-use super::{call, failure, storing};
+use super::{
+    call, failure,
+    fetched::pass_on,
+    storability::{self, ExchangeTimes},
+    storing,
+};
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, peers::publish, respond},
+    engine::{context::RequestContext, peers::publish},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -48,7 +52,7 @@ where
         }
     }
     let storing = Storing::Refused(NotStored::Method);
-    Ok(respond::pass_on(
+    Ok(pass_on(
         cache,
         context,
         storing,
@@ -97,7 +101,7 @@ async fn freshen_from_head(
             as_get.request.parts.method = Method::GET;
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
             // Only a validator shows that an invalidated response is still valid.
-            if !validate::has_validator(&head.headers, at.times.response) {
+            if !validate::has_validator(&head.headers) {
                 evaluation.head.standing = context.request.standing(cache, entry);
             }
             match evaluation.storable {

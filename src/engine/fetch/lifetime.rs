@@ -74,7 +74,7 @@ pub(crate) fn finalize(
     let config = &cache.config;
     let freshness = call.ask(config, request, response, *own, Some(history));
     head.freshness = freshness.shortened(*off);
-    head.keep = retention(config, head.freshness, &head.headers, head.arrival.wall);
+    head.keep = retention(config, head.freshness, &head.headers);
 }
 
 /// The random share to take off a lifetime, up to the configured jitter.
@@ -87,18 +87,13 @@ pub(super) fn jitter(shared: &Shared, config: &Config) -> f64 {
 
 /// How long to keep an entry after it arrived: while it is fresh, may be served stale, or can be
 /// validated.
-pub(super) fn retention(
-    config: &Config,
-    freshness: Freshness,
-    headers: &HeaderMap,
-    arrived: i64,
-) -> Duration {
+pub(super) fn retention(config: &Config, freshness: Freshness, headers: &HeaderMap) -> Duration {
     let fresh = freshness.lifetime.saturating_sub(freshness.initial_age);
     let stale = freshness
         .stale_while_revalidate
         .max(freshness.stale_if_error)
         .unwrap_or(0);
-    let beyond = if validate::has_validator(headers, arrived) {
+    let beyond = if validate::has_validator(headers) {
         config.keep_stale
     } else {
         config.keep_stale_without_validator

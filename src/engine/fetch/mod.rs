@@ -1,11 +1,13 @@
 //! One exchange with the origin, from the request to what is stored of the response.
 
 pub(crate) mod call;
+pub(crate) mod conditions;
 pub(crate) mod failure;
 pub(crate) mod fetch;
 pub(crate) mod fetched;
 pub(crate) mod head_request;
 mod lifetime;
+mod receive;
 mod revalidate;
 mod storability;
 pub(crate) mod storing;

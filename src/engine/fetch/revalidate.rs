@@ -6,7 +6,6 @@ use http::{Response, StatusCode, header::SET_COOKIE, response};
 
 use super::storing;
 use super::{
-    fetch::sets_cookie,
     fetched::FetchResult,
     storability::{self, ExchangeTimes},
 };
@@ -19,6 +18,7 @@ use crate::{
     entry::HistoryUpdate,
     outcome::CacheOutcome,
     semantics::{
+        fields,
         rules::SetCookiePolicy,
         storable::Side,
         validate::{self, Confirmation},
@@ -54,19 +54,20 @@ pub(crate) async fn freshen<B, E>(
     let version = publish::remote_version(cache, context, &evaluation.head.selecting);
     let fresh = entry.with_head(&evaluation.head, &shared.names);
     let past = evaluation
+        .completion
         .history_update
         .as_ref()
         .map(HistoryUpdate::without_body);
     let fresh = fresh
-        .with_past(past)
+        .with_history(past)
         .with_remote_version(version)
-        .fetched_in(times.cost);
+        .with_fetch_duration(times.cost);
     let fresh = Arc::new(fresh);
     let outcome = match evaluation.storable {
         Ok(()) => {
             storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
             shared.metrics().stored.increment(1);
-            if sets_cookie(&evaluation.head.headers) {
+            if fields::sets_cookie(&evaluation.head.headers) {
                 FlightOutcome::Private
             } else {
                 FlightOutcome::Stored(Arc::clone(&fresh))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::DATE, response};
+use http::{StatusCode, response};
 use http_body::Body;
 
 use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
@@ -11,7 +11,6 @@ use crate::{
     entry::{Arrival, Entry, Head, HistoryUpdate},
     extensions::NoStore,
     semantics::{
-        date,
         decide::Standing,
         fields::{self, Length},
         freshness::{Freshness, Times},
@@ -37,21 +36,20 @@ pub(crate) struct ExchangeTimes {
 /// Whether a response may be stored, and the head to store.
 #[derive(Debug)]
 pub(crate) struct Evaluation {
-    /// What the response adds to the history that a learning policy is given.
-    pub(crate) history_update: Option<HistoryUpdate>,
-    /// The lifetime that such a policy decides once the body is complete.
-    pub(crate) pending: Option<Box<PendingLifetime>>,
-    /// How long the origin took for the head.
-    pub(crate) cost: Duration,
     pub(crate) head: Head,
     pub(crate) storable: Result<(), NotStored>,
+    pub(crate) completion: Completion,
 }
 
-/// Adds a `Date` to a response without a valid one (RFC 9110 §6.6.1).
-pub(crate) fn ensure_date(headers: &mut HeaderMap, response_time: i64) {
-    if fields::date(headers, response_time).is_none() {
-        headers.insert(DATE, date::format(response_time));
-    }
+/// What it takes to complete an entry once its body is there.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// How long the origin took for the head.
+    pub(crate) cost: Duration,
+    /// What the response adds to the history that a learning policy is given.
+    pub(crate) history_update: Option<HistoryUpdate>,
+    /// The lifetime that such a policy decides only then.
+    pub(crate) pending: Option<Box<PendingLifetime>>,
 }
 
 /// Applies the rules of RFC 9111 §3 to a response, which must have a `Date`.
@@ -84,12 +82,11 @@ pub(crate) fn evaluate(
         effective: &effective,
         freshness,
         vary: &varies,
-        response_time: times.times.response,
     };
     let history_update = config.ttl.learns().then(|| {
-        let before = context.selected.as_ref().and_then(|entry| entry.before());
+        let before = context.selected.as_ref().and_then(|entry| entry.previous());
         let (arrived, cost) = (times.arrived, times.cost);
-        HistoryUpdate::of(before, response.status, received, arrived, cost)
+        HistoryUpdate::new(before, response.status, received, arrived, cost)
     });
     let history = history_update.as_ref().map(HistoryUpdate::at_head);
     let ask = |call: PolicyCall| call.ask(config, request, response, own, history.as_ref());
@@ -139,11 +136,13 @@ pub(crate) fn evaluate(
             off,
         });
     let freshness = freshness.shortened(off);
-    let keep = retention(config, freshness, &headers, times.times.response);
+    let keep = retention(config, freshness, &headers);
     Evaluation {
-        history_update,
-        pending: pending.map(Box::new),
-        cost: times.cost,
+        completion: Completion {
+            cost: times.cost,
+            history_update,
+            pending: pending.map(Box::new),
+        },
         head: Head {
             status: response.status,
             headers,

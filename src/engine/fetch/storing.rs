@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 
-use super::{fetched::Recording, lifetime};
+use super::{fetched::Recording, lifetime, storability::Completion};
 use crate::{
     engine::{
         context::RequestContext,
@@ -33,11 +33,14 @@ pub(crate) async fn record<B>(
     let Recording {
         streaming,
         body,
+        completion,
+        permit: _permit,
+    } = recording;
+    let Completion {
         cost,
         history_update,
-        permit: _permit,
         pending,
-    } = recording;
+    } = completion;
     let StreamingResponse { head, fill } = &*streaming;
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, limits).await;
@@ -57,9 +60,9 @@ pub(crate) async fn record<B>(
             let entry = Entry::new(&head, &segments, &shared.names);
             let entry = Arc::new(
                 entry
-                    .with_past(past)
+                    .with_history(past)
                     .with_remote_version(version)
-                    .fetched_in(cost),
+                    .with_fetch_duration(cost),
             );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
             publish::share(cache, context, &entry);

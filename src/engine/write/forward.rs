@@ -3,7 +3,7 @@
 use http::{Method, Response, Uri, request::Parts, uri};
 use http_body::Body;
 
-use super::invalidate::{absolute, invalidate, related};
+use super::invalidate::{absolute, invalidate};
 use crate::{
     body::CacheBody,
     engine::{request::resource_key, respond},
@@ -81,11 +81,11 @@ struct Write {
     key: RequestKey,
     /// The target as an absolute URI, if it has that form.
     target: Option<Uri>,
-    progress: Progress,
+    progress: WriteProgress,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
+enum WriteProgress {
     Pending,
     Done,
 }
@@ -101,18 +101,18 @@ impl Write {
             cache: cache.clone(),
             key,
             target: absolute(cache, parts),
-            progress: Progress::Pending,
+            progress: WriteProgress::Pending,
         })
     }
 
     /// Invalidates the target, and the resources that the response says were created or changed.
     fn complete<B>(mut self, response: &Response<B>) {
-        self.progress = Progress::Done;
+        self.progress = WriteProgress::Done;
         invalidate(&self.cache, &self.key);
         let Some(target) = &self.target else {
             return;
         };
-        for related in related(target, response.headers()) {
+        for related in invalidation::related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
             let target = KeyTarget::new(
                 &self.cache.config.namespace,
@@ -126,13 +126,13 @@ impl Write {
 
     /// The origin refused the write: nothing is invalidated.
     fn reject(mut self) {
-        self.progress = Progress::Done;
+        self.progress = WriteProgress::Done;
     }
 }
 
 impl Drop for Write {
     fn drop(&mut self) {
-        if self.progress == Progress::Pending {
+        if self.progress == WriteProgress::Pending {
             invalidate(&self.cache, &self.key);
         }
     }

@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::{
-    Expires, Length, age, content_length, date, expires, if_modified_since, last_modified, only,
+    Expires, Length, age, content_length, date, ensure_date, expires, if_modified_since,
+    last_modified, only, sets_cookie,
 };
 
 /// 2026-07-01T12:00:00Z.
@@ -173,4 +174,31 @@ proptest! {
         let headers = headers(&CONTENT_LENGTH, &[&length.to_string()]);
         prop_assert_eq!(content_length(&headers), Length::Exactly(length));
     }
+}
+
+#[test]
+fn a_response_without_a_valid_date_gets_the_time_of_its_arrival() {
+    for lines in [&[][..], &["0"], &[DATE_IN_2050, OTHER_DATE]] {
+        let mut headers = headers(&DATE, lines);
+        ensure_date(&mut headers, NOW);
+        assert_eq!(date(&headers, NOW), Some(NOW), "{lines:?}");
+        assert_eq!(headers.get_all(DATE).iter().count(), 1, "{lines:?}");
+    }
+    let mut headers = headers(&DATE, &[DATE_IN_2050]);
+    ensure_date(&mut headers, NOW);
+    assert_eq!(date(&headers, NOW), Some(IN_2050));
+}
+
+#[test]
+fn both_fields_that_set_cookies_count() {
+    for name in ["set-cookie", "set-cookie2"] {
+        assert!(sets_cookie(&headers(
+            &HeaderName::from_static(name),
+            &["a=b"]
+        )));
+    }
+    assert!(!sets_cookie(&headers(
+        &HeaderName::from_static("cookie"),
+        &["a=b"]
+    )));
 }

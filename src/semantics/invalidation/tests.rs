@@ -1,8 +1,8 @@
 //! What unsafe requests invalidate.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::LOCATION};
 
-use super::{Invalidation, invalidates, related};
+use super::{Invalidation, invalidates, related, resolve};
 
 #[test]
 fn success_and_redirection_of_unsafe_methods_invalidate_the_target() {
@@ -36,7 +36,7 @@ fn success_and_redirection_of_unsafe_methods_invalidate_the_target() {
     }
 }
 
-fn related_to(target: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
+fn resolved(target: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
     let target: Uri = target.parse().unwrap();
     let response: HeaderMap = lines
         .iter()
@@ -47,8 +47,8 @@ fn related_to(target: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
             )
         })
         .collect();
-    let related = related(&target, &response);
-    related.iter().map(Uri::to_string).collect()
+    let siblings = resolve(&target, &response);
+    siblings.iter().map(Uri::to_string).collect()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn references_are_resolved_against_the_target() {
     ];
     for field in ["location", "content-location"] {
         for (reference, expected) in cases {
-            let found = related_to("http://a.test/dir/x?old", &[(field, reference)]);
+            let found = resolved("http://a.test/dir/x?old", &[(field, reference)]);
             assert_eq!(found, [expected], "{field}: {reference}");
         }
     }
@@ -92,11 +92,11 @@ fn only_the_targets_own_origin_is_touched() {
         ("http://a.test/x", "/é"),
     ];
     for (target, reference) in cases {
-        let found = related_to(target, &[("location", reference)]);
+        let found = resolved(target, &[("location", reference)]);
         assert!(found.is_empty(), "{target} {reference}: {found:?}");
     }
     assert_eq!(
-        related_to("https://a.test:443/x", &[("location", "https://A.test/y")]),
+        resolved("https://a.test:443/x", &[("location", "https://A.test/y")]),
         ["https://a.test:443/y"]
     );
 }
@@ -105,14 +105,38 @@ fn only_the_targets_own_origin_is_touched() {
 fn each_field_counts_once() {
     let (location, content_location) = (("location", "/y"), ("content-location", "/z"));
     assert_eq!(
-        related_to("http://a.test/x", &[content_location, location]),
+        resolved("http://a.test/x", &[content_location, location]),
         ["http://a.test/y", "http://a.test/z"]
     );
     assert_eq!(
-        related_to("http://a.test/x", &[location, location, content_location]),
+        resolved("http://a.test/x", &[location, location, content_location]),
         ["http://a.test/z"]
     );
-    assert!(related_to("http://a.test/x", &[]).is_empty());
+    assert!(resolved("http://a.test/x", &[]).is_empty());
     // Without an origin of its own, a target has no siblings.
-    assert!(related_to("/x", &[location]).is_empty());
+    assert!(resolved("/x", &[location]).is_empty());
+}
+
+#[test]
+fn related_resources_come_in_both_spellings() {
+    let target = Uri::from_static("http://a.test/d|r/x");
+    let cases: &[(&str, &[&str])] = &[
+        ("/y", &["http://a.test/y"]),
+        ("/a|b", &["http://a.test/a|b", "http://a.test/a%7Cb"]),
+        ("/a%7Cb", &["http://a.test/a%7Cb"]),
+        (
+            "y?|",
+            &["http://a.test/d|r/y?|", "http://a.test/d%7Cr/y?%7C"],
+        ),
+        ("//b.test/y", &[]),
+    ];
+    for (reference, expected) in cases {
+        let mut response = HeaderMap::new();
+        response.insert(LOCATION, HeaderValue::from_str(reference).unwrap());
+        let found: Vec<_> = related(&target, &response)
+            .iter()
+            .map(Uri::to_string)
+            .collect();
+        assert_eq!(found, *expected, "{reference}");
+    }
 }

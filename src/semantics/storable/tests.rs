@@ -68,7 +68,6 @@ fn judge<T>(
         effective: &effective,
         freshness: &Freshness::of(status, &response, &effective, times, rules),
         vary: &vary::effective(&request, &response),
-        response_time: NOW,
     })
 }
 

@@ -70,7 +70,7 @@ fn the_stored_validators_are_sent_as_received() {
         assert_eq!(request, head(expected), "{stored:?}");
         let usable = !expected.is_empty();
         assert_eq!(sent == Validator::Sent, usable, "{stored:?}");
-        assert_eq!(has_validator(&stored, NOW), usable, "{stored:?}");
+        assert_eq!(has_validator(&stored), usable, "{stored:?}");
     }
 }
 

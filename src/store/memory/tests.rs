@@ -1,4 +1,5 @@
-//! What is past its use goes, what is of use stays, and the schedule knows just what is held.
+//! Expired resources are removed, others stay, and the expiry schedule lists exactly the stored
+//! keys.
 
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ fn key(path: &str) -> RequestKey {
 
 fn put(memory: &Memory, path: &str, keep: Duration) {
     let resource = Resource::One(kept_for(keep));
-    let change = Box::new(move |_: Option<&Resource>| Update::Replace(resource));
-    let StoreFuture::Ready(_) = memory.update(key(path).to_key(), change) else {
-        panic!("memory answers at once");
+    let update = Box::new(move |_: Option<&Resource>| Update::Replace(resource));
+    let StoreFuture::Ready(_) = memory.update(key(path).to_key(), update) else {
+        panic!("the memory tier is always ready");
     };
 }
 
@@ -33,7 +34,7 @@ fn holds(memory: &Memory, path: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_past_its_use_goes_when_something_else_is_stored() {
+async fn an_insert_removes_expired_resources_only() {
     let memory = Memory::with_capacity(1 << 20);
     put(&memory, "/short", Duration::from_secs(60));
     put(&memory, "/long", Duration::from_secs(600));
@@ -46,11 +47,11 @@ async fn what_is_past_its_use_goes_when_something_else_is_stored() {
     put(&memory, "/other", Duration::from_secs(600));
     assert!(!holds(&memory, "/short"));
     assert!(holds(&memory, "/long") && holds(&memory, "/renewed"));
-    assert_eq!(memory.schedule.len(), 3);
+    assert_eq!(memory.expiry.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_evicted_or_removed_leaves_the_schedule() {
+async fn evicted_and_removed_resources_leave_the_expiry_schedule() {
     let memory = Memory::with_capacity(64 << 10);
     for index in 0..2_000 {
         put(&memory, &format!("/{index}"), Duration::from_secs(index));
@@ -61,5 +62,5 @@ async fn what_is_evicted_or_removed_leaves_the_schedule() {
     memory.cache.run_pending_tasks();
     let held = memory.cache.iter().count();
     assert!(held > 10 && held < 200, "{held}");
-    assert_eq!(memory.schedule.len(), held);
+    assert_eq!(memory.expiry.len(), held);
 }

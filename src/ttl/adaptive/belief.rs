@@ -1,43 +1,43 @@
-//! What is believed of how fast a representation changes: a distribution over the rates, for each
-//! of a few paces at which the rate itself may change.
+//! The belief about how fast a representation changes: a distribution over the rates, for each of a
+//! few paces at which the rate itself may change.
 
 use super::grid::{CHANGES, PerRate, RATES, dot, lost, mean_survival, sum};
 
 /// How many paces there are.
 pub(super) const PACES: usize = 5;
 
-/// How often per second the rate is drawn anew: never, and from 4 h to 4 min.
+/// How often per second the rate is drawn again: never, and from once in 4 hours to once in 4 minutes.
 pub(super) const REDRAWS: [f32; PACES] =
     [0.0, 1.0 / 14_400.0, 1.0 / 3600.0, 1.0 / 900.0, 1.0 / 225.0];
 
 /// One number for each pace.
 pub(super) type PerPace = [f32; PACES];
 
-/// What an interval showed.
+/// Whether the representation changed in an interval.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Seen {
+pub(super) enum IntervalResult {
     Changed,
     Unchanged,
 }
 
-/// How probable each rate is now, for one pace.
+/// How probable each rate is, at one pace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Belief {
     pub(super) rates: PerRate,
     redraw: f32,
 }
 
-/// An interval that was seen, with what all beliefs need of it.
+/// An observed interval, with the numbers that all beliefs need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval {
     seconds: f32,
-    seen: Seen,
+    seen: IntervalResult,
     lost: PerRate,
     mean: PerRate,
 }
 
 impl Interval {
-    pub(super) fn new(seconds: f32, seen: Seen) -> Self {
+    pub(super) fn new(seconds: f32, seen: IntervalResult) -> Self {
         let lost = lost(seconds);
         Self {
             seconds,
@@ -49,7 +49,7 @@ impl Interval {
 }
 
 impl Belief {
-    /// Where nothing was seen yet.
+    /// The belief before any observation.
     pub(super) fn new(prior: &PerRate, pace: usize) -> Self {
         Self {
             rates: *prior,
@@ -57,17 +57,17 @@ impl Belief {
         }
     }
 
-    /// Takes in one more interval, and returns how probable it was.
+    /// Updates the belief with one more interval, and returns how probable that interval was.
     ///
-    /// At the end of it the rate is the one it was, or was drawn anew from the prior on the way;
-    /// of the second, one draw is followed and further ones approximated.
+    /// At the end of the interval the rate is still the same, or was drawn again from the prior within
+    /// it. In the second case, the first draw is computed and further draws are approximated.
     pub(super) fn observe(&mut self, interval: &Interval, prior: &PerRate) -> f32 {
         if self.redraw > 0.0 {
             self.observe_drawn(interval, prior);
         } else {
             let likely = match interval.seen {
-                Seen::Changed => interval.lost,
-                Seen::Unchanged => interval.lost.map(|lost| 1.0 - lost),
+                IntervalResult::Changed => interval.lost,
+                IntervalResult::Unchanged => interval.lost.map(|lost| 1.0 - lost),
             };
             self.rates
                 .iter_mut()
@@ -79,7 +79,7 @@ impl Belief {
             let scale = total.recip();
             self.rates.iter_mut().for_each(|rate| *rate *= scale);
         } else {
-            // Nothing that was thought possible explains it.
+            // No rate that was possible explains the interval: start over.
             self.rates = *prior;
         }
         total
@@ -91,13 +91,13 @@ impl Belief {
         let mut unchanged = [0.0; RATES];
         for at in 0..RATES {
             let same = kept * (1.0 - interval.lost[at]);
-            // No change on the way, neither before the draw nor after it.
+            // No change within the interval, neither before the draw nor after it.
             let drawn = prior[at] * self.redraw * (1.0 - same) / (CHANGES[at] + self.redraw);
             unchanged[at] = self.rates[at] * same + survived * drawn;
         }
         match interval.seen {
-            Seen::Unchanged => self.rates = unchanged,
-            Seen::Changed => {
+            IntervalResult::Unchanged => self.rates = unchanged,
+            IntervalResult::Changed => {
                 for at in 0..RATES {
                     let all = self.rates[at] * kept + prior[at] * (1.0 - kept);
                     self.rates[at] = (all - unchanged[at]).max(0.0);
@@ -117,7 +117,7 @@ mod tests {
         prior
     }
 
-    fn after(pace: usize, seen: &[(f32, Seen)]) -> (Belief, f32) {
+    fn after(pace: usize, seen: &[(f32, IntervalResult)]) -> (Belief, f32) {
         let prior = prior();
         let mut belief = Belief::new(&prior, pace);
         let mut likely = 1.0;
@@ -128,8 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_redraw_it_is_the_rule_of_bayes() {
-        let (belief, likely) = after(0, &[(9.0, Seen::Changed), (30.0, Seen::Unchanged)]);
+    fn without_a_redraw_the_update_is_bayes_rule() {
+        let (belief, likely) = after(
+            0,
+            &[
+                (9.0, IntervalResult::Changed),
+                (30.0, IntervalResult::Unchanged),
+            ],
+        );
         let joint = |at: usize| {
             let (rate, before) = (f64::from(CHANGES[at]), f64::from(prior()[at]));
             before * -(-rate * 9.0).exp_m1() * (-rate * 30.0).exp()
@@ -141,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn one_of_the_two_always_happens() {
+    fn the_two_results_have_a_total_probability_of_one() {
         for pace in 0..PACES {
             for seconds in [0.0, 0.5, 30.0, 1000.0, 1e6] {
-                let (_, changed) = after(pace, &[(seconds, Seen::Changed)]);
-                let (_, unchanged) = after(pace, &[(seconds, Seen::Unchanged)]);
+                let (_, changed) = after(pace, &[(seconds, IntervalResult::Changed)]);
+                let (_, unchanged) = after(pace, &[(seconds, IntervalResult::Unchanged)]);
                 let total = changed + unchanged;
                 assert!((total - 1.0).abs() < 1e-3, "{pace} {seconds}: {total}");
             }
@@ -153,23 +159,29 @@ mod tests {
     }
 
     #[test]
-    fn beliefs_fade_only_where_rates_are_drawn_anew() {
-        let burst = [(1.0, Seen::Changed); 10];
-        let quiet = [burst.as_slice(), &[(120.0, Seen::Unchanged)]].concat();
+    fn beliefs_fade_only_where_rates_are_drawn_again() {
+        let burst = [(1.0, IntervalResult::Changed); 10];
+        let quiet = [burst.as_slice(), &[(120.0, IntervalResult::Unchanged)]].concat();
         for (pace, fast) in [(0, 0.99..1.01), (4, 0.0..0.05)] {
             let (during, _) = after(pace, &burst);
             assert!(during.rates[20] > 0.9, "{during:?}");
             let (later, _) = after(pace, &quiet);
             assert!(fast.contains(&later.rates[20]), "{later:?}");
         }
-        // It did change, so it is none of those that never do, unless its rate was drawn anew.
+        // It changed once, so its rate is not zero, unless the rate was drawn again.
         assert!(after(0, &quiet).0.rates[0] == 0.0);
         assert!(after(4, &quiet).0.rates[0] > 0.3);
     }
 
     #[test]
-    fn what_cannot_be_is_no_end_of_it() {
-        let (belief, likely) = after(0, &[(0.0, Seen::Changed), (1e18, Seen::Unchanged)]);
+    fn impossible_observations_leave_a_valid_belief() {
+        let (belief, likely) = after(
+            0,
+            &[
+                (0.0, IntervalResult::Changed),
+                (1e18, IntervalResult::Unchanged),
+            ],
+        );
         assert!(belief.rates.iter().all(|rate| rate.is_finite()));
         assert!(
             (belief.rates.iter().sum::<f32>() - 1.0).abs() < 1e-5,

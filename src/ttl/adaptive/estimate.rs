@@ -1,36 +1,36 @@
-//! What a history says, given what is known of its kind.
+//! Estimates how fast a key changes, from its history and the prior of its kind.
 
 use super::{
-    belief::{Belief, Interval, PACES, PerPace, REDRAWS, Seen},
+    belief::{Belief, Interval, IntervalResult, PACES, PerPace, REDRAWS},
     grid::{PerRate, RATES},
     prior::Prior,
 };
 use crate::ttl::history::{Change, History};
 
-/// Paces less probable than this are looked at now and then only.
+/// Paces less probable than this are considered for one history in [`CURIOUS`] only.
 const NEGLIGIBLE: f32 = 1e-3;
 
-/// One history in so many is looked at under every pace, to learn which are probable.
+/// One history in this many is considered at every pace, to learn how probable each is.
 const CURIOUS: u32 = 8;
 
-/// What the typical request rate of the kind counts for beside the key's own, in requests: next
-/// to nothing, since some keys are asked for a thousand times as often as others.
+/// How many requests the typical request rate of the kind counts for beside the key's own. Few: some
+/// keys are requested a thousand times as often as others.
 const TYPICAL: f32 = 0.1;
 
-/// What one key is thought to be like.
+/// How a key is expected to behave.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Estimate {
     /// How probable each rate of change is.
     pub(super) rates: PerRate,
-    /// How often per second the rate is drawn anew.
+    /// How often per second the rate is drawn again.
     pub(super) redraw: f32,
     /// Requests per second.
     pub(super) requests: f32,
-    /// How probable the last interval was at each pace, if it was looked at under all.
+    /// How probable the last interval was at each pace, if all paces were considered.
     pub(super) evidence: Option<PerPace>,
 }
 
-/// Takes in all of a history. `rates` are those of the prior.
+/// Applies Bayes' rule to each run of a history. `rates` are those of the prior.
 pub(super) fn estimate(history: &History, prior: &Prior, rates: &PerRate) -> Estimate {
     let curious = history.fetches() % CURIOUS == 1;
     let mut paces = prior.paces().map(|pace| {
@@ -53,7 +53,7 @@ pub(super) fn estimate(history: &History, prior: &Prior, rates: &PerRate) -> Est
         let total: f32 = paces.iter().sum();
         paces = paces.map(|pace| pace / total);
     };
-    // The last interval is taken on its own, to see how probable it was.
+    // The last interval is applied on its own, to see how probable it was.
     let last = match history.last() {
         Some((span, Change::Changed | Change::Unchanged)) => Some(span.as_secs_f32()),
         Some((_, Change::Unknown)) | None => None,
@@ -61,9 +61,9 @@ pub(super) fn estimate(history: &History, prior: &Prior, rates: &PerRate) -> Est
     let runs = history.seconds();
     for (at, run) in runs.iter().enumerate() {
         let seen = if run.is_sign_negative() {
-            Seen::Changed
+            IntervalResult::Changed
         } else {
-            Seen::Unchanged
+            IntervalResult::Unchanged
         };
         let last = last.filter(|_| at + 1 == runs.len());
         let before = run.abs() - last.unwrap_or(0.0);

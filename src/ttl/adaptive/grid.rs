@@ -1,5 +1,5 @@
-//! The rates of change and the lifetimes that are weighed against each other, and what can be
-//! worked out about every pair of them beforehand.
+//! The rates of change and the lifetimes that the policy considers, and what can be computed about
+//! every pair of them in advance.
 
 /// How many rates there are.
 pub(super) const RATES: usize = 24;
@@ -10,7 +10,8 @@ pub(super) const LIFETIMES: usize = 42;
 /// The slowest rate above zero: a change in 49 days.
 const SLOWEST: f32 = 1.0 / (1 << (RATES - 2)) as f32;
 
-/// Changes per second. The first is never; the others double up to one per second.
+/// Changes per second. The first rate is zero. Each other rate is twice the one before, up to one per
+/// second.
 pub(super) const CHANGES: [f32; RATES] = {
     let mut rates = [0.0; RATES];
     let mut rate = SLOWEST;
@@ -23,7 +24,7 @@ pub(super) const CHANGES: [f32; RATES] = {
     rates
 };
 
-/// Lifetimes in seconds: every one up to 8, then four to each doubling up to 32, then two.
+/// Lifetimes in seconds: every second up to 8, then four for each doubling up to 32, then two.
 pub(super) const SECONDS: [u32; LIFETIMES] = {
     let mut lifetimes = [0; LIFETIMES];
     let mut at = 1;
@@ -43,25 +44,25 @@ pub(super) const SECONDS: [u32; LIFETIMES] = {
 /// One number for each rate.
 pub(super) type PerRate = [f32; RATES];
 
-/// What happens between one lifetime and the next longer one, for each rate.
+/// The interval between one lifetime and the next longer one.
 #[derive(Debug)]
-pub(super) struct Step {
-    /// Seconds between the two.
+pub(super) struct GridStep {
+    /// The length of the interval.
     pub(super) seconds: f32,
-    /// The probability of no change in between.
+    /// For each rate, the probability of no change within the interval.
     pub(super) survival: PerRate,
-    /// The mean of that probability over the time in between.
+    /// For each rate, the mean over the interval of the probability that nothing has changed yet.
     pub(super) mean: PerRate,
 }
 
-/// The steps between all lifetimes.
-pub(super) fn steps() -> Vec<Step> {
+/// The intervals between all lifetimes.
+pub(super) fn steps() -> Vec<GridStep> {
     SECONDS
         .windows(2)
         .map(|pair| {
             let seconds = (pair[1] - pair[0]) as f32;
             let lost = lost(seconds);
-            Step {
+            GridStep {
                 seconds,
                 survival: lost.map(|lost| 1.0 - lost),
                 mean: mean_survival(seconds, &lost),
@@ -70,9 +71,9 @@ pub(super) fn steps() -> Vec<Step> {
         .collect()
 }
 
-/// The probability of at least one change within so many seconds, for each rate.
+/// For each rate, the probability of at least one change within this many seconds.
 ///
-/// One exponential serves all: doubling the rate squares the probability of no change.
+/// One exponential is enough: doubling the rate squares the probability of no change.
 pub(super) fn lost(seconds: f32) -> PerRate {
     let mut all = [0.0; RATES];
     let mut lost = -(-SLOWEST * seconds).exp_m1();
@@ -83,7 +84,7 @@ pub(super) fn lost(seconds: f32) -> PerRate {
     all
 }
 
-/// The mean over so many seconds of the probability that nothing has changed yet.
+/// For each rate, the mean over this many seconds of the probability that nothing has changed yet.
 pub(super) fn mean_survival(seconds: f32, lost: &PerRate) -> PerRate {
     let mut mean = [1.0; RATES];
     for ((mean, lost), rate) in mean.iter_mut().zip(lost).zip(&CHANGES).skip(1) {
@@ -95,7 +96,7 @@ pub(super) fn mean_survival(seconds: f32, lost: &PerRate) -> PerRate {
     mean
 }
 
-/// The sum of the products, in an order that the processor can do several of at a time.
+/// The sum of the products, in an order that lets the processor compute eight at a time.
 pub(super) fn dot(one: &PerRate, other: &PerRate) -> f32 {
     let mut lanes = [0.0; 8];
     for (one, other) in one.chunks_exact(8).zip(other.chunks_exact(8)) {
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grids_cover_what_they_should() {
+    fn the_grids_cover_the_range_of_the_settings() {
         assert!((CHANGES[RATES - 1] - 1.0).abs() < f32::EPSILON);
         let slowest = CHANGES[1].recip();
         assert!(slowest > 48.0 * 86_400.0, "{slowest}");

@@ -1,4 +1,4 @@
-//! The policy that learns: what is shared between its decisions, and how one is made.
+//! The adaptive policy: how it decides on one lifetime, and what its decisions share.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -6,31 +6,30 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    header::{CONTENT_TYPE, ETAG, LAST_MODIFIED},
-    response,
-};
+use http::{header::CONTENT_TYPE, response};
 
 use super::{
     estimate::estimate,
-    grid::{Step, steps},
+    grid::{GridStep, steps},
     price::Price,
-    prior::{Lesson, Priors},
-    settings::{AdaptiveTtlBuilder, Explicit},
+    prior::{Priors, Sample},
     weigh::{Choice, Weighed, choose},
 };
-use crate::ttl::{
-    history::Change,
-    policy::{Fetched, Lifetime, Reason, TtlPolicy},
+use crate::{
+    semantics::validate::has_validator,
+    ttl::{
+        history::Change,
+        policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy},
+    },
 };
 
-/// Learns lifetimes from how often each key changes and how often it is asked for. See the
+/// Learns lifetimes from how often each key changes and how often it is requested. See the
 /// [model](#the-model).
 ///
-/// It gives the lifetimes that make as few origin calls as can be while the share of stale answers
-/// stays within a [budget](AdaptiveTtlBuilder::budget). The budget speaks of what is expected over
-/// all keys; a key that always changes gets the floor, or nearly, and one that never does the
-/// ceiling.
+/// It chooses the lifetimes with the fewest origin calls for which the share of stale answers stays
+/// within a [budget](crate::AdaptiveTtlBuilder::budget). The budget applies to the expected share over
+/// all keys. A key that changes all the time gets the floor, or nearly; a key that never changes gets
+/// the ceiling.
 ///
 /// ```
 /// use cachewarp::{AdaptiveTtl, CacheLayer, Memory};
@@ -45,70 +44,73 @@ use crate::ttl::{
 ///
 /// # The model
 ///
-/// Requests for a key are taken for a Poisson process with rate *r*, its changes for one with rate
-/// *l*. With a lifetime of *T* there is one origin call in *T + 1/r* seconds on average, and
-/// *r (T - (1 - exp(-l T)) / l)* stale answers are expected in that time. The lifetime is the one
-/// for which calls + *p* x stale answers per second are least. The price *p*, origin calls that
-/// one stale answer is worth, is the Lagrange multiplier of the budget, the same for all keys
-/// (as in Olston and Widom, *Best-effort cache synchronization with source cooperation*, 2002,
-/// where one threshold spreads a budget over all sources). It is found by following what the
-/// policy's own choices are expected to come to.
+/// The requests for a key are modelled as a Poisson process with rate *r*, its changes as one with rate
+/// *l*. With a lifetime of *T* there is on average one origin call in *T + 1/r* seconds, and in this
+/// time *r (T - (1 - exp(-l T)) / l)* stale answers are expected. The policy chooses the lifetime with
+/// the lowest cost per second: origin calls, plus *p* times the stale answers. The price *p* says how
+/// many origin calls one stale answer is worth. It is the Lagrange multiplier of the budget and the
+/// same for all keys (as in Olston and Widom, *Best-effort cache synchronization with source
+/// cooperation*, 2002, where one threshold spreads a budget over all sources). The policy adjusts it
+/// until the stale answers expected of its own choices meet the budget.
 ///
-/// - *r* is what the [`History`](crate::History) counted; before that, what is typical.
-/// - *l* is not one number but a distribution over 24 rates, from one per second to one in 49 days
-///   and never: Bayes' rule, with *1 - exp(-l D)* for an interval *D* after which the
-///   representation had changed and *exp(-l D)* for one after which it had not. (That counts of
-///   changes are biased when changes are only seen on access, and which estimators are not, is in
-///   Cho and Garcia-Molina, *Estimating frequency of change*, 2003.)
-/// - The prior is learnt for each kind of response, that is status and media type, as the average
-///   over time of what is believed of its keys (empirical Bayes). Up to 64 kinds; the others share
-///   one. Cold keys start there.
-/// - Keys may change in bursts. So, at one of five paces from never to once in 4 minutes, the rate
-///   of a key is drawn anew from the prior: a hidden Markov model. How probable each pace is, is
-///   learnt for each kind from how well it foretold what was seen. Old observations then fade as
-///   fast as the world changes, and not at all where it does not.
+/// - *r* is taken from the [`History`](crate::History). Before there is one, it is the typical rate.
+/// - *l* is not one number but a distribution over 24 rates, from one change per second to one in 49
+///   days, and never. Bayes' rule updates it: an interval *D* in which the representation changed has
+///   the likelihood *1 - exp(-l D)*, one in which it did not change *exp(-l D)*. (Cho and
+///   Garcia-Molina, *Estimating frequency of change*, 2003, show why plain counts of changes are biased
+///   when changes are only seen on access, and which estimators are not.)
+/// - The prior is learnt for each kind of response, that is status and media type, as the average over
+///   time of the distributions of its keys (empirical Bayes). There are up to 64 kinds; all others
+///   share one prior. A key without a history starts with the prior.
+/// - Keys may change in bursts. So the rate of a key may be drawn again from the prior, at one of five
+///   paces from never to once in 4 minutes: a hidden Markov model. How probable each pace is, is learnt
+///   for each kind from how well it predicted what was observed. So old observations fade as fast as
+///   the rates change, and not at all if they do not.
 ///
-/// For a budget up to 3 %, a stale answer is never worth less than an origin call. So no key is
-/// ever given up, that is, left stale because it changes too fast to be kept fresh. With larger
-/// budgets, keys that change fast and are asked for seldom may be.
+/// With a budget of up to 3 %, a stale answer never costs less than an origin call. So no key is given
+/// up, that is, left stale because it changes too fast to keep it fresh. With a larger budget this may
+/// happen to keys that change fast and are requested seldom.
 ///
 /// # What it costs
 ///
-/// A few microseconds and two short locks for each response from the origin, nothing on a hit. The
-/// history of a key is 88 bytes and goes with its entry; what is shared is about 25 KB at most.
-/// All of it is each node's own.
+/// A few microseconds and two short locks for each response from the origin, and nothing on a hit. The
+/// history of a key takes 88 bytes and is dropped with its entry. What is learnt of all keys takes 25 KB
+/// at most. Each node learns for itself.
 #[derive(Debug)]
 pub struct AdaptiveTtl {
     floor: u32,
     ceiling: u32,
     explicit: Explicit,
-    steps: Vec<Step>,
-    state: Mutex<State>,
+    steps: Vec<GridStep>,
+    learned: Mutex<Learned>,
 }
 
-/// What all keys share.
+/// What is learnt from all keys.
 #[derive(Debug)]
-struct State {
+struct Learned {
     priors: Priors,
     price: Price,
 }
 
-impl AdaptiveTtl {
-    /// Settings to begin with: a budget of 2 %, lifetimes from a second to an hour.
-    pub const fn builder() -> AdaptiveTtlBuilder {
-        AdaptiveTtlBuilder::new()
-    }
+/// What the policy does with a lifetime that a response states.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Explicit {
+    Keep,
+    Shorten,
+}
 
-    pub(super) fn with(builder: AdaptiveTtlBuilder) -> Self {
-        let whole = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+impl AdaptiveTtl {
+    /// A policy that has learnt nothing yet. The bounds are in seconds.
+    pub(super) fn new(budget: f32, bounds: (u32, u32), explicit: Explicit) -> Self {
+        let (floor, ceiling) = bounds;
         Self {
-            floor: whole(builder.floor),
-            ceiling: whole(builder.ceiling),
-            explicit: builder.explicit,
+            floor,
+            ceiling,
+            explicit,
             steps: steps(),
-            state: Mutex::new(State {
+            learned: Mutex::new(Learned {
                 priors: Priors::new(),
-                price: Price::new(builder.budget as f32),
+                price: Price::new(budget),
             }),
         }
     }
@@ -116,8 +118,8 @@ impl AdaptiveTtl {
     fn decide(&self, fetched: &Fetched<'_>) -> Choice {
         let kind = kind(fetched.response);
         let (prior, price) = {
-            let state = self.state();
-            (state.priors.of(kind), state.price.now())
+            let learned = self.learned();
+            (learned.priors.of(kind), learned.price.now())
         };
         let history = fetched.history;
         let rates = prior.rates();
@@ -131,53 +133,44 @@ impl AdaptiveTtl {
             bounds: (self.floor_of(fetched.response), self.ceiling),
         };
         let choice = choose(&weighed, &self.steps);
-        let mut state = self.state();
-        // Asked again once the body tells: that answer is the one that counts.
+        let mut learned = self.learned();
+        // While the change is unknown, this is a first answer: the policy is asked again once the body
+        // has been compared.
         if !matches!(history.last(), Some((_, Change::Unknown))) {
-            state.price.follow(&choice);
+            learned.price.adjust(&choice);
         }
         if let Some((interval, Change::Changed | Change::Unchanged)) = history.last() {
-            let lesson = Lesson {
+            let sample = Sample {
                 rates: estimate.rates,
                 evidence: estimate.evidence,
                 requests: estimate.requests,
                 seconds: interval.as_secs_f32(),
             };
-            state.priors.learn(kind, &lesson);
+            learned.priors.learn(kind, &sample);
         }
         choice
     }
 
-    /// A response without a validator is not stored for a lifetime of zero, and its history would
-    /// be lost.
+    /// At least a second for a response without a validator: with a lifetime of zero it would not be
+    /// stored, and its history would be lost.
     fn floor_of(&self, response: &response::Parts) -> u32 {
-        let validators = [ETAG, LAST_MODIFIED];
-        if validators
-            .iter()
-            .any(|name| response.headers.contains_key(name))
-        {
+        if has_validator(&response.headers) {
             self.floor
         } else {
             self.floor.max(1)
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // All of it is valid at any time, so a panic elsewhere is no reason to stop.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for AdaptiveTtl {
-    fn default() -> Self {
-        Self::with(AdaptiveTtlBuilder::new())
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        // A poisoned lock is fine: the state is valid at any time.
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl TtlPolicy for AdaptiveTtl {
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime> {
         let fresh = Duration::from_secs(self.decide(fetched).seconds.into());
-        Some(Lifetime::fresh_for(fresh).because(Reason::Learned))
+        Some(Lifetime::fresh_for(fresh).because(LifetimeReason::Learned))
     }
 
     fn shorten(&self, fetched: &Fetched<'_>, explicit: Duration) -> Option<Duration> {
@@ -195,7 +188,7 @@ impl TtlPolicy for AdaptiveTtl {
     }
 }
 
-/// Responses of one status and media type are expected to change alike.
+/// A hash of the status and the media type: responses of one kind are expected to change alike.
 fn kind(response: &response::Parts) -> u64 {
     let mut hasher = DefaultHasher::new();
     response.status.as_u16().hash(&mut hasher);

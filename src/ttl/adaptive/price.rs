@@ -1,25 +1,26 @@
-//! What a stale answer is worth in origin calls, so that the share of them meets the budget.
+//! The price of a stale answer in origin calls, adjusted until the share of stale answers meets the
+//! budget.
 
 use super::weigh::Choice;
 
-/// How far back the sums of choices reach: this share of them is forgotten with each one.
+/// This share of the sums is forgotten with each choice.
 const FORGET: f32 = 0.01;
 
-/// How fast the price follows: at first, and in the end.
+/// How fast the price is adjusted: at first, and in the long run.
 const FIRST_PACE: f32 = 0.02;
 const PACE: f32 = 0.002;
 
-/// For budgets up to this, a stale answer is never worth less than an origin call. Below that
-/// price the cheapest lifetime of what always changes is the longest: to give it up.
+/// For budgets up to this, the price is at least one origin call. Below that price, the cheapest
+/// lifetime of a key that always changes is the longest one: the key would be given up.
 const GENEROUS: f32 = 0.03;
 
-/// The price to begin with is this over the budget.
+/// The first price is this divided by the budget.
 const FIRST: f32 = 0.1;
 
-/// The price stays below this.
+/// The highest price.
 const DEAREST: f32 = 1e6;
 
-/// The price, and what it follows from.
+/// The price, and the sums from which it is adjusted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Price {
     budget: f32,
@@ -28,7 +29,7 @@ pub(super) struct Price {
     /// The logarithm of the lowest price.
     least: f32,
     pace: f32,
-    /// Of recent choices, what was expected.
+    /// What recent choices are expected to bring.
     stale: f32,
     answers: f32,
 }
@@ -50,9 +51,9 @@ impl Price {
         self.log.exp()
     }
 
-    /// Dearer while recent choices are expected to bring more stale answers than the budget has
-    /// for as many answers, cheaper while they bring fewer.
-    pub(super) fn follow(&mut self, choice: &Choice) {
+    /// Raises the price while recent choices are expected to bring more stale answers than the budget
+    /// allows, and lowers it while they bring fewer.
+    pub(super) fn adjust(&mut self, choice: &Choice) {
         self.stale += choice.stale - choice.unavoidable - self.stale * FORGET;
         self.answers += choice.answers - self.answers * FORGET;
         let excess = (self.stale / (self.budget * self.answers)).max(1e-3).ln();
@@ -66,7 +67,7 @@ impl Price {
 mod tests {
     use super::*;
 
-    /// Long-lived or not, as the price says: 10 % stale answers or none.
+    /// A choice that depends on the price: 10 % stale answers or none.
     fn choice(price: f32) -> Choice {
         Choice {
             seconds: 1,
@@ -82,7 +83,7 @@ mod tests {
         let (mut stale, mut answers) = (0.0, 0.0);
         for round in 0..50_000 {
             let choice = choice(price.now());
-            price.follow(&choice);
+            price.adjust(&choice);
             if round > 10_000 {
                 stale += choice.stale;
                 answers += choice.answers;
@@ -102,7 +103,7 @@ mod tests {
                     ..choice(1.0)
                 };
                 for _ in 0..100_000 {
-                    price.follow(&choice);
+                    price.adjust(&choice);
                 }
                 let bound = if stale == 0.0 { least } else { DEAREST };
                 assert!(

@@ -1,51 +1,51 @@
-//! What is known before a key is: how fast responses of its kind change, learnt from all of them.
+//! The prior: how fast responses of one kind change, learnt from all keys of the kind.
 
 use super::{
     belief::{PerPace, REDRAWS},
     grid::{PerRate, RATES},
 };
 
-/// How many kinds of responses are told apart. The others are one more.
+/// How many kinds of responses have a prior of their own. All others share one.
 const KINDS: usize = 64;
 
-/// What the first guess at the rates counts for, in observations.
+/// How many observations the first guess counts for.
 const FIRST_GUESS: f32 = 20.0;
 
-/// How many observations back the averages reach.
+/// How many observations the averages reach back.
 const MEMORY: f32 = 5000.0;
 
-/// The share of the first guess in any prior, so that nothing becomes impossible.
+/// The share of the first guess in every prior, so that no rate becomes impossible.
 const DOUBT: f32 = 0.02;
 
-/// The logarithm of how improbable a pace may become, so that there is a way back.
+/// The logarithm of the least probability of a pace, so that it can become probable again.
 const RULED_OUT: f32 = -20.0;
 
-/// Requests per second of a key that nothing is known of, at first.
+/// The first guess at the requests per second of a key.
 const FIRST_REQUESTS: f32 = 0.05;
 
-/// What was learnt of one kind of responses.
+/// What was learnt about one kind of responses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prior {
-    /// How much of the time a representation changes at each rate.
+    /// How probable each rate of change is, averaged over time.
     rates: PerRate,
-    /// Logarithms of how probable each pace is beside the most probable one.
+    /// The logarithm of the probability of each pace, relative to the most probable one.
     paces: PerPace,
-    /// Observations behind `rates`, no more than are remembered.
+    /// How many observations `rates` rests on, at most [`MEMORY`].
     weight: f32,
-    /// Seconds of a typical interval.
+    /// The length of a typical interval in seconds.
     typical: f32,
     /// The mean of the logarithm of requests per second.
     requests: f32,
 }
 
-/// One observation, for the average.
+/// One observation, to be averaged into a prior.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lesson {
+pub(super) struct Sample {
     pub(super) rates: PerRate,
     /// How probable the last interval was at each pace.
     pub(super) evidence: Option<PerPace>,
     pub(super) requests: f32,
-    /// Seconds of the last interval.
+    /// The length of the last interval in seconds.
     pub(super) seconds: f32,
 }
 
@@ -79,19 +79,19 @@ impl Prior {
         self.requests.exp()
     }
 
-    /// Averages over time, not over fetches: a key that is fetched often counts for no more than
-    /// one that is not.
-    pub(super) fn learn(&mut self, lesson: &Lesson) {
+    /// Averages over time, not over fetches, so that a key that is fetched often does not count for
+    /// more.
+    pub(super) fn learn(&mut self, sample: &Sample) {
         self.weight = (self.weight + 1.0).min(MEMORY);
         let share = self.weight.recip();
-        self.typical += (lesson.seconds - self.typical) * (share * 10.0).min(1.0);
-        let time = (lesson.seconds / self.typical.max(1e-3)).min(20.0);
+        self.typical += (sample.seconds - self.typical) * (share * 10.0).min(1.0);
+        let time = (sample.seconds / self.typical.max(1e-3)).min(20.0);
         let part = (share * time).min(0.5);
-        for (rate, seen) in self.rates.iter_mut().zip(&lesson.rates) {
+        for (rate, seen) in self.rates.iter_mut().zip(&sample.rates) {
             *rate += (seen - *rate) * part;
         }
-        self.requests += (lesson.requests.max(1e-6).ln() - self.requests) * part;
-        if let Some(evidence) = lesson.evidence {
+        self.requests += (sample.requests.max(1e-6).ln() - self.requests) * part;
+        if let Some(evidence) = sample.evidence {
             for (pace, likely) in self.paces.iter_mut().zip(&evidence) {
                 *pace += likely.max(1e-3).ln();
             }
@@ -101,8 +101,7 @@ impl Prior {
     }
 }
 
-/// Anything between a change a second and a change a day alike, with something for those that
-/// never change.
+/// The first guess: every rate is equally probable, and no change at all four times as much.
 fn guess() -> PerRate {
     let mut rates = [1.0; RATES];
     rates[0] = 4.0;
@@ -113,9 +112,9 @@ fn guess() -> PerRate {
 /// The priors of all kinds.
 #[derive(Debug)]
 pub(super) struct Priors {
-    /// First come, first served.
+    /// By kind. The first kinds that come are kept.
     known: Vec<(u64, Prior)>,
-    /// Of all kinds together: what a new kind begins with, and all there is for those beyond.
+    /// Of all kinds together. A new kind starts with it, and kinds without a prior of their own use it.
     overall: Prior,
 }
 
@@ -132,14 +131,14 @@ impl Priors {
         known.map_or(self.overall, |(_, prior)| *prior)
     }
 
-    pub(super) fn learn(&mut self, kind: u64, lesson: &Lesson) {
-        self.overall.learn(lesson);
+    pub(super) fn learn(&mut self, kind: u64, sample: &Sample) {
+        self.overall.learn(sample);
         if let Some((_, prior)) = self.known.iter_mut().find(|(known, _)| *known == kind) {
-            prior.learn(lesson);
+            prior.learn(sample);
         } else if self.known.len() < KINDS {
             let mut prior = self.overall;
             prior.weight = prior.weight.min(FIRST_GUESS);
-            prior.learn(lesson);
+            prior.learn(sample);
             self.known.push((kind, prior));
         }
     }

@@ -1,29 +1,38 @@
-//! The settings of the policy that learns.
+//! The settings of the adaptive policy, and its constructors.
 
 use std::time::Duration;
 
-use super::{grid::SECONDS, learner::AdaptiveTtl};
+use super::{
+    grid::SECONDS,
+    learner::{AdaptiveTtl, Explicit},
+};
 use crate::error::{ConfigError, Span, in_range};
 
 /// Settings of [`AdaptiveTtl`], from [`AdaptiveTtl::builder`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct AdaptiveTtlBuilder {
-    pub(super) budget: f64,
-    pub(super) floor: Duration,
-    pub(super) ceiling: Duration,
-    pub(super) explicit: Explicit,
+    budget: f64,
+    floor: Duration,
+    ceiling: Duration,
+    explicit: Explicit,
 }
 
-/// What becomes of a lifetime that a response states.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Explicit {
-    Keep,
-    Shorten,
+impl AdaptiveTtl {
+    /// Starts from the defaults: a budget of 2 %, lifetimes from one second to one hour.
+    pub const fn builder() -> AdaptiveTtlBuilder {
+        AdaptiveTtlBuilder::new()
+    }
+}
+
+impl Default for AdaptiveTtl {
+    fn default() -> Self {
+        AdaptiveTtlBuilder::new().policy()
+    }
 }
 
 impl AdaptiveTtlBuilder {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             budget: 0.02,
             floor: Duration::from_secs(1),
@@ -32,12 +41,13 @@ impl AdaptiveTtlBuilder {
         }
     }
 
-    /// The share of all answers, fresh ones and those that led to a fetch included, that may be
-    /// stale in truth: no longer what the origin has. From 0.0001 to 0.95. Defaults to 0.02.
+    /// The share of all answers, hits and misses alike, that may differ from what the origin has at
+    /// that moment. From 0.0001 to 0.95. Defaults to 0.02.
     ///
-    /// It is met on the whole, not for each key. What it costs to be within it is looked for where
-    /// it is least, so keys that hardly change stay well below, and keys that always change may be
-    /// above. What the [floor](Self::floor) makes stale does not count.
+    /// It applies to all keys together, not to each. The policy makes origin calls where they avoid the
+    /// most stale answers, so keys that hardly change stay far below the budget, and keys that change
+    /// all the time may exceed it. Answers that are stale because of the [floor](Self::floor) do not
+    /// count.
     pub const fn budget(mut self, share: f64) -> Self {
         self.budget = share;
         self
@@ -45,9 +55,9 @@ impl AdaptiveTtlBuilder {
 
     /// The shortest lifetime, in whole seconds. Defaults to 1 s.
     ///
-    /// With `Duration::ZERO`, what changes too fast for the budget is validated on each request.
-    /// That is for responses with a validator only; others still get a second at least, since what
-    /// is not stored cannot be learnt of.
+    /// With `Duration::ZERO`, a key that changes too fast for the budget is validated on each request.
+    /// This needs a validator. A response without one still gets one second: with a lifetime of zero it
+    /// would not be stored, and nothing could be learnt of it.
     pub const fn floor(mut self, floor: Duration) -> Self {
         self.floor = floor;
         self
@@ -59,8 +69,8 @@ impl AdaptiveTtlBuilder {
         self
     }
 
-    /// Whether responses that state a lifetime get a shorter one where that is what was learnt,
-    /// never a longer one. Defaults to `false`.
+    /// Whether the policy may shorten a lifetime that a response states. It never extends one.
+    /// Defaults to `false`.
     pub const fn shorten_explicit(mut self, shorten: bool) -> Self {
         self.explicit = if shorten {
             Explicit::Shorten
@@ -91,11 +101,17 @@ impl AdaptiveTtlBuilder {
             ..=Span(self.ceiling),
             "no longer than the ceiling",
         )?;
-        Ok(AdaptiveTtl::with(self))
+        Ok(self.policy())
+    }
+
+    fn policy(self) -> AdaptiveTtl {
+        let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+        let bounds = (seconds(self.floor), seconds(self.ceiling));
+        AdaptiveTtl::new(self.budget as f32, bounds, self.explicit)
     }
 }
 
-// The longest that may be asked for is within the grid.
+// The longest ceiling is within the grid.
 const _: () = assert!(SECONDS[SECONDS.len() - 1] >= 86_400);
 
 #[cfg(test)]
@@ -103,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_range_is_refused_by_name() {
+    fn values_out_of_range_are_refused_by_name() {
         let secs = Duration::from_secs;
         let built = AdaptiveTtl::builder;
         let cases = [

@@ -1,39 +1,38 @@
-//! The best lifetime for what is believed: the one that costs least in origin calls and stale
-//! answers.
+//! The best lifetime for a key: the one with the lowest cost in origin calls and stale answers.
 
-use super::grid::{PerRate, RATES, SECONDS, Step, dot, sum};
+use super::grid::{GridStep, PerRate, RATES, SECONDS, dot, sum};
 
-/// What a lifetime is chosen for.
+/// What the choice of a lifetime depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weighed<'a> {
     /// How probable each rate of change is.
     pub(super) rates: &'a PerRate,
-    /// From what a rate is drawn anew.
+    /// The distribution from which a rate is drawn again.
     pub(super) prior: &'a PerRate,
-    /// How often per second that happens.
+    /// How often per second a rate is drawn again.
     pub(super) redraw: f32,
     /// Requests per second.
     pub(super) requests: f32,
-    /// Origin calls that one stale answer is worth.
+    /// How many origin calls one stale answer is worth.
     pub(super) price: f32,
-    /// Seconds, least and most.
+    /// The shortest and the longest lifetime allowed, in seconds.
     pub(super) bounds: (u32, u32),
 }
 
-/// A lifetime, and what is expected of it.
+/// A lifetime, and the answers expected until the next fetch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Choice {
     pub(super) seconds: u32,
-    /// Stale answers until it is fetched again.
+    /// How many of the answers are stale.
     pub(super) stale: f32,
-    /// Those of as many answers that the shortest lifetime would bring too.
+    /// How many of as many answers would be stale with the shortest lifetime too.
     pub(super) unavoidable: f32,
-    /// All answers until then, with the one that leads to the fetch.
+    /// All answers, including the one that leads to the fetch.
     pub(super) answers: f32,
 }
 
-/// Weighs all lifetimes within the bounds, the longest allowed one included.
-pub(super) fn choose(weighed: &Weighed<'_>, steps: &[Step]) -> Choice {
+/// Compares all lifetimes of the grid within the bounds, and the ceiling itself.
+pub(super) fn choose(weighed: &Weighed<'_>, steps: &[GridStep]) -> Choice {
     let Weighed {
         rates,
         prior,
@@ -43,7 +42,7 @@ pub(super) fn choose(weighed: &Weighed<'_>, steps: &[Step]) -> Choice {
         bounds: (floor, ceiling),
     } = *weighed;
     let mut rates = *rates;
-    // Seconds within the lifetime at which nothing has changed, expected.
+    // For how many seconds of the lifetime the representation is expected to be unchanged.
     let mut good = 0.0;
     let mut cheapest = f32::INFINITY;
     let mut best: Option<Choice> = None;
@@ -52,7 +51,7 @@ pub(super) fn choose(weighed: &Weighed<'_>, steps: &[Step]) -> Choice {
         let stale = requests * (lifetime - good).max(0.0);
         let answers = 1.0 + requests * lifetime;
         let cost = (1.0 + price * stale) / (lifetime + requests.recip());
-        // The first that is weighed is the shortest.
+        // The first lifetime compared is the shortest.
         let least_share = best.map_or(stale / answers, |best| best.unavoidable / best.answers);
         if best.is_none() || cost < cheapest {
             cheapest = cost;
@@ -91,7 +90,7 @@ pub(super) fn choose(weighed: &Weighed<'_>, steps: &[Step]) -> Choice {
             }
         }
     }
-    // The ceiling is weighed if nothing else is: it is within the grid, and no less than the floor.
+    // There always is one: the ceiling is within the grid and not below the floor.
     best.unwrap_or(Choice {
         seconds: floor,
         stale: 0.0,
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_lifetime_costs_less_for_a_rate_that_is_known() {
+    fn no_other_lifetime_costs_less_for_a_known_rate() {
         for at in [8, 12, 16, 20, 23] {
             for requests in [0.01_f32, 1.0, 50.0] {
                 for price in [1.0_f32, 10.0, 300.0] {
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_of_a_choice_is_what_the_model_says() {
+    fn the_expected_answers_are_those_of_the_model() {
         let found = chosen(17, 2.0, 4.0);
         let (rate, lifetime) = (f64::from(CHANGES[17]), f64::from(found.seconds));
         let stale = 2.0 * (lifetime + (-rate * lifetime).exp_m1() / rate);
@@ -162,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn what_never_changes_gets_the_longest() {
+    fn a_key_that_never_changes_gets_the_longest_lifetime() {
         assert_eq!(chosen(0, 1.0, 100.0).seconds, 3600);
     }
 
     #[test]
-    fn what_may_begin_to_change_gets_less() {
+    fn a_key_that_may_begin_to_change_gets_less() {
         let mut still = [0.0; RATES];
         still[0] = 1.0;
         let mut prior = still;

@@ -1,4 +1,4 @@
-//! What the policy that learns comes to: single keys, all of them, and what it may never do.
+//! The lifetimes that the adaptive policy gives: to single keys, to many keys, and within its bounds.
 
 use http::{Request, Response, request};
 
@@ -20,7 +20,7 @@ fn lifetime(policy: &AdaptiveTtl, headers: &[(&str, &str)], history: &History) -
     let (request, response) = parts(headers);
     let fetched = Fetched::new(&request, &response).with_history(history);
     let lifetime = policy.lifetime(&fetched).unwrap();
-    assert_eq!(lifetime.reason, Reason::Learned);
+    assert_eq!(lifetime.reason, LifetimeReason::Learned);
     assert_eq!(lifetime.fresh.subsec_nanos(), 0);
     lifetime.fresh.as_secs()
 }
@@ -40,8 +40,8 @@ fn often(times: usize, seconds: f32, change: Change, requests: u32) -> History {
     })
 }
 
-/// A key that is asked for once per `wait` seconds, for as many fetches, and changes when
-/// `changed` says so of the seconds since the start. Returns all lifetimes.
+/// Requests a key once per `wait` seconds until it was fetched `fetches` times. `changed` says whether
+/// it changed between two times in seconds. Returns all lifetimes.
 fn live(
     policy: &AdaptiveTtl,
     wait: u32,
@@ -55,7 +55,7 @@ fn live(
         let fresh = lifetime(policy, HTML, &history);
         given.push(fresh);
         let wait = u64::from(wait);
-        // The first request at or after the end.
+        // The first request after the response expired.
         let interval = (fresh / wait + 1) * wait;
         let change = if changed(now, now + interval) {
             Change::Changed
@@ -69,7 +69,7 @@ fn live(
 }
 
 #[test]
-fn what_always_changes_gets_the_floor_and_what_never_does_the_ceiling() {
+fn a_key_that_always_changes_gets_the_floor_and_one_that_never_does_the_ceiling() {
     let policy = AdaptiveTtl::default();
     for wait in [1, 5, 30] {
         let given = live(&policy, wait, 60, |_, _| true);
@@ -109,7 +109,7 @@ fn the_hotter_the_key_the_shorter_its_lifetime() {
 }
 
 #[test]
-fn more_budget_is_a_longer_lifetime() {
+fn a_larger_budget_gives_a_longer_lifetime() {
     let history = (0..8).fold(History::new(), |history, _| {
         let history = seen(history, 60.0, Change::Unchanged, 60);
         seen(history, 60.0, Change::Changed, 60)
@@ -122,7 +122,7 @@ fn more_budget_is_a_longer_lifetime() {
 }
 
 #[test]
-fn cold_keys_start_from_what_their_kind_is_like() {
+fn a_key_without_a_history_starts_with_the_prior_of_its_kind() {
     let policy = AdaptiveTtl::default();
     let image: &[(&str, &str)] = &[("content-type", "Image/PNG; x=y"), ("etag", "\"1\"")];
     let other: &[(&str, &str)] = &[("content-type", "image/png"), ("etag", "\"2\"")];
@@ -139,9 +139,9 @@ fn cold_keys_start_from_what_their_kind_is_like() {
 }
 
 #[test]
-fn a_burst_is_followed_and_left_again() {
+fn a_burst_shortens_the_lifetime_and_its_end_extends_it() {
     let policy = AdaptiveTtl::default();
-    // Changes all the time for 5 minutes in each half hour, on one key after another.
+    // Each key changes all the time for 5 minutes in each half hour.
     let bursts = |from: u64, to: u64| (from..to).any(|at| at % 1800 < 300);
     for _ in 0..20 {
         live(&policy, 2, 200, bursts);
@@ -159,7 +159,7 @@ fn a_burst_is_followed_and_left_again() {
 }
 
 #[test]
-fn only_what_can_be_validated_gets_no_lifetime_at_all() {
+fn only_a_response_with_a_validator_gets_a_lifetime_of_zero() {
     let policy = AdaptiveTtl::builder()
         .budget(0.0001)
         .floor(Duration::ZERO)
@@ -171,11 +171,16 @@ fn only_what_can_be_validated_gets_no_lifetime_at_all() {
         lifetime(&policy, HTML, &flips);
     }
     assert_eq!(lifetime(&policy, HTML, &flips), 0);
-    assert_eq!(lifetime(&policy, bare, &flips), 1);
+    // What a cache cannot send back to the origin is no validator.
+    let unquoted: &[(&str, &str)] = &[("content-type", "text/html"), ("etag", "1")];
+    let no_date: &[(&str, &str)] = &[("content-type", "text/html"), ("last-modified", "today")];
+    for headers in [bare, unquoted, no_date] {
+        assert_eq!(lifetime(&policy, headers, &flips), 1, "{headers:?}");
+    }
 }
 
 #[test]
-fn a_key_that_the_floor_is_too_long_for_does_not_cost_the_others_theirs() {
+fn stale_answers_due_to_the_floor_do_not_shorten_other_lifetimes() {
     let still = often(16, 600.0, Change::Unchanged, 60);
     let flips = often(16, 1.0, Change::Changed, 99);
     let settled = |flips: Option<&History>| {
@@ -191,7 +196,7 @@ fn a_key_that_the_floor_is_too_long_for_does_not_cost_the_others_theirs() {
 }
 
 #[test]
-fn bounds_hold_whatever_was_seen() {
+fn the_bounds_hold_for_any_history() {
     let secs = Duration::from_secs;
     let histories = [
         History::new(),
@@ -207,7 +212,7 @@ fn bounds_hold_whatever_was_seen() {
         ),
         often(3, 5.0, Change::Unknown, 2),
     ];
-    // 11 and 13 lie between the lifetimes that are weighed.
+    // 11 and 13 are not among the lifetimes of the grid.
     for (floor, ceiling) in [(0, 1), (1, 86_400), (5, 5), (11, 11), (13, 13), (60, 120)] {
         let policy = AdaptiveTtl::builder()
             .floor(secs(floor))
@@ -219,10 +224,10 @@ fn bounds_hold_whatever_was_seen() {
                 assert!((floor..=ceiling).contains(&fresh), "{fresh} {history:?}");
             }
         }
-        let state = policy.state();
-        assert!(state.price.now().is_finite());
+        let learned = policy.learned();
+        assert!(learned.price.now().is_finite());
         assert!(
-            state
+            learned
                 .priors
                 .of(0)
                 .rates()
@@ -233,7 +238,7 @@ fn bounds_hold_whatever_was_seen() {
 }
 
 #[test]
-fn what_is_explicit_is_shortened_only_if_told_so_and_never_longer() {
+fn a_stated_lifetime_is_shortened_only_on_request_and_never_extended() {
     let (request, response) = parts(HTML);
     let flips = often(16, 1.0, Change::Changed, 9);
     let fetched = Fetched::new(&request, &response).with_history(&flips);

@@ -1,5 +1,5 @@
-//! Services that wait for the inner one to be ready, and have to be told when that no longer
-//! matters: once a gate refuses calls, a call need not wait to be refused.
+//! Services that wait until their inner service is ready. Once a gate begins to refuse calls they
+//! are woken: a call need not wait for readiness only to be refused.
 
 use std::{collections::HashMap, task::Waker};
 
@@ -8,45 +8,46 @@ use super::{
     sync::{AtomicU64, AtomicUsize, Mutex, Ordering, PoisonError},
 };
 
-/// Who waits, and whether any gate refuses calls.
+/// The waiting services of one breaker, and how many of its gates refuse calls.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Waiters {
+    /// How many gates refuse calls.
     refusing: AtomicUsize,
-    next: AtomicU64,
-    /// One for each service that is pending at this moment.
+    next_id: AtomicU64,
+    /// By the id of the waiting service.
     wakers: Mutex<HashMap<u64, Waker>>,
 }
 
-/// What a service does whose inner one is not ready.
+/// What a service does while its inner service is not ready.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Readiness {
-    /// It waits; its waker will be called if a gate begins to refuse.
+    /// It waits. Its waker is called when a gate begins to refuse calls.
     Wait,
-    /// It takes the call, which may be refused, and else waits for itself.
+    /// It reports that it is ready. The call may be refused; otherwise the call itself waits.
     TakeTheCall,
 }
 
-impl Waiting {
-    /// A name for a service.
-    pub(crate) fn name(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+impl Waiters {
+    /// A new id for a service.
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn pending(&self, name: u64, waker: &Waker) -> Readiness {
+    pub(crate) fn wait(&self, id: u64, waker: &Waker) -> Readiness {
         if self.is_any_refusing() {
             return Readiness::TakeTheCall;
         }
-        self.wakers().insert(name, waker.clone());
-        // Looked at again: a gate that began in between has woken nobody, or this one.
+        self.wakers().insert(id, waker.clone());
+        // Checked again: a gate that began to refuse in between may have missed this waker.
         if self.is_any_refusing() {
-            self.leave(name);
+            self.leave(id);
             return Readiness::TakeTheCall;
         }
         Readiness::Wait
     }
 
-    pub(crate) fn leave(&self, name: u64) {
-        self.wakers().remove(&name);
+    pub(crate) fn leave(&self, id: u64) {
+        self.wakers().remove(&id);
     }
 
     pub(crate) fn refusing(&self, change: Refusing) {
@@ -56,8 +57,8 @@ impl Waiting {
         };
     }
 
-    /// To be called after a gate began to refuse, outside of any lock.
-    pub(crate) fn wake(&self) {
+    /// Wakes all waiting services. Call it after a gate began to refuse, with no lock held.
+    pub(crate) fn wake_all(&self) {
         let wakers = std::mem::take(&mut *self.wakers());
         wakers.into_values().for_each(Waker::wake);
     }

@@ -1,0 +1,212 @@
+//! The pages for users and maintainers say what is true of the code: every metric is described, and
+//! every file has its line.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files under a directory with this extension.
+fn files(under: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(under).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|it| it == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// What stands between two marks, each time.
+fn between<'a>(text: &'a str, from: &'a str, to: &'a str) -> impl Iterator<Item = &'a str> {
+    let after = text.split(from).skip(1);
+    after.filter_map(move |rest| Some(rest.split_once(to)?.0))
+}
+
+// === Metrics ===
+
+/// A metric in one line, as the page has it: `name type unit`.
+type Metric = String;
+
+/// The metrics and the words of their labels, as the sources register them.
+fn registered(sources: &[String]) -> (BTreeSet<Metric>, BTreeSet<String>) {
+    let (mut metrics, mut words) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources {
+        let constants = between(source, "const ", ";").filter_map(|constant| {
+            let (name, value) = constant.split_once(": &str = \"cachewarp_")?;
+            Some((name, value.trim_end_matches('"')))
+        });
+        for (constant, value) in constants {
+            for description in between(source, "describe_", ");") {
+                let (kind, arguments) = description.split_once("!(").unwrap();
+                let mut arguments = arguments.split(',').map(str::trim);
+                if arguments.next() == Some(constant) {
+                    let unit = arguments.next().unwrap().trim_start_matches("Unit::");
+                    let unit = unit.to_lowercase();
+                    metrics.insert(format!("cachewarp_{value} {kind} {unit}"));
+                }
+            }
+        }
+        // Every short text in a file that registers metrics is a label or the value of one.
+        let lines = source.lines().filter(|line| !line.contains("cfg("));
+        let code: Vec<&str> = lines.collect();
+        let code = code.join("\n");
+        let texts = code.split('"').skip(1).step_by(2);
+        let short =
+            texts.filter(|text| text.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'));
+        words.extend(short.map(str::to_owned));
+    }
+    (metrics, words)
+}
+
+/// The same, as the tables of the page describe it.
+fn described(page: &str) -> (BTreeSet<Metric>, BTreeSet<String>) {
+    let (mut metrics, mut words) = (BTreeSet::new(), BTreeSet::new());
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if let ["", name, kind, unit, labels, ""] = cells[..]
+            && name.starts_with("`cachewarp_")
+        {
+            let name = name.trim_matches('`');
+            metrics.insert(format!("{name} {kind} {unit}"));
+            words.extend(labels.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    (metrics, words)
+}
+
+#[test]
+fn every_metric_is_on_its_page() {
+    let all: Vec<String> = files(&root().join("src"), "rs").iter().map(read).collect();
+    let page = read("docs/METRICS.md");
+    let registering: Vec<String> = all
+        .iter()
+        .filter(|source| source.contains("\"cachewarp_"))
+        .cloned()
+        .collect();
+    let (metrics, words) = registered(&registering);
+    let (on_page, words_on_page) = described(&page);
+    assert_eq!(metrics, on_page);
+
+    let names = registering
+        .iter()
+        .flat_map(|it| between(it, "\"cachewarp_", "\""));
+    for name in names {
+        let name = format!("cachewarp_{name}");
+        let is_described = on_page.iter().any(|it| it.split(' ').next() == Some(&name));
+        assert!(is_described, "{name} is not on the page");
+        let explained = page.contains(&format!("**`{name}`**"));
+        assert!(
+            explained,
+            "{name} stands in a table, and nothing explains it"
+        );
+    }
+    let missing: Vec<_> = words.difference(&words_on_page).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+    for word in words_on_page {
+        let literal = format!("\"{word}\"");
+        let is_in_code = all.iter().any(|source| source.contains(&literal));
+        assert!(is_in_code, "no code has the label or value {word}");
+    }
+}
+
+#[test]
+fn a_metric_that_is_not_described_is_found() {
+    let source = "const CALLS: &str = \"cachewarp_calls_total\";\n\
+         describe_counter!(CALLS, Unit::Count, \"Calls, by how they ended\");\n\
+         #[cfg(feature = \"redis\")]\n\
+         let calls = |end: &'static str| counter!(CALLS, \"end\" => end); calls(\"good\");";
+    let row = "| `cachewarp_calls_total` | counter | count | `end`: `good` |";
+    let (metrics, words) = registered(&[source.to_owned()]);
+    assert_eq!(described(row), (metrics.clone(), words.clone()));
+    for other in [
+        "| `cachewarp_call_total` | counter | count | `end`: `good` |",
+        "| `cachewarp_calls_total` | gauge | count | `end`: `good` |",
+        "| `cachewarp_calls_total` | counter | bytes | `end`: `good` |",
+        "| `cachewarp_calls_total` | counter | count | `end`: `bad` |",
+        "| `cachewarp_calls_total` | counter | count | |",
+        "",
+    ] {
+        assert_ne!(
+            described(other),
+            (metrics.clone(), words.clone()),
+            "{other}"
+        );
+    }
+}
+
+// === ARCHITECTURE.md ===
+
+/// What a page has in code font and could be a path: files of Rust, and directories.
+fn paths(page: &str) -> BTreeSet<&str> {
+    let is_path = |text: &&str| {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || b"_-./".contains(&it);
+        (text.ends_with(".rs") || text.ends_with('/')) && text.bytes().all(plain)
+    };
+    page.split('`').skip(1).step_by(2).filter(is_path).collect()
+}
+
+#[test]
+fn every_file_has_its_line() {
+    let page = read("ARCHITECTURE.md");
+    let src = root().join("src");
+    for path in paths(&page) {
+        let is_there = src.join(path).exists() || root().join(path).exists();
+        assert!(is_there, "ARCHITECTURE.md names {path}, which is not there");
+    }
+    // The tables of the tree: a file, several, or a directory as a whole.
+    let rows: String = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "))
+        .map(|(first, _)| format!("`{first} "))
+        .collect();
+    let named = paths(&rows);
+    let mut unnamed = Vec::new();
+    for file in files(&src, "rs") {
+        let file = file.strip_prefix(&src).unwrap();
+        let is_named = |it: &Path| {
+            let path = it.display().to_string().replace('\\', "/");
+            named.contains(path.as_str()) || named.contains(format!("{path}/").as_str())
+        };
+        let needs_none = file.ends_with("mod.rs") || file.ends_with("tests.rs");
+        if !needs_none && !file.ancestors().any(is_named) {
+            unnamed.push(file.to_owned());
+        }
+    }
+    assert!(unnamed.is_empty(), "without a line: {unnamed:?}");
+    assert!(named.len() > 50, "the tables were not read");
+}
+
+#[test]
+fn the_floors_are_those_of_their_test() {
+    let floors = |list: &str| -> Vec<Vec<String>> {
+        let words = |line: &str| {
+            let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
+        };
+        list.trim().lines().map(words).collect()
+    };
+    let page = read("ARCHITECTURE.md");
+    let (_, after) = page.split_once("## The floors").unwrap();
+    let shown = between(after, "```text", "```").next().unwrap();
+    let test = read("tests/walls/main.rs");
+    let held = between(&test, "const FLOORS: &str = \"", "\"")
+        .next()
+        .unwrap();
+    assert_eq!(floors(shown), floors(held));
+}
