@@ -112,7 +112,7 @@ async fn a_conditional_put_compares_the_stamp(server: &impl Fixture) {
     ];
     for (index, (what, stored, expected, outcome)) in table.iter().enumerate() {
         // Both have the same hash tag, as on a Cluster they must.
-        let (name, companion) = (format!("{{{index}}}"), format!("{{{index}}}:beside"));
+        let (name, companion) = (format!("{{{index}}}"), format!("{{{index}}}:companion"));
         if let Some(stored) = stored {
             server.set(&name, stored);
         }
@@ -209,14 +209,14 @@ async fn a_value_expires(server: &impl Fixture) {
     node.put("a", value(1, 1, b""), short).await.unwrap();
     let put = ConditionalPut {
         keep: short,
-        companion: Some(("{b}:beside".to_owned(), "body".into(), MINUTE)),
+        companion: Some(("{b}:companion".to_owned(), "body".into(), MINUTE)),
         ..put_over("{b}", (0, 0), value(0, 1, b""))
     };
     assert_eq!(node.put_if(put).await.unwrap(), PutOutcome::Stored);
     sleep(EXPIRED).await;
     assert_eq!(node.get("a").await.unwrap(), None);
-    let beside = node.get_two("{b}", "{b}:beside").await.unwrap();
-    assert_eq!(beside, (None, Some("body".into())));
+    let companion = node.get_two("{b}", "{b}:companion").await.unwrap();
+    assert_eq!(companion, (None, Some("body".into())));
     // Nothing is stored there any more, not even an epoch.
     let put = put_over("a", (0, 0), value(0, 2, b""));
     assert_eq!(node.put_if(put).await.unwrap(), PutOutcome::Stored);
@@ -259,15 +259,15 @@ async fn every_watch_reports_every_change(server: &impl Fixture) {
         Watched::connected(&other).await,
     ];
     let name = |name: &str| format!("{PREFIX}{{{name}}}");
-    let (main, beside) = (name("a"), format!("{}:beside", name("a")));
+    let (main, companion) = (name("a"), format!("{}:companion", name("a")));
     let put = ConditionalPut {
-        companion: Some((beside.clone(), "body".into(), MINUTE)),
+        companion: Some((companion.clone(), "body".into(), MINUTE)),
         ..put_over(&main, (0, 0), value(0, 1, b""))
     };
     let (lease, deleted) = (name("lease"), name("b"));
     assert_eq!(writer.put_if(put).await.unwrap(), PutOutcome::Stored);
     for watch in &mut watches {
-        watch.changed([&*main, &*beside]).await;
+        watch.changed([&*main, &*companion]).await;
     }
     let junk = Bytes::from("junk");
     writer.put(&deleted, junk.clone(), MINUTE).await.unwrap();

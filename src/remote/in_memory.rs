@@ -1,9 +1,9 @@
 //! A server in memory, for tests: it behaves like Redis as far as time and order are concerned, and
-//! fails as it is told.
+//! injects faults.
 //!
-//! Its time is tokio's, so under paused time every expiry, timeout and delay is exact. All nodes share
-//! one [`InMemoryServer`]; each has an [`InMemory`] of its own, whose watch and faults are its own
-//! too. The cases of `conformance` hold for it and for Redis alike.
+//! Its time is tokio's, so under paused time every expiry, timeout and delay is exact. All nodes
+//! share one [`InMemoryServer`]; each has an [`InMemory`] of its own, whose watch and faults are
+//! its own too. The cases of `conformance` hold for it and for Redis alike.
 
 #![cfg(test)]
 
@@ -170,8 +170,8 @@ impl InMemoryServer {
         self.store(&mut self.state(), name, value, keep);
     }
 
-    /// Deletes everything, of which no watch is told: it is what Redis does on `FLUSHALL`, as far as
-    /// fred shows.
+    /// Deletes everything without a notification, like a `FLUSHALL` before the tracking connection
+    /// has noticed it.
     pub(crate) fn clear(&self) {
         self.state().stored.clear();
     }
@@ -255,7 +255,8 @@ impl InMemory {
         self.node.delay.send_replace(delay);
     }
 
-    /// Interrupts the watch of this node: it misses what changes until [`reconnect`](Self::reconnect).
+    /// Interrupts the watch of this node: it misses what changes until
+    /// [`reconnect`](Self::reconnect).
     pub(crate) fn disconnect(&self) {
         self.node.connected.store(false, Ordering::SeqCst);
         self.report(&WatchEvent::Disconnected);

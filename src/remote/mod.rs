@@ -2,8 +2,8 @@
 //! depended upon.
 //!
 //! `store` is what it asks of a server, and `redis` the client for one. `remote` is a server as one
-//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease` who
-//! fetches what none has, and `coherence` which entries in memory are still current.
+//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease`
+//! who fetches what none has, and `coherence` which entries in memory are still current.
 
 mod budget;
 mod coherence;

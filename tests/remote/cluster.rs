@@ -186,7 +186,7 @@ async fn a_master_fails(fail: impl FnOnce(&mut Server)) {
     );
     assert!(whole_since.is_some(), "the successor is not used");
     are_connected(&nodes).await;
-    println!("heard again {:?} after the failure", failed.elapsed());
+    println!("connected again {:?} after the failure", failed.elapsed());
     are_coherent(&nodes).await;
     assert!(
         without < HEALTHY,
@@ -251,7 +251,7 @@ fn is(role: &str, server: &Server) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_nodes_follow_sentinels_that_are_told_to_change_the_master() {
-    /// Each node's pool, and what tells it of changes.
+    /// Each node's pool, and its tracking connection.
     const CONNECTIONS: usize = 2 * (2 + 1);
     let mut servers = sentinels(3);
     let origin = Origin::counting();

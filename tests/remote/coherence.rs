@@ -1,5 +1,5 @@
-//! In which order a node serves what another node replaces, while both are busy. How soon it does is
-//! asserted under paused time, in `src/engine/peers/tests`.
+//! In which order a node serves what another node replaces, while both are busy. How soon it does
+//! is asserted under paused time, in `src/engine/peers/tests`.
 
 use std::sync::{
     Arc,

@@ -112,7 +112,7 @@ fn spoiled(value: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-/// A node that reads every value, and hears of what it writes.
+/// A node that reads every value, and is notified of changes.
 async fn reader(origin: &Origin, redis: &Server) -> Node {
     let node = Node::patient(origin, redis).await;
     node.is_connected().await;

@@ -1,4 +1,5 @@
-//! What nodes do at the same moment, over a real Redis: writes beside fills, and a Redis that is emptied.
+//! What nodes do at the same moment, over a real Redis: a write during a fill, and requests while
+//! Redis is emptied.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Many nodes over a real Redis, Cluster or Sentinel: what only real servers show. What needs no more
-//! than time and order is in `src/engine/peers/tests`, over a server in memory.
+//! Many nodes over a real Redis, Cluster or Sentinel: what only real servers show. What needs no
+//! more than time and order is in `src/engine/peers/tests`, over a server in memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "real servers take real time")]

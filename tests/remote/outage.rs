@@ -24,13 +24,13 @@ const WARM: u64 = 200;
 /// The time that Redis has for a read, after which a request goes on without it.
 const READ_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What a request may take longer than that, beside what the machine makes late.
+/// How much longer than that a request may take, in addition to delays of the machine.
 const BY_RIGHT: Duration = Duration::from_millis(20);
 
 /// What few requests may take longer, however late the machine makes things.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// How soon nodes share again once Redis answers, beside what the machine makes late.
+/// How soon nodes share again once Redis answers, in addition to delays of the machine.
 const BACK: Duration = Duration::from_secs(1);
 
 /// One request: when it began, and how long it took.
@@ -158,7 +158,7 @@ async fn a_redis_that_hangs_costs_the_first_their_timeout_and_nobody_else_anythi
     let resumed = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
     are_connected(&nodes).await;
-    let hears = resumed.elapsed();
+    let connected = resumed.elapsed();
     let all = load.end().await;
     let late = tickers.end().await;
     let second = Duration::from_secs(1);
@@ -169,9 +169,9 @@ async fn a_redis_that_hangs_costs_the_first_their_timeout_and_nobody_else_anythi
     let machine = late.worst(eve, resumed);
     let machine_then = late.held_up(resumed, resumed + back);
     println!("before: {before:?}\nin the first second: {first:?}\nlater: {later:?}");
-    println!("shared again after {back:?}, heard again after {hears:?}");
+    println!("shared again after {back:?}, connected again after {connected:?}");
     println!("timers were late by up to {machine:?}, then for {machine_then:?} until it was back");
-    // Timers do not tell of a thread that is held up by itself, which holds up what it runs.
+    // Timers do not show that a thread holds itself up, and with that the tasks that it runs.
     let unseen = if machine < BY_RIGHT { 0 } else { LATE };
     let beyond = |from, most| {
         let within = all
@@ -229,11 +229,11 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     let restarted = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
     are_connected(&nodes).await;
-    let hears = restarted.elapsed();
+    let connected = restarted.elapsed();
     let all = load.end().await;
     let gone = Figures::of(&all, killed, down);
     println!("while it was gone: {gone:?}");
-    println!("shared again after {back:?}, heard again after {hears:?}");
+    println!("shared again after {back:?}, connected again after {connected:?}");
     assert!(gone.late <= LATE, "{gone:?}");
     assert!(gone.slowest < Duration::from_secs(1), "{gone:?}");
     assert!(gone.all > 1_000, "too few to tell: {gone:?}");

@@ -72,8 +72,8 @@ async fn what_a_node_fetched_or_found_it_serves_from_memory_without_a_question()
     assert_eq!(network.server.operations(), before);
 }
 
-/// While a node is not notified, memory is not believed: every request asks, so all is as current as
-/// before.
+/// While a node is not notified, memory is not believed: every request asks, so all is as current
+/// as before.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_not_notified_asks_each_time() {
     let network = Network::new();

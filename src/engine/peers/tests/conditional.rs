@@ -19,7 +19,7 @@ use super::{
     origin::{Origin, fresh},
 };
 
-/// A node that never heard of `path`, which another one fetched.
+/// A node that knows nothing of `path`, which another node fetched.
 async fn cold(network: &Network, origin: &Origin, path: &str) -> Node {
     let [warm, cold] = network.nodes(origin).await;
     assert_eq!(warm.get(path).await.status, StatusCode::OK);

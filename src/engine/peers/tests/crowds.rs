@@ -1,5 +1,5 @@
-//! Crowds on a node whose memory lacks what the shared tier has: one fetch for all, and stale answers
-//! for all where they are allowed.
+//! Crowds on a node whose memory lacks what the shared tier has: one fetch for all, and stale
+//! answers for all where they are allowed.
 
 use std::{
     sync::{

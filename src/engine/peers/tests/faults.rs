@@ -1,4 +1,5 @@
-//! A shared tier that fails: it costs a request no more than the timeout, and nobody a wrong answer.
+//! A shared tier that fails: a request waits for it no longer than the timeout, and is never
+//! answered wrongly.
 
 use std::time::Duration;
 
@@ -108,8 +109,8 @@ async fn a_lease_that_was_acquired_unnoticed_is_released() {
     assert_eq!(fetching.await.unwrap().status, StatusCode::OK);
 }
 
-/// An invalidation that cannot be sent is sent as soon as that is possible; until then its node uses
-/// nothing of the tier that it concerns.
+/// An invalidation that cannot be sent is sent as soon as that is possible; until then its node
+/// uses nothing of the tier that it concerns.
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_outlasts_an_outage() {
     let network = Network::new();

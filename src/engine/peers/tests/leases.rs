@@ -59,7 +59,7 @@ async fn a_holder_that_dies_costs_the_others_what_is_left_of_its_lease() {
     sleep(LEASE + Duration::from_secs(1) - began.elapsed()).await;
     assert!(asked.try_join_next().is_none());
     assert_eq!(origin.calls_of("/a"), 0);
-    // It extends its lease every second, and did so just now. From here on nobody hears of it.
+    // It extends its lease every second, and did so just now. From here on it sends nothing.
     sleep(Duration::from_millis(1)).await;
     let left = network.lease_expires_in();
     assert_eq!(left, LEASE - Duration::from_millis(1));

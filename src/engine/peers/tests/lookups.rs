@@ -1,4 +1,5 @@
-//! What goes on while the shared tier is asked: leaders that leave, reloads, promotions that are late.
+//! What goes on while the shared tier is asked: leaders that leave, reloads, promotions that are
+//! late.
 
 use std::{
     pin::{Pin, pin},

@@ -1,5 +1,5 @@
-//! Many nodes over one shared tier in memory, under paused time: every limit is exact. What only real
-//! servers show is in `tests/remote`.
+//! Many nodes over one shared tier in memory, under paused time: every limit is exact. What only
+//! real servers show is in `tests/remote`.
 
 mod coherence;
 mod conditional;

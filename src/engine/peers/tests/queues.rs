@@ -1,4 +1,5 @@
-//! Nodes that do the same at the same moment: nobody queues without need, and little is left behind.
+//! Nodes that do the same at the same moment: nobody queues without need, and little is left
+//! behind.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Writes on one node while others read, fill and refresh: what they replaced or invalidated does not
-//! come back, anywhere.
+//! Writes on one node while others read, fill and refresh: what they replaced or invalidated does
+//! not come back, anywhere.
 
 use std::{
     sync::{
