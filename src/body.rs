@@ -1,4 +1,4 @@
-//! The body of an answer: from the store, from a fill in progress, or straight from the origin.
+//! The body of a response: from the store, from a fill in progress, or directly from the origin.
 
 use std::{
     fmt,
@@ -13,20 +13,20 @@ use pin_project_lite::pin_project;
 use crate::{entry::Segments, error::BoxError, fill::FillReader};
 
 pin_project! {
-    /// The body of a response that passed a [`CacheLayer`](crate::CacheLayer) over a service
-    /// whose bodies are `B`.
+    /// The body of a response of a [`CacheService`](crate::CacheService) whose inner service has bodies
+    /// of type `B`.
     ///
-    /// Frames of the origin pass through as they are, trailers included. Hits yield slices of the
-    /// stored bytes without copying them.
+    /// Frames of the origin pass through unchanged, including trailers. A hit yields slices of the stored
+    /// bytes and copies nothing.
     pub struct CacheBody<B> {
         #[pin]
-        source: Source<B>,
+        source: BodySource<B>,
     }
 }
 
 pin_project! {
-    #[project = SourceProj]
-    enum Source<B> {
+    #[project = BodySourceProj]
+    enum BodySource<B> {
         Empty,
         Omitted,
         Stored { slices: Slices },
@@ -37,17 +37,17 @@ pin_project! {
 
 impl<B> CacheBody<B> {
     pub(crate) fn empty() -> Self {
-        Self::from(Source::Empty)
+        Self::from(BodySource::Empty)
     }
 
-    /// Stands for a body that is not sent, of whatever length.
+    /// A body that is not sent. Its length is unknown.
     pub(crate) fn omitted() -> Self {
-        Self::from(Source::Omitted)
+        Self::from(BodySource::Omitted)
     }
 
     pub(crate) fn stored(body: Segments) -> Self {
         let end = body.len();
-        Self::from(Source::Stored {
+        Self::from(BodySource::Stored {
             slices: Slices {
                 body,
                 next: 0,
@@ -59,7 +59,7 @@ impl<B> CacheBody<B> {
 
     /// The bytes of `body` from `first` to `last`, both included.
     pub(crate) fn part(body: Segments, first: u64, last: u64) -> Self {
-        Self::from(Source::Stored {
+        Self::from(BodySource::Stored {
             slices: Slices {
                 body,
                 next: 0,
@@ -70,14 +70,14 @@ impl<B> CacheBody<B> {
     }
 
     pub(crate) fn fill(reader: FillReader) -> Self {
-        Self::from(Source::Fill { reader })
+        Self::from(BodySource::Fill { reader })
     }
 
     pub(crate) fn origin(body: B) -> Self {
-        Self::from(Source::Origin { body })
+        Self::from(BodySource::Origin { body })
     }
 
-    fn from(source: Source<B>) -> Self {
+    fn from(source: BodySource<B>) -> Self {
         Self { source }
     }
 }
@@ -91,11 +91,11 @@ impl<B> Default for CacheBody<B> {
 impl<B> fmt::Debug for CacheBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.source {
-            Source::Empty => "CacheBody::Empty",
-            Source::Omitted => "CacheBody::Omitted",
-            Source::Stored { .. } => "CacheBody::Stored",
-            Source::Fill { .. } => "CacheBody::Fill",
-            Source::Origin { .. } => "CacheBody::Origin",
+            BodySource::Empty => "CacheBody::Empty",
+            BodySource::Omitted => "CacheBody::Omitted",
+            BodySource::Stored { .. } => "CacheBody::Stored",
+            BodySource::Fill { .. } => "CacheBody::Fill",
+            BodySource::Origin { .. } => "CacheBody::Origin",
         })
     }
 }
@@ -113,19 +113,19 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().source.project() {
-            SourceProj::Empty | SourceProj::Omitted => Poll::Ready(None),
-            SourceProj::Stored { slices } => {
+            BodySourceProj::Empty | BodySourceProj::Omitted => Poll::Ready(None),
+            BodySourceProj::Stored { slices } => {
                 Poll::Ready(slices.next().map(|bytes| Ok(Frame::data(bytes))))
             }
-            SourceProj::Fill { reader } => {
+            BodySourceProj::Fill { reader } => {
                 let frame = ready!(reader.poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            SourceProj::Origin { body } => {
+            BodySourceProj::Origin { body } => {
                 let frame = ready!(body.poll_frame(cx));
                 Poll::Ready(frame.map(|frame| {
                     frame
-                        // For `Bytes` this copies nothing.
+                        // If the data is `Bytes`, this copies nothing.
                         .map(|frame| {
                             frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
                         })
@@ -137,35 +137,36 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty | Source::Omitted => true,
-            Source::Stored { slices } => slices.left == 0,
-            // Trailers may follow the last byte.
-            Source::Fill { .. } => false,
-            Source::Origin { body } => body.is_end_stream(),
+            BodySource::Empty | BodySource::Omitted => true,
+            BodySource::Stored { slices } => slices.left == 0,
+            // Trailers may still follow the last byte.
+            BodySource::Fill { .. } => false,
+            BodySource::Origin { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Empty => SizeHint::with_exact(0),
-            Source::Omitted => SizeHint::default(),
-            Source::Stored { slices } => SizeHint::with_exact(slices.left),
-            Source::Fill { reader } => reader
+            BodySource::Empty => SizeHint::with_exact(0),
+            BodySource::Omitted => SizeHint::default(),
+            BodySource::Stored { slices } => SizeHint::with_exact(slices.left),
+            BodySource::Fill { reader } => reader
                 .remaining()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
-            Source::Origin { body } => body.size_hint(),
+            BodySource::Origin { body } => body.size_hint(),
         }
     }
 }
 
-/// What is left of a stored body.
+/// The rest of a stored body.
 #[derive(Debug)]
 struct Slices {
     body: Segments,
-    /// The segment that comes next.
+    /// The index of the next segment.
     next: usize,
-    /// The bytes to leave out before the first one.
+    /// How many bytes to skip before the first one that is sent.
     skip: u64,
+    /// How many bytes are still to be sent.
     left: u64,
 }
 
@@ -181,7 +182,7 @@ impl Iterator for Slices {
                 self.skip -= len;
                 continue;
             }
-            // Both ends lie within the segment, whose length is a `usize`.
+            // Both ends lie within the segment, so they fit in a `usize`.
             let start = std::mem::take(&mut self.skip);
             let end = len.min(start + self.left);
             self.left -= end - start;

@@ -11,26 +11,26 @@ use std::{
 
 /// A source of wall time, for dates, and of monotonic time, for ages.
 ///
-/// Ages come from the monotonic clock, so a wall clock that steps back never makes a stored
+/// Ages are measured by the monotonic clock. So a wall clock that is set back does not make a stored
 /// response fresh again (RFC 9111 §4.2.3).
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn wall(&self) -> i64;
 
-    /// Milliseconds since the Unix epoch, by which nodes that share a tier compare times.
+    /// Milliseconds since the Unix epoch. Nodes that share a tier compare these times.
     ///
-    /// The default is `wall` in whole seconds.
+    /// Defaults to [`wall`](Self::wall) in whole seconds.
     fn wall_millis(&self) -> i64 {
         self.wall().saturating_mul(1000)
     }
 
-    /// Time since an arbitrary fixed point; it never goes back.
+    /// The time since an arbitrary fixed point. It never goes back.
     fn monotonic(&self) -> Duration;
 }
 
 /// The clock of the machine. The default.
 ///
-/// Its monotonic time is tokio's, so a test that pauses tokio's time pauses this clock with it.
+/// Its monotonic time is tokio's, so a test that pauses tokio's time also pauses this clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     start: tokio::time::Instant,
@@ -58,7 +58,10 @@ impl Clock for SystemClock {
     }
 
     fn wall_millis(&self) -> i64 {
-        #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the only call: all other code asks the clock"
+        )]
         let now = SystemTime::now();
         match now.duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -71,9 +74,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, for tests.
+/// A clock for tests. It only moves when a test moves it.
 ///
-/// Copies share the same time.
+/// All clones share one time.
 ///
 /// ```
 /// use cachewarp::clock::{Clock, ManualClock};
@@ -91,7 +94,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `wall`, in seconds since the Unix epoch.
+    /// A clock that shows `wall`, in seconds since the Unix epoch.
     #[must_use]
     pub fn at(wall: i64) -> Self {
         Self {
@@ -100,7 +103,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves both times forward. The wall clock counts whole seconds.
+    /// Moves both times forward. The wall time moves in whole seconds.
     pub fn advance(&self, by: Duration) {
         let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
@@ -108,7 +111,7 @@ impl ManualClock {
         self.monotonic_ms.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Moves the wall clock alone, forward or back, as an administrator might.
+    /// Moves only the wall time, forward or back, as when an administrator sets the clock.
     pub fn step_wall(&self, seconds: i64) {
         self.wall.fetch_add(seconds, Ordering::SeqCst);
     }

@@ -1,22 +1,22 @@
-//! Errors: of configuration, of a store, and of a body.
+//! The error types: of a configuration, of a store, and of a body.
 
 use std::{error::Error, fmt, ops::RangeBounds, time::Duration};
 
 /// A boxed error, as the bodies of this crate report it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A setting that [`CacheBuilder::build`](crate::CacheBuilder::build), or the `connect` of a remote
-/// tier, refuses.
+/// Why [`CacheBuilder::build`](crate::CacheBuilder::build), or the `connect` of a remote tier, refuses a
+/// setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The setting belongs to the cache itself: layers that share one cannot change it.
+    /// The setting belongs to the cache itself: a layer over an existing cache cannot change it.
     #[non_exhaustive]
     Fixed {
         /// The builder method that was called.
         setting: &'static str,
     },
-    /// The text is not a valid authority, token or field name.
+    /// The text is not valid for this setting, which takes an authority, a token or field names.
     #[non_exhaustive]
     Malformed {
         /// The builder method that set it.
@@ -24,7 +24,7 @@ pub enum ConfigError {
         /// What was given.
         value: String,
     },
-    /// The number or duration lies outside what the setting allows.
+    /// The number or duration is outside the range that the setting allows.
     #[non_exhaustive]
     OutOfRange {
         /// The builder method that set it.
@@ -34,7 +34,7 @@ pub enum ConfigError {
         /// What is allowed, in words.
         allowed: &'static str,
     },
-    /// The setting needs something that is not there, such as a server that can be reached.
+    /// The setting needs something that is missing, such as a server that can be reached.
     #[non_exhaustive]
     Unavailable {
         /// The builder method that set it.
@@ -63,7 +63,7 @@ impl fmt::Display for ConfigError {
             Self::Fixed { setting } => {
                 write!(
                     f,
-                    "`{setting}` cannot change for a layer that shares its cache"
+                    "`{setting}` cannot be changed by a layer over an existing cache"
                 )
             }
             Self::Malformed { setting, value } => {
@@ -75,7 +75,7 @@ impl fmt::Display for ConfigError {
                 allowed,
             } => write!(f, "`{setting}` is {value}, but must be {allowed}"),
             Self::Unavailable { setting, cause } => {
-                write!(f, "`{setting}` cannot be had: {cause}")
+                write!(f, "`{setting}` is not available: {cause}")
             }
         }
     }
@@ -83,7 +83,7 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Refuses a setting that lies outside what it allows.
+/// Refuses a value outside the range of its setting.
 pub(crate) fn in_range<T: fmt::Display + PartialOrd>(
     setting: &'static str,
     value: &T,
@@ -100,17 +100,17 @@ pub(crate) fn in_range<T: fmt::Display + PartialOrd>(
     })
 }
 
-/// A duration as refusals show it.
+/// A duration as the errors show it, such as `1.5s`.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct DisplayDuration(pub(crate) Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for DisplayDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }
 }
 
-/// A store that could not answer. To the road it means that nothing is stored.
+/// A store failed to answer. The cache then treats the request as a miss.
 #[derive(Debug)]
 pub(crate) struct StoreError(BoxError);
 
@@ -132,17 +132,18 @@ impl Error for StoreError {
     }
 }
 
-/// Why a body that was being shared with its cache ended early.
+/// Why a body that the cache records ended early.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FillError {
-    /// The origin's body failed, or its call ended before the body did.
+    /// The origin's body failed, or the recording task ended before the body.
     Origin,
-    /// The body's length was not its Content-Length (RFC 9112 §8).
+    /// The length of the body differs from its `Content-Length` (RFC 9112 §8).
     Length,
-    /// The fill took longer than its timeout.
+    /// The body took longer than [`fill_timeout`](crate::CacheBuilder::fill_timeout) without a reader.
     Timeout,
-    /// This reader held the others back for longer than `reader_stall`.
+    /// This reader held others back for longer than
+    /// [`reader_stall`](crate::CacheBuilder::reader_stall).
     TooSlow,
 }
 
@@ -150,9 +151,9 @@ impl fmt::Display for FillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Origin => "the origin's body ended with an error",
-            Self::Length => "the origin's body does not match its Content-Length",
+            Self::Length => "the origin's body differs in length from its Content-Length",
             Self::Timeout => "the origin's body took too long",
-            Self::TooSlow => "this reader held back the readers beside it for too long",
+            Self::TooSlow => "this reader held back other readers for too long",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Background work: how it is spawned, counted and waited for.
+//! Background tasks: how they are spawned, counted and awaited.
 
 use std::{
     fmt,
@@ -16,10 +16,10 @@ use tracing::Instrument;
 /// A boxed background task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs the work that outlives the request that caused it: fills, and refreshes in the background.
+/// Runs the tasks that outlive the request that caused them: fills and background refreshes.
 ///
-/// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime; the span
-/// that was current comes along, task-locals do not.
+/// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime. A task keeps
+/// the current tracing span, but not the task-local values.
 pub trait Executor: Send + Sync + 'static {
     /// Starts `task`.
     fn execute(&self, task: Task);
@@ -41,16 +41,16 @@ impl Executor for TokioExecutor {
     }
 }
 
-/// The tasks under way. Copies share the count.
+/// Counts the tasks that are running. Copies share the count.
 #[derive(Clone)]
 pub(crate) struct Tasks {
-    under_way: Arc<watch::Sender<usize>>,
+    running: Arc<watch::Sender<usize>>,
 }
 
 impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
-            under_way: Arc::new(watch::Sender::new(0)),
+            running: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -61,40 +61,40 @@ impl Tasks {
     ) {
         let counted = Counted {
             task,
-            _place: Place::take(&self.under_way),
+            _guard: TaskGuard::new(&self.running),
         };
         executor.execute(Box::pin(counted.in_current_span()));
     }
 
-    pub(crate) fn under_way(&self) -> usize {
-        *self.under_way.borrow()
+    pub(crate) fn running(&self) -> usize {
+        *self.running.borrow()
     }
 
-    /// Waits until no task is under way, for `deadline` at the most. Returns how many are left.
+    /// Waits until no task is running, for at most `deadline`. Returns how many are still running.
     pub(crate) async fn drain(&self, deadline: Duration) -> usize {
-        let mut under_way = self.under_way.subscribe();
-        let idle = under_way.wait_for(|tasks| *tasks == 0);
+        let mut running = self.running.subscribe();
+        let idle = running.wait_for(|tasks| *tasks == 0);
         match timeout(deadline, idle).await {
             Ok(_) => 0,
-            Err(_) => self.under_way(),
+            Err(_) => self.running(),
         }
     }
 }
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tasks({})", self.under_way())
+        write!(f, "Tasks({})", self.running())
     }
 }
 
 pin_project! {
-    /// A task and its place, held by it so that one that is dropped or panics counts as ended.
+    /// A task that holds its guard, so that it also counts as ended if it panics or is dropped.
     ///
-    /// No `async` block, which would have room for the task twice: as it came, and as it runs.
+    /// Not an `async` block: that would reserve memory for the task twice, as captured and as running.
     struct Counted<T> {
         #[pin]
         task: T,
-        _place: Place,
+        _guard: TaskGuard,
     }
 }
 
@@ -106,16 +106,17 @@ impl<T: Future<Output = ()>> Future for Counted<T> {
     }
 }
 
-struct Place(Arc<watch::Sender<usize>>);
+/// One running task.
+struct TaskGuard(Arc<watch::Sender<usize>>);
 
-impl Place {
-    fn take(under_way: &Arc<watch::Sender<usize>>) -> Self {
-        under_way.send_modify(|tasks| *tasks += 1);
-        Self(Arc::clone(under_way))
+impl TaskGuard {
+    fn new(running: &Arc<watch::Sender<usize>>) -> Self {
+        running.send_modify(|tasks| *tasks += 1);
+        Self(Arc::clone(running))
     }
 }
 
-impl Drop for Place {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.send_modify(|tasks| *tasks -= 1);
     }

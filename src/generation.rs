@@ -1,18 +1,18 @@
-//! The fence against stale writes: counters that every invalidation moves forward.
+//! Generations: they keep a response that was fetched before an invalidation from being stored after
+//! it.
 //!
-//! A fill notes the generation of its resource before it asks the origin, and may store only if
-//! that generation still stands. Without the fence, a response that the origin produced before a
-//! write could be stored after the write was seen to succeed, and would be served from then on.
+//! A fill reads the generation of its resource before it calls the origin, and may store its response
+//! only if the generation is still the same. Otherwise a response that the origin made before a write
+//! could be stored after the write succeeded, and would be served from then on.
 //!
-//! Counters are a fixed array indexed by the key's hash. Two resources may share one: then an
-//! invalidation of one makes a fill of the other skip its store, which costs a miss and nothing
-//! else.
+//! The counters are a fixed array, indexed by the hash of the key. Two resources may share a counter.
+//! Then an invalidation of one keeps a fill of the other from being stored, which costs one miss.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SLOTS: usize = 1 << 16;
 
-/// The generation that a fill started under.
+/// The generation of a resource at one moment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Generation(u64);
 
@@ -29,18 +29,18 @@ impl Generations {
         }
     }
 
-    /// The generation that stands for a resource, by the hash of its key without extra dimensions.
+    /// The current generation of a resource, by the hash of its key without further dimensions.
     pub(crate) fn current(&self, resource_hash: u64) -> Generation {
         Generation(self.counter(resource_hash).load(Ordering::SeqCst))
     }
 
-    /// Ends the standing generation: no fill that began under it may store from here on.
+    /// Ends the current generation: no fill that began in it may be stored from now on.
     pub(crate) fn advance(&self, resource_hash: u64) {
         self.counter(resource_hash).fetch_add(1, Ordering::SeqCst);
     }
 
     fn counter(&self, resource_hash: u64) -> &AtomicU64 {
-        // The remainder is below the length, and `usize` holds every value below 65,536.
+        // The remainder is below the length, and fits in a `usize`.
         &self.counters[(resource_hash % SLOTS as u64) as usize]
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_that_share_a_counter_are_fenced_together() {
+    fn resources_that_share_a_counter_share_their_generations() {
         let generations = Generations::new();
         let before = generations.current(7);
         generations.advance(7 + SLOTS as u64);

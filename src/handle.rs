@@ -36,7 +36,7 @@ impl CacheHandle {
             fill_bytes: self.shared.budget.used(),
             flights: self.shared.flights.len(),
             remote_connected: self.shared.remote_connected(),
-            tasks: self.shared.tasks.under_way(),
+            tasks: self.shared.tasks.running(),
         }
     }
 }

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::semantics::{
     classify::Bypass,
-    decide::{Missing, Why},
+    decide::{MissReason, ValidationReason},
     storable::NotStored,
 };
 
@@ -88,20 +88,20 @@ pub enum ForwardReason {
     VaryMiss,
 }
 
-impl From<Missing> for ForwardReason {
-    fn from(missing: Missing) -> Self {
+impl From<MissReason> for ForwardReason {
+    fn from(missing: MissReason) -> Self {
         match missing {
-            Missing::Uri => Self::UriMiss,
-            Missing::Vary => Self::VaryMiss,
+            MissReason::Uri => Self::UriMiss,
+            MissReason::Vary => Self::VaryMiss,
         }
     }
 }
 
-impl From<Why> for ForwardReason {
-    fn from(why: Why) -> Self {
+impl From<ValidationReason> for ForwardReason {
+    fn from(why: ValidationReason) -> Self {
         match why {
-            Why::Request => Self::Request,
-            Why::Stale => Self::Stale,
+            ValidationReason::Request => Self::Request,
+            ValidationReason::Stale => Self::Stale,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{ConfigError, Span, in_range};
+use crate::error::{ConfigError, DisplayDuration, in_range};
 
 use super::rules::{CircuitRules, Extent};
 
@@ -198,8 +198,8 @@ fn check(rules: &CircuitRules) -> Result<(), ConfigError> {
         Extent::Time { span, buckets } => {
             in_range(
                 "time_window",
-                &Span(span),
-                Span(Duration::from_millis(1))..=Span(MAX_SPAN),
+                &DisplayDuration(span),
+                DisplayDuration(Duration::from_millis(1))..=DisplayDuration(MAX_SPAN),
                 "between 1 ms and 2^31 seconds",
             )?;
             in_range("buckets", &buckets, 1..=1000, "between 1 and 1,000")?;
@@ -239,15 +239,15 @@ fn check(rules: &CircuitRules) -> Result<(), ConfigError> {
     ] {
         in_range(
             setting,
-            &Span(span),
-            Span(Duration::from_nanos(1))..=Span(MAX_SPAN),
+            &DisplayDuration(span),
+            DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(MAX_SPAN),
             "above zero and at most 2^31 seconds",
         )?;
     }
     in_range(
         "open_for",
-        &Span(rules.open_for),
-        Span(Duration::from_nanos(1))..=Span(rules.open_at_most),
+        &DisplayDuration(rules.open_for),
+        DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(rules.open_at_most),
         "above zero and at most `open_at_most`",
     )?;
     let factor = &rules.open_growth;

@@ -6,7 +6,7 @@ use http::{HeaderName, uri::Authority};
 
 use crate::{
     config::Config,
-    error::{ConfigError, Span, in_range},
+    error::{ConfigError, DisplayDuration, in_range},
 };
 
 /// The longest time span of a setting: 2^31 seconds, the value that `delta-seconds` is capped at
@@ -82,8 +82,8 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     ] {
         in_range(
             setting,
-            &Span(span),
-            Span(Duration::from_nanos(1))..=Span(MAX_SPAN),
+            &DisplayDuration(span),
+            DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(MAX_SPAN),
             "above zero and at most 2^31 seconds",
         )?;
     }
@@ -98,8 +98,8 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
     ] {
         in_range(
             setting,
-            &Span(span),
-            ..=Span(MAX_SPAN),
+            &DisplayDuration(span),
+            ..=DisplayDuration(MAX_SPAN),
             "at most 2^31 seconds",
         )?;
     }

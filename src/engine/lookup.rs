@@ -10,7 +10,7 @@ use crate::{
     entry::Entry,
     outcome::{CacheOutcome, ForwardReason, StaleReason},
     semantics::{
-        decide::{Candidate, Decision, Found, Stale, decide},
+        decide::{Candidate, Decision, Stale, StoredMatch, decide},
         select,
     },
     state::cache::Cache,
@@ -106,13 +106,13 @@ pub(crate) fn evaluate<'a>(
     let selected =
         stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
     let found = match selected {
-        Some(entry) => Found::Selected(Candidate {
+        Some(entry) => StoredMatch::Selected(Candidate {
             freshness: entry.freshness(),
             age: entry.age(now),
-            standing: request.standing(cache, entry),
+            validity: request.validity(cache, entry),
         }),
-        None if stored.is_some() => Found::NoVariant,
-        None => Found::Nothing,
+        None if stored.is_some() => StoredMatch::NoVariant,
+        None => StoredMatch::Nothing,
     };
     let fetch = |forward| Next::Fetch { selected, forward };
     match (decide(found, &request.directives), selected) {

@@ -8,7 +8,7 @@ use std::sync::{
 use super::context::RequestContext;
 use crate::{
     entry::Entry,
-    semantics::{decide::Standing, select},
+    semantics::{decide::Validity, select},
     state::cache::Cache,
     store::{Resource, Update, UpdateFn},
 };
@@ -41,7 +41,7 @@ pub(crate) async fn replace_selected(
             // A variant that would be replaced arrived later: keep the more recent one.
             let newer = |old: &Arc<Entry>| {
                 old.arrival().monotonic > entry.arrival().monotonic
-                    && old.standing() == Standing::Valid
+                    && old.validity() == Validity::Valid
                     && !kept.iter().any(|kept| Arc::ptr_eq(kept, old))
             };
             if variants.iter().any(newer) {

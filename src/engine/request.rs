@@ -12,7 +12,7 @@ use crate::{
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
-        decide::{Candidate, OnError, Standing, on_error},
+        decide::{Candidate, OnError, Validity, on_error},
         list,
         rules::ForwardedPolicy,
     },
@@ -94,18 +94,18 @@ impl CacheRequest {
     /// An invalidation flags the entries of the resource's plain key in the store. It cannot
     /// enumerate the extended keys, whose entries are older than the resource's generation instead.
     /// An invalidation by another node marks the entry's remote version.
-    pub(crate) fn standing(&self, cache: &Cache, entry: &Entry) -> Standing {
+    pub(crate) fn validity(&self, cache: &Cache, entry: &Entry) -> Validity {
         if entry
             .remote_version()
             .is_some_and(RemoteVersion::is_invalidated)
         {
-            return Standing::Invalidated;
+            return Validity::Invalidated;
         }
         match self.key.dimensions() {
             Dimensions::Extended if entry.generation() != self.generation(cache) => {
-                Standing::Invalidated
+                Validity::Invalidated
             }
-            Dimensions::Extended | Dimensions::Plain => entry.standing(),
+            Dimensions::Extended | Dimensions::Plain => entry.validity(),
         }
     }
 
@@ -119,7 +119,7 @@ impl CacheRequest {
         let candidate = Candidate {
             freshness: entry.freshness(),
             age: entry.age(now),
-            standing: self.standing(cache, entry),
+            validity: self.validity(cache, entry),
         };
         on_error(&candidate, &self.directives) == OnError::ServeStale
     }

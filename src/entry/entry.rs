@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     generation::Generation,
-    semantics::{decide::Standing, freshness::Freshness, select::Variant, vary::Selecting},
+    semantics::{decide::Validity, freshness::Freshness, select::Variant, vary::Selecting},
     util::varint,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     selecting: Selecting,
     arrival: Arrival,
     freshness: Freshness,
-    standing: Standing,
+    validity: Validity,
     pub(super) rendered: ArcSwapOption<RenderedHead>,
     body_len: u64,
     /// The field values, each with its length in front, then the body if it is small.
@@ -71,7 +71,7 @@ impl Entry {
             selecting: interner.share_names(&head.selecting),
             generation: head.generation,
             keep: head.keep,
-            standing: head.standing,
+            validity: head.validity,
         };
         let names = interner.intern(fields.iter().map(|(name, _)| *name));
         let values = fields.iter().map(|(_, value)| value.as_bytes());
@@ -125,7 +125,7 @@ impl Entry {
         }
         Self {
             status: meta.status,
-            standing: meta.standing,
+            validity: meta.validity,
             names,
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
@@ -234,7 +234,7 @@ impl Entry {
             selecting: self.selecting.clone(),
             generation: self.generation,
             keep: self.keep(),
-            standing: self.standing,
+            validity: self.validity,
         }
     }
 
@@ -242,8 +242,8 @@ impl Entry {
         self.status
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        self.standing
+    pub(crate) fn validity(&self) -> Validity {
+        self.validity
     }
 
     pub(crate) fn freshness(&self) -> &Freshness {
@@ -347,7 +347,7 @@ impl fmt::Debug for Entry {
             .field("status", &self.status)
             .field("body_len", &self.body_len)
             .field("freshness", &self.freshness)
-            .field("standing", &self.standing)
+            .field("validity", &self.validity)
             .finish_non_exhaustive()
     }
 }

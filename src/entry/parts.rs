@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     generation::Generation,
-    semantics::{decide::Standing, freshness::Freshness, vary::Selecting},
+    semantics::{decide::Validity, freshness::Freshness, vary::Selecting},
 };
 
 /// A stored response without its body.
@@ -22,7 +22,7 @@ pub(crate) struct Head {
     /// How long to keep the entry, from its arrival on. Longer than it is fresh, so that it can be
     /// revalidated or served stale.
     pub(crate) keep: Duration,
-    pub(crate) standing: Standing,
+    pub(crate) validity: Validity,
 }
 
 impl Head {
@@ -42,7 +42,7 @@ pub(crate) struct HeadMeta {
     pub(crate) generation: Generation,
     /// How long to keep the entry, from its arrival on.
     pub(crate) keep: Duration,
-    pub(crate) standing: Standing,
+    pub(crate) validity: Validity,
 }
 
 /// When a response arrived, and when it was generated.

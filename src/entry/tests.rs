@@ -13,7 +13,7 @@ use super::{
 use crate::{
     generation::Generations,
     semantics::{
-        decide::Standing,
+        decide::Validity,
         freshness::{Freshness, LifetimeSource, Reuse},
         vary::Selecting,
     },
@@ -46,7 +46,7 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
         selecting: Selecting::default(),
         generation: Generations::new().current(0),
         keep: Duration::from_secs(100),
-        standing: Standing::Valid,
+        validity: Validity::Valid,
     }
 }
 
@@ -73,7 +73,7 @@ fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
             selecting: head.selecting.clone(),
             generation: head.generation,
             keep: head.keep,
-            standing: head.standing,
+            validity: head.validity,
         };
         Entry::read(meta, lines.iter().copied(), &Segments::Empty, interner)
     }

@@ -12,7 +12,7 @@ use crate::{
     entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
     semantics::{
-        decide::Standing,
+        decide::Validity,
         freshness::{Freshness, LifetimeSource, Reuse},
         rules::LanguageOrder,
         vary::{Seed, Selecting},
@@ -113,7 +113,7 @@ pub(crate) fn unpack(
         selecting: Selecting::record(&names, context.request, context.seed, context.order),
         generation: context.generation,
         keep,
-        standing: Standing::Valid,
+        validity: Validity::Valid,
     };
     let cost = Duration::from_millis(record.cost_ms.into());
     let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;

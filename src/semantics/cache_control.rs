@@ -122,17 +122,17 @@ impl ResponseDirectives {
             let argument = &directive.argument;
             match directive.name_in(&mut name) {
                 b"immutable" => found.immutable |= *argument != Argument::Malformed,
-                b"max-age" => settle(&mut found.max_age, delta(argument), duplicates),
+                b"max-age" => set_lifetime(&mut found.max_age, delta(argument), duplicates),
                 b"must-revalidate" => found.must_revalidate = true,
                 b"must-understand" => found.must_understand = true,
-                b"no-cache" => widen(&mut found.no_cache, scope(argument)),
+                b"no-cache" => extend_scope(&mut found.no_cache, scope(argument)),
                 b"no-store" => found.no_store = true,
-                b"private" => widen(&mut found.private, scope(argument)),
+                b"private" => extend_scope(&mut found.private, scope(argument)),
                 b"proxy-revalidate" => found.proxy_revalidate = true,
                 b"public" => found.public |= *argument == Argument::Absent,
-                b"s-maxage" => settle(&mut found.s_maxage, delta(argument), duplicates),
-                b"stale-if-error" => stale_if_error.hear(argument.seconds()),
-                b"stale-while-revalidate" => stale_while_revalidate.hear(argument.seconds()),
+                b"s-maxage" => set_lifetime(&mut found.s_maxage, delta(argument), duplicates),
+                b"stale-if-error" => stale_if_error.add(argument.seconds()),
+                b"stale-while-revalidate" => stale_while_revalidate.add(argument.seconds()),
                 _ => {}
             }
         }
@@ -198,7 +198,7 @@ impl RequestDirectives {
                     let stated = found.max_age.into_iter().chain(argument.seconds());
                     found.max_age = stated.min();
                 }
-                b"max-stale" => max_stale.hear(match argument {
+                b"max-stale" => max_stale.add(match argument {
                     Argument::Absent => Some(MaxStale::Any),
                     _ => argument.seconds().map(MaxStale::Within),
                 }),
@@ -207,7 +207,7 @@ impl RequestDirectives {
                 b"no-cache" => found.no_cache = true,
                 b"no-store" => found.no_store = true,
                 b"only-if-cached" => found.only_if_cached |= *argument == Argument::Absent,
-                b"stale-if-error" => stale_if_error.hear(argument.seconds()),
+                b"stale-if-error" => stale_if_error.add(argument.seconds()),
                 _ => {}
             }
         }
@@ -242,7 +242,7 @@ fn scope(argument: &Argument<'_>) -> Scope {
 }
 
 /// Takes note of a lifetime that may have been stated before (RFC 9111 §4.2.1).
-fn settle(lifetime: &mut Option<Delta>, stated: Delta, duplicates: DuplicatePolicy) {
+fn set_lifetime(lifetime: &mut Option<Delta>, stated: Delta, duplicates: DuplicatePolicy) {
     *lifetime = match (*lifetime, duplicates) {
         (None, _) => Some(stated),
         (Some(first), DuplicatePolicy::Stale) if first != stated => Some(Delta::Invalid),
@@ -251,7 +251,7 @@ fn settle(lifetime: &mut Option<Delta>, stated: Delta, duplicates: DuplicatePoli
 }
 
 /// Takes note of a scope that may have been stated before.
-fn widen(scope: &mut Option<Scope>, stated: Scope) {
+fn extend_scope(scope: &mut Option<Scope>, stated: Scope) {
     *scope = Some(match scope.take() {
         Some(before) => before.and(stated),
         None => stated,
@@ -267,7 +267,7 @@ enum Unanimous<T> {
 
 impl<T: PartialEq> Unanimous<T> {
     /// Takes note of one more statement; what could not be read states nothing.
-    fn hear(&mut self, stated: Option<T>) {
+    fn add(&mut self, stated: Option<T>) {
         *self = match (std::mem::replace(self, Self::Absent), stated) {
             (heard, None) => heard,
             (Self::Absent, Some(stated)) => Self::One(stated),

@@ -7,7 +7,7 @@ use crate::semantics::freshness::{Freshness, Reuse};
 
 /// What the store holds for a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum StoredMatch<'a> {
     /// A response for this URI and these selecting header fields.
     Selected(Candidate<'a>),
     /// Responses for this URI, none of which matches the selecting header fields.
@@ -22,12 +22,12 @@ pub(crate) struct Candidate<'a> {
     pub(crate) freshness: &'a Freshness,
     /// Its current age in seconds ([`Freshness::age`]).
     pub(crate) age: u32,
-    pub(crate) standing: Standing,
+    pub(crate) validity: Validity,
 }
 
 /// Whether a stored response still stands (RFC 9111 §4.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum Validity {
     Valid,
     /// Something changed the resource since: to be validated before any use.
     Invalidated,
@@ -41,9 +41,9 @@ pub(crate) enum Decision {
     /// Answer with the stored response although it is stale.
     ServeStale(Stale),
     /// Ask the origin whether the stored response still holds, then answer.
-    Revalidate(Why),
+    Revalidate(ValidationReason),
     /// Get a response from the origin.
-    Fetch(Missing),
+    Fetch(MissReason),
     /// Answer 504: the request wants a stored response or nothing (RFC 9111 §5.2.1.7).
     Refuse,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Stale {
 
 /// Why a stored response has to be validated first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Why {
+pub(crate) enum ValidationReason {
     /// It is stale, invalidated, or always to be validated.
     Stale,
     /// The request does not accept it unvalidated.
@@ -68,7 +68,7 @@ pub(crate) enum Why {
 
 /// What the store lacks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Missing {
+pub(crate) enum MissReason {
     /// Any response for this URI.
     Uri,
     /// One whose selecting header fields match.
@@ -86,14 +86,14 @@ pub(crate) enum OnError {
 
 /// What an answer from the origin counts as when a stored response could replace it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
-    /// An answer.
-    Answer,
+pub(crate) enum OriginAnswer {
+    /// The answer is used.
+    Usable,
     /// An error that `stale-if-error` covers.
     Error,
 }
 
-impl Outcome {
+impl OriginAnswer {
     /// 500, 502, 503 and 504 are the errors of RFC 5861 §4.
     pub(crate) fn of(status: StatusCode) -> Self {
         match status {
@@ -101,18 +101,18 @@ impl Outcome {
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => Self::Error,
-            _ => Self::Answer,
+            _ => Self::Usable,
         }
     }
 }
 
 /// Decides what to do with a request, in the order that RFC 9111 §4 and §5.2.1 imply: what the
 /// stored response demands, what the request demands, freshness, then the licences to be stale.
-pub(crate) fn decide(found: Found<'_>, request: &RequestDirectives) -> Decision {
+pub(crate) fn decide(found: StoredMatch<'_>, request: &RequestDirectives) -> Decision {
     let decision = match found {
-        Found::Selected(candidate) => choose(&candidate, request),
-        Found::NoVariant => Decision::Fetch(Missing::Vary),
-        Found::Nothing => Decision::Fetch(Missing::Uri),
+        StoredMatch::Selected(candidate) => choose(&candidate, request),
+        StoredMatch::NoVariant => Decision::Fetch(MissReason::Vary),
+        StoredMatch::Nothing => Decision::Fetch(MissReason::Uri),
     };
     match decision {
         Decision::Revalidate(_) | Decision::Fetch(_) if request.only_if_cached => Decision::Refuse,
@@ -121,7 +121,7 @@ pub(crate) fn decide(found: Found<'_>, request: &RequestDirectives) -> Decision 
 }
 
 /// Decides whether a stored response stands in for an error: no usable answer, or one that is an
-/// [`Outcome::Error`] (RFC 5861 §4).
+/// [`OriginAnswer::Error`] (RFC 5861 §4).
 ///
 /// A response that is fresh, and was only refused because the request asked for a younger one,
 /// counts as stale by zero seconds. A request that insists on validation gets the error unless it
@@ -129,8 +129,8 @@ pub(crate) fn decide(found: Found<'_>, request: &RequestDirectives) -> Decision 
 pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -> OnError {
     let freshness = candidate.freshness;
     let fresh = freshness.ttl(candidate.age) > 0;
-    let (by_response, by_request) = match (candidate.standing, freshness.reuse) {
-        (Standing::Invalidated, _) | (_, Reuse::Validate) => (None, None),
+    let (by_response, by_request) = match (candidate.validity, freshness.reuse) {
+        (Validity::Invalidated, _) | (_, Reuse::Validate) => (None, None),
         (_, Reuse::WhileFresh) if !fresh => (None, None),
         (_, Reuse::WithinWindows) if !fresh => (freshness.stale_if_error, None),
         _ => (freshness.stale_if_error, request.stale_if_error),
@@ -149,8 +149,8 @@ pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -
 fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
     let freshness = candidate.freshness;
     let ttl = freshness.ttl(candidate.age);
-    if candidate.standing == Standing::Invalidated || freshness.reuse == Reuse::Validate {
-        return Decision::Revalidate(Why::Stale);
+    if candidate.validity == Validity::Invalidated || freshness.reuse == Reuse::Validate {
+        return Decision::Revalidate(ValidationReason::Stale);
     }
     if insists_on_validation(request)
         || request.max_age.is_some_and(|most| candidate.age > most)
@@ -158,7 +158,7 @@ fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
             .min_fresh
             .is_some_and(|least| ttl < i64::from(least))
     {
-        return Decision::Revalidate(Why::Request);
+        return Decision::Revalidate(ValidationReason::Request);
     }
     if ttl > 0 {
         return Decision::Serve;
@@ -176,7 +176,7 @@ fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
     if request.max_age.is_none() && is_within(freshness.stale_while_revalidate, staleness) {
         return Decision::ServeStale(Stale::WhileRevalidate);
     }
-    Decision::Revalidate(Why::Stale)
+    Decision::Revalidate(ValidationReason::Stale)
 }
 
 /// Whether a request wants the origin to be asked, whatever is stored (RFC 9111 §5.2.1.4).

@@ -8,7 +8,7 @@ use crate::semantics::cache_control::{ResponseDirectives, Scope};
 use crate::semantics::fields::{self, Expires};
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{AgePolicy, Heuristics, Rules, SMaxagePolicy};
-use crate::semantics::targeted::{Effective, Source};
+use crate::semantics::targeted::{DirectiveSource, EffectiveDirectives};
 
 /// What a stored response's own words allow, worked out once and kept beside it.
 ///
@@ -77,7 +77,7 @@ impl Freshness {
     pub(crate) fn of(
         status: StatusCode,
         response: &HeaderMap,
-        effective: &Effective,
+        effective: &EffectiveDirectives,
         times: Times,
         rules: &Rules,
     ) -> Self {
@@ -207,7 +207,7 @@ pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
 fn lifetime(
     status: StatusCode,
     response: &HeaderMap,
-    effective: &Effective,
+    effective: &EffectiveDirectives,
     date: i64,
     times: Times,
     rules: &Rules,
@@ -220,7 +220,7 @@ fn lifetime(
         return (max_age.seconds(), LifetimeSource::MaxAge);
     }
     // A selected targeted field replaces `Expires` as well (RFC 9213 §2.2).
-    if effective.source == Source::CacheControl {
+    if effective.source == DirectiveSource::CacheControl {
         match fields::expires(response, times.response) {
             Expires::At(at) => return (clamped(at.saturating_sub(date)), LifetimeSource::Expires),
             Expires::Past => return (0, LifetimeSource::Expires),

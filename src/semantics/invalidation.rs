@@ -14,7 +14,7 @@ use crate::semantics::uri::{Percent, decode, encode, encode_reference, with_path
 
 /// What a response to a request invalidates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Invalidation {
+pub(crate) enum InvalidationScope {
     Nothing,
     /// The target of the request, and the resources [`related`] to it.
     Target,
@@ -23,11 +23,11 @@ pub(crate) enum Invalidation {
 /// Decides what a final response to a request with this method invalidates: if the method is unsafe
 /// and the response is a success or a redirection, the target. CONNECT opens a tunnel and changes no
 /// resource.
-pub(crate) fn invalidates(method: &Method, status: StatusCode) -> Invalidation {
+pub(crate) fn invalidates(method: &Method, status: StatusCode) -> InvalidationScope {
     let done = status.is_success() || status.is_redirection();
     match Safety::of(method) {
-        Safety::Unsafe if done && *method != Method::CONNECT => Invalidation::Target,
-        Safety::Unsafe | Safety::Safe => Invalidation::Nothing,
+        Safety::Unsafe if done && *method != Method::CONNECT => InvalidationScope::Target,
+        Safety::Unsafe | Safety::Safe => InvalidationScope::Nothing,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::semantics::rules::LanguageOrder;
-use crate::semantics::vary::{Presented, Seed, Selecting, Vary};
+use crate::semantics::vary::{PresentedFields, Seed, Selecting, Vary};
 
 /// What selection needs to know about a stored response.
 pub(crate) trait Variant {
@@ -47,7 +47,7 @@ pub(crate) fn select<'a, V: Variant>(
     if let Some(exact) = Selecting::exactly(stored, V::selecting, request, seed) {
         return Some(exact);
     }
-    let mut presented = Presented::new(request, seed, order);
+    let mut presented = PresentedFields::new(request, seed, order);
     stored
         .iter()
         .filter(|variant| presented.selects(variant.selecting()))
@@ -65,7 +65,7 @@ pub(crate) fn survivors<'a, V: Variant>(
     seed: Seed,
     order: LanguageOrder,
 ) -> impl Iterator<Item = &'a V> {
-    let mut presented = Presented::new(request, seed, order);
+    let mut presented = PresentedFields::new(request, seed, order);
     stored
         .iter()
         .filter(move |variant| !presented.selects(variant.selecting()))

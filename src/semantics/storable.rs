@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 pub use reason::NotStored;
 pub(crate) use reason::Side;
-use status::{StatusStanding, is_understood, standing};
+use status::{StatusClass, class, is_understood};
 
 use crate::semantics::cache_control::{RequestDirectives, Scope};
 use crate::semantics::classify::Facts;
@@ -19,7 +19,7 @@ use crate::semantics::list;
 use crate::semantics::rules::{
     ErrorStatusPolicy, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
 };
-use crate::semantics::targeted::Effective;
+use crate::semantics::targeted::EffectiveDirectives;
 use crate::semantics::validate;
 use crate::semantics::vary::Vary;
 
@@ -39,7 +39,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) status: StatusCode,
     /// The response's fields, as received.
     pub(crate) response: &'a HeaderMap,
-    pub(crate) effective: &'a Effective,
+    pub(crate) effective: &'a EffectiveDirectives,
     pub(crate) freshness: &'a Freshness,
     /// With what the response varies on without saying so.
     pub(crate) vary: &'a Vary,
@@ -84,10 +84,10 @@ pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
     let omitted = omitted(exchange, rules);
     let refusal = refused_by_status(exchange, rules)
         .or_else(|| refused_by_directives(exchange))
-        .or_else(|| without_ground(exchange, rules))
+        .or_else(|| not_cacheable(exchange, rules))
         .or_else(|| refused_by_vary(exchange.vary, rules))
         .or_else(|| refused_by_fields(exchange, &omitted, rules))
-        .or_else(|| useless(exchange))
+        .or_else(|| not_reusable(exchange))
         .or_else(|| refused_by_request(exchange));
     match refusal {
         Some(reason) => Storable::Refuse(reason),
@@ -107,11 +107,9 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
         || directives.no_cache.is_some()
         || directives.private.is_some();
     let cookie = exchange.response.contains_key(header::SET_COOKIE);
-    let guessable = match standing(exchange.status) {
-        StatusStanding::Ordinary => {
-            directives.public || is_heuristically_cacheable(exchange.status)
-        }
-        StatusStanding::Error | StatusStanding::Never => false,
+    let guessable = match class(exchange.status) {
+        StatusClass::Ordinary => directives.public || is_heuristically_cacheable(exchange.status),
+        StatusClass::Error | StatusClass::Never => false,
     };
     if !guessable || stated || cookie {
         return DefaultLifetime::Refused;
@@ -131,9 +129,9 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
 /// An error of the server's, and an answer to this one request only, leave it alone; 401 does not,
 /// for what used to be open to everyone no longer is.
 pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor {
-    let about_request = match standing(status) {
-        StatusStanding::Never => status != StatusCode::UNAUTHORIZED,
-        StatusStanding::Error | StatusStanding::Ordinary => status.as_u16() >= 500,
+    let about_request = match class(status) {
+        StatusClass::Never => status != StatusCode::UNAUTHORIZED,
+        StatusClass::Error | StatusClass::Ordinary => status.as_u16() >= 500,
     };
     if about_request || reason.side() == Side::Request {
         Predecessor::Keep
@@ -144,7 +142,7 @@ pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor 
 
 /// Whether a status is an answer to the conditions or the range of a request, and so says nothing
 /// about what a request without them would get (RFC 9110 §13, §14).
-pub(crate) fn answers_question(status: StatusCode) -> bool {
+pub(crate) fn answers_conditions(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::PARTIAL_CONTENT
@@ -158,12 +156,12 @@ fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored
     if *exchange.method != Method::GET {
         return Some(NotStored::Method);
     }
-    match standing(exchange.status) {
-        StatusStanding::Never => Some(NotStored::Status),
-        StatusStanding::Error if rules.error_statuses == ErrorStatusPolicy::Refuse => {
+    match class(exchange.status) {
+        StatusClass::Never => Some(NotStored::Status),
+        StatusClass::Error if rules.error_statuses == ErrorStatusPolicy::Refuse => {
             Some(NotStored::ErrorStatus)
         }
-        StatusStanding::Error | StatusStanding::Ordinary => None,
+        StatusClass::Error | StatusClass::Ordinary => None,
     }
 }
 
@@ -181,15 +179,15 @@ fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
 
 /// Whether nothing makes the response cacheable (RFC 9111 §3): neither its own word nor, unless it
 /// is an error, its status.
-fn without_ground(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
+fn not_cacheable(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
     let stated = exchange.freshness.is_explicit();
     let public = exchange.effective.directives.public;
-    match standing(exchange.status) {
-        StatusStanding::Error => {
+    match class(exchange.status) {
+        StatusClass::Error => {
             let ground = stated || public && rules.error_statuses == ErrorStatusPolicy::Literal;
             (!ground || exchange.freshness.lifetime == 0).then_some(NotStored::ErrorStatus)
         }
-        StatusStanding::Never | StatusStanding::Ordinary => {
+        StatusClass::Never | StatusClass::Ordinary => {
             let ground = stated || public || is_heuristically_cacheable(exchange.status);
             (!ground).then_some(NotStored::NoGround)
         }
@@ -252,7 +250,7 @@ fn refused_by_fields(
 
 /// Whether the response could never be used again: not without validation, and there is nothing
 /// to validate it with (RFC 9111 §3).
-fn useless(exchange: &Exchange<'_>) -> Option<NotStored> {
+fn not_reusable(exchange: &Exchange<'_>) -> Option<NotStored> {
     let freshness = exchange.freshness;
     let fresh = freshness.reuse != Reuse::Validate && freshness.ttl(freshness.initial_age) > 0;
     let usable = fresh

@@ -9,14 +9,14 @@ use crate::semantics::rules::Rules;
 
 /// The directives that govern a response, and where they come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Effective {
+pub(crate) struct EffectiveDirectives {
     pub(crate) directives: ResponseDirectives,
-    pub(crate) source: Source,
+    pub(crate) source: DirectiveSource,
 }
 
 /// Which field the directives come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Source {
+pub(crate) enum DirectiveSource {
     /// `Cache-Control`, with `Expires` beside it.
     CacheControl,
     /// A targeted field: `Cache-Control` and `Expires` say nothing to this cache.
@@ -25,19 +25,19 @@ pub(crate) enum Source {
 
 /// The directives that govern this response (RFC 9213 §2.2): those of the first listed target
 /// field that is there, valid and not empty, whatever it says; failing all, `Cache-Control`.
-pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> Effective {
+pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectives {
     let targeted = rules
         .targeted_cache_control
         .iter()
         .find_map(|name| parse(headers, name));
     match targeted {
-        Some(directives) => Effective {
+        Some(directives) => EffectiveDirectives {
             directives,
-            source: Source::Targeted,
+            source: DirectiveSource::Targeted,
         },
-        None => Effective {
+        None => EffectiveDirectives {
             directives: ResponseDirectives::parse(headers, rules.duplicate_directives),
-            source: Source::CacheControl,
+            source: DirectiveSource::CacheControl,
         },
     }
 }

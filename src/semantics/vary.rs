@@ -176,7 +176,7 @@ impl Selecting {
     ///
     /// Allocates nothing while the values are those of the stored request to the byte.
     pub(crate) fn matches(&self, request: &HeaderMap, seed: Seed, order: LanguageOrder) -> bool {
-        self.is_exactly(request, seed) || Presented::new(request, seed, order).selects(self)
+        self.is_exactly(request, seed) || PresentedFields::new(request, seed, order).selects(self)
     }
 
     /// Whether the values are those of the stored request to the byte.
@@ -232,14 +232,14 @@ impl Selecting {
 
 /// A request on its way through the stored variants: no field is normalised twice, however many
 /// variants nominate it.
-pub(crate) struct Presented<'a> {
+pub(crate) struct PresentedFields<'a> {
     request: &'a HeaderMap,
     seed: Seed,
     order: LanguageOrder,
     fields: SmallVec<[(&'a HeaderName, Option<u128>); 2]>,
 }
 
-impl<'a> Presented<'a> {
+impl<'a> PresentedFields<'a> {
     pub(crate) fn new(request: &'a HeaderMap, seed: Seed, order: LanguageOrder) -> Self {
         Self {
             request,

@@ -12,7 +12,7 @@ use crate::{
     outcome::CacheOutcome,
     semantics::{
         cache_control::RequestDirectives,
-        decide::{Candidate, Decision, Found, Standing, decide},
+        decide::{Candidate, Decision, StoredMatch, Validity, decide},
         freshness::Freshness,
         vary::Selecting,
     },
@@ -156,10 +156,10 @@ fn outcome_if_usable(
     let candidate = Candidate {
         freshness,
         age,
-        standing: Standing::Valid,
+        validity: Validity::Valid,
     };
     let ttl = freshness.ttl(age);
-    match decide(Found::Selected(candidate), &directives) {
+    match decide(StoredMatch::Selected(candidate), &directives) {
         // Like a hit in memory, where it is being stored.
         Decision::Serve if came == SharedSince::OnAnotherNode => Some(CacheOutcome::Hit { ttl }),
         Decision::Serve => Some(CacheOutcome::Collapsed {

@@ -11,7 +11,7 @@ use super::storability::ExchangeTimes;
 use crate::{
     breaker::Verdict,
     inner::CacheableService,
-    semantics::{decide::Outcome, fields, freshness::Times},
+    semantics::{decide::OriginAnswer, fields, freshness::Times},
     state::cache::Cache,
 };
 
@@ -71,7 +71,9 @@ where
 /// What the result of a call says about the origin.
 fn judge<B, E>(answer: &Result<Result<Response<B>, E>, Elapsed>) -> Verdict {
     match answer {
-        Ok(Ok(response)) if Outcome::of(response.status()) == Outcome::Answer => Verdict::Success,
+        Ok(Ok(response)) if OriginAnswer::of(response.status()) == OriginAnswer::Usable => {
+            Verdict::Success
+        }
         Ok(Ok(_) | Err(_)) | Err(_) => Verdict::Failure,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     inner::CacheableService,
     outcome::Storing,
     semantics::{
-        decide::{Outcome, Standing},
+        decide::{OriginAnswer, Validity},
         storable::{NotStored, Side},
         validate::{self, HeadUpdate},
     },
@@ -42,7 +42,7 @@ where
         Ok(answer) => answer,
         Err(failure) => return failure::failed(cache, context, failure).answer,
     };
-    if Outcome::of(response.status()) == Outcome::Error {
+    if OriginAnswer::of(response.status()) == OriginAnswer::Error {
         return failure::error_status(cache, context, response).answer;
     }
     let (parts, body) = response.into_parts();
@@ -87,7 +87,7 @@ async fn freshen_from_head(
     ) {
         HeadUpdate::Keep => {}
         HeadUpdate::Invalidate => {
-            stored.standing = Standing::Invalidated;
+            stored.validity = Validity::Invalidated;
             let flagged = Arc::new(entry.with_head(&stored, &shared.names));
             storing::swap(cache, context, entry, Some(flagged)).await;
         }
@@ -102,7 +102,7 @@ async fn freshen_from_head(
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
             // Only a validator shows that an invalidated response is still valid.
             if !validate::has_validator(&head.headers) {
-                evaluation.head.standing = context.request.standing(cache, entry);
+                evaluation.head.validity = context.request.validity(cache, entry);
             }
             match evaluation.storable {
                 Ok(()) => {

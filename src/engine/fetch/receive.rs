@@ -23,7 +23,7 @@ use crate::{
     fill::Fill,
     outcome::{Generated, Storing},
     semantics::{
-        decide::Outcome,
+        decide::OriginAnswer,
         fields,
         freshness::Reuse,
         storable::{self, NotStored, Predecessor, Side},
@@ -51,7 +51,7 @@ pub(super) async fn receive<B: Body, E>(
     permit: Permit,
 ) -> FetchResult<B, E> {
     let status = response.status();
-    let failed = Outcome::of(status) == Outcome::Error;
+    let failed = OriginAnswer::of(status) == OriginAnswer::Error;
     if failed && context.selected.is_some() {
         return failure::error_status(cache, context, response);
     }
@@ -141,7 +141,7 @@ async fn after_refusal(
         storing::remove_selected(cache, context).await;
     }
     let about_conditions =
-        forwards_conditions(cache, context) && storable::answers_question(status);
+        forwards_conditions(cache, context) && storable::answers_conditions(status);
     if reason.side() == Side::Response && !about_conditions {
         hit_for_miss::remember_uncacheable(cache, context);
     }

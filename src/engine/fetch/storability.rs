@@ -11,7 +11,7 @@ use crate::{
     entry::{Arrival, Entry, Head, HistoryUpdate},
     extensions::NoStore,
     semantics::{
-        decide::Standing,
+        decide::Validity,
         fields::{self, Length},
         freshness::{Freshness, Times},
         hop, select,
@@ -155,7 +155,7 @@ pub(crate) fn evaluate(
             selecting,
             generation: context.generation,
             keep,
-            standing: Standing::Valid,
+            validity: Validity::Valid,
         },
         storable,
     }

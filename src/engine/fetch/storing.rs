@@ -16,7 +16,7 @@ use crate::{
     entry::{Entry, Segments},
     error::BoxError,
     fill::{Limits, Recorded},
-    semantics::decide::Standing,
+    semantics::decide::Validity,
     state::{cache::Cache, flights::StreamingResponse},
 };
 
@@ -98,7 +98,7 @@ pub(crate) async fn swap(
 ) {
     let valid = new
         .as_ref()
-        .filter(|new| new.standing() == Standing::Valid)
+        .filter(|new| new.validity() == Validity::Valid)
         .cloned();
     if valid.is_none() {
         publish::withdraw(cache, context);

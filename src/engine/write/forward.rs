@@ -11,7 +11,7 @@ use crate::{
     outcome::CacheOutcome,
     semantics::{
         classify::{Bypass, Safety},
-        invalidation::{self, Invalidation},
+        invalidation::{self, InvalidationScope},
     },
     state::cache::Cache,
 };
@@ -64,8 +64,8 @@ impl Forwarding {
         if let Some(write) = self.write.take() {
             let status = response.status();
             match invalidation::invalidates(&self.method, status) {
-                Invalidation::Target => write.complete(&response),
-                Invalidation::Nothing => write.reject(),
+                InvalidationScope::Target => write.complete(&response),
+                InvalidationScope::Nothing => write.reject(),
             }
         }
         respond::from_origin(&self.cache, &self.method, response, self.outcome.into())

@@ -8,7 +8,7 @@ use crate::{
     engine::peers,
     entry::Entry,
     key::{RequestKey, target_uri},
-    semantics::{classify, decide::Standing, uri, validate},
+    semantics::{classify, decide::Validity, uri, validate},
     state::cache::{Cache, Shared},
     store::{Resource, StoreFuture, Update},
 };
@@ -54,7 +54,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
 fn mark_invalid(shared: &Shared, entry: &Entry) -> Option<Arc<Entry>> {
     let mut head = entry.unpack();
     validate::has_validator(&head.headers).then(|| {
-        head.standing = Standing::Invalidated;
+        head.validity = Validity::Invalidated;
         Arc::new(entry.with_head(&head, &shared.names))
     })
 }

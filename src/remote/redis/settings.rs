@@ -8,7 +8,7 @@ use fred::{
 };
 
 use super::url::{parse, shown};
-use crate::error::{ConfigError, Span, in_range};
+use crate::error::{ConfigError, DisplayDuration, in_range};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -158,12 +158,18 @@ impl RedisBuilder {
             KIB..=512 * MIB,
             "1 KiB to 512 MiB",
         )?;
-        let allowed = Span(Duration::from_millis(1))..=Span(Duration::from_secs(10));
+        let allowed =
+            DisplayDuration(Duration::from_millis(1))..=DisplayDuration(Duration::from_secs(10));
         for (setting, timeout) in [
             ("read_timeout", self.read_timeout),
             ("write_timeout", self.write_timeout),
         ] {
-            in_range(setting, &Span(timeout), allowed.clone(), "1 ms to 10 s")?;
+            in_range(
+                setting,
+                &DisplayDuration(timeout),
+                allowed.clone(),
+                "1 ms to 10 s",
+            )?;
         }
         let plain = |byte: u8| byte.is_ascii_graphic() && !br"{}*?[]\".contains(&byte);
         if self.namespace.is_empty()

@@ -6,7 +6,8 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::{
-    Candidate, Decision, Found, Missing, OnError, Outcome, Stale, Standing, Why, decide, on_error,
+    Candidate, Decision, MissReason, OnError, OriginAnswer, Stale, StoredMatch, ValidationReason,
+    Validity, decide, on_error,
 };
 use crate::semantics::cache_control::{MaxStale, RequestDirectives};
 use crate::semantics::freshness::{Freshness, LifetimeSource, Reuse, Times};
@@ -16,8 +17,8 @@ use crate::semantics::targeted;
 const SERVE: Decision = Decision::Serve;
 const SERVE_STALE: Decision = Decision::ServeStale(Stale::Client);
 const WHILE_REVALIDATE: Decision = Decision::ServeStale(Stale::WhileRevalidate);
-const REVALIDATE: Decision = Decision::Revalidate(Why::Stale);
-const REQUESTED: Decision = Decision::Revalidate(Why::Request);
+const REVALIDATE: Decision = Decision::Revalidate(ValidationReason::Stale);
+const REQUESTED: Decision = Decision::Revalidate(ValidationReason::Request);
 
 fn cache_control(value: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))])
@@ -38,14 +39,14 @@ fn request(directives: &'static str) -> RequestDirectives {
 }
 
 /// What a request with these directives gets from a response with those at this age.
-fn decided(response: &'static str, standing: Standing, age: u32, ask: &'static str) -> Decision {
+fn decided(response: &'static str, validity: Validity, age: u32, ask: &'static str) -> Decision {
     let freshness = &stored(response, &Rules::default());
     let candidate = Candidate {
         freshness,
         age,
-        standing,
+        validity,
     };
-    decide(Found::Selected(candidate), &request(ask))
+    decide(StoredMatch::Selected(candidate), &request(ask))
 }
 
 type Case = (&'static str, u32, &'static str, Decision);
@@ -53,7 +54,7 @@ type Case = (&'static str, u32, &'static str, Decision);
 #[track_caller]
 fn check(cases: &[Case]) {
     for (response, age, ask, expected) in cases {
-        let decision = decided(response, Standing::Valid, *age, ask);
+        let decision = decided(response, Validity::Valid, *age, ask);
         assert_eq!(
             decision, *expected,
             "{response} at age {age}, asked {ask:?}"
@@ -99,7 +100,7 @@ fn no_cache_in_the_response_always_validates() {
 fn an_invalidated_response_is_validated_before_any_use() {
     for (age, ask) in [(1, ""), (1, "max-stale"), (61, "max-stale"), (61, "")] {
         let response = "max-age=60, stale-while-revalidate=60, stale-if-error=60";
-        let decision = decided(response, Standing::Invalidated, age, ask);
+        let decision = decided(response, Validity::Invalidated, age, ask);
         assert_eq!(decision, REVALIDATE, "at age {age}, asked {ask:?}");
     }
 }
@@ -222,7 +223,7 @@ fn only_if_cached_never_reaches_the_origin() {
         ),
         (swr, 61, "only-if-cached", WHILE_REVALIDATE),
     ]);
-    for nothing in [Found::Nothing, Found::NoVariant] {
+    for nothing in [StoredMatch::Nothing, StoredMatch::NoVariant] {
         assert_eq!(
             decide(nothing, &request("only-if-cached")),
             Decision::Refuse
@@ -233,10 +234,13 @@ fn only_if_cached_never_reaches_the_origin() {
 #[test]
 fn what_is_not_stored_is_fetched() {
     let any = RequestDirectives::default();
-    assert_eq!(decide(Found::Nothing, &any), Decision::Fetch(Missing::Uri));
     assert_eq!(
-        decide(Found::NoVariant, &any),
-        Decision::Fetch(Missing::Vary)
+        decide(StoredMatch::Nothing, &any),
+        Decision::Fetch(MissReason::Uri)
+    );
+    assert_eq!(
+        decide(StoredMatch::NoVariant, &any),
+        Decision::Fetch(MissReason::Vary)
     );
 }
 
@@ -245,7 +249,9 @@ fn what_is_not_stored_is_fetched() {
 #[test]
 fn four_statuses_are_errors() {
     let errors: Vec<u16> = (100..1000)
-        .filter(|code| Outcome::of(StatusCode::from_u16(*code).unwrap()) == Outcome::Error)
+        .filter(|code| {
+            OriginAnswer::of(StatusCode::from_u16(*code).unwrap()) == OriginAnswer::Error
+        })
         .collect();
     assert_eq!(errors, [500, 502, 503, 504]);
 }
@@ -400,11 +406,11 @@ fn a_stale_response_stands_in_for_an_error_inside_its_window() {
     ];
     for (response, age, ask, expected) in cases {
         let freshness = &stored(response, &Rules::default());
-        let [valid, invalidated] = [Standing::Valid, Standing::Invalidated].map(|standing| {
+        let [valid, invalidated] = [Validity::Valid, Validity::Invalidated].map(|validity| {
             let candidate = Candidate {
                 freshness,
                 age,
-                standing,
+                validity,
             };
             on_error(&candidate, &request(ask))
         });
@@ -429,11 +435,11 @@ fn default_windows_open_for_responses_that_leave_them_open() {
         let candidate = Candidate {
             freshness: &stored(response, &rules),
             age: 61,
-            standing: Standing::Valid,
+            validity: Validity::Valid,
         };
         let any = RequestDirectives::default();
         assert_eq!(
-            decide(Found::Selected(candidate), &any),
+            decide(StoredMatch::Selected(candidate), &any),
             decision,
             "{response}"
         );
@@ -492,9 +498,9 @@ proptest! {
         invalidated in any::<bool>(),
         request in any_request(),
     ) {
-        let standing = if invalidated { Standing::Invalidated } else { Standing::Valid };
-        let candidate = Candidate { freshness: &freshness, age, standing };
-        let decision = decide(Found::Selected(candidate), &request);
+        let validity = if invalidated { Validity::Invalidated } else { Validity::Valid };
+        let candidate = Candidate { freshness: &freshness, age, validity };
+        let decision = decide(StoredMatch::Selected(candidate), &request);
         let never = invalidated || freshness.reuse == Reuse::Validate;
         let stale = age >= freshness.lifetime;
         match decision {

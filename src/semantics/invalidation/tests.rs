@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::LOCATION};
 
-use super::{Invalidation, invalidates, related, resolve};
+use super::{InvalidationScope, invalidates, related, resolve};
 
 #[test]
 fn success_and_redirection_of_unsafe_methods_invalidate_the_target() {
-    use Invalidation::{Nothing, Target};
+    use InvalidationScope::{Nothing, Target};
     let cases = [
         ("POST", 200, Target),
         ("PUT", 302, Target),

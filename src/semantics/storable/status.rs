@@ -4,7 +4,7 @@ use http::StatusCode;
 
 /// How far a status on its own allows storing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum StatusStanding {
+pub(super) enum StatusClass {
     /// Only if the response itself states a lifetime: one bad moment should not last.
     Error,
     /// Never: interim, incomplete, or an answer to nothing but this one request.
@@ -15,7 +15,7 @@ pub(super) enum StatusStanding {
 /// RFC 6585 forbids storing 428, 429, 431 and 511. A status outside 200 to 599 is interim or
 /// invalid (RFC 9110 §15). 206 and 304 are parts of a response (RFC 9111 §3.3, §4.3.3); the
 /// remaining ones answer how this request was made.
-pub(super) fn standing(status: StatusCode) -> StatusStanding {
+pub(super) fn class(status: StatusCode) -> StatusClass {
     match status.as_u16() {
         206
         | 304
@@ -32,11 +32,11 @@ pub(super) fn standing(status: StatusCode) -> StatusStanding {
         | 428
         | 429
         | 431
-        | 511 => StatusStanding::Never,
-        400 | 403 | 409 | 422 => StatusStanding::Error,
-        200..=499 | 501 => StatusStanding::Ordinary,
-        500..=599 => StatusStanding::Error,
-        _ => StatusStanding::Never,
+        | 511 => StatusClass::Never,
+        400 | 403 | 409 | 422 => StatusClass::Error,
+        200..=499 | 501 => StatusClass::Ordinary,
+        500..=599 => StatusClass::Error,
+        _ => StatusClass::Never,
     }
 }
 

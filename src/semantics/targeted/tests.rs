@@ -4,7 +4,7 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{Effective, Source, effective};
+use super::{DirectiveSource, EffectiveDirectives, effective};
 use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope};
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::Rules;
@@ -46,10 +46,10 @@ fn cdn(lines: &[&str]) -> Option<ResponseDirectives> {
     for line in lines {
         headers.append(CDN, HeaderValue::from_str(line).unwrap());
     }
-    let Effective { directives, source } = effective(&headers, &rules(&[CDN]));
+    let EffectiveDirectives { directives, source } = effective(&headers, &rules(&[CDN]));
     match source {
-        Source::Targeted => Some(directives),
-        Source::CacheControl => {
+        DirectiveSource::Targeted => Some(directives),
+        DirectiveSource::CacheControl => {
             assert_eq!(directives, no_store(), "{lines:?}");
             None
         }
@@ -60,13 +60,13 @@ fn cdn(lines: &[&str]) -> Option<ResponseDirectives> {
 type Case<'a> = (
     &'a [HeaderName],
     &'a [(HeaderName, &'a str)],
-    Source,
+    DirectiveSource,
     ResponseDirectives,
 );
 
 #[test]
 fn the_first_usable_target_governs_alone() {
-    use Source::{CacheControl, Targeted};
+    use DirectiveSource::{CacheControl, Targeted};
 
     let none = ResponseDirectives::default;
     let table: &[Case<'_>] = &[
@@ -144,7 +144,7 @@ fn the_first_usable_target_governs_alone() {
         (&[OWN, CDN], &[(CDN, "max-age=600")], Targeted, max_age(600)),
     ];
     for (targets, lines, source, directives) in table {
-        let expected = Effective {
+        let expected = EffectiveDirectives {
             directives: directives.clone(),
             source: *source,
         };

@@ -10,7 +10,7 @@ use crate::semantics::rules::LanguageOrder;
 /// Long enough for what browsers send, so that normalising stays off the heap.
 pub(super) type Normalised = SmallVec<[u8; 256]>;
 
-type Member = SmallVec<[u8; 32]>;
+type NormalMember = SmallVec<[u8; 32]>;
 
 /// All lines of the field as one value in its normal form.
 ///
@@ -77,7 +77,7 @@ fn preference_order(name: &HeaderName, languages: LanguageOrder) -> Option<Membe
 fn preferences(value: &[u8], order: MemberOrder) -> Option<Normalised> {
     let mut members = members([value])
         .map(preference)
-        .collect::<Option<SmallVec<[Member; 8]>>>()?;
+        .collect::<Option<SmallVec<[NormalMember; 8]>>>()?;
     if let MemberOrder::Irrelevant = order {
         // Stable: what a repeated range means is up to the origin.
         members.sort_by(|a, b| range(a).cmp(range(b)));
@@ -94,13 +94,13 @@ fn preferences(value: &[u8], order: MemberOrder) -> Option<Normalised> {
 
 /// A media range, charset, coding or language range, then parameters, among them the weight
 /// (RFC 9110 §12.4.2 and §12.5).
-fn preference(member: &[u8]) -> Option<Member> {
+fn preference(member: &[u8]) -> Option<NormalMember> {
     let mut parts = member.split(|&byte| byte == b';').map(trim_ows);
-    let range: Member = parts.next()?.iter().map(u8::to_ascii_lowercase).collect();
+    let range: NormalMember = parts.next()?.iter().map(u8::to_ascii_lowercase).collect();
     if !range.split(|&byte| byte == b'/').all(is_token) {
         return None;
     }
-    let mut normal = Member::from_slice(current_coding(&range));
+    let mut normal = NormalMember::from_slice(current_coding(&range));
     for parameter in parts.filter(|part| !part.is_empty()) {
         let equals = parameter.iter().position(|&byte| byte == b'=')?;
         let (name, value) = (&parameter[..equals], &parameter[equals + 1..]);

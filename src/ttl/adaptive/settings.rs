@@ -6,7 +6,7 @@ use super::{
     grid::SECONDS,
     learner::{AdaptiveTtl, Explicit},
 };
-use crate::error::{ConfigError, Span, in_range};
+use crate::error::{ConfigError, DisplayDuration, in_range};
 
 /// Settings of [`AdaptiveTtl`], from [`AdaptiveTtl::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -91,14 +91,14 @@ impl AdaptiveTtlBuilder {
         in_range("budget", &self.budget, 0.0001..=0.95, "from 0.0001 to 0.95")?;
         in_range(
             "ceiling",
-            &Span(self.ceiling),
-            Span(Duration::from_secs(1))..=Span(longest),
+            &DisplayDuration(self.ceiling),
+            DisplayDuration(Duration::from_secs(1))..=DisplayDuration(longest),
             "from 1 s to a day",
         )?;
         in_range(
             "floor",
-            &Span(self.floor),
-            ..=Span(self.ceiling),
+            &DisplayDuration(self.floor),
+            ..=DisplayDuration(self.ceiling),
             "no longer than the ceiling",
         )?;
         Ok(self.policy())
