@@ -64,16 +64,12 @@ type Line<'a> = (&'a [u8], &'a [u8]);
 fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     let head = head(&[]);
     move |lines| {
-        let meta = HeadMeta {
-            status: head.meta.status,
-            freshness: head.meta.freshness,
-            arrival: head.meta.arrival,
-            selecting: head.meta.selecting.clone(),
-            generation: head.meta.generation,
-            keep: head.meta.keep,
-            validity: head.meta.validity,
-        };
-        Entry::read(meta, lines.iter().copied(), &Segments::Empty, interner)
+        Entry::read(
+            head.meta.clone(),
+            lines.iter().copied(),
+            &Segments::Empty,
+            interner,
+        )
     }
 }
 
