@@ -1,4 +1,4 @@
-//! What a hit in the tier that nodes share costs, beside the read of Redis that it takes.
+//! What a hit in the shared tier costs in addition to the read of Redis that it takes.
 //!
 //! One node stores responses; others, whose memory is empty, are asked for them. Each request is
 //! one `GET` to Redis, which the server's own counts confirm, and no call of the origin. The bar is
@@ -285,7 +285,7 @@ impl Bench {
         bench
     }
 
-    /// A node with an empty memory, once it hears of changes.
+    /// A node with an empty memory, once it is notified of changes.
     async fn node(&self) -> (CacheLayer, CacheService<Origin>) {
         let layer = CacheLayer::builder()
             .memory(Memory::with_capacity(256 << 20))
@@ -343,7 +343,8 @@ impl Bench {
             let outcome = hit(&mut service, request, self.size).await;
             latencies.push(start.elapsed());
             assert!(is_hit(&outcome), "{outcome:?}");
-            // What comes behind the answer is not the next request's latency. The crowd pays for it.
+            // What comes behind the answer is not the next request's latency. The crowd pays for
+            // it.
             while layer.handle().stats().tasks > 0 {
                 tokio::task::yield_now().await;
             }

@@ -87,10 +87,19 @@ impl CacheBuilder {
     /// what another one stored. If none has a response, one node fetches it and the others wait for
     /// it. If a node replaces or invalidates a response, the others soon stop serving theirs.
     #[cfg(feature = "redis")]
-    pub fn remote(mut self, redis: crate::remote::Redis) -> Self {
+    pub fn remote(self, redis: crate::remote::Redis) -> Self {
+        self.remote_store(Arc::new(redis))
+    }
+
+    /// The same for any kind of server.
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn remote_store(
+        mut self,
+        store: Arc<dyn crate::remote::store::RemoteStore>,
+    ) -> Self {
         match &mut self.target {
             BuildTarget::New { remote: it, .. } => {
-                *it = Some(Arc::new(crate::remote::Remote::new(Arc::new(redis))));
+                *it = Some(Arc::new(crate::remote::Remote::new(store)));
             }
             BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("remote"),
         }

@@ -118,6 +118,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// For what unit tests share with the test programs.
+#[cfg(test)]
+extern crate self as cachewarp;
+
 mod body;
 pub mod breaker;
 mod builder;

@@ -13,7 +13,8 @@ use super::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Compression {
     Off,
-    /// Bodies of at least this many bytes, unless they are compressed already or do not get smaller.
+    /// Bodies of at least this many bytes, unless they are compressed already or do not get
+    /// smaller.
     AtLeast(usize),
 }
 

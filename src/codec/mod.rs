@@ -1,8 +1,8 @@
-//! The wire format of values in the shared tier: encoding, and decoding of bytes that nobody vouches
-//! for.
+//! The wire format of values in the shared tier: encoding, and decoding of bytes that are not
+//! trusted.
 //!
-//! A value is plain data; the caller knows what its numeric codes mean. Bytes that were read are not
-//! trusted: they decode to a value or to a reason why not, in memory bounded by their length.
+//! A value is plain data; the caller knows what its numeric codes mean. Bytes decode to a value or
+//! to the reason why not, in memory bounded by their length.
 //!
 //! ```text
 //!  0..2   "CW"
@@ -19,8 +19,8 @@
 //! Numbers are big-endian and of fixed size; the length of a field is in base 128. A reader skips
 //! fields that it does not know, so a field that must not be skipped needs a new format version.
 //!
-//! zstd comes with the feature `redis`. Without it nothing is compressed, and a compressed value does
-//! not decode.
+//! zstd comes with the feature `redis`. Without it nothing is compressed, and a compressed value
+//! does not decode.
 //!
 //! These files use nothing else of the crate, so that a bench and a fuzz target can include them.
 

@@ -11,7 +11,8 @@ pub(crate) enum Value {
     Entry(EntryRecord),
     /// The list of a resource's variants.
     Variants(VariantList),
-    /// Marks an invalidated resource. It holds no data: its stamp rejects writes that come too late.
+    /// Marks an invalidated resource. It holds no data: its stamp rejects writes that come too
+    /// late.
     Tombstone,
 }
 

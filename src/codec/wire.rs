@@ -45,8 +45,8 @@ fn digits(length: usize) -> usize {
 
 // === Reading ===
 
-/// Iterates over the fields in some bytes, and skips those with an unknown tag. Ends after the first
-/// error.
+/// Iterates over the fields in some bytes, and skips those with an unknown tag. Ends after the
+/// first error.
 #[derive(Clone)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],

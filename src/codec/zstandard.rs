@@ -1,9 +1,9 @@
 //! zstd, with a compressor and a decompressor per thread.
 //!
-//! zstd at its fastest plain level. Compared with LZ4 its output is 40 % smaller, and what the shared
-//! tier costs is memory and network. For 64 KiB of text it takes about 70 µs more to write, after the
-//! response was sent, and 30 µs more to read, beside a round trip (`benches/codec.rs`). Levels 2 and
-//! 3 take longer and save one percent of the body.
+//! zstd at its fastest plain level. Compared with LZ4 its output is 40 % smaller, and what the
+//! shared tier costs is memory and network. For 64 KiB of text it takes about 70 µs more to write,
+//! after the response was sent, and 30 µs more to read, in addition to a round trip
+//! (`benches/codec.rs`). Levels 2 and 3 take longer and save one percent of the body.
 
 use std::cell::RefCell;
 

@@ -144,14 +144,14 @@ pub(crate) fn from_fill<B>(
     label: Label,
 ) -> Option<Response<CacheBody<B>>> {
     let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = head.status;
+    parts.status = head.meta.status;
     parts.headers = head.headers.clone();
     parts
         .headers
         .insert(AGE, cache_status::age_value(head.age(now)));
     let live = StreamingHead {
         parts,
-        arrived: head.arrival.wall,
+        arrived: head.meta.arrival.wall,
         shaping: Shaping::Evaluate,
     };
     from_live(cache, request, live, fill, label)

@@ -65,13 +65,8 @@ impl Entry {
         // A map yields a name once for each of its values.
         let fields: SmallVec<[(&HeaderName, &HeaderValue); 16]> = head.headers.iter().collect();
         let meta = HeadMeta {
-            status: head.status,
-            freshness: head.freshness,
-            arrival: head.arrival,
-            selecting: interner.share_names(&head.selecting),
-            generation: head.generation,
-            keep: head.keep,
-            validity: head.validity,
+            selecting: interner.share_names(&head.meta.selecting),
+            ..head.meta.clone()
         };
         let names = interner.intern(fields.iter().map(|(name, _)| *name));
         let values = fields.iter().map(|(_, value)| value.as_bytes());
@@ -227,14 +222,16 @@ impl Entry {
     /// The complete head, which the caller may change and pack again.
     pub(crate) fn unpack(&self) -> Head {
         Head {
-            status: self.status,
             headers: self.headers(),
-            freshness: self.freshness,
-            arrival: self.arrival,
-            selecting: self.selecting.clone(),
-            generation: self.generation,
-            keep: self.keep(),
-            validity: self.validity,
+            meta: HeadMeta {
+                status: self.status,
+                freshness: self.freshness,
+                arrival: self.arrival,
+                selecting: self.selecting.clone(),
+                generation: self.generation,
+                keep: self.keep(),
+                validity: self.validity,
+            },
         }
     }
 

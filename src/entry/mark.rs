@@ -1,5 +1,5 @@
-//! What an entry in memory knows of the shared tier: which version it is there, and which changes by
-//! other nodes had been seen when that was known to be the current one.
+//! What an entry in memory knows of the shared tier: which version it is there, and which changes
+//! by other nodes had been seen when that was known to be the current one.
 //!
 //! Whether it still is the current one is a question to the tier, which counts the changes.
 

@@ -13,34 +13,27 @@ use crate::{
 /// A stored response without its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
-    pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) freshness: Freshness,
-    pub(crate) arrival: Arrival,
-    pub(crate) selecting: Selecting,
-    pub(crate) generation: Generation,
-    /// How long to keep the entry, from its arrival on. Longer than it is fresh, so that it can be
-    /// revalidated or served stale.
-    pub(crate) keep: Duration,
-    pub(crate) validity: Validity,
+    pub(crate) meta: HeadMeta,
 }
 
 impl Head {
     /// The current age of the response at `now`, in seconds (RFC 9111 §4.2.3).
     pub(crate) fn age(&self, now: Duration) -> u32 {
-        self.arrival.age(self.freshness, now)
+        self.meta.arrival.age(self.meta.freshness, now)
     }
 }
 
 /// A stored response without its header fields and its body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadMeta {
     pub(crate) status: StatusCode,
     pub(crate) freshness: Freshness,
     pub(crate) arrival: Arrival,
     pub(crate) selecting: Selecting,
     pub(crate) generation: Generation,
-    /// How long to keep the entry, from its arrival on.
+    /// How long to keep the entry, from its arrival on. Longer than it is fresh, so that it can be
+    /// revalidated or served stale.
     pub(crate) keep: Duration,
     pub(crate) validity: Validity,
 }

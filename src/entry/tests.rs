@@ -27,9 +27,8 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
             HeaderValue::from_bytes(value).unwrap(),
         );
     }
-    Head {
+    let meta = HeadMeta {
         status: StatusCode::NOT_FOUND,
-        headers,
         freshness: Freshness {
             lifetime: 60,
             initial_age: 5,
@@ -47,15 +46,14 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
         generation: Generations::new().current(0),
         keep: Duration::from_secs(100),
         validity: Validity::Valid,
-    }
+    };
+    Head { headers, meta }
 }
 
 /// An entry to be kept for this long, for the tests of the stores.
 pub(crate) fn kept_for(keep: Duration) -> Arc<Entry> {
-    let head = Head {
-        keep,
-        ..head(&[("content-type", b"text/plain")])
-    };
+    let mut head = head(&[("content-type", b"text/plain")]);
+    head.meta.keep = keep;
     let body = Segments::from_iter([Bytes::from_static(b"body")]);
     Arc::new(Entry::new(&head, &body, &NameInterner::default()))
 }
@@ -66,16 +64,12 @@ type Line<'a> = (&'a [u8], &'a [u8]);
 fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     let head = head(&[]);
     move |lines| {
-        let meta = HeadMeta {
-            status: head.status,
-            freshness: head.freshness,
-            arrival: head.arrival,
-            selecting: head.selecting.clone(),
-            generation: head.generation,
-            keep: head.keep,
-            validity: head.validity,
-        };
-        Entry::read(meta, lines.iter().copied(), &Segments::Empty, interner)
+        Entry::read(
+            head.meta.clone(),
+            lines.iter().copied(),
+            &Segments::Empty,
+            interner,
+        )
     }
 }
 
@@ -98,8 +92,8 @@ fn a_packed_head_unpacks_unchanged() {
     let entry = Entry::new(&head, &Segments::Empty, &NameInterner::default());
     let unpacked = entry.unpack();
     assert_eq!(unpacked.headers, head.headers);
-    assert_eq!(unpacked.status, head.status);
-    assert_eq!(unpacked.freshness, head.freshness);
+    assert_eq!(unpacked.meta.status, head.meta.status);
+    assert_eq!(unpacked.meta.freshness, head.meta.freshness);
     assert_eq!(entry.age(Duration::from_secs(12)), 7);
 }
 

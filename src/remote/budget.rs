@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// which may be held twice, as it is and encoded.
 const BUDGET: usize = 32 << 10;
 
-/// What a response that is being written holds beside its body, in KiB.
+/// What a response that is being written holds in addition to its body, in KiB.
 const OVERHEAD: usize = 4;
 
 /// Bounds the memory of responses that are being written.

@@ -59,7 +59,7 @@ pub(crate) fn pack(
     }
 }
 
-/// What it takes beside a record to make an entry of this process.
+/// What is needed in addition to a record to make an entry of this process.
 pub(crate) struct UnpackContext<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) generation: Generation,
@@ -120,8 +120,8 @@ pub(crate) fn unpack(
     Some(entry.with_fetch_duration(cost))
 }
 
-/// A copy of the body for an entry to keep. As it was read, it would keep the whole read buffer of the
-/// connection alive.
+/// A copy of the body for an entry to keep. As it was read, it would keep the whole read buffer of
+/// the connection alive.
 fn body(record: &EntryRecord) -> Segments {
     let parts = &record.body;
     if Entry::copies(parts.iter().map(|part| part.len() as u64).sum()) {

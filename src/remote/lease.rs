@@ -1,9 +1,9 @@
 //! The lease: which node may fetch a response from the origin, among all that want the same.
 //!
 //! A node that fetches stores a token under a name in the shared tier, for a few seconds at a time
-//! and again for as long as it fetches. The others wait for a change of that name: then the response
-//! is there, or the lease is not. A node that dies delays the others by what is left of its lease.
-//! This is no lock: while the shared tier does not answer, each node fetches for itself.
+//! and again for as long as it fetches. The others wait for a change of that name: then the
+//! response is there, or the lease is not. A node that dies delays the others by what is left of
+//! its lease. This is no lock: while the shared tier does not answer, each node fetches for itself.
 
 use std::{
     fmt,
@@ -23,8 +23,8 @@ const LEASE: Duration = Duration::from_secs(3);
 /// How long a note stays for the nodes that come later.
 const NOTE_FOR: Duration = Duration::from_secs(1);
 
-/// What the holder of a lease tells the nodes that wait for its fetch, as soon as it knows that they
-/// cannot use it.
+/// What the holder of a lease tells the nodes that wait for its fetch, as soon as it knows that
+/// they cannot use it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LeaseNote {
     /// Each node must fetch for itself: the response may be shared by clients, but is too large for

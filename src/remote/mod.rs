@@ -2,12 +2,14 @@
 //! depended upon.
 //!
 //! `store` is what it asks of a server, and `redis` the client for one. `remote` is a server as one
-//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease` who
-//! fetches what none has, and `coherence` which entries in memory are still current.
+//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease`
+//! who fetches what none has, and `coherence` which entries in memory are still current.
 
 mod budget;
 mod coherence;
+mod conformance;
 pub(crate) mod convert;
+pub(crate) mod in_memory;
 mod invalidations;
 mod lease;
 mod location;
@@ -19,7 +21,7 @@ mod read;
 mod redis;
 mod remote;
 mod selecting;
-mod store;
+pub(crate) mod store;
 mod variants;
 mod write;
 

@@ -1,8 +1,9 @@
 //! The names of keys in the shared tier.
 //!
-//! A cache key becomes 128 bits of hash, in hexadecimal: names are short, and the server sees neither
-//! paths nor queries. Every value carries its whole cache key, so two keys with the same hash are not
-//! confused. The braces keep everything of one cache key on the same server of a Redis Cluster.
+//! A cache key becomes 128 bits of hash, in hexadecimal: names are short, and the server sees
+//! neither paths nor queries. Every value carries its whole cache key, so two keys with the same
+//! hash are not confused. The braces keep everything of one cache key on the same server of a Redis
+//! Cluster.
 
 use std::fmt;
 

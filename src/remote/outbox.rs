@@ -46,8 +46,8 @@ const MARGIN: Duration = Duration::from_secs(60 * 60);
 /// The pause before invalidations that could not be sent are tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest time that a response is kept in the shared tier. A tombstone that it is compared with
-/// must outlive it.
+/// The longest time that a response is kept in the shared tier. A tombstone that it is compared
+/// with must outlive it.
 pub(crate) const LONGEST_KEEP: Duration = KEEP_TOMBSTONE.saturating_sub(MARGIN);
 
 // === Responses ===
@@ -115,8 +115,8 @@ impl Remote {
         }
     }
 
-    /// Replaces the observed value with a tombstone. The stamp that was observed of a variant is its
-    /// own, not that of its list, so the list's is read first.
+    /// Replaces the observed value with a tombstone. The stamp that was observed of a variant is
+    /// its own, not that of its list, so the list's is read first.
     async fn replace_with_tombstone(
         &self,
         main: &str,
@@ -154,8 +154,8 @@ impl Remote {
 // === Invalidations ===
 
 impl Remote {
-    /// Tells the other nodes, in the background, that what is stored for a resource is invalid. From
-    /// now on this node uses nothing of it that is in the shared tier.
+    /// Tells the other nodes, in the background, that what is stored for a resource is invalid.
+    /// From now on this node uses nothing of it that is in the shared tier.
     pub(crate) fn invalidate(self: &Arc<Self>, key: &RemoteKey, tasks: &Tasks) {
         let invalidation = PendingInvalidation {
             name: key.resource(),

@@ -15,8 +15,8 @@ use crate::{
     error::StoreError,
 };
 
-/// From this many bytes on a value is encoded and decoded by a thread that may block, as compression
-/// takes milliseconds.
+/// From this many bytes on a value is encoded and decoded by a thread that may block, as
+/// compression takes milliseconds.
 pub(super) const LARGE: usize = 128 << 10;
 
 /// Which version of a key the shared tier had when it was asked. A later write replaces that one
@@ -183,7 +183,8 @@ impl Remote {
             .flatten()
     }
 
-    /// Begins the first epoch of a resource. If several nodes do that at once, the first one decides.
+    /// Begins the first epoch of a resource. If several nodes do that at once, the first one
+    /// decides.
     async fn begin_epoch(&self, tombstone: &str) -> Result<u64, StoreError> {
         let epoch = self.nonce();
         let first = Stamp {

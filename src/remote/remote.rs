@@ -102,8 +102,8 @@ impl Remote {
         (self.nonce().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64
     }
 
-    /// Spawns on the server's runtime: for work that may begin where no runtime is entered, even while
-    /// one shuts down.
+    /// Spawns on the server's runtime: for work that may begin where no runtime is entered, even
+    /// while one shuts down.
     pub(crate) fn executor(&self) -> impl Executor + use<> {
         let runtime = self.store.runtime().clone();
         move |task| drop(runtime.spawn(task))

@@ -1,9 +1,9 @@
-//! What the shared tier asks of a server that nodes share: the one trait that a client for a kind of
-//! server implements.
+//! What the shared tier asks of a server that nodes share: the one trait that a client for a kind
+//! of server implements.
 //!
-//! A name is a whole key on the server. The caller makes names and begins them with the namespace. A
-//! value begins with a stamp (its epoch and version), which conditional writes compare; the rest of
-//! it means nothing to the server.
+//! A name is a whole key on the server. The caller makes names and begins them with the namespace.
+//! A value begins with a stamp (its epoch and version), which conditional writes compare; the rest
+//! of it means nothing to the server.
 //!
 //! Every operation ends in bounded time. An error means that the server did not answer, or refused;
 //! the operation may still have been carried out.
@@ -20,8 +20,8 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// The settings that the rest of the tier has to know.
     fn limits(&self) -> &RemoteLimits;
 
-    /// Whether an operation can succeed at this moment, as far as that is known without asking: there
-    /// is a connection, and the server is not being left alone after a timeout.
+    /// Whether an operation can succeed at this moment, as far as that is known without asking:
+    /// there is a connection, and the server is not being left alone after a timeout.
     fn is_available(&self) -> bool;
 
     /// The runtime for work in the background, which may begin where no runtime is entered.
@@ -49,8 +49,8 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Deletes a value if it is still exactly this one.
     fn delete_if<'a>(&'a self, name: &'a str, value: &'a Bytes) -> RemoteFuture<'a, ()>;
 
-    /// Stores a value if there is none, for a limited time. `false` if there is one. A request waits
-    /// for it, so it takes no longer than a read may.
+    /// Stores a value if there is none, for a limited time. `false` if there is one. A request
+    /// waits for it, so it takes no longer than a read may.
     fn acquire<'a>(
         &'a self,
         name: &'a str,
@@ -58,8 +58,8 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
         lease: Duration,
     ) -> RemoteFuture<'a, bool>;
 
-    /// Prolongs what was [acquired](Self::acquire): it expires after `lease` from now. `false` if the
-    /// token is no longer stored.
+    /// Prolongs what was [acquired](Self::acquire): it expires after `lease` from now. `false` if
+    /// the token is no longer stored.
     fn extend<'a>(
         &'a self,
         name: &'a str,
@@ -129,8 +129,8 @@ pub(crate) enum WatchEvent {
     /// A value changed, was deleted, expired or was evicted. This is its whole name, which may be a
     /// slice of the connection's buffer: copy it to keep it.
     Changed(Bytes),
-    /// Changes may have been missed since [`Connected`](Self::Connected), and may be missed until the
-    /// next one.
+    /// Changes may have been missed since [`Connected`](Self::Connected), and may be missed until
+    /// the next one.
     Disconnected,
 }
 

@@ -53,8 +53,8 @@ pub(super) fn insert(
     kept
 }
 
-/// A copy in memory of its own. As it was read, a list keeps the whole read buffer of the connection
-/// alive.
+/// A copy in memory of its own. As it was read, a list keeps the whole read buffer of the
+/// connection alive.
 pub(super) fn copied(list: &VariantList) -> VariantList {
     let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
     let selector = |selector: &Selector| Selector {

@@ -1,4 +1,4 @@
-//! Writes a response to the shared tier, beside what other nodes write there.
+//! Writes a response to the shared tier, where other nodes write at the same time.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ impl Remote {
         pending.record.body.clear();
         let observed = pending.observed.main;
         for attempt in 0..ATTEMPTS {
-            // The first attempt expects what was observed. A list of variants is changed rather than
-            // replaced, so it has to be read first.
+            // The first attempt expects what was observed. A list of variants is changed rather
+            // than replaced, so it has to be read first.
             let stored = if attempt > 0 || pending.variant.is_some() {
                 match self.store.get(&main).await? {
                     Some(bytes) => self.decode_or_delete(&main, &bytes).await,

@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    nodes::{Node, are_told, eventually, get_with, request, told_as},
+    nodes::{Node, are_connected, connected_as, eventually, get_with, request},
     origin::Origin,
     support::{
         cluster::cluster,
@@ -30,7 +30,7 @@ const MOST: Duration = Duration::from_millis(50 + 200);
 const HEALTHY: Duration = Duration::from_secs(5);
 
 async fn two(origin: &Origin, url: &str) -> [Node; 2] {
-    let nodes = told_as(async || Node::with(origin, url, |it| it).await).await;
+    let nodes = connected_as(async || Node::with(origin, url, |it| it).await).await;
     // The first requests of a node take longer: it sends its scripts.
     for node in &nodes {
         node.get(&new_path()).await;
@@ -152,7 +152,7 @@ async fn nodes_share_and_stay_coherent_on_a_cluster() {
     }
 }
 
-/// One master fails as told, while nodes serve.
+/// One master fails, in the way that `fail` has it, while nodes serve.
 async fn a_master_fails(fail: impl FnOnce(&mut Server)) {
     let mut servers = cluster(3, 3);
     let origin = Origin::counting();
@@ -185,8 +185,8 @@ async fn a_master_fails(fail: impl FnOnce(&mut Server)) {
          the slowest request took {slowest:?}"
     );
     assert!(whole_since.is_some(), "the successor is not used");
-    are_told(&nodes).await;
-    println!("heard again {:?} after the failure", failed.elapsed());
+    are_connected(&nodes).await;
+    println!("connected again {:?} after the failure", failed.elapsed());
     are_coherent(&nodes).await;
     assert!(
         without < HEALTHY,
@@ -221,7 +221,7 @@ async fn sentinels_name_the_successor_of_a_master_that_is_killed() {
     let back = killed.elapsed();
     let slowest = load.end().await;
     println!("shared again after {back:?}; the slowest request took {slowest:?}");
-    are_told(&nodes).await;
+    are_connected(&nodes).await;
     are_coherent(&nodes).await;
     assert!(back < Duration::from_secs(15), "{back:?}");
     assert!(slowest < MOST, "the slowest request took {slowest:?}");
@@ -251,7 +251,7 @@ fn is(role: &str, server: &Server) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_nodes_follow_sentinels_that_are_told_to_change_the_master() {
-    /// Each node's pool, and what tells it of changes.
+    /// Each node's pool, and its tracking connection.
     const CONNECTIONS: usize = 2 * (2 + 1);
     let mut servers = sentinels(3);
     let origin = Origin::counting();
@@ -282,7 +282,7 @@ async fn both_nodes_follow_sentinels_that_are_told_to_change_the_master() {
          new one after {followed:?}, shared again after {back:?}; the slowest request took \
          {slowest:?}"
     );
-    are_told(&nodes).await;
+    are_connected(&nodes).await;
     are_coherent(&nodes).await;
     assert_eq!(connections(old), Some(0));
     assert!(back - demoted < HEALTHY, "{:?}", back - demoted);

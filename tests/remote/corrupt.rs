@@ -112,10 +112,10 @@ fn spoiled(value: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-/// A node that reads every value, and hears of what it writes.
+/// A node that reads every value, and is notified of changes.
 async fn reader(origin: &Origin, redis: &Server) -> Node {
     let node = Node::patient(origin, redis).await;
-    node.is_told().await;
+    node.is_connected().await;
     node
 }
 
@@ -243,7 +243,7 @@ async fn what_does_not_decode_is_a_miss_and_is_deleted() {
 async fn a_value_of_another_key_is_never_served() {
     let redis = standalone();
     let origin = origin();
-    let node = Node::new(&origin, &redis).await;
+    let node = Node::patient(&origin, &redis).await;
     let mut values: Vec<(String, Vec<u8>, Vec<u8>)> = Vec::new();
     for index in 1..10 {
         let path = format!("/plain/{index}");
@@ -259,13 +259,13 @@ async fn a_value_of_another_key_is_never_served() {
     for (index, (path, name, _)) in values.iter().enumerate() {
         let (_, _, other) = &values[(index + 1) % values.len()];
         assert!(redis.command(&[b"set".as_slice(), name, other]).is_ok());
-        let cold = Node::new(&origin, &redis).await;
+        let cold = Node::patient(&origin, &redis).await;
         let seen = cold.get(path).await;
         assert!(!seen.is_hit(), "{seen:?}");
         assert_eq!(seen.body, body(path));
         cold.settle().await;
         // It was replaced.
-        let seen = Node::new(&origin, &redis).await.get(path).await;
+        let seen = Node::patient(&origin, &redis).await.get(path).await;
         assert!(seen.is_hit(), "{seen:?}");
         assert_eq!(seen.body, body(path));
     }
@@ -275,18 +275,18 @@ async fn a_value_of_another_key_is_never_served() {
 async fn a_key_of_another_type_costs_no_answer_and_is_replaced() {
     let redis = standalone();
     let origin = origin();
-    let node = Node::new(&origin, &redis).await;
+    let node = Node::patient(&origin, &redis).await;
     node.get("/plain/1").await;
     node.settle().await;
     let (name, _) = kept(&redis).into_iter().next().expect("it is stored");
     redis.command(&[b"del".as_slice(), &name]);
     redis.command(&[b"rpush".as_slice(), &name, b"a list"]);
     for _ in 0..3 {
-        let cold = Node::new(&origin, &redis).await;
+        let cold = Node::patient(&origin, &redis).await;
         let seen = cold.get("/plain/1").await;
         assert_eq!((seen.status, seen.body), (StatusCode::OK, body("/plain/1")));
         cold.settle().await;
     }
-    let seen = Node::new(&origin, &redis).await.get("/plain/1").await;
+    let seen = Node::patient(&origin, &redis).await.get("/plain/1").await;
     assert!(seen.is_hit(), "still not shared: {seen:?}");
 }

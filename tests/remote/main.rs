@@ -1,4 +1,5 @@
-//! Many nodes over one Redis: what behaves like one cache, and what a Redis in trouble costs.
+//! Many nodes over a real Redis, Cluster or Sentinel: what only real servers show. What needs no
+//! more than time and order is in `src/engine/peers/tests`, over a server in memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "real servers take real time")]
@@ -9,15 +10,15 @@ mod support;
 
 mod cluster;
 mod coherence;
-mod conditional;
 mod corrupt;
-mod crowds;
 mod interleavings;
-mod interleavings_of_writes;
 mod lateness;
-mod leases;
-mod lookups;
+#[path = "../support/node.rs"]
+#[allow(dead_code, reason = "unit tests use it as well, and more of it")]
+mod node;
 mod nodes;
+#[path = "../support/origin.rs"]
+#[allow(dead_code, reason = "unit tests use it as well, and more of it")]
 mod origin;
 mod outage;
 mod refusals;

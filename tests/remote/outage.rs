@@ -13,7 +13,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     lateness::{Lateness, Tickers},
-    nodes::{Node, are_told, eventually, get_with, request, told},
+    nodes::{Node, are_connected, connected, eventually, get_with, request},
     origin::{Origin, version},
     support::redis::{Server, standalone},
 };
@@ -24,13 +24,13 @@ const WARM: u64 = 200;
 /// The time that Redis has for a read, after which a request goes on without it.
 const READ_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What a request may take longer than that, beside what the machine makes late.
+/// How much longer than that a request may take, in addition to delays of the machine.
 const BY_RIGHT: Duration = Duration::from_millis(20);
 
 /// What few requests may take longer, however late the machine makes things.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// How soon nodes share again once Redis answers, beside what the machine makes late.
+/// How soon nodes share again once Redis answers, in addition to delays of the machine.
 const BACK: Duration = Duration::from_secs(1);
 
 /// One request: when it began, and how long it took.
@@ -96,7 +96,7 @@ impl Load {
 }
 
 async fn warm_nodes(origin: &Origin, redis: &Server) -> [Node; 2] {
-    let nodes = told(origin, redis).await;
+    let nodes = connected(origin, redis).await;
     for node in &nodes {
         for key in 0..WARM {
             node.get(&format!("/warm/{key}")).await;
@@ -157,8 +157,8 @@ async fn a_redis_that_hangs_costs_the_first_their_timeout_and_nobody_else_anythi
     redis.resume();
     let resumed = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
-    are_told(&nodes).await;
-    let hears = resumed.elapsed();
+    are_connected(&nodes).await;
+    let connected = resumed.elapsed();
     let all = load.end().await;
     let late = tickers.end().await;
     let second = Duration::from_secs(1);
@@ -169,9 +169,9 @@ async fn a_redis_that_hangs_costs_the_first_their_timeout_and_nobody_else_anythi
     let machine = late.worst(eve, resumed);
     let machine_then = late.held_up(resumed, resumed + back);
     println!("before: {before:?}\nin the first second: {first:?}\nlater: {later:?}");
-    println!("shared again after {back:?}, heard again after {hears:?}");
+    println!("shared again after {back:?}, connected again after {connected:?}");
     println!("timers were late by up to {machine:?}, then for {machine_then:?} until it was back");
-    // Timers do not tell of a thread that is held up by itself, which holds up what it runs.
+    // Timers do not show that a thread holds itself up, and with that the tasks that it runs.
     let unseen = if machine < BY_RIGHT { 0 } else { LATE };
     let beyond = |from, most| {
         let within = all
@@ -228,17 +228,17 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     redis.restart();
     let restarted = Instant::now();
     let back = eventually("the nodes share again", async || is_shared(&nodes).await).await;
-    are_told(&nodes).await;
-    let hears = restarted.elapsed();
+    are_connected(&nodes).await;
+    let connected = restarted.elapsed();
     let all = load.end().await;
     let gone = Figures::of(&all, killed, down);
     println!("while it was gone: {gone:?}");
-    println!("shared again after {back:?}, heard again after {hears:?}");
+    println!("shared again after {back:?}, connected again after {connected:?}");
     assert!(gone.late <= LATE, "{gone:?}");
     assert!(gone.slowest < Duration::from_secs(1), "{gone:?}");
     assert!(gone.all > 1_000, "too few to tell: {gone:?}");
     assert!(back < Duration::from_secs(2), "back after {back:?}");
-    // Whatever happened to it meanwhile was not told: memory alone is no proof any more.
+    // Changes in the meantime were not notified, so memory alone is no proof any more.
     assert_eq!(origin.calls_of("/kept"), called);
     let asked_anew = nodes[0].get("/kept").await;
     assert_eq!(origin.calls_of("/kept"), called + 1, "{asked_anew:?}");
@@ -247,7 +247,7 @@ async fn a_redis_that_is_gone_costs_nothing_and_what_memory_held_is_asked_for_an
     assert_eq!(shared.body, asked_anew.body);
     assert_eq!(origin.calls_of("/kept"), called + 1);
     assert!(version(&shared.body) > version(&kept));
-    // And what is changed from here on is told.
+    // From here on changes are notified.
     nodes[1].send(request(Method::POST, "/kept")).await;
     eventually("invalidated on the other node", async || {
         nodes[0].get("/kept").await.body != shared.body
@@ -265,7 +265,7 @@ async fn a_redis_that_takes_no_writes_for_a_while_costs_no_more_than_a_read() {
     for index in 0..LOOKS {
         // One that does not know yet.
         let node = Node::new(&origin, &redis).await;
-        node.is_told().await;
+        node.is_connected().await;
         assert!(redis.command(&["client", "pause", "2000", "write"]).is_ok());
         let began = Instant::now();
         let path = format!("/{index}");

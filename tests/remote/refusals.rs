@@ -9,13 +9,14 @@ use cachewarp::Redis;
 use http::{Method, StatusCode};
 
 use crate::{
-    nodes::{Node, eventually, request, told_as},
+    nodes::{Node, connected_as, eventually, request},
     origin::{Origin, version},
     support::redis::{Server, standalone, standalone_with},
 };
 
 async fn node(origin: &Origin, url: String) -> Node {
-    Node::over(origin, Redis::connect(url).await.unwrap(), |it| it)
+    let redis = Redis::connect(url).await.unwrap();
+    Node::over(origin, |it| it.remote(redis))
 }
 
 /// Whatever Redis says, each node answers, fetches once, and answers from memory then.
@@ -67,7 +68,7 @@ async fn a_wrong_password() {
 async fn a_replica_that_takes_no_writes() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
+    let nodes: [Node; 2] = connected_as(async || node(&origin, redis.url()).await).await;
     let before = nodes[0].get("/before").await;
     nodes[0].settle().await;
     assert!(redis.command(&["replicaof", "127.0.0.1", "1"]).is_ok());
@@ -82,7 +83,7 @@ async fn a_replica_that_takes_no_writes() {
 async fn a_redis_that_is_full() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
+    let nodes: [Node; 2] = connected_as(async || node(&origin, redis.url()).await).await;
     let before = nodes[0].get("/before").await;
     nodes[0].settle().await;
     assert_eq!(nodes[1].get("/before").await.body, before.body);
@@ -98,7 +99,7 @@ async fn a_redis_that_is_full() {
 async fn a_full_redis_is_no_reason_to_serve_what_was_invalidated() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes: [Node; 2] = told_as(async || node(&origin, redis.url()).await).await;
+    let nodes: [Node; 2] = connected_as(async || node(&origin, redis.url()).await).await;
     let old = nodes[0].get("/a").await;
     nodes[0].settle().await;
     assert_eq!(nodes[1].get("/a").await.body, old.body);
@@ -114,9 +115,9 @@ async fn a_full_redis_is_no_reason_to_serve_what_was_invalidated() {
     }
 }
 
-/// Without being told, memory is never believed: every request asks, so all the same is true.
+/// Without notifications, memory is never believed: every request asks, so nothing old is served.
 #[tokio::test]
-async fn a_redis_that_tells_no_changes() {
+async fn a_redis_that_does_not_notify() {
     let redis = standalone();
     let rules = ["on", ">word", "~*", "+@all", "-client|tracking"];
     let command: Vec<_> = ["acl", "setuser", "quiet"]

@@ -7,7 +7,7 @@ use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::{
-    nodes::{Node, eventually, get_with, request, told, told_as},
+    nodes::{Node, connected, connected_as, eventually, get_with, request},
     origin::{Origin, fresh},
     support::redis::standalone,
 };
@@ -16,7 +16,7 @@ use crate::{
 async fn a_node_finds_what_another_stored() {
     let redis = standalone();
     let origin = Origin::counting();
-    let [first, second] = told(&origin, &redis).await;
+    let [first, second] = connected(&origin, &redis).await;
     let fetched = first.get("/a").await;
     assert!(matches!(fetched.outcome, CacheOutcome::Fetched { .. }));
     first.settle().await;
@@ -80,7 +80,7 @@ async fn variants_are_shared_each_with_those_who_want_it() {
 async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
     let redis = standalone();
     let origin = Origin::counting();
-    let nodes: [Node; 4] = told_as(async || Node::patient(&origin, &redis).await).await;
+    let nodes: [Node; 4] = connected_as(async || Node::patient(&origin, &redis).await).await;
     origin.close();
     let requests: Vec<_> = (0..1000)
         .map(|index| {
@@ -88,7 +88,7 @@ async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
             tokio::spawn(async move { node.get("/cold").await })
         })
         .collect();
-    eventually("the origin is asked", async || origin.calls_of("/cold") > 0).await;
+    origin.called(1).await;
     // Longer than those who wait take to look for themselves.
     tokio::time::sleep(Duration::from_millis(500)).await;
     origin.open();
@@ -105,7 +105,7 @@ async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
 async fn what_a_node_replaces_is_replaced_on_the_others() {
     let redis = standalone();
     let origin = Origin::counting();
-    let [first, second] = told(&origin, &redis).await;
+    let [first, second] = connected(&origin, &redis).await;
     first.get("/a").await;
     first.settle().await;
     let old = second.get("/a").await;
@@ -126,7 +126,7 @@ async fn what_a_node_replaces_is_replaced_on_the_others() {
 async fn a_write_on_one_node_invalidates_on_the_others() {
     let redis = standalone();
     let origin = Origin::counting();
-    let [first, second] = told(&origin, &redis).await;
+    let [first, second] = connected(&origin, &redis).await;
     let old = first.get("/a").await;
     first.settle().await;
     assert_eq!(second.get("/a").await.body, old.body);
@@ -144,7 +144,7 @@ async fn a_write_on_one_node_invalidates_on_the_others() {
 async fn a_node_without_redis_serves_on_from_memory_and_origin() {
     let mut redis = standalone();
     let origin = Origin::counting();
-    let [node] = told(&origin, &redis).await;
+    let [node] = connected(&origin, &redis).await;
     node.get("/a").await;
     node.settle().await;
     redis.kill();
@@ -167,7 +167,7 @@ async fn what_is_for_one_client_only_is_not_shared_and_nobody_waits_for_it() {
             .body(Full::new("mine".into()))
             .unwrap()
     });
-    let [first, second] = told(&origin, &redis).await;
+    let [first, second] = connected(&origin, &redis).await;
     first.get("/a").await;
     first.settle().await;
     assert!(!second.get("/a").await.is_hit());

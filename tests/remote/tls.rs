@@ -16,7 +16,7 @@ use rcgen::{
 };
 
 use crate::{
-    nodes::{Node, eventually, get_with, request, told_as},
+    nodes::{Node, connected_as, eventually, get_with, request},
     origin::{Origin, version},
     support::redis::{Reply, Server, not_started},
 };
@@ -38,14 +38,14 @@ async fn nodes_share_over_tls_when_they_trust_the_certificate() {
         return;
     };
     let origin = Origin::counting();
-    let [first, second] = told_as(async || Node::with(&origin, &url, |it| it).await).await;
+    let [first, second] = connected_as(async || Node::with(&origin, &url, |it| it).await).await;
     let fetched = first.get("/a").await;
     first.settle().await;
     let found = second.get("/a").await;
     assert!(found.is_hit(), "{found:?}");
     assert_eq!(found.body, fetched.body);
     assert_eq!(origin.calls(), 1);
-    // What is told comes through TLS as well.
+    // Notifications come through TLS as well.
     first.send(request(Method::POST, "/a")).await;
     eventually("the other node drops it", async || {
         version(&second.get("/a").await.body) > version(&fetched.body)
@@ -86,7 +86,7 @@ async fn serves_alone(url: &str, reason: &str) {
     let origin = Origin::counting();
     for nth in 1..=2 {
         let redis = Redis::connect(url).await.unwrap();
-        let node = Node::over(&origin, redis, |it| it);
+        let node = Node::over(&origin, |it| it.remote(redis));
         let fetched = node.get("/a").await;
         assert_eq!(fetched.status, StatusCode::OK);
         assert!(!fetched.is_hit(), "{fetched:?}");

@@ -48,7 +48,7 @@ pub(crate) fn cluster(masters: usize, replicas: usize) -> Cluster {
     });
     for (index, node) in nodes.iter().enumerate().skip(masters) {
         let master = nodes[index % masters].command(&["cluster", "myid"]).text();
-        // Refused as long as the node has not heard of the master's role.
+        // Refused until the node knows the role of the master.
         until("a replica has its master", || {
             let reply = node.command(&["cluster", "replicate", &master]);
             reply == Reply::Simple("OK".to_owned())

@@ -39,13 +39,14 @@ pub(crate) enum How {
 }
 
 impl Source {
-    /// Reads a file. Of one that holds only tests nothing is read.
+    /// Reads a file. Of one that is compiled for tests only nothing is read.
     pub(crate) fn read(path: &str, text: &str) -> Self {
         let names = path.trim_end_matches(".rs").split('/');
         let mut module: Vec<String> = names.map(str::to_owned).collect();
         module.pop_if(|last| matches!(&**last, "lib" | "mod"));
         let mut words = Words(Vec::new());
-        if module.last().is_none_or(|last| last != "tests") {
+        let is_test = |name: &String| name == "tests";
+        if !module.iter().any(is_test) && !text.contains("#![cfg(test)]") {
             words.read(text.parse().expect(path));
         }
         let mut source = Self {

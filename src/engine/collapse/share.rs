@@ -86,12 +86,13 @@ fn share_streaming<B>(
     began: Duration,
 ) -> Share<B> {
     let StreamingResponse { head, fill, .. } = streaming;
-    if let Some(variant) = other_variant(cache, context, &head.selecting) {
+    if let Some(variant) = other_variant(cache, context, &head.meta.selecting) {
         return Share::OtherVariant(variant);
     }
     let now = cache.shared.clock.monotonic();
-    let came = SharedSince::of(head.arrival, began);
-    let Some(outcome) = outcome_if_usable(context, &head.freshness, head.age(now), came) else {
+    let came = SharedSince::of(head.meta.arrival, began);
+    let Some(outcome) = outcome_if_usable(context, &head.meta.freshness, head.age(now), came)
+    else {
         return Share::GoDirect;
     };
     let request = &context.request;

@@ -87,7 +87,7 @@ async fn freshen_from_head(
     ) {
         HeadUpdate::Keep => {}
         HeadUpdate::Invalidate => {
-            stored.validity = Validity::Invalidated;
+            stored.meta.validity = Validity::Invalidated;
             let flagged = Arc::new(entry.with_head(&stored, &shared.names));
             storing::swap(cache, context, entry, Some(flagged)).await;
         }
@@ -102,12 +102,12 @@ async fn freshen_from_head(
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
             // Only a validator shows that an invalidated response is still valid.
             if !validate::has_validator(&head.headers) {
-                evaluation.head.validity = context.request.validity(cache, entry);
+                evaluation.head.meta.validity = context.request.validity(cache, entry);
             }
             match evaluation.storable {
                 Ok(()) => {
                     let version =
-                        publish::remote_version(cache, context, &evaluation.head.selecting);
+                        publish::remote_version(cache, context, &evaluation.head.meta.selecting);
                     let updated = entry.with_head(&evaluation.head, &shared.names);
                     let updated = Arc::new(updated.with_remote_version(version));
                     storing::swap(cache, context, entry, Some(updated)).await;

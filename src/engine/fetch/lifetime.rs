@@ -73,8 +73,8 @@ pub(crate) fn finalize(
     } = pending;
     let config = &cache.config;
     let freshness = call.ask(config, request, response, *own, Some(history));
-    head.freshness = freshness.shortened(*off);
-    head.keep = retention(config, head.freshness, &head.headers);
+    head.meta.freshness = freshness.shortened(*off);
+    head.meta.keep = retention(config, head.meta.freshness, &head.headers);
 }
 
 /// The random share to take off a lifetime, up to the configured jitter.

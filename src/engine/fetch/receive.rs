@@ -171,9 +171,9 @@ fn streaming<B: Body, E>(
     let Evaluation {
         completion, head, ..
     } = evaluation;
-    let age = head.freshness.initial_age;
-    let ttl = head.freshness.ttl(age);
-    if ttl <= 0 || head.freshness.reuse == Reuse::Validate {
+    let age = head.meta.freshness.initial_age;
+    let ttl = head.meta.freshness.ttl(age);
+    if ttl <= 0 || head.meta.freshness.reuse == Reuse::Validate {
         // It must be validated before reuse, so waiters could not share it.
         hit_for_miss::remember_uncacheable(cache, context);
     } else {
@@ -183,7 +183,7 @@ fn streaming<B: Body, E>(
     let fill = Fill::new(declared, Arc::clone(&shared.budget));
     let sent = StreamingHead {
         parts,
-        arrived: head.arrival.wall,
+        arrived: head.meta.arrival.wall,
         shaping: conditions.shaping(),
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
@@ -223,7 +223,7 @@ fn cut_range<B: Body, E>(
     let fill = Fill::not_kept(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
         parts,
-        arrived: head.arrival.wall,
+        arrived: head.meta.arrival.wall,
         shaping: Shaping::Evaluate,
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Refused(reason));

@@ -51,7 +51,7 @@ pub(crate) async fn freshen<B, E>(
         &config.rules,
     );
     let evaluation = storability::evaluate(cache, context, &merged, times);
-    let version = publish::remote_version(cache, context, &evaluation.head.selecting);
+    let version = publish::remote_version(cache, context, &evaluation.head.meta.selecting);
     let fresh = entry.with_head(&evaluation.head, &shared.names);
     let past = evaluation
         .completion

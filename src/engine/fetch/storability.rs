@@ -8,7 +8,7 @@ use http_body::Body;
 use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
 use crate::{
     engine::context::RequestContext,
-    entry::{Arrival, Entry, Head, HistoryUpdate},
+    entry::{Arrival, Entry, Head, HeadMeta, HistoryUpdate},
     extensions::NoStore,
     semantics::{
         decide::Validity,
@@ -144,18 +144,21 @@ pub(crate) fn evaluate(
             pending: pending.map(Box::new),
         },
         head: Head {
-            status: response.status,
             headers,
-            freshness,
-            arrival: Arrival {
-                wall: times.times.response,
-                monotonic: times.arrived,
-                date: fields::date(received, times.times.response).unwrap_or(times.times.response),
+            meta: HeadMeta {
+                status: response.status,
+                freshness,
+                arrival: Arrival {
+                    wall: times.times.response,
+                    monotonic: times.arrived,
+                    date: fields::date(received, times.times.response)
+                        .unwrap_or(times.times.response),
+                },
+                selecting,
+                generation: context.generation,
+                keep,
+                validity: Validity::Valid,
             },
-            selecting,
-            generation: context.generation,
-            keep,
-            validity: Validity::Valid,
         },
         storable,
     }

@@ -47,7 +47,7 @@ pub(crate) async fn record<B>(
     match recorded {
         Recorded::Whole(segments) => {
             let mut head = head.clone();
-            complete(&mut head.headers, head.status, &segments);
+            complete(&mut head.headers, head.meta.status, &segments);
             let past = history_update
                 .as_ref()
                 .map(|it| it.with_body(segments.as_slice()));
@@ -56,7 +56,7 @@ pub(crate) async fn record<B>(
                 lifetime::finalize(cache, request, &mut head, pending, past.history());
             }
             let shared = &cache.shared;
-            let version = publish::remote_version(cache, context, &head.selecting);
+            let version = publish::remote_version(cache, context, &head.meta.selecting);
             let entry = Entry::new(&head, &segments, &shared.names);
             let entry = Arc::new(
                 entry

@@ -44,8 +44,8 @@ enum PeerEntry {
     Unavailable,
 }
 
-/// Looks a request up in the shared tier. What is found there is stored in memory too. If it answers
-/// the request, and memory has no older version, that is left to [`promote`].
+/// Looks a request up in the shared tier. What is found there is stored in memory too. If it
+/// answers the request, and memory has no older version, that is left to [`promote`].
 pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteLookup {
     let Some(remote) = &cache.shared.remote else {
         return RemoteLookup::Unavailable;
@@ -64,8 +64,8 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
     let next = evaluate(cache, &context.request, Some(&resource), now);
     let revalidates = Served::Stale(StaleReason::WhileRevalidate);
     let at_once = matches!(next, Next::Serve(_, served) if served != revalidates);
-    // If L1 holds an older version, update it before answering: should the shared tier fail next, L1
-    // must not serve the old one. If it holds none, the update can wait.
+    // If L1 holds an older version, update it before answering: should the shared tier fail next,
+    // L1 must not serve the old one. If it holds none, the update can wait.
     let promote_later = at_once && !is_in_memory(cache, context).await;
     if !promote_later && new.is_some() {
         memory_write::replace_selected(cache, context, new.clone()).await;
@@ -169,8 +169,8 @@ async fn validate_selected(
     Ok(Some(entry))
 }
 
-/// Reads what the shared tier has for the request. If the resource was invalidated since the selected
-/// entry was stored, that entry is too.
+/// Reads what the shared tier has for the request. If the resource was invalidated since the
+/// selected entry was stored, that entry is too.
 async fn read(
     cache: &Cache,
     remote: &Remote,

@@ -4,3 +4,6 @@
 pub(crate) mod lookup;
 pub(crate) mod publish;
 pub(crate) mod turn;
+
+#[cfg(test)]
+mod tests;

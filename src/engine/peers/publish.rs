@@ -15,8 +15,8 @@ use crate::{
     state::cache::Cache,
 };
 
-/// The version that a response will have in the shared tier, before it is stored in memory. `None` if
-/// it cannot be shared.
+/// The version that a response will have in the shared tier, before it is stored in memory. `None`
+/// if it cannot be shared.
 pub(crate) fn remote_version(
     cache: &Cache,
     context: &RequestContext,

@@ -13,8 +13,9 @@ use crate::{
     state::{cache::Cache, flights::FlightOutcome},
 };
 
-/// The pause before a node that waits looks again by itself, in case a notification was missed: this
-/// long, and up to as much again at random. It doubles with every look while there are notifications.
+/// The pause before a node that waits looks again by itself, in case a notification was missed:
+/// this long, and up to as much again at random. It doubles with every look while there are
+/// notifications.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest such pause.
@@ -31,8 +32,8 @@ pub(crate) enum Turn {
     Wait,
 }
 
-/// Waits until this node may fetch what the [lookup](lookup::find) did not find, or until another node
-/// has fetched it.
+/// Waits until this node may fetch what the [lookup](lookup::find) did not find, or until another
+/// node has fetched it.
 pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext) -> Turn {
     let Some(remote) = cache.shared.remote.clone() else {
         return Turn::Fetch;
@@ -90,8 +91,8 @@ async fn filled_by_peer(
 
 /// Acquires the lease to fetch, unless another node holds it.
 async fn acquire(cache: &Cache, remote: &Arc<Remote>, context: &mut RequestContext) -> Turn {
-    // A response is written only in place of an observed version. Without one it will not be shared,
-    // so other nodes would wait in vain.
+    // A response is written only in place of an observed version. Without one it will not be
+    // shared, so other nodes would wait in vain.
     if context.observed.is_none() {
         return Turn::Fetch;
     }

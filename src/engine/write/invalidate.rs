@@ -54,7 +54,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
 fn mark_invalid(shared: &Shared, entry: &Entry) -> Option<Arc<Entry>> {
     let mut head = entry.unpack();
     validate::has_validator(&head.headers).then(|| {
-        head.validity = Validity::Invalidated;
+        head.meta.validity = Validity::Invalidated;
         Arc::new(entry.with_head(&head, &shared.names))
     })
 }

@@ -31,16 +31,17 @@ use super::{
 };
 use crate::{clock::SystemClock, error::ConfigError, remote::store::RemoteLimits};
 
-/// A second tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or Cluster.
+/// A second tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or
+/// Cluster.
 ///
 /// The cache never depends on it. A server that is slow, full or gone counts as one that holds
-/// nothing, and what cannot be written is dropped. After a command that timed out the server is left
-/// alone for half a second, then probed in the background until it answers. On Cluster that holds for
-/// each server independently.
+/// nothing, and what cannot be written is dropped. After a command that timed out the server is
+/// left alone for half a second, then probed in the background until it answers. On Cluster that
+/// holds for each server independently.
 ///
-/// On Cluster fred closes the connection to a server that hangs or is gone after a third of a second.
-/// Then it serves none of the other servers' keys either, until the Cluster has replaced the server
-/// or it answers again.
+/// On Cluster fred closes the connection to a server that hangs or is gone after a third of a
+/// second. Then it serves none of the other servers' keys either, until the Cluster has replaced
+/// the server or it answers again.
 ///
 /// Let the server evict: with `maxmemory` and a policy such as `allkeys-lfu` it keeps what is asked
 /// for most. Without them a full server stores nothing new.
@@ -94,8 +95,8 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Checks the settings and connects. It waits a quarter of a second at most, then connecting goes
-    /// on in the background, unless [`require_at_start`](Self::require_at_start) is set.
+    /// Checks the settings and connects. It waits a quarter of a second at most, then connecting
+    /// goes on in the background, unless [`require_at_start`](Self::require_at_start) is set.
     ///
     /// # Errors
     ///

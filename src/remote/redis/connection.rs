@@ -21,8 +21,8 @@ pub(super) const OPTIONAL_WAIT: Duration = Duration::from_millis(250);
 /// How long connections are given to close in good order.
 const QUIT: Duration = Duration::from_secs(1);
 
-/// How many bytes of values may be written at once, in units of [`WRITE_UNIT`], unless one value may
-/// be larger. fred holds what it could not send yet without a bound of its own.
+/// How many bytes of values may be written at once, in units of [`WRITE_UNIT`], unless one value
+/// may be larger. fred holds what it could not send yet without a bound of its own.
 pub(super) const WRITE_UNITS: usize = 64 << 10;
 pub(super) const WRITE_UNIT: usize = 1 << 10;
 

@@ -2,8 +2,6 @@
 //! recorded.
 
 use std::{
-    error::Error,
-    fmt,
     future::{Future, ready},
     sync::Arc,
     time::Duration,
@@ -21,6 +19,7 @@ use super::{
     connection::{Connections, WRITE_UNIT},
     health::{Health, HealthChange},
     pauses::PauseCheck,
+    refusals::{Congested, Paused, TooLarge},
     url::servers,
 };
 use crate::{clock::Clock, error::StoreError, metrics, remote::store::RemoteFuture};
@@ -56,8 +55,8 @@ impl Connections {
         if let Err(error) = self.admit(names) {
             return Box::pin(ready(Err(error)));
         }
-        // The one box of a command. fred's futures take 7 KiB, and in a future that is not boxed they
-        // would take that in everything that awaits it.
+        // The one box of a command. fred's futures take 7 KiB, and in a future that is not boxed
+        // they would take that in everything that awaits it.
         Box::pin(async move {
             let result = command(self.client(purpose)).await;
             self.record(purpose, &names, &result);
@@ -196,8 +195,8 @@ impl Connections {
         }
     }
 
-    /// Whether a command would be sent. On Cluster that depends on its name, so this only says whether
-    /// there is a connection.
+    /// Whether a command would be sent. On Cluster that depends on its name, so this only says
+    /// whether there is a connection.
     pub(super) fn is_available(&self) -> bool {
         let is_paused = self.pauses.sections() == 1 && self.pauses.refuses(0, self.now());
         !is_paused && self.is_connected()
@@ -244,41 +243,3 @@ impl Connections {
         }
     }
 }
-
-// === Errors ===
-
-/// The server did not answer in time a moment ago.
-#[derive(Debug)]
-struct Paused;
-
-/// As many bytes are being written as may be.
-#[derive(Debug)]
-struct Congested;
-
-/// The value is larger than the settings allow.
-#[derive(Debug)]
-struct TooLarge {
-    bytes: usize,
-}
-
-impl fmt::Display for Paused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server did not answer in time a moment ago")
-    }
-}
-
-impl fmt::Display for Congested {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too much is being written already")
-    }
-}
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes are more than `max_value_bytes`", self.bytes)
-    }
-}
-
-impl Error for Paused {}
-impl Error for Congested {}
-impl Error for TooLarge {}

@@ -1,6 +1,6 @@
 //! The shared tier in Redis or Valkey.
 //!
-//! fred is used in this folder alone, so another client could take its place.
+//! fred is used in this folder alone, so another client could replace it.
 
 mod client;
 mod commands;
@@ -8,6 +8,7 @@ mod connection;
 mod execute;
 mod health;
 mod pauses;
+mod refusals;
 mod scripts;
 mod settings;
 mod tls;
@@ -16,7 +17,7 @@ mod url;
 
 #[cfg(test)]
 #[path = "../../../tests/support/mod.rs"]
-pub(crate) mod support;
+pub(in crate::remote) mod support;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,5 @@
-//! Pauses: for how long a server that stopped answering is left alone. Pure: the time is an argument.
+//! Pauses: for how long a server that stopped answering is left alone. Pure: the time is an
+//! argument.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,8 +9,8 @@ use std::{
 /// How long a server that did not answer in time is left alone.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// How many sections of a Cluster's key space are paused independently. Each has 64 of the 16,384 hash
-/// slots.
+/// How many sections of a Cluster's key space are paused independently. Each has 64 of the 16,384
+/// hash slots.
 pub(super) const SECTIONS: usize = 256;
 
 /// A pause for each section of the key space.
@@ -45,8 +46,8 @@ impl Pauses {
         self.until.len()
     }
 
-    /// What to do about a command for this section. The end of a probe must be reported to one of the
-    /// methods below. One that is never reported is replaced by another after the pause.
+    /// What to do about a command for this section. The end of a probe must be reported to one of
+    /// the methods below. One that is never reported is replaced by another after the pause.
     pub(super) fn check(&self, section: usize, now: Duration) -> PauseCheck {
         let Some(until) = self.until.get(section) else {
             return PauseCheck::Send;

@@ -1,7 +1,7 @@
 //! The Lua scripts: operations that the server must carry out as one step.
 //!
-//! A stored value begins with four bytes for its kind, then the epoch and the version of eight bytes
-//! each. The scripts compare these, and know no more of the format.
+//! A stored value begins with four bytes for its kind, then the epoch and the version of eight
+//! bytes each. The scripts compare these, and know no more of the format.
 
 use fred::types::scripts::Script;
 
@@ -32,9 +32,9 @@ pub(super) const VERSION_CHANGED: i64 = 2;
 /// An answer of [`PUT_IF`].
 pub(super) const EPOCH_CHANGED: i64 = 3;
 
-/// Sets a key if the value there has the expected stamp, and perhaps a companion with it. Arguments:
-/// the expected epoch and version, the value, its expiry in milliseconds, and the same two for the
-/// companion.
+/// Sets a key if the value there has the expected stamp, and perhaps a companion with it.
+/// Arguments: the expected epoch and version, the value, its expiry in milliseconds, and the same
+/// two for the companion.
 const PUT_IF: &str = r"
 local stamp = redis.call('GETRANGE', KEYS[1], 4, 19)
 if #stamp < 16 then stamp = string.rep('\0', 16) end

@@ -16,8 +16,8 @@ const MIB: usize = 1 << 20;
 /// How long connecting may take, and each command that sets a connection up.
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// After how long without an answer a connection is closed, and how often that is checked. The longer
-/// of the timeouts may raise the first: a slow command must not look like a dead connection.
+/// After how long without an answer a connection is closed, and how often that is checked. The
+/// longer of the timeouts may raise the first: a slow command must not look like a dead connection.
 const UNRESPONSIVE: Duration = Duration::from_millis(300);
 const UNRESPONSIVE_LOOK: Duration = Duration::from_millis(100);
 
@@ -68,8 +68,8 @@ impl RedisBuilder {
         }
     }
 
-    /// The number of connections to each server, 1 to 64. Commands are pipelined, so a few serve any
-    /// number of requests.
+    /// The number of connections to each server, 1 to 64. Commands are pipelined, so a few serve
+    /// any number of requests.
     ///
     /// Defaults to: 2.
     pub fn pool_size(mut self, connections: usize) -> Self {
@@ -136,8 +136,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Whether `connect` fails when there is no connection after three seconds. Otherwise it succeeds,
-    /// and a server that cannot be reached counts as one that holds nothing.
+    /// Whether `connect` fails when there is no connection after three seconds. Otherwise it
+    /// succeeds, and a server that cannot be reached counts as one that holds nothing.
     ///
     /// Defaults to: `false`.
     pub fn require_at_start(mut self, require: bool) -> Self {
@@ -192,8 +192,8 @@ impl RedisBuilder {
         let slowest = self.read_timeout.max(self.write_timeout);
         let mut builder = Builder::from_config(config);
         builder
-            // Without a policy, or with `fail_fast` here, fred would never find a server that is not
-            // there at the start. Commands fail fast by options of their own.
+            // Without a policy, or with `fail_fast` here, fred would never find a server that is
+            // not there at the start. Commands fail fast by options of their own.
             .with_config(|config| config.fail_fast = false)
             .set_policy(ReconnectPolicy::new_exponential(
                 0,

@@ -78,16 +78,16 @@ async fn a_cluster_serves_every_command() {
     for number in 0..50 {
         let name = format!("key-{number}");
         let other = format!("key-{}", number + 1);
-        let beside = format!("{{{name}}}-beside");
+        let companion = format!("{{{name}}}-companion");
         let new = value(0, 1, name.as_bytes());
         let wish = ConditionalPut {
-            companion: Some((beside.clone(), "body".into(), KEEP)),
+            companion: Some((companion.clone(), "body".into(), KEEP)),
             ..put_over(&name, (0, 0), new.clone())
         };
         assert_eq!(redis.put_if(wish).await.unwrap(), PutOutcome::Stored);
         assert_eq!(redis.get(&name).await.unwrap(), Some(new.clone()));
         // On one server, and on different ones.
-        let both = redis.get_two(&name, &beside).await.unwrap();
+        let both = redis.get_two(&name, &companion).await.unwrap();
         assert_eq!(both, (Some(new.clone()), Some("body".into())));
         let both = redis.get_two(&other, &name).await.unwrap();
         assert_eq!(both, (None, Some(new.clone())));
@@ -163,11 +163,11 @@ async fn a_cluster_goes_on_without_a_killed_master() {
     let mut cluster = cluster(3, 1);
     let redis = connected(Redis::builder(cluster.url())).await;
     let [_, second, _] = names_of_three();
-    let placed = redis
+    let outcome = redis
         .put_if(put_over(&second, (0, 0), value(0, 1, b"")))
         .await
         .unwrap();
-    assert_eq!(placed, PutOutcome::Stored);
+    assert_eq!(outcome, PutOutcome::Stored);
     let mut replica = cluster.nodes()[4].wire();
     assert!(replica.command(&["READONLY"]).is_ok());
     came(async || matches!(replica.command(&["GET", &second]), Reply::Bulk(_))).await;
@@ -190,11 +190,11 @@ async fn a_cluster_goes_on_without_a_killed_master() {
 async fn a_killed_master_is_replaced() {
     let mut set = sentinels(3);
     let redis = connected(Redis::builder(set.url())).await;
-    let placed = redis
+    let outcome = redis
         .put_if(put_over("a", (0, 0), value(0, 1, b"")))
         .await
         .unwrap();
-    assert_eq!(placed, PutOutcome::Stored);
+    assert_eq!(outcome, PutOutcome::Stored);
     assert_eq!(redis.get("a").await.unwrap(), Some(value(0, 1, b"")));
 
     set.servers()[0].kill();

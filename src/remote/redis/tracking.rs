@@ -6,13 +6,13 @@
 //! that a notification may have been missed: a connection closed, a master came or went, a question
 //! was not answered, more notifications came than could be received, a keyspace was emptied.
 //!
-//! On a server with access control the user needs the commands `CLIENT TRACKING` and `TRACKINGINFO`,
-//! `GET` and `SET` below the prefix, and on a Cluster `CLUSTER INFO` and `SLOTS`.
+//! On a server with access control the user needs the commands `CLIENT TRACKING` and
+//! `TRACKINGINFO`, `GET` and `SET` below the prefix, and on a Cluster `CLUSTER INFO` and `SLOTS`.
 //!
-//! Its limits: a `FLUSHALL`, or a failover that loses writes without closing a connection, is noticed
-//! with the next question (within a second), not at once. Under Sentinel a master that was replaced is
-//! trusted until it is demoted or gone. While a slot of a Cluster migrates, changes on its new master
-//! are notified from the end of the migration on.
+//! Its limits: a `FLUSHALL`, or a failover that loses writes without closing a connection, is
+//! noticed with the next question (within a second), not at once. Under Sentinel a master that was
+//! replaced is trusted until it is demoted or gone. While a slot of a Cluster migrates, changes on
+//! its new master are notified from the end of the migration on.
 
 mod masters;
 mod settings;
@@ -50,11 +50,12 @@ use self::{
 use crate::remote::store::{Watch, WatchEvent, WatchHandler};
 
 /// How often every master is asked whether it still notifies. The client closes a connection that
-/// leaves a question unanswered for [`ANSWER`](settings::ANSWER), but only if nothing else is written
-/// in that time, so this is well above it.
+/// leaves a question unanswered for [`ANSWER`](settings::ANSWER), but only if nothing else is
+/// written in that time, so this is well above it.
 const ASK: Duration = Duration::from_millis(1_000);
 
-/// After this many questions in a row that did not end connected, the client is replaced by a new one.
+/// After this many questions in a row that did not end connected, the client is replaced by a new
+/// one.
 const PATIENCE: u32 = 15;
 
 /// The pause before a new client.
@@ -67,8 +68,8 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    /// Starts a client and the task that drives it, on the current tokio runtime. Returns at once. A
-    /// server that cannot be reached is tried again until it can be.
+    /// Starts a client and the task that drives it, on the current tokio runtime. Returns at once.
+    /// A server that cannot be reached is tried again until it can be.
     ///
     /// # Panics
     ///

@@ -27,8 +27,8 @@ pub(super) fn servers(config: &Config) -> String {
     hosts.join(", ")
 }
 
-/// Parses a URL. TLS is set up here, because fred's own way panics in a process that links more than
-/// one cryptography provider.
+/// Parses a URL. TLS is set up here, because fred's own way panics in a process that links more
+/// than one cryptography provider.
 pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
     let refuse = |allowed| ConfigError::OutOfRange {
         setting: "url",

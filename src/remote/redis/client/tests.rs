@@ -86,7 +86,7 @@ async fn a_stopped_server_is_looked_at_until_it_answers() {
         let errors = ends.iter().filter_map(|end| end.as_ref().err());
         errors.filter(|error| error.contains(what)).count()
     };
-    // By then fred may have noticed that nothing is connected, which costs nobody anything.
+    // By then fred may have noticed that nothing is connected, which takes no time.
     assert!(of("Request timed out") <= 1, "{ends:?}");
     assert!(of("a moment ago") + of("Canceled") >= 63, "{ends:?}");
 
@@ -162,11 +162,11 @@ async fn a_server_that_comes_back_empty_is_used_again() {
     let recovery = came(async || redis.get("a").await.is_ok()).await;
     assert!(recovery < RECOVERY, "{recovery:?}");
     assert_eq!(redis.get("a").await.unwrap(), None);
-    let placed = redis
+    let outcome = redis
         .put_if(put_over("a", (0, 0), value(0, 1, b"")))
         .await
         .unwrap();
-    assert_eq!(placed, PutOutcome::Stored);
+    assert_eq!(outcome, PutOutcome::Stored);
     assert_eq!(redis.outages().0, 1);
 }
 

@@ -1,11 +1,11 @@
 //! Asks every master whether it notifies of changes over the connection in use, and makes it do so.
 //!
-//! Redis notifies of a `FLUSHALL` and a `FLUSHDB` by a push of their own, which fred drops. Therefore
-//! every master holds one small key that never expires, its own key. The value is a random number,
-//! written by whichever node finds the key absent. Another value than before means that the keyspace
-//! was emptied in between. On a Cluster the name has a hash tag of a slot that the master serves, so
-//! reading it also finds out a master that no longer serves the slot: the server answers `MOVED`, and
-//! the client asks for the new topology.
+//! Redis notifies of a `FLUSHALL` and a `FLUSHDB` by a push of their own, which fred drops.
+//! Therefore every master holds one small key that never expires, its own key. The value is a
+//! random number, written by whichever node finds the key absent. Another value than before means
+//! that the keyspace was emptied in between. On a Cluster the name has a hash tag of a slot that
+//! the master serves, so reading it also finds out a master that no longer serves the slot: the
+//! server answers `MOVED`, and the client asks for the new topology.
 
 use std::{
     collections::HashMap,

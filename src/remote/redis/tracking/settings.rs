@@ -19,8 +19,8 @@ pub(super) const ANSWER: Duration = Duration::from_millis(500);
 /// How often connections are checked for an overdue answer.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The most notifications, each of which may name several keys, that may wait to be received. One more
-/// counts as a lost connection.
+/// The most notifications, each of which may name several keys, that may wait to be received. One
+/// more counts as a lost connection.
 const WAITING: usize = 1024;
 
 /// The pauses between attempts to connect, in milliseconds: doubling from the first to the second.

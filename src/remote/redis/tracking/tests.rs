@@ -46,11 +46,11 @@ impl Watched {
     }
 
     async fn armed_by(url: &str) -> Self {
-        let mut told = Self::by(url);
-        told.until(&WatchEvent::Connected, LONG).await;
+        let mut watched = Self::by(url);
+        watched.until(&WatchEvent::Connected, LONG).await;
         // It is armed only after the event was handled.
-        until("it is armed", || told.tracking.armed());
-        told
+        until("it is armed", || watched.tracking.armed());
+        watched
     }
 
     /// Waits for an event, and returns those before it.
@@ -65,11 +65,11 @@ impl Watched {
             let mut before = Vec::new();
             let waited = timeout(within, async {
                 loop {
-                    let (_, told) = self.events.recv().await.unwrap();
-                    if told == *event {
+                    let (_, reported) = self.events.recv().await.unwrap();
+                    if reported == *event {
                         return;
                     }
-                    before.push(told);
+                    before.push(reported);
                 }
             });
             let came = waited.await;
@@ -78,7 +78,8 @@ impl Watched {
         }
     }
 
-    /// Waits until each of these keys is reported as changed, and asserts that nothing else is reported.
+    /// Waits until each of these keys is reported as changed, and asserts that nothing else is
+    /// reported.
     async fn all_changed(&mut self, keys: impl IntoIterator<Item = String>) {
         assert_eq!(self.try_all_changed(keys).await, None);
     }
@@ -90,9 +91,9 @@ impl Watched {
     ) -> Option<WatchEvent> {
         let mut keys: HashSet<Bytes> = keys.into_iter().map(Bytes::from).collect();
         while !keys.is_empty() {
-            let told = timeout(LONG, self.events.recv()).await;
-            let told = told.unwrap_or_else(|_| panic!("{} are not reported", keys.len()));
-            match told.unwrap().1 {
+            let event = timeout(LONG, self.events.recv()).await;
+            let event = event.unwrap_or_else(|_| panic!("{} are not reported", keys.len()));
+            match event.unwrap().1 {
                 WatchEvent::Changed(key) => _ = keys.remove(&key),
                 other => return Some(other),
             }
@@ -100,8 +101,8 @@ impl Watched {
         None
     }
 
-    /// Asserts that changes of 300 keys are reported, on whichever server of a Cluster they are. While
-    /// the servers still learn of a new topology, that may take more than one attempt.
+    /// Asserts that changes of 300 keys are reported, on whichever server of a Cluster they are.
+    /// While the servers still learn of a new topology, that may take more than one attempt.
     async fn all_of_cluster_changed(&mut self, servers: &Cluster) {
         for attempt in 0..5 {
             let keys = || (300 * attempt..300 * (attempt + 1)).map(key);
@@ -157,7 +158,7 @@ async fn every_foreign_change_is_reported_at_once() {
 /// Asserts that each change is reported. Returns the p99 of the delay.
 async fn a_thousand_changes() -> Duration {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     let writer = std::thread::spawn(move || {
         let mut wire = server.wire();
         let command = |number: usize| match number % 4 {
@@ -185,7 +186,7 @@ async fn a_thousand_changes() -> Duration {
     let (server, written) = writer.join().unwrap();
     let mut late = Vec::new();
     for (start, key) in &written {
-        let (at, event) = timeout(LONG, told.events.recv()).await.unwrap().unwrap();
+        let (at, event) = timeout(LONG, watched.events.recv()).await.unwrap().unwrap();
         assert_eq!(event, changed(key));
         late.push(at - *start);
     }
@@ -197,92 +198,98 @@ async fn a_thousand_changes() -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_outside_the_prefix_are_not_reported() {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     for key in ["cachewarp", "cache:1", "other", "x-cachewarp:1"] {
         set(&server, key);
     }
     set(&server, &key(1));
-    assert_eq!(told.until(&changed(&key(1)), LONG).await, []);
+    assert_eq!(watched.until(&changed(&key(1)), LONG).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expiry_and_eviction_are_reported() {
     let server = standalone_with(&["--hz", "100"]);
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     _ = server.command(&["SET", &key(1), "v", "PX", "50"]);
-    told.until(&changed(&key(1)), LONG).await;
-    assert_eq!(told.until(&changed(&key(1)), LONG).await, []);
+    watched.until(&changed(&key(1)), LONG).await;
+    assert_eq!(watched.until(&changed(&key(1)), LONG).await, []);
     set(&server, &key(2));
-    told.until(&changed(&key(2)), LONG).await;
+    watched.until(&changed(&key(2)), LONG).await;
     _ = server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     _ = server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    told.until(&changed(&key(2)), LONG).await;
+    watched.until(&changed(&key(2)), LONG).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_restarts_is_disconnected_and_connected_again() {
     let mut server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     server.kill();
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(1))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(1))
         .await;
-    assert!(!told.tracking.armed());
+    assert!(!watched.tracking.armed());
     server.restart();
-    let since = told
+    let since = watched
         .until(&WatchEvent::Connected, Duration::from_secs(3))
         .await;
     assert_eq!(since, []);
     set(&server, &key(1));
-    told.all_changed([key(1)]).await;
+    watched.all_changed([key(1)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_is_disconnected_and_connected_again() {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     let start = Instant::now();
     server.pause();
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(2))
         .await;
     tokio::time::sleep_until(start + Duration::from_secs(3)).await;
-    assert!(!told.tracking.armed());
+    assert!(!watched.tracking.armed());
     server.resume();
-    let since = told
+    let since = watched
         .until(&WatchEvent::Connected, Duration::from_secs(2))
         .await;
     assert_eq!(since, []);
     set(&server, &key(1));
-    told.all_changed([key(1)]).await;
+    watched.all_changed([key(1)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_connection_is_disconnected_and_connected_again() {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     for round in 0..3 {
         let killed = server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         assert_eq!(killed, Reply::Integer(1));
-        told.until(&WatchEvent::Disconnected, Duration::from_secs(1))
+        watched
+            .until(&WatchEvent::Disconnected, Duration::from_secs(1))
             .await;
-        told.until(&WatchEvent::Connected, Duration::from_secs(2))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(2))
             .await;
         set(&server, &key(round));
-        told.all_changed([key(round)]).await;
+        watched.all_changed([key(round)]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_keyspace_counts_as_a_lost_connection() {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     for (round, command) in ["FLUSHALL", "FLUSHDB"].into_iter().enumerate() {
         assert_eq!(server.command(&[command]), ok());
-        told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+        watched
+            .until(&WatchEvent::Disconnected, Duration::from_secs(2))
             .await;
-        told.until(&WatchEvent::Connected, Duration::from_secs(1))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(1))
             .await;
         set(&server, &key(round));
-        told.all_changed([key(round)]).await;
+        watched.all_changed([key(round)]).await;
     }
 }
 
@@ -292,10 +299,12 @@ async fn a_keyspace_emptied_and_marked_by_another_node_counts_as_a_lost_connecti
     let mut first = Watched::armed_by(&server.url()).await;
     let mut second = Watched::armed_by(&server.url()).await;
     _ = server.command(&["FLUSHALL"]);
-    for told in [&mut first, &mut second] {
-        told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+    for watched in [&mut first, &mut second] {
+        watched
+            .until(&WatchEvent::Disconnected, Duration::from_secs(2))
             .await;
-        told.until(&WatchEvent::Connected, Duration::from_secs(1))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(1))
             .await;
     }
 }
@@ -303,34 +312,37 @@ async fn a_keyspace_emptied_and_marked_by_another_node_counts_as_a_lost_connecti
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_reported_while_nothing_happens() {
     let server = standalone();
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     // Another node that comes changes nothing.
     let _other = Watched::armed_by(&server.url()).await;
-    let idle = timeout(ASK * 3, told.events.recv()).await;
+    let idle = timeout(ASK * 3, watched.events.recv()).await;
     assert!(idle.is_err(), "{idle:?}");
-    assert!(told.tracking.armed());
+    assert!(watched.tracking.armed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_notifies_without_a_key_of_its_own() {
     let server = standalone_with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
-    let mut told = Watched::armed_by(&server.url()).await;
+    let mut watched = Watched::armed_by(&server.url()).await;
     _ = server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     // The key that it gets now may be younger than a flush.
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(2))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(1))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(1))
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_starts_later_is_connected() {
     let mut server = not_started(&[]);
-    let mut told = Watched::by(&server.url());
-    assert!(!told.tracking.armed());
+    let mut watched = Watched::by(&server.url());
+    assert!(!watched.tracking.armed());
     server.restart();
     assert_eq!(
-        told.until(&WatchEvent::Connected, Duration::from_secs(3))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(3))
             .await,
         []
     );
@@ -339,14 +351,15 @@ async fn a_server_that_starts_later_is_connected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_the_password_is_tried_again() {
     let server = standalone_with(&["--requirepass", "right"]);
-    let mut told = Watched::by(&server.url());
-    let refused = timeout(Duration::from_millis(1_500), told.events.recv()).await;
+    let mut watched = Watched::by(&server.url());
+    let refused = timeout(Duration::from_millis(1_500), watched.events.recv()).await;
     assert!(refused.is_err(), "{refused:?}");
     let mut wire = server.wire();
     _ = wire.command(&["AUTH", "right"]);
     _ = wire.command(&["CONFIG", "SET", "requirepass", ""]);
     assert_eq!(
-        told.until(&WatchEvent::Connected, Duration::from_secs(3))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(3))
             .await,
         []
     );
@@ -360,13 +373,15 @@ async fn these_permissions_are_enough() {
     command.extend(rules.split(' '));
     assert_eq!(server.command(&command), ok());
     let url = format!("redis://node:secret@{}", server.address());
-    let mut told = Watched::armed_by(&url).await;
+    let mut watched = Watched::armed_by(&url).await;
     set(&server, &key(1));
-    told.all_changed([key(1)]).await;
+    watched.all_changed([key(1)]).await;
     _ = server.command(&["FLUSHALL"]);
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(2))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(1))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(1))
         .await;
 }
 
@@ -433,23 +448,23 @@ async fn more_changes_than_can_wait_count_as_a_lost_connection() {
     until("it is armed", || tracking.armed());
     *gate.0.lock().unwrap() = true;
     gate.1.notify_all();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     let mut order = Vec::new();
     while order.len() < 2 {
         match timeout(LONG, events.recv()).await.unwrap().unwrap() {
-            WatchEvent::Changed(key) => _ = told.insert(key),
+            WatchEvent::Changed(key) => _ = reported.insert(key),
             other => order.push(other),
         }
     }
     assert_eq!(order, [WatchEvent::Disconnected, WatchEvent::Connected]);
     set(&server, &key(5_000));
-    while !told.contains(key(5_000).as_bytes()) {
+    while !reported.contains(key(5_000).as_bytes()) {
         match timeout(LONG, events.recv()).await.unwrap().unwrap() {
-            WatchEvent::Changed(key) => _ = told.insert(key),
+            WatchEvent::Changed(key) => _ = reported.insert(key),
             other => panic!("{other:?}"),
         }
     }
-    assert!(told.len() < 3_001, "nothing was lost");
+    assert!(reported.len() < 3_001, "nothing was lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -500,51 +515,57 @@ async fn a_handler_that_panics_disarms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_master_of_a_cluster_notifies() {
     let mut servers = cluster(3, 0);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     for number in 0..300 {
         _ = servers.command(&["SET", &key(number), "v"]);
     }
-    told.all_changed((0..300).map(key)).await;
+    watched.all_changed((0..300).map(key)).await;
     for master in 0..3 {
         _ = servers.nodes()[master].command(&["FLUSHALL"]);
-        told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+        watched
+            .until(&WatchEvent::Disconnected, Duration::from_secs(2))
             .await;
-        told.until(&WatchEvent::Connected, Duration::from_secs(1))
+        watched
+            .until(&WatchEvent::Connected, Duration::from_secs(1))
             .await;
     }
-    let idle = timeout(ASK * 3, told.events.recv()).await;
+    let idle = timeout(ASK * 3, watched.events.recv()).await;
     assert!(idle.is_err(), "{idle:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_successor_of_a_master_that_died_notifies() {
     let mut servers = cluster(3, 1);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     servers.nodes()[0].kill();
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(1))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(1))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(10))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(10))
         .await;
-    told.all_of_cluster_changed(&servers).await;
+    watched.all_of_cluster_changed(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_successor_of_a_master_that_hangs_notifies() {
     let mut servers = cluster(3, 1);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     servers.nodes()[0].pause();
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(2))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(2))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(10))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(10))
         .await;
     servers.nodes()[0].kill();
-    told.all_of_cluster_changed(&servers).await;
+    watched.all_of_cluster_changed(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_successor_of_a_master_that_stepped_down_notifies() {
     let mut servers = cluster(3, 1);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     let successor = &servers.nodes()[3];
     let mut looks = 0;
     until("the replica takes over", || {
@@ -556,24 +577,28 @@ async fn the_successor_of_a_master_that_stepped_down_notifies() {
         let role = successor.command(&["INFO", "replication"]).text();
         role.contains("role:master")
     });
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(5))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(5))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(5))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(5))
         .await;
-    told.all_of_cluster_changed(&servers).await;
+    watched.all_of_cluster_changed(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_joins_notifies() {
     let mut servers = cluster(3, 0);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     servers.join();
     servers.hand_over(&key(7), 3);
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(5))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(5))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(5))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(5))
         .await;
-    told.all_of_cluster_changed(&servers).await;
+    watched.all_of_cluster_changed(&servers).await;
     let kept = servers.nodes()[3].command(&["EXISTS", &key(7)]);
     assert_eq!(kept, Reply::Integer(1), "nothing was kept there");
 }
@@ -583,16 +608,18 @@ async fn a_master_that_joins_notifies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_successor_that_sentinels_choose_notifies() {
     let mut servers = sentinels(1);
-    let mut told = Watched::armed_by(&servers.url()).await;
+    let mut watched = Watched::armed_by(&servers.url()).await;
     set(&servers.servers()[0], &key(1));
-    told.all_changed([key(1)]).await;
+    watched.all_changed([key(1)]).await;
     servers.servers()[0].kill();
-    told.until(&WatchEvent::Disconnected, Duration::from_secs(1))
+    watched
+        .until(&WatchEvent::Disconnected, Duration::from_secs(1))
         .await;
-    told.until(&WatchEvent::Connected, Duration::from_secs(10))
+    watched
+        .until(&WatchEvent::Connected, Duration::from_secs(10))
         .await;
     set(&servers.servers()[1], &key(2));
-    told.all_changed([key(2)]).await;
+    watched.all_changed([key(2)]).await;
 }
 
 // === Status ===

@@ -1,23 +1,26 @@
-//! Crowds on a node whose memory lacks what Redis has: one fetch for all, and stale answers for all
-//! where they are allowed.
+//! Crowds on a node whose memory lacks what the shared tier has: one fetch for all, and stale
+//! answers for all where they are allowed.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cachewarp::{BreakerConfig, CacheBuilder, CacheOutcome};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
-use crate::{
-    nodes::{Node, Seen, are_told, begin, eventually, get_with},
+use super::{
+    network::Network,
+    node::{Node, Seen, begin, get_with, request},
     origin::{Origin, status},
-    support::redis::{Server, standalone},
 };
 
 const CROWD: usize = 100;
@@ -26,7 +29,7 @@ const CROWD: usize = 100;
 const A_WHILE: Duration = Duration::from_millis(1500);
 
 /// An origin whose answers say this in `Cache-Control`, and what makes it answer 503.
-pub(crate) fn switchable(directives: &'static str) -> (Origin, Arc<AtomicBool>) {
+pub(super) fn switchable(directives: &'static str) -> (Origin, Arc<AtomicBool>) {
     let down = Arc::new(AtomicBool::new(false));
     let is_down = Arc::clone(&down);
     let origin = Origin::new(move |_| {
@@ -39,14 +42,14 @@ pub(crate) fn switchable(directives: &'static str) -> (Origin, Arc<AtomicBool>) 
     (origin, down)
 }
 
-/// A node that has nothing in memory, and a Redis that has `/a` since two seconds.
+/// A node that has nothing in memory, and a shared tier that has `/a` since two seconds.
 struct Cold {
     node: Node,
     origin: Origin,
     down: Arc<AtomicBool>,
     /// Calls of the origin so far.
     before: usize,
-    _others: (Server, Node),
+    _other: Node,
 }
 
 impl Cold {
@@ -54,11 +57,11 @@ impl Cold {
         directives: &'static str,
         settings: impl FnOnce(CacheBuilder) -> CacheBuilder,
     ) -> Self {
-        let redis = standalone();
+        let network = Network::new();
         let (origin, down) = switchable(directives);
-        let other = Node::new(&origin, &redis).await;
-        let node = Node::with(&origin, &redis.url(), settings).await;
-        are_told(&[other.clone(), node.clone()]).await;
+        let [other] = network.nodes(&origin).await;
+        let node = network.over(&origin, &network.server.node(), settings);
+        node.is_connected().await;
         other.get("/a").await;
         other.settle().await;
         sleep(Duration::from_millis(2100)).await;
@@ -67,7 +70,7 @@ impl Cold {
             before: origin.calls(),
             origin,
             down,
-            _others: (redis, other),
+            _other: other,
         }
     }
 
@@ -83,14 +86,16 @@ impl Cold {
         (0..CROWD).map(|_| begin(&self.node, request())).collect()
     }
 
-    /// What a crowd gets, and the calls of the origin, which is held for a while.
+    /// Sends a crowd while the origin is held for a while. Returns the calls of the origin by then.
     async fn held(&self, crowd: Vec<JoinHandle<Seen>>) -> usize {
         sleep(A_WHILE).await;
         let calls = self.calls();
         self.origin.open();
+        let opened = Instant::now();
         for seen in all(crowd).await {
             assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
         }
+        assert_eq!(opened.elapsed(), Duration::ZERO, "nobody waits for more");
         calls
     }
 }
@@ -104,21 +109,23 @@ async fn all(crowd: Vec<JoinHandle<Seen>>) -> Vec<Seen> {
 }
 
 fn get() -> Request<Full<bytes::Bytes>> {
-    crate::nodes::request(http::Method::GET, "/a")
+    request(Method::GET, "/a")
 }
 
-#[tokio::test]
-async fn when_the_origin_is_down_all_get_what_redis_has() {
+#[tokio::test(start_paused = true)]
+async fn when_the_origin_is_down_all_get_the_shared_response() {
     let cold = Cold::new("max-age=1, stale-if-error=3600").await;
     cold.down.store(true, Ordering::SeqCst);
+    let began = Instant::now();
     for seen in all(cold.crowd(get)).await {
         assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
     }
-    assert!(cold.calls() <= 2, "{} calls", cold.calls());
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(cold.calls(), 1);
 }
 
-#[tokio::test]
-async fn while_the_breaker_is_open_all_get_what_redis_has() {
+#[tokio::test(start_paused = true)]
+async fn while_the_breaker_is_open_all_get_the_shared_response() {
     let settings = |builder: CacheBuilder| builder.breaker(BreakerConfig::default());
     let cold = Cold::with("max-age=1, stale-if-error=3600", settings).await;
     cold.node.layer.breaker_handle().unwrap().force_open("");
@@ -128,7 +135,7 @@ async fn while_the_breaker_is_open_all_get_what_redis_has() {
     assert_eq!(cold.calls(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_crowd_after_the_window_waits_for_the_refresh() {
     let cold = Cold::new("max-age=1, stale-while-revalidate=3").await;
     cold.origin.close();
@@ -137,13 +144,13 @@ async fn a_crowd_after_the_window_waits_for_the_refresh() {
         matches!(stale.outcome, CacheOutcome::Stale { .. }),
         "{stale:?}"
     );
-    eventually("the refresh is under way", || async { cold.calls() == 1 }).await;
+    cold.origin.called(cold.before + 1).await;
     sleep(Duration::from_secs(4)).await;
     let calls = cold.held(cold.crowd(get)).await;
-    assert!(calls <= 2, "{calls} calls");
+    assert_eq!(calls, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_crowd_behind_one_that_takes_stale_is_one_fetch() {
     let cold = Cold::new("max-age=1").await;
     cold.origin.close();
@@ -153,22 +160,23 @@ async fn a_crowd_behind_one_that_takes_stale_is_one_fetch() {
     )];
     crowd.extend(cold.crowd(get));
     let calls = cold.held(crowd).await;
-    assert!(calls <= 2, "{calls} calls");
+    assert_eq!(calls, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_crowd_that_insists_behind_one_that_does_not_is_one_fetch() {
     let cold = Cold::new("max-age=100").await;
     cold.origin.close();
     let mut crowd = vec![begin(&cold.node, get())];
     crowd.extend(cold.crowd(|| get_with("/a", "cache-control", "no-cache")));
     let calls = cold.held(crowd).await;
-    assert!((1..=2).contains(&calls), "{calls} calls");
+    assert_eq!(calls, 1);
 }
 
-#[tokio::test]
-async fn when_the_origin_is_slow_all_get_what_redis_has() {
-    let settings = |builder: CacheBuilder| builder.soft_timeout(Duration::from_millis(100));
+#[tokio::test(start_paused = true)]
+async fn when_the_origin_is_slow_all_get_the_shared_response() {
+    const SOFT: Duration = Duration::from_millis(100);
+    let settings = |builder: CacheBuilder| builder.soft_timeout(SOFT);
     let cold = Cold::with("max-age=1, stale-if-error=3600", settings).await;
     cold.origin.close();
     let began = Instant::now();
@@ -176,7 +184,7 @@ async fn when_the_origin_is_slow_all_get_what_redis_has() {
         assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
     }
     // The origin has yet to answer.
-    assert!(began.elapsed() >= Duration::from_millis(100));
-    assert!(cold.calls() <= 2, "{} calls", cold.calls());
+    assert_eq!(began.elapsed(), SOFT);
+    assert_eq!(cold.calls(), 1);
     cold.origin.open();
 }

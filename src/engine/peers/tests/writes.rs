@@ -9,45 +9,38 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use cachewarp::CacheBuilder;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::{runtime, time::sleep};
+use tokio::{
+    runtime,
+    time::{Instant, sleep},
+};
 use tower::ServiceExt;
 
-use crate::{
-    interleavings::{LIFETIME_OVER, MOMENT, get},
-    nodes::{Node, begin, by_tenant, eventually, get_with, request, soon, told, told_as},
+use super::{
+    network::Network,
+    node::{begin, by_tenant, get_with, request, soon},
     origin::{Origin, fresh, status, version},
-    support::redis::standalone,
+    refreshes::LIFETIME_OVER,
 };
 
-/// Within which a node does what it does without waiting for anybody. By right that is
-/// milliseconds; the rest is for a machine that others use as well.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// In which requests that were begun would ask the origin, if they did.
+const MOMENT: Duration = Duration::from_millis(300);
 
-/// What [`heard`] writes to. A node that will be asked has it.
-const WITNESS: &str = "/witness";
+/// In which a notification is received.
+const NOTIFIED: Duration = Duration::from_millis(1);
 
-/// Waits until a node has heard of all that another one wrote. What is told comes in order, so it
-/// is enough that it heard of one more write.
-async fn heard(node: &Node, writer: &Node) {
-    let found = || get_with(WITNESS, "cache-control", "only-if-cached, max-stale=600");
-    assert_eq!(node.send(found()).await.status, StatusCode::OK);
-    writer.send(request(Method::POST, WITNESS)).await;
-    writer.settle().await;
-    eventually("a node hears of a write", async || {
-        node.send(found()).await.status == StatusCode::GATEWAY_TIMEOUT
-    })
-    .await;
+fn get(path: &str) -> Request<Full<Bytes>> {
+    request(Method::GET, path)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_partition_that_another_node_invalidated_is_not_served_again() {
-    let redis = standalone();
+    let network = Network::new();
     let origin = Origin::counting();
-    let node = async || Node::with(&origin, &redis.url(), by_tenant).await;
-    let [first, second] = told_as(node).await;
+    let [first, second] = network.nodes_with(&origin, by_tenant).await;
     let of_red = || get_with("/a", "x-tenant", "red");
     let old = first.send(of_red()).await;
     first.settle().await;
@@ -55,21 +48,56 @@ async fn a_partition_that_another_node_invalidated_is_not_served_again() {
     // The write itself is in no partition.
     first.send(request(Method::POST, "/a")).await;
     first.settle().await;
-    let is_new = async |node: &Node| version(&node.send(of_red()).await.body) > version(&old.body);
-    let took = eventually("the second hears", async || is_new(&second).await).await;
-    assert!(took < AT_ONCE, "{took:?}");
-    let cold = node().await;
+    sleep(NOTIFIED).await;
+    let [cold] = network.nodes_with(&origin, by_tenant).await;
     for _ in 0..5 {
-        for node in [&first, &second, &cold] {
-            assert!(is_new(node).await);
+        for node in [&second, &first, &cold] {
+            let new = node.send(of_red()).await;
+            assert!(version(&new.body) > version(&old.body), "{new:?}");
             node.settle().await;
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
+async fn a_write_invalidates_every_partition_on_every_node() {
+    let network = Network::new();
+    let origin = Origin::counting();
+    let nodes = network.nodes_with::<3>(&origin, by_tenant).await;
+    for round in 0..20 {
+        let path = format!("/{round}");
+        let ask = |tenant: &'static str| get_with(&path, "x-tenant", tenant);
+        let mut old = Vec::new();
+        for tenant in ["red", "blue"] {
+            let seen = nodes[0].send(ask(tenant)).await;
+            nodes[0].settle().await;
+            assert_eq!(nodes[1].send(ask(tenant)).await.body, seen.body);
+            old.push(version(&seen.body));
+        }
+        assert_eq!(origin.calls_of(&path), 2, "each tenant has its own");
+        let mut write = request(Method::POST, &path);
+        let tenant = if round % 2 == 0 { "red" } else { "green" };
+        write
+            .headers_mut()
+            .insert("x-tenant", tenant.parse().unwrap());
+        nodes[0].send(write).await;
+        nodes[0].settle().await;
+        sleep(NOTIFIED).await;
+        let newest = *old.iter().max().unwrap();
+        for tenant in ["red", "blue"] {
+            // One that holds nothing, the one that wrote, and one that has to be notified.
+            for node in [&nodes[2], &nodes[0], &nodes[1]] {
+                let seen = node.send(ask(tenant)).await;
+                assert!(version(&seen.body) > newest, "{tenant}: {seen:?}");
+                node.settle().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_older_variant_never_takes_the_place_of_a_newer_one() {
-    let redis = standalone();
+    let network = Network::new();
     let count = Arc::new(AtomicU64::new(0));
     // One for each node, so that one of them can be slow.
     let origin = || {
@@ -83,35 +111,36 @@ async fn an_older_variant_never_takes_the_place_of_a_newer_one() {
     };
     let (slow, quick) = (origin(), origin());
     let ask = || get_with("/a", "accept-language", "en");
-    let [first] = told(&slow, &redis).await;
+    let [first] = network.nodes(&slow).await;
     let impatient = |it: CacheBuilder| it.wait_timeout(MOMENT);
-    let second = Node::with(&quick, &redis.url(), impatient).await;
-    second.is_told().await;
+    let [second] = network.nodes_with(&quick, impatient).await;
     slow.hold_bodies();
     let filling = begin(&first, ask());
-    eventually("the first asks", async || slow.calls_of("/a") > 0).await;
+    slow.called(1).await;
     // It waits for the first as long as it may, and then asks by itself.
+    let asked = Instant::now();
     let new = second.send(ask()).await;
+    assert_eq!(asked.elapsed(), MOMENT);
     second.settle().await;
     assert!(!filling.is_finished());
-    let [before] = told(&quick, &redis).await;
+    let [before] = network.nodes(&quick).await;
     assert_eq!(before.send(ask()).await.body, new.body);
     slow.release_bodies();
     let old = soon(filling).await.unwrap();
     assert!(version(&old.body) < version(&new.body));
     first.settle().await;
-    let [after] = told(&quick, &redis).await;
+    let [after] = network.nodes(&quick).await;
     for node in [&after, &before, &second] {
         let seen = node.send(ask()).await;
         assert!(version(&seen.body) >= version(&new.body), "{seen:?}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn after_a_write_the_origin_is_asked_once() {
-    let redis = standalone();
+    let network = Network::new();
     let origin = Origin::counting();
-    let [node] = told(&origin, &redis).await;
+    let [node] = network.nodes(&origin).await;
     let old = node.get("/a").await;
     node.settle().await;
     node.send(request(Method::POST, "/a")).await;
@@ -125,26 +154,22 @@ async fn after_a_write_the_origin_is_asked_once() {
     assert_eq!(origin.calls_of("/a") - before, 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn after_a_write_nobody_waits_for_or_joins_a_fill_that_began_before_it() {
-    let redis = standalone();
+    let network = Network::new();
     let origin = Origin::counting();
-    let [first, second] = told(&origin, &redis).await;
-    first.get(WITNESS).await;
-    first.settle().await;
+    let [first, second] = network.nodes(&origin).await;
     origin.hold_bodies();
     let filling = begin(&first, get("/a"));
-    eventually("the first asks", async || origin.calls_of("/a") > 0).await;
+    origin.called(1).await;
     second.send(request(Method::POST, "/a")).await;
     second.settle().await;
-    heard(&first, &second).await;
-    let calls = origin.calls_of("/a");
+    sleep(NOTIFIED).await;
+    let calls = origin.calls();
+    let began = Instant::now();
     let reading = [begin(&first, get("/a")), begin(&second, get("/a"))];
-    let asked = eventually("the origin is asked", async || {
-        origin.calls_of("/a") > calls
-    });
-    let took = asked.await;
-    assert!(took < AT_ONCE, "{took:?}");
+    origin.called(calls + 1).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
     assert!(!filling.is_finished());
     origin.release_bodies();
     let old = soon(filling).await.unwrap();
@@ -154,9 +179,9 @@ async fn after_a_write_nobody_waits_for_or_joins_a_fill_that_began_before_it() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_head_does_not_bring_back_an_older_body() {
-    let redis = standalone();
+    let network = Network::new();
     let count = AtomicU64::new(0);
     let origin = Origin::new(move |request| {
         let response = Response::builder();
@@ -170,7 +195,7 @@ async fn a_head_does_not_bring_back_an_older_body() {
             .body(Full::new(body.into()))
             .unwrap()
     });
-    let [first, second, cold] = told(&origin, &redis).await;
+    let [first, second, cold] = network.nodes(&origin).await;
     let old = first.get("/a").await;
     first.settle().await;
     assert_eq!(second.get("/a").await.body, old.body);
@@ -188,9 +213,9 @@ async fn a_head_does_not_bring_back_an_older_body() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn stale_if_error_never_serves_what_another_node_invalidated() {
-    let redis = standalone();
+    let network = Network::new();
     let failing = Arc::new(AtomicBool::new(false));
     let origin = Origin::new({
         let failing = Arc::clone(&failing);
@@ -205,8 +230,8 @@ async fn stale_if_error_never_serves_what_another_node_invalidated() {
                 .unwrap()
         }
     });
-    let [first, second] = told(&origin, &redis).await;
-    for path in ["/a", "/kept", WITNESS] {
+    let [first, second] = network.nodes(&origin).await;
+    for path in ["/a", "/kept"] {
         first.get(path).await;
         first.settle().await;
         assert_eq!(second.get(path).await.body, "old");
@@ -214,17 +239,14 @@ async fn stale_if_error_never_serves_what_another_node_invalidated() {
     sleep(LIFETIME_OVER).await;
     first.send(request(Method::POST, "/a")).await;
     first.settle().await;
-    heard(&second, &first).await;
+    sleep(NOTIFIED).await;
     failing.store(true, Ordering::SeqCst);
     // Without the write it would be served.
     assert_eq!(second.get("/kept").await.body, "old");
     origin.close();
-    let calls = origin.calls_of("/a");
+    let calls = origin.calls();
     let asked: Vec<_> = (0..4).map(|_| begin(&second, get("/a"))).collect();
-    eventually("the origin is asked", async || {
-        origin.calls_of("/a") > calls
-    })
-    .await;
+    origin.called(calls + 1).await;
     // In which the others join.
     sleep(MOMENT).await;
     origin.open();
@@ -240,10 +262,9 @@ async fn stale_if_error_never_serves_what_another_node_invalidated() {
 fn a_write_may_be_dropped_outside_of_a_runtime() {
     let mut builder = runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-    let redis = standalone();
     let origin = Origin::counting();
     let node = runtime.block_on(async {
-        let [node] = told(&origin, &redis).await;
+        let [node] = Network::new().nodes(&origin).await;
         node
     });
     origin.close();
@@ -253,7 +274,7 @@ fn a_write_may_be_dropped_outside_of_a_runtime() {
         runtime.block_on(async {
             tokio::select! {
                 _ = &mut write => panic!("the origin does not answer"),
-                _ = eventually("the write is sent", async || origin.calls_of("/a") > 0) => {}
+                () = origin.called(1) => {}
             }
         });
         // Here it is dropped, half way.
@@ -263,9 +284,9 @@ fn a_write_may_be_dropped_outside_of_a_runtime() {
     assert_eq!(seen.status, StatusCode::OK);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_variant_that_is_no_more_is_not_found_again() {
-    let redis = standalone();
+    let network = Network::new();
     let gone = Arc::new(AtomicBool::new(false));
     let is_gone = Arc::clone(&gone);
     let origin = Origin::new(move |_| {
@@ -279,7 +300,7 @@ async fn a_variant_that_is_no_more_is_not_found_again() {
         response.headers_mut().insert("vary", vary);
         response
     });
-    let [node, cold] = told(&origin, &redis).await;
+    let [node, cold] = network.nodes(&origin).await;
     let ask = || get_with("/a", "accept-language", "en");
     node.send(ask()).await;
     node.settle().await;

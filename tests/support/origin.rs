@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -28,7 +28,7 @@ type Handler = dyn Fn(&Request<Full<Bytes>>) -> Response<Full<Bytes>> + Send + S
 #[derive(Clone)]
 pub(crate) struct Origin {
     handler: Arc<Handler>,
-    calls: Arc<AtomicUsize>,
+    calls: watch::Sender<usize>,
     by_path: Arc<Mutex<HashMap<String, usize>>>,
     gate: watch::Sender<bool>,
     bodies: watch::Sender<bool>,
@@ -41,7 +41,7 @@ impl Origin {
     ) -> Self {
         Self {
             handler: Arc::new(handler),
-            calls: Arc::default(),
+            calls: watch::Sender::new(0),
             by_path: Arc::default(),
             gate: watch::Sender::new(true),
             bodies: watch::Sender::new(true),
@@ -62,7 +62,14 @@ impl Origin {
     }
 
     pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
+        *self.calls.borrow()
+    }
+
+    /// Waits until there have been so many calls.
+    pub(crate) async fn called(&self, times: usize) {
+        let mut calls = self.calls.subscribe();
+        // The sender outlives this: the origin has it.
+        calls.wait_for(|calls| *calls >= times).await.unwrap();
     }
 
     pub(crate) fn calls_of(&self, path: &str) -> usize {
@@ -153,13 +160,13 @@ impl Service<Request<Full<Bytes>>> for Origin {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        self.calls.fetch_add(1, Ordering::SeqCst);
         *self
             .by_path
             .lock()
             .unwrap()
             .entry(request.uri().path().to_owned())
             .or_default() += 1;
+        self.calls.send_modify(|calls| *calls += 1);
         let response = self.send((self.handler)(&request));
         if *self.gate.borrow() {
             return Box::pin(ready(Ok(response)));

@@ -1,0 +1,17 @@
+//! Many nodes over one shared tier in memory, under paused time: every limit is exact. What only
+//! real servers show is in `tests/remote`.
+
+mod coherence;
+mod conditional;
+mod crowds;
+mod faults;
+mod leases;
+mod lookups;
+mod network;
+#[path = "../../../../tests/support/node.rs"]
+mod node;
+#[path = "../../../../tests/support/origin.rs"]
+mod origin;
+mod queues;
+mod refreshes;
+mod writes;

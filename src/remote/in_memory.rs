@@ -1,0 +1,487 @@
+//! A server in memory, for tests: it behaves like Redis as far as time and order are concerned, and
+//! injects faults.
+//!
+//! Its time is tokio's, so under paused time every expiry, timeout and delay is exact. All nodes
+//! share one [`InMemoryServer`]; each has an [`InMemory`] of its own, whose watch and faults are
+//! its own too. The cases of `conformance` hold for it and for Redis alike.
+
+#![cfg(test)]
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    runtime::Handle,
+    sync::{
+        mpsc::{UnboundedSender, unbounded_channel},
+        watch,
+    },
+    task::{JoinHandle, yield_now},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::store::{
+    ConditionalPut, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch, WatchEvent,
+    WatchHandler,
+};
+use crate::{
+    codec::{Stamp, stamp},
+    error::StoreError,
+};
+
+/// How long a node waits for an answer: as long as the client of Redis does by default.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_millis(50);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Where the stamp is in a value.
+const STAMP: std::ops::Range<usize> = 4..20;
+
+/// The longest expiry, as with Redis.
+const MAX_KEEP: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
+/// The server that all nodes share.
+#[derive(Clone)]
+pub(crate) struct InMemoryServer {
+    runtime: Handle,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    stored: HashMap<String, Stored>,
+    watchers: Vec<Watcher>,
+    writes: u64,
+    operations: usize,
+}
+
+struct Stored {
+    value: Bytes,
+    expires: Instant,
+    /// Tells a value from others under the same name.
+    write: u64,
+}
+
+struct Watcher {
+    id: u64,
+    prefix: String,
+    node: Arc<NodeState>,
+    events: UnboundedSender<(Instant, WatchEvent)>,
+}
+
+impl Watcher {
+    fn send(&self, event: WatchEvent) {
+        let due = Instant::now() + *self.node.delay.borrow();
+        // The watch may be ending.
+        let _ = self.events.send((due, event));
+    }
+}
+
+/// What a node's operations come to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    None,
+    /// They fail at once: there is no connection.
+    Unavailable,
+    /// They are not answered until this fault ends, and fail if that takes longer than the timeout.
+    Hang,
+    /// They are carried out at once, but their answers are lost.
+    LoseAnswers,
+    /// They are carried out and answered this much later.
+    Slow(Duration),
+}
+
+/// The state of one node's connection.
+struct NodeState {
+    connected: AtomicBool,
+    /// How much later events are received than they happen.
+    delay: watch::Sender<Duration>,
+    fault: watch::Sender<Fault>,
+}
+
+/// The server, as one node reaches it.
+#[derive(Clone)]
+pub(crate) struct InMemory {
+    limits: Arc<RemoteLimits>,
+    node: Arc<NodeState>,
+    server: InMemoryServer,
+}
+
+// === The server ===
+
+impl InMemoryServer {
+    pub(crate) fn new() -> Self {
+        Self {
+            runtime: Handle::current(),
+            state: Arc::default(),
+        }
+    }
+
+    /// The connection of one more node, with the limits that Redis has by default.
+    pub(crate) fn node(&self) -> InMemory {
+        self.node_with(RemoteLimits {
+            namespace: "cachewarp".to_owned(),
+            max_value_bytes: 8 << 20,
+            compression_threshold: Some(1 << 10),
+        })
+    }
+
+    pub(crate) fn node_with(&self, limits: RemoteLimits) -> InMemory {
+        InMemory {
+            limits: Arc::new(limits),
+            node: Arc::new(NodeState {
+                connected: AtomicBool::new(true),
+                delay: watch::Sender::new(Duration::ZERO),
+                fault: watch::Sender::new(Fault::None),
+            }),
+            server: self.clone(),
+        }
+    }
+
+    /// The names of all that is stored.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let state = self.state();
+        let now = Instant::now();
+        let live = state.stored.iter().filter(|(_, it)| it.expires > now);
+        live.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// In how long a value expires.
+    pub(crate) fn expires_in(&self, name: &str) -> Option<Duration> {
+        let state = self.state();
+        let stored = state.live(name)?;
+        Some(stored.expires - Instant::now())
+    }
+
+    /// How many operations nodes have begun so far.
+    pub(crate) fn operations(&self) -> usize {
+        self.state().operations
+    }
+
+    /// Stores a value by hand.
+    pub(crate) fn set(&self, name: &str, value: Bytes, keep: Duration) {
+        self.store(&mut self.state(), name, value, keep);
+    }
+
+    /// Deletes everything without a notification, like a `FLUSHALL` before the tracking connection
+    /// has noticed it.
+    pub(crate) fn clear(&self) {
+        self.state().stored.clear();
+    }
+
+    fn store(&self, state: &mut State, name: &str, value: Bytes, keep: Duration) {
+        let expires = Instant::now() + keep.clamp(Duration::from_millis(1), MAX_KEEP);
+        state.writes += 1;
+        let write = state.writes;
+        let stored = Stored {
+            value,
+            expires,
+            write,
+        };
+        state.stored.insert(name.to_owned(), stored);
+        state.changed(name);
+        // Removes it when it expires, unless it was replaced by then.
+        let (state, name) = (Arc::downgrade(&self.state), name.to_owned());
+        self.runtime.spawn(async move {
+            sleep_until(expires).await;
+            if let Some(state) = state.upgrade() {
+                let mut state = state.lock().unwrap();
+                if state.stored.get(&name).is_some_and(|it| it.write == write) {
+                    state.remove(&name);
+                }
+            }
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn live(&self, name: &str) -> Option<&Stored> {
+        let stored = self.stored.get(name)?;
+        (stored.expires > Instant::now()).then_some(stored)
+    }
+
+    fn value(&self, name: &str) -> Option<Bytes> {
+        self.live(name).map(|it| it.value.clone())
+    }
+
+    fn holds(&self, name: &str, value: &[u8]) -> bool {
+        self.live(name).is_some_and(|it| it.value == value)
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.stored.remove(name).is_some() {
+            self.changed(name);
+        }
+    }
+
+    fn changed(&self, name: &str) {
+        for watcher in &self.watchers {
+            let is_connected = watcher.node.connected.load(Ordering::SeqCst);
+            if is_connected && name.starts_with(&watcher.prefix) {
+                let name = Bytes::copy_from_slice(name.as_bytes());
+                watcher.send(WatchEvent::Changed(name));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for InMemoryServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InMemoryServer")
+    }
+}
+
+// === A node ===
+
+impl InMemory {
+    /// From here on operations of this node come to this.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.node.fault.send_replace(fault);
+    }
+
+    /// From here on this node receives events this much later than they happen.
+    pub(crate) fn delay_events(&self, delay: Duration) {
+        self.node.delay.send_replace(delay);
+    }
+
+    /// Interrupts the watch of this node: it misses what changes until
+    /// [`reconnect`](Self::reconnect).
+    pub(crate) fn disconnect(&self) {
+        self.node.connected.store(false, Ordering::SeqCst);
+        self.report(&WatchEvent::Disconnected);
+    }
+
+    pub(crate) fn reconnect(&self) {
+        self.node.connected.store(true, Ordering::SeqCst);
+        self.report(&WatchEvent::Connected);
+    }
+
+    fn report(&self, event: &WatchEvent) {
+        let state = self.server.state();
+        let is_own = |watcher: &&Watcher| Arc::ptr_eq(&watcher.node, &self.node);
+        let own = state.watchers.iter().filter(is_own);
+        own.for_each(|watcher| watcher.send(event.clone()));
+    }
+
+    /// Carries an operation out, as one step and as far as the fault allows.
+    fn operate<'a, T: Send + 'a>(
+        &'a self,
+        most: Duration,
+        operation: impl FnOnce(&InMemoryServer, &mut State) -> T + Send + 'a,
+    ) -> RemoteFuture<'a, T> {
+        self.server.state().operations += 1;
+        let operation = move || operation(&self.server, &mut self.server.state());
+        Box::pin(async move {
+            let mut faults = self.node.fault.subscribe();
+            let fault = *faults.borrow_and_update();
+            match fault {
+                // A server is never so quick that the answer is there at once.
+                Fault::None => yield_now().await,
+                Fault::Unavailable => return Err(StoreError::new("no connection")),
+                Fault::Hang => {
+                    let ends = faults.wait_for(|fault| *fault != Fault::Hang);
+                    let ended = timeout(most, ends).await;
+                    ended.map_err(StoreError::new)?.map_err(StoreError::new)?;
+                }
+                Fault::LoseAnswers => {
+                    operation();
+                    sleep(most).await;
+                    return Err(StoreError::new("no answer"));
+                }
+                Fault::Slow(delay) if delay < most => sleep(delay).await,
+                Fault::Slow(_) => {
+                    sleep(most).await;
+                    return Err(StoreError::new("no answer in time"));
+                }
+            }
+            Ok(operation())
+        })
+    }
+
+    fn read<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce(&State) -> T + Send + 'a,
+    ) -> RemoteFuture<'a, T> {
+        self.operate(READ_TIMEOUT, |_, state| operation(state))
+    }
+
+    fn write<'a, T: Send + 'a>(
+        &'a self,
+        bytes: usize,
+        operation: impl FnOnce(&InMemoryServer, &mut State) -> T + Send + 'a,
+    ) -> RemoteFuture<'a, T> {
+        if bytes > self.limits.max_value_bytes {
+            let error = format!("{bytes} bytes are more than `max_value_bytes`");
+            return Box::pin(async { Err(StoreError::new(error)) });
+        }
+        self.operate(WRITE_TIMEOUT, operation)
+    }
+}
+
+impl RemoteStore for InMemory {
+    fn limits(&self) -> &RemoteLimits {
+        &self.limits
+    }
+
+    fn is_available(&self) -> bool {
+        *self.node.fault.borrow() != Fault::Unavailable
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.server.runtime
+    }
+
+    fn get<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>> {
+        self.read(move |state| state.value(name))
+    }
+
+    fn get_two<'a>(
+        &'a self,
+        first: &'a str,
+        second: &'a str,
+    ) -> RemoteFuture<'a, (Option<Bytes>, Option<Bytes>)> {
+        self.read(move |state| (state.value(first), state.value(second)))
+    }
+
+    fn peek<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Stamp>> {
+        self.read(move |state| stamp(&state.value(name)?))
+    }
+
+    fn put_if<'a>(&'a self, put: ConditionalPut<'a>) -> RemoteFuture<'a, PutOutcome> {
+        let companion = put.companion.as_ref().map_or(0, |(_, it, _)| it.len());
+        let bytes = put.value.len() + companion;
+        self.write(bytes, move |server, state| {
+            let found = state.value(put.name);
+            // Like the script: whatever has no stamp counts as nothing.
+            let found = found.and_then(|it| it.get(STAMP).map(Bytes::copy_from_slice));
+            let found = found.unwrap_or_else(|| Bytes::from_static(&[0; 16]));
+            let (epoch, version) = found.split_at(8);
+            if epoch != put.expected.epoch.to_be_bytes() {
+                return PutOutcome::EpochChanged;
+            }
+            if version != put.expected.version.to_be_bytes() {
+                return PutOutcome::VersionChanged;
+            }
+            if let Some((name, value, keep)) = put.companion {
+                server.store(state, &name, value, keep);
+            }
+            server.store(state, put.name, put.value, put.keep);
+            PutOutcome::Stored
+        })
+    }
+
+    fn put<'a>(&'a self, name: &'a str, value: Bytes, keep: Duration) -> RemoteFuture<'a, ()> {
+        self.write(value.len(), move |server, state| {
+            server.store(state, name, value, keep);
+        })
+    }
+
+    fn delete_if<'a>(&'a self, name: &'a str, value: &'a Bytes) -> RemoteFuture<'a, ()> {
+        self.write(value.len(), move |_, state| {
+            if state.holds(name, value) {
+                state.remove(name);
+            }
+        })
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        token: &'a [u8],
+        lease: Duration,
+    ) -> RemoteFuture<'a, bool> {
+        self.operate(READ_TIMEOUT, move |server, state| {
+            let is_free = state.live(name).is_none();
+            if is_free {
+                server.store(state, name, Bytes::copy_from_slice(token), lease);
+            }
+            is_free
+        })
+    }
+
+    fn extend<'a>(
+        &'a self,
+        name: &'a str,
+        token: &'a [u8],
+        lease: Duration,
+    ) -> RemoteFuture<'a, bool> {
+        self.operate(WRITE_TIMEOUT, move |server, state| {
+            let holds = state.holds(name, token);
+            if holds {
+                server.store(state, name, Bytes::copy_from_slice(token), lease);
+            }
+            holds
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, token: &'a [u8]) -> RemoteFuture<'a, bool> {
+        self.operate(WRITE_TIMEOUT, move |_, state| {
+            let holds = state.holds(name, token);
+            if holds {
+                state.remove(name);
+            }
+            holds
+        })
+    }
+
+    fn watch(&self, prefix: String, on_event: WatchHandler) -> Box<dyn Watch> {
+        let (events, mut received) = unbounded_channel();
+        let task = self.server.runtime.spawn(async move {
+            while let Some((due, event)) = received.recv().await {
+                sleep_until(due).await;
+                on_event(event);
+            }
+        });
+        let mut state = self.server.state();
+        state.writes += 1;
+        let watcher = Watcher {
+            id: state.writes,
+            prefix,
+            node: Arc::clone(&self.node),
+            events,
+        };
+        if self.node.connected.load(Ordering::SeqCst) {
+            watcher.send(WatchEvent::Connected);
+        }
+        let id = watcher.id;
+        state.watchers.push(watcher);
+        drop(state);
+        let server = self.server.clone();
+        Box::new(InMemoryWatch { id, server, task })
+    }
+}
+
+impl fmt::Debug for InMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InMemory")
+            .field("fault", &*self.node.fault.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct InMemoryWatch {
+    id: u64,
+    server: InMemoryServer,
+    task: JoinHandle<()>,
+}
+
+impl Watch for InMemoryWatch {}
+
+impl Drop for InMemoryWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.server.state().watchers.retain(|it| it.id != self.id);
+    }
+}
