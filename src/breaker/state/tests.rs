@@ -218,7 +218,7 @@ fn each_rule_opens_by_itself_and_none_too_early() {
 }
 
 #[test]
-fn it_opens_within_the_window_whatever_came_before() {
+fn it_opens_within_one_window_after_any_history() {
     let rules = CircuitRules {
         window: super::super::rules::Extent::Calls(100),
         minimum_calls: 100,
@@ -253,7 +253,7 @@ fn a_window_over_time_forgets_what_is_older() {
 // === Open ===
 
 #[test]
-fn while_open_it_refuses_and_says_for_how_long() {
+fn an_open_circuit_refuses_calls_and_says_for_how_long() {
     let mut bench = Bench::opened(rules());
     assert_eq!(bench.told[0].open_for, Some(secs(10)));
     assert_eq!(bench.ask(Foreground), Err(secs(10)));
@@ -287,7 +287,7 @@ fn background_requests_may_probe_a_little_earlier() {
 }
 
 #[test]
-fn each_opening_in_a_row_lasts_longer_up_to_the_most() {
+fn each_opening_in_a_row_lasts_longer_up_to_a_limit() {
     let mut bench = Bench::opened(rules());
     for length in [20, 25, 25] {
         bench.pass(25.0).call(BAD);
@@ -300,7 +300,7 @@ fn each_opening_in_a_row_lasts_longer_up_to_the_most() {
 }
 
 #[test]
-fn chance_takes_off_its_share_and_never_adds() {
+fn jitter_shortens_the_open_time_by_up_to_its_share() {
     let rules = CircuitRules {
         open_jitter: 0.2,
         ..rules()
@@ -367,7 +367,7 @@ fn every_end_of_a_probe_gives_its_permit_back() {
 }
 
 #[test]
-fn ignored_and_cancelled_probes_close_nothing() {
+fn ignored_and_cancelled_probes_do_not_close_it() {
     let (mut bench, probe) = Bench::probing(rules());
     bench.end(probe, OK).call(OK);
     for _ in 0..50 {
@@ -379,7 +379,7 @@ fn ignored_and_cancelled_probes_close_nothing() {
 }
 
 #[test]
-fn a_probe_that_hangs_has_failed_and_holds_nothing() {
+fn a_probe_that_hangs_counts_as_failed_and_frees_its_permit() {
     let (mut bench, hung) = Bench::probing(rules());
     let other = bench.begin();
     bench.pass(29.9);
@@ -394,7 +394,7 @@ fn a_probe_that_hangs_has_failed_and_holds_nothing() {
 }
 
 #[test]
-fn probes_of_an_earlier_time_still_hold_their_permits() {
+fn probes_of_an_older_generation_still_hold_their_permits() {
     let (mut bench, first) = Bench::probing(rules());
     let lasting = bench.begin();
     bench.end(first, BAD).pass(20.0);
@@ -408,7 +408,7 @@ fn probes_of_an_earlier_time_still_hold_their_permits() {
 }
 
 #[test]
-fn only_old_probes_in_flight_do_not_keep_it_half_open_for_ever() {
+fn old_probes_do_not_keep_it_half_open_for_ever() {
     let rules = CircuitRules {
         half_open_permits: 1,
         open_for: secs(1),
@@ -431,7 +431,7 @@ fn only_old_probes_in_flight_do_not_keep_it_half_open_for_ever() {
 // === Late outcomes ===
 
 #[test]
-fn what_began_before_the_circuit_opened_does_not_count_after() {
+fn a_call_that_began_before_the_circuit_opened_does_not_count_after() {
     let mut bench = Bench::new(rules());
     let late: Vec<Ticket> = (0..20).map(|_| bench.begin()).collect();
     bench.calls(&[BAD; 3]).pass(10.0);
@@ -456,7 +456,7 @@ fn an_older_time_changes_nothing() {
 // === Orders ===
 
 #[test]
-fn an_order_stands_whatever_calls_end_in() {
+fn an_override_lasts_whatever_the_outcomes_of_calls() {
     let orders = [
         (Override::Open, ForcedOpen),
         (Override::Closed, ForcedClosed),
@@ -491,7 +491,7 @@ fn an_order_stands_whatever_calls_end_in() {
 }
 
 #[test]
-fn disabled_counts_nothing_and_forced_closed_does() {
+fn a_disabled_circuit_counts_nothing_and_a_forced_closed_one_does() {
     for (order, failed) in [(Override::Disabled, 0), (Override::Closed, 5)] {
         let mut bench = Bench::new(rules());
         bench.circuit.force(order);
@@ -502,7 +502,7 @@ fn disabled_counts_nothing_and_forced_closed_does() {
 }
 
 #[test]
-fn generations_rise_and_lanes_follow() {
+fn each_transition_has_a_new_generation_and_updates_the_fast_path() {
     let (mut bench, probe) = Bench::probing(rules());
     assert_eq!(bench.circuit.fast_path(), FastPath::AskCircuit);
     bench.end(probe, OK).calls(&[OK; 2]);

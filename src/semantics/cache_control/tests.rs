@@ -128,7 +128,7 @@ fn quoted_text_is_data() {
 }
 
 #[test]
-fn unknown_directives_are_passed_over() {
+fn unknown_directives_are_skipped() {
     for line in [
         "max-age=60, foobar, x=1, y=\"2\"",
         "foo bar, max-age=60, =, =60, \"\", @, max-ages=1, xmax-age=1",
@@ -140,7 +140,7 @@ fn unknown_directives_are_passed_over() {
 }
 
 #[test]
-fn an_unreadable_field_is_no_store() {
+fn an_unreadable_field_counts_as_no_store() {
     let table: &[&[&str]] = &[
         &["max-age=60, foo=\"bar"],
         &["foo=\"bar, max-age=60"],
@@ -167,7 +167,7 @@ fn more_than_a_thousand_directives_are_unreadable() {
 // === Response: freshness ===
 
 #[test]
-fn a_lifetime_that_is_no_number_is_explicit_and_over() {
+fn a_lifetime_that_is_not_a_number_is_an_explicit_zero() {
     let table = [
         ("=60", Delta::Seconds(60)),
         ("=0", Delta::Seconds(0)),
@@ -205,7 +205,7 @@ fn a_lifetime_that_is_no_number_is_explicit_and_over() {
 }
 
 #[test]
-fn a_lifetime_stated_twice_is_stated_once_or_not_believed() {
+fn a_lifetime_stated_twice_counts_if_the_values_are_equal() {
     use Delta::{Invalid, Seconds};
 
     let table: &[(&[&str], Delta, Delta)] = &[
@@ -365,7 +365,7 @@ fn no_cache_and_private_may_name_fields() {
 }
 
 #[test]
-fn a_field_the_stored_copy_needs_stands_for_the_whole_response() {
+fn a_field_that_the_stored_copy_needs_makes_the_scope_the_whole_response() {
     for name in [
         "age",
         "Cache-Control",
@@ -398,7 +398,7 @@ fn pragma_means_nothing_in_a_response() {
 // === Request ===
 
 #[test]
-fn a_request_states_limits_and_allowances() {
+fn a_request_states_limits_and_permissions() {
     let every = RequestDirectives {
         max_age: Some(1),
         max_stale: Some(MaxStale::Within(2)),
@@ -421,7 +421,7 @@ fn a_request_states_limits_and_allowances() {
 }
 
 #[test]
-fn request_arguments_that_make_no_sense_are_passed_over() {
+fn malformed_request_arguments_are_skipped() {
     let nothing = RequestDirectives::default();
     let table = [
         ("max-age", nothing),
@@ -468,7 +468,7 @@ fn request_arguments_that_make_no_sense_are_passed_over() {
 }
 
 #[test]
-fn of_two_limits_the_stricter_one_holds_and_allowances_have_to_agree() {
+fn of_two_limits_the_stricter_one_applies_and_permissions_have_to_agree() {
     let nothing = RequestDirectives::default();
     let table = [
         (
@@ -502,7 +502,7 @@ fn of_two_limits_the_stricter_one_holds_and_allowances_have_to_agree() {
 }
 
 #[test]
-fn an_open_quote_ends_a_request_field() {
+fn an_unclosed_quote_ends_the_directives_of_a_request() {
     let expected = RequestDirectives {
         max_age: Some(60),
         ..RequestDirectives::default()

@@ -106,7 +106,7 @@ fn an_invalidated_response_is_validated_before_any_use() {
 }
 
 #[test]
-fn a_request_can_insist_on_validation() {
+fn a_request_can_demand_validation() {
     check(&[
         ("max-age=60", 1, "no-cache", REQUESTED),
         ("max-age=60", 0, "max-age=0", REQUESTED),
@@ -232,7 +232,7 @@ fn only_if_cached_never_reaches_the_origin() {
 }
 
 #[test]
-fn what_is_not_stored_is_fetched() {
+fn a_response_that_is_not_stored_is_fetched() {
     let any = RequestDirectives::default();
     assert_eq!(
         decide(StoredMatch::Nothing, &any),
@@ -257,7 +257,7 @@ fn four_statuses_are_errors() {
 }
 
 #[test]
-fn a_stale_response_stands_in_for_an_error_inside_its_window() {
+fn a_stale_response_is_served_in_place_of_an_error_within_its_window() {
     let cases = [
         // Response, age, request, what the client gets.
         (

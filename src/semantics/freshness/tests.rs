@@ -134,7 +134,7 @@ fn the_first_source_that_is_present_decides() {
 }
 
 #[test]
-fn a_value_that_means_nothing_means_stale_at_once() {
+fn an_invalid_value_is_a_lifetime_of_zero() {
     for expires in ["0", "-1", "", "never", "Thu, 18 Aug 2050 02:01:18 UTC"] {
         let found = freshness(&[&format!("Expires: {expires}")]);
         assert_eq!(
@@ -215,7 +215,7 @@ fn a_targeted_field_replaces_cache_control_and_expires() {
 }
 
 #[test]
-fn heuristics_apply_only_where_nothing_is_said_and_the_status_allows_them() {
+fn heuristics_apply_only_without_a_stated_lifetime_and_if_the_status_allows() {
     let modified = field("Last-Modified", NOW - 1000);
     let long_ago = field("Last-Modified", NOW - 100 * DAY);
     let tomorrow = field("Last-Modified", NOW + DAY);
@@ -258,7 +258,7 @@ fn heuristics_apply_only_where_nothing_is_said_and_the_status_allows_them() {
 // === Age ===
 
 #[test]
-fn age_on_arrival_is_the_larger_of_age_field_and_distance_from_date() {
+fn the_age_on_arrival_is_the_larger_of_the_age_field_and_the_time_since_date() {
     let two_hours_ago = field("Date", NOW - 7200);
     let in_an_hour = field("Date", NOW + 3600);
     let cases: &[(&[&str], u32, u32)] = &[
@@ -287,7 +287,7 @@ fn age_on_arrival_is_the_larger_of_age_field_and_distance_from_date() {
 }
 
 #[test]
-fn the_time_a_response_was_under_way_counts_as_age() {
+fn the_duration_of_the_exchange_counts_as_age() {
     let initial_age = |lines: &[&str], request: i64, response: i64| {
         let response_head = head(lines);
         let rules = Rules::default();
@@ -365,7 +365,7 @@ fn s_maxage_rules_out_stale_answers_but_for_windows_beside_it() {
 }
 
 #[test]
-fn default_windows_fill_in_for_responses_that_leave_them_open() {
+fn default_windows_apply_to_responses_that_state_none() {
     let rules = Rules {
         stale_while_revalidate: Some(10),
         stale_if_error: Some(100),
@@ -447,7 +447,7 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
 }
 
 #[test]
-fn default_windows_fill_in_for_a_policy_that_gives_a_lifetime_alone() {
+fn default_windows_apply_if_a_policy_gives_only_a_lifetime() {
     let rules = Rules {
         stale_while_revalidate: Some(10),
         stale_if_error: Some(100),
@@ -470,7 +470,7 @@ fn default_windows_fill_in_for_a_policy_that_gives_a_lifetime_alone() {
 }
 
 #[test]
-fn what_a_policy_leaves_no_lifetime_is_left_no_windows_either() {
+fn a_response_whose_lifetime_a_policy_reduces_to_zero_has_no_stale_windows() {
     let rules = Rules {
         stale_if_error: Some(100),
         ..Rules::default()
@@ -502,6 +502,6 @@ fn what_a_policy_leaves_no_lifetime_is_left_no_windows_either() {
 }
 
 #[test]
-fn it_is_small_enough_to_be_kept_with_every_entry() {
+fn freshness_is_small_enough_to_be_stored_with_every_entry() {
     assert!(size_of::<Freshness>() <= 32);
 }

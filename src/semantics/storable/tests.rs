@@ -117,7 +117,7 @@ fn only_responses_to_get_are_stored() {
 }
 
 #[test]
-fn every_status_has_its_standing() {
+fn every_status_has_a_class() {
     let rules = Rules::default();
     for status in 100..1000 {
         let explicit = verdict(&[], status, &[MINUTE], &rules);
@@ -130,7 +130,7 @@ fn every_status_has_its_standing() {
 }
 
 #[test]
-fn a_response_needs_a_ground_for_storing() {
+fn a_response_needs_a_reason_to_be_cacheable() {
     let none = || refused(NotStored::NoGround);
     check(
         &Rules::default(),
@@ -166,7 +166,7 @@ fn a_response_needs_a_ground_for_storing() {
 }
 
 #[test]
-fn errors_are_stored_only_for_as_long_as_they_say_themselves() {
+fn errors_are_stored_only_with_a_lifetime_of_their_own() {
     let heuristic = Rules {
         heuristics: Some(Heuristics::default()),
         ..Rules::default()
@@ -206,7 +206,7 @@ fn errors_are_stored_only_for_as_long_as_they_say_themselves() {
 // === Directives ===
 
 #[test]
-fn read_literally_errors_marked_public_may_last_for_as_long_as_is_guessed() {
+fn under_the_literal_policy_errors_marked_public_may_have_a_heuristic_lifetime() {
     let literal = Rules {
         error_statuses: ErrorStatusPolicy::Literal,
         heuristics: Some(Heuristics::default()),
@@ -227,7 +227,7 @@ fn read_literally_errors_marked_public_may_last_for_as_long_as_is_guessed() {
 }
 
 #[test]
-fn read_literally_a_content_range_out_of_place_is_a_field_like_any_other() {
+fn under_the_literal_policy_a_stray_content_range_is_stored() {
     let literal = Rules {
         stray_content_range: StrayContentRange::Store,
         ..Rules::default()
@@ -246,7 +246,7 @@ fn read_literally_a_content_range_out_of_place_is_a_field_like_any_other() {
 }
 
 #[test]
-fn directives_of_the_response_refuse_storing() {
+fn directives_of_the_response_forbid_storing() {
     check(
         &Rules::default(),
         &[
@@ -296,7 +296,7 @@ fn directives_of_the_response_refuse_storing() {
 }
 
 #[test]
-fn must_understand_takes_the_place_of_no_store() {
+fn must_understand_replaces_no_store() {
     let rules = Rules::default();
     let both = ["Cache-Control: max-age=60, no-store, must-understand"];
     let alone = ["Cache-Control: max-age=60, must-understand"];
@@ -486,7 +486,7 @@ fn cookies_are_not_stored_unless_so_configured() {
 }
 
 #[test]
-fn fields_that_make_a_copy_wrong_refuse_storing() {
+fn a_response_with_fields_that_make_a_copy_wrong_is_not_stored() {
     check(
         &Rules::default(),
         &[
@@ -555,7 +555,7 @@ fn streams_are_not_stored() {
 }
 
 #[test]
-fn what_is_too_large_is_not_stored() {
+fn a_body_or_head_that_is_too_large_is_not_stored() {
     let rules = Rules {
         max_body: 10,
         ..Rules::default()
@@ -581,7 +581,7 @@ fn what_is_too_large_is_not_stored() {
 // === Requests ===
 
 #[test]
-fn what_has_too_many_lines_is_not_stored() {
+fn a_head_with_too_many_lines_is_not_stored() {
     let lines = |count: usize| {
         let mut lines = vec![MINUTE];
         lines.resize(count, "X-Line: 1");
@@ -597,7 +597,7 @@ fn what_has_too_many_lines_is_not_stored() {
 }
 
 #[test]
-fn a_request_can_be_the_obstacle() {
+fn the_reason_may_lie_in_the_request() {
     let authorized: &[&str] = &["Authorization: Basic abc"];
     let personal = || refused(NotStored::Authorization);
     let rules = Rules::default();
@@ -664,7 +664,7 @@ fn a_request_can_be_the_obstacle() {
 }
 
 #[test]
-fn a_refused_response_supersedes_the_stored_one_unless_it_is_about_this_request() {
+fn a_refused_response_removes_the_stored_one_unless_it_concerns_only_this_request() {
     use Predecessor::{Drop, Keep};
     let cases: &[(&[&str], u16, &[&str], Predecessor)] = &[
         (&[], 200, &["Cache-Control: no-store"], Drop),
@@ -706,7 +706,7 @@ fn a_refused_response_supersedes_the_stored_one_unless_it_is_about_this_request(
 // === Default lifetimes ===
 
 #[test]
-fn a_default_lifetime_is_for_responses_that_say_nothing_and_are_nobodys_own() {
+fn only_responses_that_state_nothing_and_are_not_private_get_a_default_lifetime() {
     use DefaultLifetime::{Allowed, Refused, Withheld};
     let cases: &[(&[&str], u16, &[&str], DefaultLifetime)] = &[
         (&[], 200, &[], Allowed),
