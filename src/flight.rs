@@ -42,7 +42,7 @@ type Shard<K, T> = Mutex<HashMap<K, Arc<Flight<T>>>>;
 
 #[derive(Debug)]
 struct Flight<T> {
-    completion: watch::Sender<Option<Completion<T>>>,
+    end: watch::Sender<Option<FlightEnd<T>>>,
     /// Wakes the leader when the last waiter is dropped.
     drained: Notify,
     attempt: Attempt,
@@ -58,7 +58,7 @@ enum Attempt {
 
 /// How a flight ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Completion<T> {
+pub(crate) enum FlightEnd<T> {
     /// The leader was dropped after it started.
     Abandoned,
     Completed(T),
@@ -131,9 +131,9 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
     /// The outcome of the flight of `key`, if the flight is completed and can still be joined.
     pub(crate) fn completed(&self, key: &K) -> Option<T> {
         let flight = self.shard(key).get(key).map(Arc::clone)?;
-        match &*flight.completion.borrow() {
-            Some(Completion::Completed(outcome)) => Some(outcome.clone()),
-            Some(Completion::Abandoned | Completion::NotStarted) | None => None,
+        match &*flight.end.borrow() {
+            Some(FlightEnd::Completed(outcome)) => Some(outcome.clone()),
+            Some(FlightEnd::Abandoned | FlightEnd::NotStarted) | None => None,
         }
     }
 
@@ -210,7 +210,7 @@ impl<K: Eq + Hash, T> Flights<K, T> {
 impl<T> Flight<T> {
     fn new(attempt: Attempt) -> Arc<Self> {
         Arc::new(Self {
-            completion: watch::Sender::new(None),
+            end: watch::Sender::new(None),
             drained: Notify::new(),
             attempt,
             second_attempt: OnceLock::new(),
@@ -248,8 +248,8 @@ impl<K: Eq + Hash, T> Leader<K, T> {
     /// dropped.
     pub(crate) fn complete(&self, outcome: T) {
         self.flight
-            .completion
-            .send_replace(Some(Completion::Completed(outcome)));
+            .end
+            .send_replace(Some(FlightEnd::Completed(outcome)));
     }
 
     /// Resolves once all waiters have taken the outcome and dropped their [`Waiter`].
@@ -264,13 +264,13 @@ impl<K: Eq + Hash, T> Drop for Leader<K, T> {
     fn drop(&mut self) {
         self.flights.remove(&self.key, &self.flight);
         let left = match self.stage {
-            Stage::NotStarted => Completion::NotStarted,
-            Stage::Started => Completion::Abandoned,
+            Stage::NotStarted => FlightEnd::NotStarted,
+            Stage::Started => FlightEnd::Abandoned,
         };
-        self.flight.completion.send_if_modified(|completion| {
-            let unfinished = completion.is_none();
+        self.flight.end.send_if_modified(|end| {
+            let unfinished = end.is_none();
             if unfinished {
-                *completion = Some(left);
+                *end = Some(left);
             }
             unfinished
         });
@@ -283,14 +283,14 @@ impl<K: Eq + Hash, T> Drop for Leader<K, T> {
 #[derive(Debug)]
 pub(crate) struct Waiter<T> {
     flight: Arc<Flight<T>>,
-    completion: watch::Receiver<Option<Completion<T>>>,
+    end: watch::Receiver<Option<FlightEnd<T>>>,
 }
 
 impl<T: Clone> Waiter<T> {
     fn join(flight: &Arc<Flight<T>>, max_waiters: usize) -> Option<Self> {
         let waiter = Self {
             flight: Arc::clone(flight),
-            completion: flight.completion.subscribe(),
+            end: flight.end.subscribe(),
         };
         let before = flight.waiters.fetch_add(1, Ordering::Relaxed);
         // If there are too many, dropping the new waiter reduces the count again.
@@ -298,11 +298,11 @@ impl<T: Clone> Waiter<T> {
     }
 
     /// Waits until the flight ends.
-    pub(crate) async fn completion(&mut self) -> Completion<T> {
-        match self.completion.wait_for(Option::is_some).await {
-            Ok(completion) => completion.clone().unwrap_or(Completion::Abandoned),
+    pub(crate) async fn end(&mut self) -> FlightEnd<T> {
+        match self.end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(FlightEnd::Abandoned),
             // The sender lives in the flight, which this waiter holds.
-            Err(_) => Completion::Abandoned,
+            Err(_) => FlightEnd::Abandoned,
         }
     }
 }

@@ -41,8 +41,8 @@ async fn waiters_share_the_outcome_of_the_leader() {
     let leader = lead(&flights);
     let (mut one, mut other) = (wait(&flights), wait(&flights));
     leader.complete(7);
-    assert_eq!(one.completion().await, Completion::Completed(7));
-    assert_eq!(other.completion().await, Completion::Completed(7));
+    assert_eq!(one.end().await, FlightEnd::Completed(7));
+    assert_eq!(other.end().await, FlightEnd::Completed(7));
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_completed_flight_can_be_joined_until_its_leader_is_dropped() {
     let leader = lead(&flights);
     assert_eq!(flights.completed(&"key"), None);
     leader.complete(7);
-    assert_eq!(wait(&flights).completion().await, Completion::Completed(7));
+    assert_eq!(wait(&flights).end().await, FlightEnd::Completed(7));
     assert_eq!(flights.completed(&"key"), Some(7));
     drop(leader);
     assert_eq!(flights.completed(&"key"), None);
@@ -65,7 +65,7 @@ async fn a_leader_that_is_dropped_releases_its_waiters() {
     let leader = lead(&flights);
     let mut waiter = wait(&flights);
     drop(leader);
-    assert_eq!(waiter.completion().await, Completion::Abandoned);
+    assert_eq!(waiter.end().await, FlightEnd::Abandoned);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_leader_that_is_dropped_before_it_starts_made_no_attempt() {
     let leader = begin(&flights);
     let mut waiter = wait(&flights);
     drop(leader);
-    assert_eq!(waiter.completion().await, Completion::NotStarted);
+    assert_eq!(waiter.end().await, FlightEnd::NotStarted);
     lead(&flights);
 }
 
@@ -90,7 +90,7 @@ async fn a_group_makes_a_second_attempt_and_no_third() {
         panic!("the next one waits");
     };
     drop(second);
-    assert_eq!(waiter.completion().await, Completion::Abandoned);
+    assert_eq!(waiter.end().await, FlightEnd::Abandoned);
     assert!(matches!(flights.retry(&waiter, "key"), Retry::Denied));
     // A waiter that asks late joins the same second attempt.
     assert!(matches!(flights.retry(&one, "key"), Retry::Waiter(_)));
@@ -105,7 +105,7 @@ async fn a_leader_removes_its_own_flight_only() {
     drop(leader);
     assert_eq!(flights.len(), 1);
     second.complete(9);
-    assert_eq!(wait(&flights).completion().await, Completion::Completed(9));
+    assert_eq!(wait(&flights).end().await, FlightEnd::Completed(9));
 }
 
 #[test]

@@ -67,7 +67,7 @@ key.rs| #[cfg(test)]\nmod tests; ## key/tests.rs| use super::*; fn f() { x.unwra
 key.rs| fn f() -> impl Fn() { x.unwrap_or(1); x.unwrap_or_default() }
 // The time.
 clock.rs| use std::time::SystemTime; fn f() { SystemTime::now() }
-fill.rs| use tokio::time::Instant; fn f() { Instant::now() }
+fill/record.rs| use tokio::time::Instant; fn f() { Instant::now() }
 key.rs| use std::time::{Duration, Instant}; fn f(now: Instant) {}
 "###;
 

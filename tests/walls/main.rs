@@ -46,7 +46,11 @@ const WITHOUT: &[(&str, &[&str])] = &[
 const CLOCK: &str = "clock.rs";
 
 /// The files that ask tokio for it, to bound how long they wait.
-const TOKIO_TIME: &[&str] = &["fill.rs", "engine/collapse/wait.rs", "engine/peers/turn.rs"];
+const TOKIO_TIME: &[&str] = &[
+    "fill/record.rs",
+    "engine/collapse/wait.rs",
+    "engine/peers/turn.rs",
+];
 
 /// Type names that mean several things, and why; all others mean one.
 const MEAN_SEVERAL: &[(&str, &str)] = &[];

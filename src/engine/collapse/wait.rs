@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond, stale},
-    flight::{Completion, Leader, Retry, Waiter},
+    flight::{FlightEnd, Leader, Retry, Waiter},
     outcome::StaleReason,
     state::{
         cache::Cache,
@@ -47,16 +47,16 @@ pub(super) async fn wait<B>(
     let mut current = waiter;
     let mut earlier: Option<Waiter<FlightOutcome>> = None;
     loop {
-        let completion = tokio::select! {
+        let end = tokio::select! {
             biased;
-            completion = current.completion() => completion,
-            completion = completion_of(&mut earlier) => match (completion, earlier.take()) {
+            end = current.end() => end,
+            end = end_of(&mut earlier) => match (end, earlier.take()) {
                 (
-                    Completion::Completed(FlightOutcome::Failed(_)) | Completion::Abandoned | Completion::NotStarted,
+                    FlightEnd::Completed(FlightOutcome::Failed(_)) | FlightEnd::Abandoned | FlightEnd::NotStarted,
                     _,
                 )
                 | (_, None) => continue,
-                (Completion::Completed(outcome), Some(waiter)) => {
+                (FlightEnd::Completed(outcome), Some(waiter)) => {
                     return Waited::Ended(outcome, waiter);
                 }
             },
@@ -82,11 +82,11 @@ pub(super) async fn wait<B>(
                 continue;
             }
         };
-        let failure = match completion {
-            Completion::Completed(FlightOutcome::Failed(failure)) => failure,
-            Completion::Completed(outcome) => return Waited::Ended(outcome, current),
-            Completion::Abandoned => Failure::Error,
-            Completion::NotStarted => return Waited::StartOver,
+        let failure = match end {
+            FlightEnd::Completed(FlightOutcome::Failed(failure)) => failure,
+            FlightEnd::Completed(outcome) => return Waited::Ended(outcome, current),
+            FlightEnd::Abandoned => Failure::Error,
+            FlightEnd::NotStarted => return Waited::StartOver,
         };
         if let Some(stale) = stale::best_available(cache, context, failure.into()).await {
             return Waited::Answer(stale);
@@ -114,9 +114,9 @@ async fn give_up<B>(
 }
 
 /// Waits for the end of a flight, or for ever if there is none.
-async fn completion_of(waiter: &mut Option<Waiter<FlightOutcome>>) -> Completion<FlightOutcome> {
+async fn end_of(waiter: &mut Option<Waiter<FlightOutcome>>) -> FlightEnd<FlightOutcome> {
     match waiter {
-        Some(waiter) => waiter.completion().await,
+        Some(waiter) => waiter.end().await,
         None => pending().await,
     }
 }
