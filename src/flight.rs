@@ -221,7 +221,7 @@ impl<T> Flight<T> {
 
 // === impl Leader ===
 
-/// Leads a flight: whoever holds it does the work. Dropping it ends the flight.
+/// The leader of a flight. Its holder does the work. Dropping it ends the flight.
 #[derive(Debug)]
 pub(crate) struct Leader<K: Eq + Hash, T> {
     flights: Arc<Flights<K, T>>,

@@ -1,4 +1,4 @@
-//! What all circuits of one breaker share: the settings, the clock, and who hears of changes.
+//! What all circuits of one breaker share: the settings, the clock, and the listener.
 
 use std::{
     fmt,

@@ -1,8 +1,8 @@
 //! The gate: one circuit behind a lock, and the permits that it grants.
 //!
-//! While the circuit is closed, a call begins without the lock: an atomic word beside the lock says
-//! that calls pass. A permit is a guard. However its call ends (with an outcome, dropped before its
-//! end, or in a panic), the circuit counts the end once and the permit is free again.
+//! While the circuit is closed, a call begins without the lock: an atomic word next to the lock
+//! says that calls pass. A permit is a guard. However its call ends (with an outcome, dropped
+//! before its end, or in a panic), the circuit counts the end once and the permit is free again.
 
 use std::time::Duration;
 

@@ -351,8 +351,8 @@ fn refuse(retry_after: Duration) -> Permission {
     Permission::Refused { retry_after }
 }
 
-/// Drops the transition if an operator asked for the state that the circuit already has: listeners
-/// need not hear of it.
+/// Drops the transition if the circuit already was in the state that an operator asked for: nothing
+/// changed, so nothing is reported.
 fn unless_same_state(transition: Transition) -> Option<Transition> {
     (transition.from != transition.to).then_some(transition)
 }

@@ -135,7 +135,7 @@ impl RequestKey {
     }
 }
 
-/// Whether a key has dimensions beside the name of the resource.
+/// Whether a key has dimensions besides the name of the resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Dimensions {
     Plain,

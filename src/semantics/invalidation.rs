@@ -32,7 +32,7 @@ pub(crate) fn invalidates(method: &Method, status: StatusCode) -> InvalidationSc
 }
 
 /// The URIs of the resources in `Location` and `Content-Location`, which a response to an unsafe
-/// request invalidates beside its `target`, an absolute URI.
+/// request invalidates in addition to its `target`, an absolute URI.
 ///
 /// Only resources of the target's own origin are among them, so that no server can invalidate those
 /// of another. Their scheme and authority are spelt as in the target. A path comes in both

@@ -17,7 +17,7 @@ pub(crate) struct EffectiveDirectives {
 /// Which field the directives come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DirectiveSource {
-    /// `Cache-Control`, with `Expires` beside it.
+    /// `Cache-Control`, together with `Expires`.
     CacheControl,
     /// A targeted field. This cache ignores `Cache-Control` and `Expires`.
     Targeted,

@@ -11,7 +11,7 @@ const NEWEST: f32 = 0.1;
 /// The history of one stored representation, fetch by fetch: plain data of 88 bytes, dropped with
 /// its entry.
 ///
-/// An interval is the time between two fetches. A history tells for up to 16 runs of intervals
+/// An interval is the time between two fetches. A history records for up to 16 runs of intervals
 /// whether the representation changed. Unchanged intervals in a row are one run: if changes are a
 /// Poisson process nothing is lost by this, since no change in `a` and no change in `b` is no
 /// change in `a + b`. A changed interval had at least one change in it, and is a run of its own.

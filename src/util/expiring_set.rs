@@ -1,10 +1,10 @@
-//! A set of key hashes in which each member expires after a time of its own.
+//! A set of key hashes in which each member has its own expiry.
 //!
 //! The set has a fixed size: 2,048 buckets of eight slots, each bucket one cache line. A slot holds
 //! most of the hash, and the expiry. In a full bucket a new member takes the slot of the one that
 //! would expire first. So a member may be lost early, and a hash may be taken for another that
-//! differs in the bits that are not kept (one chance in 2^29). Whoever asks must be able to bear
-//! both: for a hit-for-miss mark, either costs one more, or one less, collapsed request.
+//! differs only in the bits that are not kept (one chance in 2^29). Use the set only where both are
+//! harmless: for a hit-for-miss mark, either means that one request more, or less, is collapsed.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -1,4 +1,4 @@
-//! Small tools without a word of HTTP in them.
+//! Small tools that have nothing to do with HTTP.
 
 pub(crate) mod expiring_set;
 pub(crate) mod random;

@@ -13,7 +13,7 @@ use std::{
 pub(crate) struct Random(AtomicU64);
 
 impl Random {
-    /// A generator with a seed of its own, so that no two processes draw the same numbers.
+    /// A generator with a random seed, so that no two processes draw the same numbers.
     pub(crate) fn new() -> Self {
         Self::seeded(RandomState::new().hash_one("random"))
     }

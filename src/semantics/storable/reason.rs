@@ -19,7 +19,7 @@ pub enum NotStored {
     ErrorStatus,
     /// The service added the extension [`NoStore`](crate::NoStore).
     Extension,
-    /// `Content-Length` is invalid, or there is `Transfer-Encoding` beside it (RFC 9112 §6.3).
+    /// `Content-Length` is invalid, or there is `Transfer-Encoding` too (RFC 9112 §6.3).
     Framing,
     /// The head is larger than 64 KiB, or has more than 1,024 lines.
     HeadTooLarge,

@@ -13,7 +13,7 @@ const NEGLIGIBLE: f32 = 1e-3;
 /// One history in this many is considered at every pace, to learn how probable each is.
 const CURIOUS: u32 = 8;
 
-/// How many requests the typical request rate of the kind counts for beside the key's own. Few:
+/// How many requests the typical request rate of the kind counts for next to the key's own. Few:
 /// some keys are requested a thousand times as often as others.
 const TYPICAL: f32 = 0.1;
 
