@@ -8,32 +8,20 @@ use super::{
     Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety, authority, classify,
 };
 use crate::semantics::rules::Rules;
-
-fn head(lines: &[&str]) -> HeaderMap {
-    lines
-        .iter()
-        .map(|line| {
-            let (name, value) = line.split_once(':').unwrap();
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.trim().as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
+use crate::semantics::testing::head_of;
 
 fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).unwrap()
 }
 
 fn facts(lines: &[&str]) -> Facts {
-    Facts::scan(&head(lines), &Rules::default())
+    Facts::scan(&head_of(lines), &Rules::default())
 }
 
 /// The road of a request, without the authority that a lookup goes by.
 fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Route<'static> {
     let uri: Uri = uri.parse().unwrap();
-    let headers = head(lines);
+    let headers = head_of(lines);
     match classify(&method(name), &uri, &headers, &facts(lines), content) {
         Route::Tunnel => Route::Tunnel,
         Route::Forward(safety) => Route::Forward(safety),
@@ -261,7 +249,7 @@ fn the_authority_is_that_of_the_target_or_else_host() {
         ),
     ];
     for (uri, lines, expected) in cases {
-        let (uri, headers): (Uri, _) = (uri.parse().unwrap(), head(lines));
+        let (uri, headers): (Uri, _) = (uri.parse().unwrap(), head_of(lines));
         let expected = expected.map(|authority| authority.map(str::as_bytes));
         assert_eq!(authority(&uri, &headers), expected, "{uri} {lines:?}");
     }
@@ -357,9 +345,12 @@ fn configured_credentials_count_like_authorization() {
         ..Rules::default()
     };
     for line in ["X-API-Key: x", "Proxy-Authorization: x", "Authorization: x"] {
-        assert!(Facts::scan(&head(&[line]), &rules).credentials(), "{line}");
+        assert!(
+            Facts::scan(&head_of(&[line]), &rules).credentials(),
+            "{line}"
+        );
     }
-    assert!(!Facts::scan(&head(&["X-Key: x"]), &rules).credentials());
+    assert!(!Facts::scan(&head_of(&["X-Key: x"]), &rules).credentials());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What the client's conditions do to the answer, and what a 304 carries.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::Precondition::{NotModified, Send};
 use super::{Precondition, evaluate, not_modified};
+use crate::semantics::testing::{Lines, head};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const MODIFIED: i64 = 784_111_777;
@@ -11,20 +12,6 @@ const NOW: i64 = 1_767_225_600;
 
 const LAST_MODIFIED: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
 const DATE: (&str, &str) = ("date", "Mon, 07 Nov 1994 08:49:37 GMT");
-
-type Lines<'a> = &'a [(&'static str, &'a str)];
-
-fn head(lines: Lines<'_>) -> HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
 
 fn evaluated(request: Lines<'_>, stored: Lines<'_>, response_time: i64) -> Precondition {
     evaluate(

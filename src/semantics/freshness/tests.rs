@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use super::{Freshness, LifetimeSource, Reuse, Times};
 use crate::semantics::date;
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{AgePolicy, DuplicatePolicy, Heuristics, Rules, SMaxagePolicy};
 use crate::semantics::targeted;
+use crate::semantics::testing::head_of;
 
 /// When every response arrives, 1 January 2026, with a `Date` that says so unless the case has one.
 const NOW: i64 = 1_767_225_600;
@@ -17,25 +18,12 @@ const DAY: i64 = 86_400;
 
 const TARGET: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-fn head(lines: &[&str]) -> HeaderMap {
-    lines
-        .iter()
-        .map(|line| {
-            let (name, value) = line.split_once(':').unwrap();
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.trim().as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
-
 fn field(name: &str, time: i64) -> String {
     format!("{name}: {}", date::format(time).to_str().unwrap())
 }
 
 fn freshness_with(status: u16, lines: &[&str], rules: &Rules) -> Freshness {
-    let mut response = head(lines);
+    let mut response = head_of(lines);
     response.entry("date").or_insert_with(|| date::format(NOW));
     Freshness::of(
         StatusCode::from_u16(status).unwrap(),
@@ -289,7 +277,7 @@ fn the_age_on_arrival_is_the_larger_of_the_age_field_and_the_time_since_date() {
 #[test]
 fn the_duration_of_the_exchange_counts_as_age() {
     let initial_age = |lines: &[&str], request: i64, response: i64| {
-        let response_head = head(lines);
+        let response_head = head_of(lines);
         let rules = Rules::default();
         let effective = targeted::effective(&response_head, &rules);
         let times = Times { request, response };

@@ -1,23 +1,11 @@
 //! Which fields belong to a connection, and what `Connection` may say.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::{
     ConnectionOptions, connection_options, is_hop_by_hop, response_connection_options, strip,
 };
-
-fn head(lines: &[&str]) -> HeaderMap {
-    lines
-        .iter()
-        .map(|line| {
-            let (name, value) = line.split_once(':').unwrap();
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.trim().as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
+use crate::semantics::testing::head_of;
 
 #[test]
 fn ten_fields_are_always_hop_by_hop() {
@@ -89,9 +77,9 @@ fn stripping_leaves_end_to_end_fields_in_order() {
         (&["Connection: x y, \"x-a\"", "X-A: 1"], &["X-A: 1"]),
     ];
     for (received, kept) in cases {
-        let mut headers = head(received);
+        let mut headers = head_of(received);
         strip(&mut headers);
-        assert_eq!(headers, head(kept), "{received:?}");
+        assert_eq!(headers, head_of(kept), "{received:?}");
     }
 }
 
@@ -124,7 +112,7 @@ fn a_request_may_not_have_fields_dropped_that_its_answer_depends_on() {
         (&["Connection: X-Tenant", "X-Tenant: a"], Abusive),
     ];
     for (lines, expected) in cases {
-        assert_eq!(connection_options(&head(lines)), *expected, "{lines:?}");
+        assert_eq!(connection_options(&head_of(lines)), *expected, "{lines:?}");
     }
 }
 
@@ -140,7 +128,7 @@ fn a_response_may_declare_fields_of_its_own_hop_by_hop() {
     ];
     for (lines, expected) in cases {
         assert_eq!(
-            response_connection_options(&head(lines)),
+            response_connection_options(&head_of(lines)),
             *expected,
             "{lines:?}"
         );

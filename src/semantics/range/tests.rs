@@ -1,26 +1,13 @@
 //! Which part of a stored body a `Range` selects.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::Selection::{Full, Part, Unsatisfiable};
 use super::{Selection, content_range, partial_head, select, unsatisfied_range};
+use crate::semantics::testing::{Lines, head};
 
 const NOW: i64 = 1_767_225_600;
-
-type Lines<'a> = &'a [(&'static str, &'a str)];
-
-fn head(lines: Lines<'_>) -> HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
 
 /// What a GET with these fields gets of a stored 200.
 fn selected(request: Lines<'_>, stored: Lines<'_>, length: u64) -> Selection {

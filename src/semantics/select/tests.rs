@@ -1,9 +1,10 @@
 //! Which stored variant answers a request, and which ones a new variant replaces.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 use super::{Variant, inherit, select, survivors};
 use crate::semantics::rules::LanguageOrder;
+use crate::semantics::testing::{Lines, head};
 use crate::semantics::vary::{Seed, Selecting, Vary, effective};
 
 const SEED: Seed = Seed(7);
@@ -29,20 +30,6 @@ impl Variant for Stored {
     fn response_time(&self) -> i64 {
         self.response_time
     }
-}
-
-type Lines<'a> = &'a [(&'static str, &'a str)];
-
-fn head(lines: Lines<'_>) -> HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect()
 }
 
 fn vary(list: &'static str) -> Vary {

@@ -1,6 +1,6 @@
 //! Which responses are stored, without which fields, and which make a stored one go.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 
 use super::{
     DefaultLifetime, Exchange, MAX_HEAD, MAX_LINES, NotStored, Predecessor, Side, Storable,
@@ -12,6 +12,7 @@ use crate::semantics::freshness::{Freshness, Times};
 use crate::semantics::rules::{
     ErrorStatusPolicy, Heuristics, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
 };
+use crate::semantics::testing::head_of;
 use crate::semantics::{targeted, vary};
 
 /// 1 January 2026.
@@ -30,19 +31,6 @@ const NEVER: [u16; 24] = [
 /// Statuses that are stored for as long as the response itself says, or not at all.
 const ERRORS: [u16; 10] = [400, 403, 409, 422, 500, 502, 503, 504, 505, 599];
 
-fn head(lines: &[&str]) -> HeaderMap {
-    lines
-        .iter()
-        .map(|line| {
-            let (name, value) = line.split_once(':').unwrap();
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_bytes(value.trim().as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
-
 /// Judges the exchange of a request for a response, both given as lines.
 fn judge<T>(
     method: &Method,
@@ -52,7 +40,7 @@ fn judge<T>(
     rules: &Rules,
     verdict: impl FnOnce(&Exchange<'_>) -> T,
 ) -> T {
-    let (request, response) = (head(request), head(response));
+    let (request, response) = (head_of(request), head_of(response));
     let status = StatusCode::from_u16(status).unwrap();
     let effective = targeted::effective(&response, rules);
     let times = Times {

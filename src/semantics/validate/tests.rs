@@ -1,12 +1,13 @@
 //! How a stored response is validated, and what the answer makes of it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::{
     Confirmation, HeadUpdate, Validator, accepts, conditional_request, has_validator, head_update,
     merge, strip,
 };
 use crate::semantics::rules::{HeadUpdates, Rules, SetCookiePolicy};
+use crate::semantics::testing::{Lines, head};
 
 const NOW: i64 = 1_767_225_600;
 
@@ -16,20 +17,6 @@ const MODIFIED_850: &str = "Sunday, 06-Nov-94 08:49:37 GMT";
 const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
 /// [`LATER`] in seconds.
 const LATER_SECONDS: i64 = 784_198_177;
-
-type Lines<'a> = &'a [(&'static str, &'a str)];
-
-fn head(lines: Lines<'_>) -> HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )
-        })
-        .collect()
-}
 
 // === Asking ===
 
