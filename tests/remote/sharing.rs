@@ -159,7 +159,7 @@ async fn a_node_without_redis_serves_on_from_memory_and_origin() {
 }
 
 #[tokio::test]
-async fn what_is_for_one_client_only_is_not_shared_and_nobody_waits_for_it() {
+async fn what_is_for_one_client_only_is_not_shared() {
     let redis = standalone();
     let origin = Origin::new(|_| {
         Response::builder()
