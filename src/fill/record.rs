@@ -86,7 +86,9 @@ impl Fill {
             let frame = tokio::select! {
                 biased;
                 frame = next => frame,
-                stopped = self.no_longer_wanted(limits, &mut without_reader_since) => return Err(stopped),
+                stopped = self.no_longer_wanted(limits, &mut without_reader_since) => {
+                    return Err(stopped);
+                }
             };
             let frame = match frame {
                 None => break,
