@@ -97,11 +97,6 @@ impl Remote {
         self.nonces.fetch_add(1, Ordering::Relaxed).max(1)
     }
 
-    /// A number from 0 to 1 that other nodes are unlikely to draw.
-    pub(crate) fn jitter(&self) -> f64 {
-        (self.nonce().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64
-    }
-
     /// Spawns on the server's runtime: for work that may begin where no runtime is entered, even
     /// while one shuts down.
     pub(crate) fn executor(&self) -> impl Executor + use<> {

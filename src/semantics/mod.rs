@@ -20,7 +20,6 @@ pub(crate) mod rules;
 pub(crate) mod select;
 pub(crate) mod storable;
 pub(crate) mod targeted;
-#[cfg(test)]
 mod testing;
 pub(crate) mod uri;
 pub(crate) mod validate;

@@ -1,5 +1,7 @@
 //! Heads of messages for the tests of the rules.
 
+#![cfg(test)]
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names and values of header fields.

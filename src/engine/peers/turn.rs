@@ -52,7 +52,7 @@ pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext)
             turn => return turn,
         }
         // Notified or not, it looks again.
-        let patience = pause + pause.mul_f64(remote.jitter());
+        let patience = pause + pause.mul_f64(cache.shared.random.fraction());
         let _ = timeout_at(deadline.min(Instant::now() + patience), changed).await;
         if let Some((entry, now)) = filled_by_peer(cache, context).await {
             return Turn::Serve(entry, now);
