@@ -1,9 +1,9 @@
-//! The example proxy as a program: every test starts the built binary and talks to it over sockets.
+//! The proxy as a program: every test starts the built binary and talks to it over sockets.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod servers;
 
