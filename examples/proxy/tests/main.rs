@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "redis")]
 #[path = "../../../tests/support/mod.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod servers;
@@ -14,6 +15,7 @@ mod forwarding;
 mod hop_by_hop;
 mod http2;
 mod lifetimes;
+#[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
 mod support;
