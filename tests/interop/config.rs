@@ -1,12 +1,12 @@
 //! The settings: each refusal names its setting and the value, and layers over one cache may differ.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{fs::read_to_string, path::Path, sync::OnceLock, time::Duration};
 
 use cachewarp::{
     AgePolicy, CacheBuilder, CacheLayer, ConditionalMiss, ConfigError, DuplicatePolicy,
     ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics, KeyExtension, Keying,
     LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective, SMaxagePolicy,
-    SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+    SetCookiePolicy, Task, VaryCredentials, breaker::Breaker, clock::SystemClock,
 };
 use tokio::runtime::Runtime;
 
@@ -31,6 +31,9 @@ const REFUSED: &[Refused] = &[
     ("default_authority", "", |c| c.default_authority("")),
     ("default_scheme", "ht tp", |c| c.default_scheme("ht tp")),
     ("default_scheme", "", |c| c.default_scheme("")),
+    ("early_refresh", "0", |c| c.early_refresh(0.0)),
+    ("early_refresh", "100.5", |c| c.early_refresh(100.5)),
+    ("early_refresh", "NaN", |c| c.early_refresh(f64::NAN)),
     ("fill_timeout", "0ns", |c| c.fill_timeout(Duration::ZERO)),
     ("fill_timeout", "2147483649s", |c| c.fill_timeout(TOO_LONG)),
     ("fill_window", "0", |c| c.fill_window(0)),
@@ -42,6 +45,9 @@ const REFUSED: &[Refused] = &[
     }),
     ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
     ("key_headers", "", |c| c.key_headers([""])),
+    ("lifetime_jitter", "-0.5", |c| c.lifetime_jitter(-0.5)),
+    ("lifetime_jitter", "0.75", |c| c.lifetime_jitter(0.75)),
+    ("lifetime_jitter", "NaN", |c| c.lifetime_jitter(f64::NAN)),
     ("max_entry_bytes", "1048577", |c| c.max_entry_bytes(MIB + 1)),
     ("max_fills", "0", |c| c.max_fills(0)),
     ("max_stale", "2147483649s", |c| c.max_stale(TOO_LONG)),
@@ -61,6 +67,8 @@ const REFUSED: &[Refused] = &[
     ("refresh_pause", "2147483649s", |c| {
         c.refresh_pause(TOO_LONG)
     }),
+    ("soft_timeout", "0ns", |c| c.soft_timeout(Duration::ZERO)),
+    ("soft_timeout", "2147483649s", |c| c.soft_timeout(TOO_LONG)),
     ("targets", "CDN Cache-Control", |c| {
         c.targets(["CDN Cache-Control"])
     }),
@@ -73,6 +81,7 @@ const REFUSED: &[Refused] = &[
 
 const TAKEN: &[Taken] = &[
     ("age", |c| c.age(AgePolicy::AgeFieldOnly)),
+    ("breaker", |c| c.breaker(Breaker::default())),
     ("cache_status", |c| c.cache_status("a.test:8080")),
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
@@ -84,6 +93,7 @@ const TAKEN: &[Taken] = &[
     ("default_authority", |c| c.default_authority("[::1]:80")),
     ("default_scheme", |c| c.default_scheme("https")),
     ("duplicates", |c| c.duplicates(DuplicatePolicy::First)),
+    ("early_refresh", |c| c.early_refresh(100.0)),
     ("error_statuses", |c| {
         c.error_statuses(ErrorStatusPolicy::Refuse)
     }),
@@ -108,6 +118,7 @@ const TAKEN: &[Taken] = &[
     }),
     ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
+    ("lifetime_jitter", |c| c.lifetime_jitter(0.5)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),
     ("max_fills", |c| c.max_fills(1)),
     ("max_fills", |c| c.max_fills(usize::MAX)),
@@ -131,6 +142,7 @@ const TAKEN: &[Taken] = &[
     ("rfc_literal", CacheBuilder::rfc_literal),
     ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
     ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),
+    ("soft_timeout", |c| c.soft_timeout(Duration::from_nanos(1))),
     ("stale_if_error", |c| c.stale_if_error(Duration::MAX)),
     ("stale_while_revalidate", |c| {
         c.stale_while_revalidate(Duration::MAX)
@@ -245,22 +257,31 @@ fn no_capacity_is_too_large_for_the_defaults() {
 /// Whoever adds a setter decides here whether it refuses anything.
 #[test]
 fn the_tables_have_every_setter() {
-    let source = concat!(
-        include_str!("../../src/builder.rs"),
-        include_str!("../../src/builder/rules.rs")
-    );
-    let setters: Vec<&str> = source
-        .split("pub fn ")
-        .skip(1)
-        .filter_map(|item| {
-            let (signature, _) = item.split_once('{')?;
-            let name = signature.split(['<', '(']).next()?;
-            signature.contains("mut self").then_some(name)
-        })
-        .collect();
-    assert!(setters.len() > 30, "found only {setters:?}");
+    let setters = setters();
+    assert!(setters.len() > 50, "found only {setters:?}");
     for setter in setters {
         let known = TAKEN.iter().any(|(setting, _)| *setting == setter);
         assert!(known, "{setter} is in no table");
     }
+}
+
+/// The setters in every file of the builder.
+fn setters() -> Vec<String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let folder = sources.join("builder").read_dir();
+    let files = folder.expect("the builder has a folder").map(|file| {
+        let file = file.expect("the folder can be read");
+        file.path()
+    });
+    let files = files.chain([sources.join("builder.rs")]);
+    let setters = files.flat_map(|file| {
+        let text = read_to_string(&file).expect("a file of Rust");
+        let found = text.split("pub fn ").skip(1).filter_map(|item| {
+            let (signature, _) = item.split_once('{')?;
+            let name = signature.split(['<', '(']).next()?;
+            signature.contains("mut self").then(|| name.to_owned())
+        });
+        found.collect::<Vec<_>>()
+    });
+    setters.collect()
 }

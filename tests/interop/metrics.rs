@@ -1,14 +1,23 @@
 //! The metrics, as a recorder sees them.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
 
 use axum::body::Body;
+use bytes::Bytes;
 use cachewarp::{CacheLayer, Memory};
+use futures_util::stream::poll_fn;
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{asking, call, fresh, get, settle, with};
+use crate::support::{asking, call, fresh, get, settle, soon, with};
 
 /// What is done, the request that does it, and what moves.
 type Step = (&'static str, Request<Body>, &'static [(&'static str, u64)]);
@@ -134,13 +143,38 @@ async fn every_counter_moves_with_what_it_counts() {
 
 #[tokio::test]
 async fn the_handle_has_the_figures_of_the_moment() {
+    // Enough for the memory tier to count it as soon as it is stored.
+    const HALF: usize = 4096;
     let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
-    let service = cache.layer(service_fn(async |_: Request<Body>| {
-        Ok::<_, std::convert::Infallible>(fresh("text"))
+    let (frames, mut stream) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    let body = Body::from_stream(poll_fn(move |cx| stream.poll_recv(cx)));
+    let answer = Arc::new(Mutex::new(Some(fresh(body))));
+    let service = cache.layer(service_fn(move |_: Request<Body>| {
+        let answer = answer.lock().unwrap().take();
+        ready(Ok::<_, Infallible>(answer.expect("one call")))
     }));
     let handle = cache.handle();
-    call(&service, get("/text")).await;
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
+    assert_eq!((stats.entries, stats.memory_bytes), (0, 0));
+
+    let answer = soon(service.oneshot(get("/text"))).await.unwrap();
+    let mut body = answer.into_body();
+    frames
+        .send(Ok(Bytes::from(vec![b'x'; HALF])))
+        .await
+        .unwrap();
+    soon(body.frame()).await.unwrap().unwrap();
+    let stats = handle.stats();
+    assert_eq!((stats.flights, stats.tasks), (1, 1));
+    assert_eq!(stats.fill_bytes, HALF as u64);
+    assert_eq!((stats.entries, stats.memory_bytes), (0, 0));
+
+    drop(frames);
+    soon(body.collect()).await.unwrap();
     settle(&cache).await;
     let stats = handle.stats();
     assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
+    assert_eq!(stats.entries, 1);
+    assert!(stats.memory_bytes > HALF as u64, "{stats:?}");
 }
