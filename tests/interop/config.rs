@@ -1,6 +1,6 @@
 //! The settings: each refusal names its setting and the value, and layers over one cache may differ.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{fs::read_to_string, path::Path, sync::OnceLock, time::Duration};
 
 use cachewarp::{
     AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
@@ -35,6 +35,9 @@ const REFUSED: &[Refused] = &[
     ("default_authority", "", |c| c.default_authority("")),
     ("default_scheme", "ht tp", |c| c.default_scheme("ht tp")),
     ("default_scheme", "", |c| c.default_scheme("")),
+    ("early_refresh", "0", |c| c.early_refresh(0.0)),
+    ("early_refresh", "100.5", |c| c.early_refresh(100.5)),
+    ("early_refresh", "NaN", |c| c.early_refresh(f64::NAN)),
     ("fill_timeout", "0ns", |c| c.fill_timeout(Duration::ZERO)),
     ("fill_timeout", "2147483649s", |c| c.fill_timeout(TOO_LONG)),
     ("fill_window", "0", |c| c.fill_window(0)),
@@ -43,6 +46,9 @@ const REFUSED: &[Refused] = &[
     }),
     ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
     ("key_headers", "", |c| c.key_headers([""])),
+    ("lifetime_jitter", "-0.5", |c| c.lifetime_jitter(-0.5)),
+    ("lifetime_jitter", "0.75", |c| c.lifetime_jitter(0.75)),
+    ("lifetime_jitter", "NaN", |c| c.lifetime_jitter(f64::NAN)),
     ("max_entry_bytes", "1048577", |c| c.max_entry_bytes(MIB + 1)),
     ("max_fills", "0", |c| c.max_fills(0)),
     ("keep_stale_without_validator", "2147483649s", |c| {
@@ -64,6 +70,8 @@ const REFUSED: &[Refused] = &[
     ("refresh_pause", "2147483649s", |c| {
         c.refresh_pause(TOO_LONG)
     }),
+    ("soft_timeout", "0ns", |c| c.soft_timeout(Duration::ZERO)),
+    ("soft_timeout", "2147483649s", |c| c.soft_timeout(TOO_LONG)),
     ("targeted_cache_control", "CDN Cache-Control", |c| {
         c.targeted_cache_control(["CDN Cache-Control"])
     }),
@@ -306,23 +314,31 @@ fn no_capacity_is_too_large_for_the_defaults() {
 /// Whoever adds a setter decides here whether it refuses anything.
 #[test]
 fn the_tables_have_every_setter() {
-    let source = concat!(
-        include_str!("../../src/builder.rs"),
-        include_str!("../../src/builder/resilience.rs"),
-        include_str!("../../src/builder/rules.rs")
-    );
-    let setters: Vec<&str> = source
-        .split("pub fn ")
-        .skip(1)
-        .filter_map(|item| {
-            let (signature, _) = item.split_once('{')?;
-            let name = signature.split(['<', '(']).next()?;
-            signature.contains("mut self").then_some(name)
-        })
-        .collect();
-    assert!(setters.len() > 30, "found only {setters:?}");
+    let setters = setters();
+    assert!(setters.len() > 50, "found only {setters:?}");
     for setter in setters {
         let known = TAKEN.iter().any(|(setting, _)| *setting == setter);
         assert!(known, "{setter} is in no table");
     }
+}
+
+/// The setters in every file of the builder.
+fn setters() -> Vec<String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let folder = sources.join("builder").read_dir();
+    let files = folder.expect("the builder has a folder").map(|file| {
+        let file = file.expect("the folder can be read");
+        file.path()
+    });
+    let files = files.chain([sources.join("builder.rs")]);
+    let setters = files.flat_map(|file| {
+        let text = read_to_string(&file).expect("a file of Rust");
+        let found = text.split("pub fn ").skip(1).filter_map(|item| {
+            let (signature, _) = item.split_once('{')?;
+            let name = signature.split(['<', '(']).next()?;
+            signature.contains("mut self").then(|| name.to_owned())
+        });
+        found.collect::<Vec<_>>()
+    });
+    setters.collect()
 }

@@ -1,12 +1,18 @@
 //! Nodes find what others stored, fetch one at a time, and drop what others replaced.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use cachewarp::CacheOutcome;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
+use tokio::task::JoinHandle;
 
 use crate::{
+    node::{Seen, begin},
     nodes::{Node, connected, connected_as, eventually, get_with, request},
     origin::{Origin, fresh},
     support::redis::standalone,
@@ -159,17 +165,50 @@ async fn a_node_without_redis_serves_on_from_memory_and_origin() {
 }
 
 #[tokio::test]
-async fn what_is_for_one_client_only_is_not_shared() {
+async fn what_is_for_one_client_only_is_not_shared_and_nobody_waits_for_it() {
+    const EACH: usize = 4;
+    // For how long a node that says nothing would hold the other one up.
+    const LEASE: Duration = Duration::from_secs(3);
     let redis = standalone();
-    let origin = Origin::new(|_| {
+    let number = AtomicUsize::new(0);
+    let origin = Origin::new(move |_| {
+        let number = number.fetch_add(1, Ordering::SeqCst);
         Response::builder()
             .header("cache-control", "private, max-age=60")
-            .body(Full::new("mine".into()))
+            .body(Full::new(number.to_string().into()))
             .unwrap()
     });
-    let [first, second] = connected(&origin, &redis).await;
-    first.get("/a").await;
-    first.settle().await;
-    assert!(!second.get("/a").await.is_hit());
-    assert_eq!(origin.calls(), 2);
+    let nodes = connected::<2>(&origin, &redis).await;
+    let crowd = || {
+        let nodes = nodes.iter().flat_map(|node| [node; EACH]);
+        let asked = nodes.map(|node| begin(node, request(Method::GET, "/a")));
+        asked.collect::<Vec<_>>()
+    };
+    let mut bodies = HashSet::new();
+    let mut all_differ = async |asked: Vec<JoinHandle<Seen>>| {
+        for seen in asked {
+            let seen = seen.await.unwrap();
+            assert!(!seen.is_hit(), "{seen:?}");
+            assert!(bodies.insert(seen.body), "two have the same");
+        }
+    };
+
+    // Nobody can know before the first answer. Once that is there, nobody waits any more: neither
+    // for the node that fetched it nor for the next one to fetch.
+    origin.close();
+    let asked = crowd();
+    eventually("the origin is asked", async || origin.calls() > 0).await;
+    origin.open();
+    let answered = Instant::now();
+    all_differ(asked).await;
+    let took = answered.elapsed();
+    assert!(took < LEASE, "{took:?}");
+    assert_eq!(origin.calls(), 2 * EACH);
+
+    // From then on all ask at once.
+    origin.close();
+    let asked = crowd();
+    eventually("all are at the origin", async || origin.calls() == 4 * EACH).await;
+    origin.open();
+    all_differ(asked).await;
 }

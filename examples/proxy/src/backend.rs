@@ -1,15 +1,18 @@
 //! Where responses are kept: in memory alone, or in a Redis that nodes share as well.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fmt,
-};
+#[cfg(feature = "redis")]
+mod redis;
 
-use cachewarp::{CacheBuilder, ConfigError, Redis};
+use std::{ffi::OsString, fmt};
+
+use cachewarp::CacheBuilder;
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
 pub(crate) const HEADING: &str = "Storage";
-const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+#[cfg(not(feature = "redis"))]
+const NOT_BUILT_IN: &str = "this program was built without '--backend redis' (or CACHE_BACKEND); \
+     with it: cargo build --release -p cachewarp-proxy --features redis";
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = HEADING)]
@@ -62,18 +65,16 @@ impl Backend {
     /// Adds the Redis to a cache, if there is to be one. One that cannot be reached is no error.
     /// The runtime must go on for as long as the cache does: it runs the connections.
     pub(crate) async fn add_to(&self, cache: CacheBuilder) -> Result<CacheBuilder, String> {
-        if !self.is_shared() {
-            return Ok(cache);
+        match self.backend {
+            Kind::Memory => Ok(cache),
+            #[cfg(feature = "redis")]
+            Kind::Redis => {
+                let (url, namespace) = (self.redis_url.as_deref(), self.redis_namespace.as_deref());
+                redis::add_to(cache, url, namespace).await
+            }
+            #[cfg(not(feature = "redis"))]
+            Kind::Redis => Err(NOT_BUILT_IN.to_owned()),
         }
-        let given = self.redis_url.as_deref();
-        let url = given.unwrap_or(OsStr::new(DEFAULT_URL)).to_str();
-        let url = url.ok_or("invalid value for '--redis-url' (or REDIS_URL): not UTF-8")?;
-        let mut redis = Redis::builder(url);
-        if let Some(namespace) = &self.redis_namespace {
-            redis = redis.namespace(namespace);
-        }
-        let redis = redis.connect().await.map_err(|error| refused(&error))?;
-        Ok(cache.remote(redis))
     }
 }
 
@@ -84,20 +85,5 @@ impl fmt::Debug for Backend {
             .field("backend", &self.backend)
             .field("redis_namespace", &self.redis_namespace)
             .finish_non_exhaustive()
-    }
-}
-
-/// The flag and what is wrong with it. The cache's errors show no passwords.
-fn refused(error: &ConfigError) -> String {
-    match error {
-        ConfigError::Malformed {
-            setting: "namespace",
-            value,
-            ..
-        } => format!(
-            "invalid value {value:?} for '--redis-namespace': \
-             1 to 64 visible ASCII characters, none of them any of {{}}*?[]\\"
-        ),
-        error => format!("invalid value for '--redis-url' (or REDIS_URL): {error}"),
     }
 }

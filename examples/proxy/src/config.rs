@@ -18,7 +18,7 @@ const CLIENTS: &str = "Clients";
 
 /// A caching reverse proxy: what may be shared is answered from memory, the rest by the origin.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "proxy", version)]
+#[command(name = "cachewarp-proxy", version)]
 pub(crate) struct Config {
     /// Where requests go: http:// or https://, a host and a port, no path
     #[arg(long, help_heading = ORIGIN, value_name = "URL", value_parser = parse_origin)]

@@ -107,6 +107,7 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--demo", "--backend", "memory", "--redis-namespace", "a"],
             &["--redis-namespace", "--backend"],
         ),
+        #[cfg(feature = "redis")]
         (
             &["--demo", "--backend", "redis", "--redis-namespace", "a{b"],
             &["--redis-namespace", "\"a{b\""],
@@ -179,6 +180,25 @@ async fn every_good_value_starts_a_proxy() {
     }
 }
 
+#[cfg(not(feature = "redis"))]
+#[tokio::test]
+async fn a_program_without_redis_says_how_to_build_one_with_it() {
+    let url = ["--redis-url", "redis://:secret@h"];
+    let given = run(&[&["--demo", "--backend", "redis"][..], &url].concat()).await;
+    let set = run_in(&[("CACHE_BACKEND", "redis")], &["--demo"]).await;
+    for output in [given, set] {
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        for words in ["--backend redis", "CACHE_BACKEND", "--features redis"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        assert!(!error.contains("secret"), "{error}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[cfg(feature = "redis")]
 #[tokio::test]
 async fn a_url_of_redis_is_refused_without_its_password() {
     let redis = ["--demo", "--backend", "redis"];

@@ -134,12 +134,16 @@ fn malformed(why: &'static str) -> Failure {
 mod tests {
     use super::*;
 
-    fn framed(method: Method, status: u16, fields: &[(&str, &str)]) -> Result<(bool, usize), Kind> {
+    fn framed(
+        method: &Method,
+        status: u16,
+        fields: &[(&str, &str)],
+    ) -> Result<(bool, usize), Kind> {
         let mut builder = Response::builder().status(status);
         for (name, value) in fields {
             builder = builder.header(*name, *value);
         }
-        let response = check_framing(&method, builder.body(()).unwrap()).map_err(|f| f.kind)?;
+        let response = check_framing(method, builder.body(()).unwrap()).map_err(|f| f.kind)?;
         let kept = response.extensions().get::<NoStore>().is_none();
         let lengths = response.headers().get_all(CONTENT_LENGTH).iter();
         let lengths = lengths.filter(|length| is_number(length.as_bytes()));
@@ -162,7 +166,7 @@ mod tests {
             ],
         ] {
             assert_eq!(
-                framed(Method::GET, 200, fields),
+                framed(&Method::GET, 200, fields),
                 Err(Kind::Malformed),
                 "{fields:?}"
             );
@@ -172,20 +176,20 @@ mod tests {
     #[test]
     fn one_length_said_often_is_one_length() {
         let fields = [("content-length", "10, 10"), ("content-length", "10")];
-        assert_eq!(framed(Method::GET, 200, &fields), Ok((true, 1)));
+        assert_eq!(framed(&Method::GET, 200, &fields), Ok((true, 1)));
     }
 
     #[test]
     fn an_end_told_by_the_connection_alone_is_not_stored() {
-        assert_eq!(framed(Method::GET, 200, &[]), Ok((false, 0)));
+        assert_eq!(framed(&Method::GET, 200, &[]), Ok((false, 0)));
         assert_eq!(
-            framed(Method::GET, 200, &[("transfer-encoding", "Chunked")]),
+            framed(&Method::GET, 200, &[("transfer-encoding", "Chunked")]),
             Ok((true, 0))
         );
-        assert_eq!(framed(Method::HEAD, 200, &[]), Ok((true, 0)));
-        assert_eq!(framed(Method::GET, 304, &[]), Ok((true, 0)));
+        assert_eq!(framed(&Method::HEAD, 200, &[]), Ok((true, 0)));
+        assert_eq!(framed(&Method::GET, 304, &[]), Ok((true, 0)));
         assert_eq!(
-            framed(Method::GET, 204, &[("content-length", "0")]),
+            framed(&Method::GET, 204, &[("content-length", "0")]),
             Ok((true, 0))
         );
     }

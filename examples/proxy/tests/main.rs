@@ -1,9 +1,10 @@
-//! The example proxy as a program: every test starts the built binary and talks to it over sockets.
+//! The proxy as a program: every test starts the built binary and talks to it over sockets.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../support/mod.rs"]
+#[cfg(feature = "redis")]
+#[path = "../../../tests/support/mod.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod servers;
 
@@ -14,6 +15,7 @@ mod forwarding;
 mod hop_by_hop;
 mod http2;
 mod lifetimes;
+#[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
 mod support;

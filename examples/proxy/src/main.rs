@@ -1,10 +1,11 @@
 //! A caching reverse proxy, built on the public API of `cachewarp` alone.
 //!
 //! ```text
-//! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --port 8000
-//! cargo run --release --example proxy -- --demo
-//! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --backend redis
-//! cargo run --release --example proxy -- --origin http://127.0.0.1:9000 --ttl 60 --warm urls.txt \
+//! cargo run --release -p cachewarp-proxy -- --origin http://127.0.0.1:9000 --port 8000
+//! cargo run --release -p cachewarp-proxy -- --demo
+//! cargo run --release -p cachewarp-proxy --features redis -- --origin http://127.0.0.1:9000 \
+//!     --backend redis
+//! cargo run --release -p cachewarp-proxy -- --origin http://127.0.0.1:9000 --ttl 60 --warm urls.txt \
 //!     --stale-while-revalidate 30 --stale-if-error 1h --soft-timeout 0.5 --breaker --early-refresh
 //! ```
 //!

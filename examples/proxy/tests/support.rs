@@ -2,10 +2,9 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
@@ -25,19 +24,9 @@ pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
     timeout(PATIENCE, event).await.expect("it never happened")
 }
 
-/// The example, which `cargo test` builds next to the tests, but `cargo test --test` does not.
+/// The program under test, which cargo builds before its tests.
 pub(crate) fn command() -> Command {
-    let mut path = std::env::current_exe().expect("a test has a path");
-    path.pop();
-    path.pop();
-    path.extend(["examples", "proxy"]);
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/proxy");
-    assert!(
-        built(&path) > newest(&sources),
-        "run `cargo build --example proxy` first: {} is missing or old",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cachewarp-proxy"));
     command
         .kill_on_drop(true)
         .env("RUST_LOG", "error")
@@ -62,15 +51,6 @@ pub(crate) fn before(origin: SocketAddr, flags: &[&str]) -> Command {
         .args(["--origin", &format!("http://{origin}"), "--port", "0"])
         .args(flags);
     command
-}
-
-fn built(file: &Path) -> Option<SystemTime> {
-    file.metadata().and_then(|file| file.modified()).ok()
-}
-
-fn newest(folder: &Path) -> Option<SystemTime> {
-    let files = folder.read_dir().expect("the sources are here");
-    files.filter_map(|file| built(&file.ok()?.path())).max()
 }
 
 /// A running proxy. Dropping it kills it.
