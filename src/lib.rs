@@ -37,8 +37,8 @@
 //! - A GET or HEAD is looked up by scheme, host, path, query, and what the settings add
 //!   ([`KeyPolicy`]). If several responses are stored for it, the request fields that they list in
 //!   `Vary` select one of these *variants*.
-//! - A *fresh* response, one whose lifetime is not over, is the answer, with its `Age`. The client's
-//!   conditions and ranges are evaluated here.
+//! - A *fresh* response, one whose lifetime is not over, is the answer, with its `Age`. The
+//!   client's conditions and ranges are evaluated here.
 //! - A *stale* response is validated with the origin (the service behind the cache); if nothing is
 //!   stored, the response is fetched. One request does this for all that want the same. With a tier
 //!   that nodes share, that tier is asked first.
@@ -50,10 +50,10 @@
 //! # What is never done
 //!
 //! Unless the settings say otherwise, a response is not stored if it is private, sets a cookie, or
-//! answers a request with `Authorization` and does not say that it may be shared. Such a response is
-//! never given to a request that waited for another. A body that did not end as it should is never
-//! stored. A fault of the cache is never an error for the client, and the service's error type stays
-//! as it is.
+//! answers a request with `Authorization` and does not say that it may be shared. Such a response
+//! is never given to a request that waited for another. A body that did not end as it should is
+//! never stored. A fault of the cache is never an error for the client, and the service's error
+//! type stays as it is.
 //!
 //! # Stale answers and the circuit breaker
 //!
@@ -67,8 +67,8 @@
 //!
 //! With the feature `redis`, nodes share what they store through Redis or Valkey. A node finds what
 //! another stored, what none has is fetched by one node at a time, and what one node replaces or
-//! invalidates, the others drop. No request depends on Redis: if it is slow, full or gone, it counts
-//! as empty. See [`Redis`] and [`CacheBuilder::remote`].
+//! invalidates, the others drop. No request depends on Redis: if it is slow, full or gone, it
+//! counts as empty. See [`Redis`] and [`CacheBuilder::remote`].
 //!
 //! ```
 //! # #[cfg(feature = "redis")] mod example {
@@ -84,25 +84,24 @@
 //! # Limits
 //!
 //! Memory, waits and retries are bounded, and each limit is a setting of [`CacheBuilder`] with its
-//! default in its docs. [README.md] has them in one table, [SECURITY.md] says what a stored response
-//! may depend on. There is no purge by URI or tag yet.
+//! default in its docs. [README.md] has them in one table, [SECURITY.md] says what a stored
+//! response may depend on. There is no purge by URI or tag yet.
 //!
 //! # Metrics
 //!
 //! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why.
-//! Responses that the cache did not make itself say it in `Cache-Status` and `X-Cache` too. Counters
-//! go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder before
-//! the first request. Events go through `tracing`.
+//! Responses that the cache did not make itself say it in `Cache-Status` and `X-Cache` too.
+//! Counters go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder
+//! before the first request. Events go through `tracing`.
 //!
 //! # Good to know
 //!
-//! - Work that outlives a request runs on the current tokio runtime
-//!   ([`CacheBuilder::executor`] takes another way). It has the tracing span of the request, but not
-//!   its task-locals.
+//! - Work that outlives a request runs on the current tokio runtime ([`CacheBuilder::executor`]
+//!   takes another way). It has the tracing span of the request, but not its task-locals.
 //! - Outside of a compression layer the cache stores compressed responses, which then must say
 //!   `Vary: Accept-Encoding`. Inside of it, the cache stores them uncompressed.
-//! - Interim responses such as 103 never reach a tower service, and hyper's HTTP/1 server cannot send
-//!   them.
+//! - Interim responses such as 103 never reach a tower service, and hyper's HTTP/1 server cannot
+//!   send them.
 //!
 //! # Features
 //!

@@ -51,7 +51,8 @@ impl CacheBuilder {
     }
 
     /// How many requests may wait for the same response. Further ones are answered 503
-    /// ([`Generated::TooManyWaiters`](crate::Generated::TooManyWaiters)). At least 1. Defaults to 16,384.
+    /// ([`Generated::TooManyWaiters`](crate::Generated::TooManyWaiters)). At least 1. Defaults to
+    /// 16,384.
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         match &mut self.target {
             BuildTarget::New { limits, .. } => limits.waiters = waiters,

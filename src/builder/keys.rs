@@ -13,8 +13,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Removes the [`key`](Self::key) policy, for a layer [over the cache](crate::CacheLayer::with) of
-    /// another layer that has one.
+    /// Removes the [`key`](Self::key) policy, for a layer [over the cache](crate::CacheLayer::with)
+    /// of another layer that has one.
     pub fn without_key_policy(mut self) -> Self {
         self.config.key = None;
         self

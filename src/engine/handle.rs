@@ -1,11 +1,12 @@
 //! The steps that a request takes, in order.
 //!
 //! 1. [`CacheRequest::destination`]: the request's kind, and its key.
-//! 2. [`lookup`](super::lookup): the stored response that it selects; [`decide`] whether to serve it,
-//!    serve it stale, validate it, fetch, or refuse.
+//! 2. [`lookup`](super::lookup): the stored response that it selects; [`decide`] whether to serve
+//!    it, serve it stale, validate it, fetch, or refuse.
 //! 3. [`peers`]: the same in the tier that nodes share, if memory has no answer.
 //! 4. [`collapse`]: one origin call for all requests that want the same response.
-//! 5. [`fetch`](super::fetch): the exchange with the origin, and whether its response may be stored.
+//! 5. [`fetch`](super::fetch): the exchange with the origin, and whether its response may be
+//!    stored.
 //! 6. [`storing`](super::fetch::storing): the body is recorded while clients read it, then stored.
 //! 7. [`respond`]: the answer, by this client's method, conditions and range.
 //!

@@ -85,8 +85,8 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
 /// Draws whether this request has a fresh entry refreshed before it expires.
 ///
 /// An entry is never refreshed in the first half of the freshness that it arrived with. Otherwise,
-/// where a fetch takes nearly as long as a response stays fresh, each refresh would bring a response
-/// that is due for refresh at once.
+/// where a fetch takes nearly as long as a response stays fresh, each refresh would bring a
+/// response that is due for refresh at once.
 fn refreshes_early(cache: &Cache, entry: &Entry, now: Duration) -> bool {
     let draw = || cache.shared.random.fraction();
     let due = |beta| is_due(entry.fresh_for(now), entry.fetch_duration(), beta, draw);
@@ -134,7 +134,8 @@ pub(crate) fn evaluate<'a>(
     }
 }
 
-/// Whether the origin failed for this response a moment ago, and `entry` may be served in its place.
+/// Whether the origin failed for this response a moment ago, and `entry` may be served in its
+/// place.
 #[cold]
 fn is_paused(cache: &Cache, request: &CacheRequest, entry: &Entry, now: Duration) -> bool {
     let paused = &cache.shared.paused;

@@ -13,7 +13,8 @@ use crate::{
     store::{Resource, Update, UpdateFn},
 };
 
-/// Stores `entry` in place of every variant that the request selects, or only removes those variants.
+/// Stores `entry` in place of every variant that the request selects, or only removes those
+/// variants.
 ///
 /// An entry is stored only if the resource has not been invalidated since its request came. This is
 /// checked inside the store's atomic update, so that no invalidation can come in between.

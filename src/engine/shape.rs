@@ -1,4 +1,5 @@
-//! What to send of a response: all of it, a part, or only a head, by the client's conditions and range.
+//! What to send of a response: all of it, a part, or only a head, by the client's conditions and
+//! range.
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,

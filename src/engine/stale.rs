@@ -69,8 +69,8 @@ pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestCont
     }
 }
 
-/// The stored response that the request selected, if it may be served in place of an error (RFC 5861
-/// §4) and has not been invalidated since.
+/// The stored response that the request selected, if it may be served in place of an error (RFC
+/// 5861 §4) and has not been invalidated since.
 pub(crate) fn stale<B>(
     cache: &Cache,
     context: &RequestContext,
@@ -81,8 +81,8 @@ pub(crate) fn stale<B>(
     stands.then(|| stale_entry(cache, &context.request, entry, reason))?
 }
 
-/// The best stored response for a request that has waited: memory may hold a more recent one by now,
-/// which may even be fresh.
+/// The best stored response for a request that has waited: memory may hold a more recent one by
+/// now, which may even be fresh.
 pub(crate) async fn best_available<B>(
     cache: &Cache,
     context: &RequestContext,

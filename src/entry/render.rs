@@ -1,4 +1,5 @@
-//! Renders the head of a hit, and keeps it for the hits of the same second if the entry is hit often.
+//! Renders the head of a hit, and keeps it for the hits of the same second if the entry is hit
+//! often.
 
 use std::{sync::Arc, time::Duration};
 

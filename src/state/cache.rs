@@ -37,8 +37,8 @@ pub(crate) struct Shared {
     /// Counts the bytes of bodies that are being recorded.
     pub(crate) budget: Arc<Budget>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Bounds the work that outlives its request: a permit for each flight, and for each fill without a
-    /// flight.
+    /// Bounds the work that outlives its request: a permit for each flight, and for each fill
+    /// without a flight.
     pub(crate) fills: Arc<Semaphore>,
     pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
     pub(crate) generations: Generations,

@@ -14,7 +14,8 @@ use crate::{
 
 /// What requests must have in common to share a flight.
 ///
-/// The generation keeps a request that came after a write from joining a fetch that began before it.
+/// The generation keeps a request that came after a write from joining a fetch that began before
+/// it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct FlightKey {
     pub(crate) key: Key,
@@ -51,7 +52,8 @@ pub(crate) struct StreamingResponse {
 pub(crate) enum Failure {
     /// The service's error, or a panic.
     Error,
-    /// The circuit breaker was open, so the origin was not asked. It may close after so many seconds.
+    /// The circuit breaker was open, so the origin was not asked. It may close after so many
+    /// seconds.
     Open(u32),
     /// 500, 502, 503 or 504.
     Status(StatusCode),

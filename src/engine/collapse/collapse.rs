@@ -1,19 +1,20 @@
 //! Request collapsing: concurrent requests for one response share one origin call.
 //!
-//! Why collapse? When a popular response expires, every client that wants it finds nothing fresh, and
-//! without collapsing each of their requests would reach the origin, at the worst moment. Why not
-//! always? Waiting pays only if the response can be shared. A request whose response is its own
-//! (credentials, `no-store`, a range of something not stored) goes to the origin directly. So do all
-//! requests for a key, for a while, after its response could not be shared (hit-for-miss): nobody
-//! queues for a response that is for somebody else.
+//! Why collapse? When a popular response expires, every client that wants it finds nothing fresh,
+//! and without collapsing each of their requests would reach the origin, at the worst moment. Why
+//! not always? Waiting pays only if the response can be shared. A request whose response is its own
+//! (credentials, `no-store`, a range of something not stored) goes to the origin directly. So do
+//! all requests for a key, for a while, after its response could not be shared (hit-for-miss):
+//! nobody queues for a response that is for somebody else.
 //!
-//! The first request for a key leads; the others wait. The leader asks the shared tier itself, without
-//! a task. If that has no answer, the fetch runs in its own task, so a client that disconnects does
-//! not cancel it, and the client that started it reads the response like every waiter.
+//! The first request for a key leads; the others wait. The leader asks the shared tier itself,
+//! without a task. If that has no answer, the fetch runs in its own task, so a client that
+//! disconnects does not cancel it, and the client that started it reads the response like every
+//! waiter.
 //!
-//! Waiters whose request the outcome cannot satisfy start over. All waiters start over if the leader's
-//! client disconnects while the shared tier is being asked. A leader that is no longer polled at that
-//! point holds up its waiters for at most their own time limit.
+//! Waiters whose request the outcome cannot satisfy start over. All waiters start over if the
+//! leader's client disconnects while the shared tier is being asked. A leader that is no longer
+//! polled at that point holds up its waiters for at most their own time limit.
 
 use std::{future::pending, panic::AssertUnwindSafe, sync::Arc};
 

@@ -68,8 +68,8 @@ pub(super) async fn recheck_as_leader(
     }
 }
 
-/// The flight that a request belongs to. If the resource is known to have variants, each variant has
-/// a flight of its own from the start.
+/// The flight that a request belongs to. If the resource is known to have variants, each variant
+/// has a flight of its own from the start.
 pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
     let newest = context.stored.as_ref().and_then(|stored| {
         let newest = stored.variants().last()?;

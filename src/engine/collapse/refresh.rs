@@ -33,8 +33,8 @@ use crate::{
     },
 };
 
-/// How long a key's refresh is not tried again while another node refreshes it, or while the circuit
-/// breaker is open.
+/// How long a key's refresh is not tried again while another node refreshes it, or while the
+/// circuit breaker is open.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The answer from a response that memory or the shared tier holds. The work that follows does not
@@ -139,8 +139,8 @@ fn pause_refreshes(cache: &Cache, hash: u64) {
         .insert(hash, shared.clock.monotonic(), span);
 }
 
-/// The permit for a refresh in the background. None if the response would not be stored, if a refresh
-/// failed a moment ago, or if the bound on background work is reached.
+/// The permit for a refresh in the background. None if the response would not be stored, if a
+/// refresh failed a moment ago, or if the bound on background work is reached.
 fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaphorePermit> {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();

@@ -1,5 +1,5 @@
-//! Whether the outcome of a flight answers a request that waited for it or came late: it is judged like
-//! a stored response.
+//! Whether the outcome of a flight answers a request that waited for it or came late: it is judged
+//! like a stored response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +25,8 @@ use crate::{
 /// What a request does with the outcome of a flight.
 pub(super) enum Share<B> {
     Answer(Response<CacheBody<B>>),
-    /// Look up again: the origin was not asked, and the response that was found does not answer this
-    /// request.
+    /// Look up again: the origin was not asked, and the response that was found does not answer
+    /// this request.
     StartOver,
     /// Join the flight of another variant, with this digest.
     OtherVariant(u128),

@@ -31,8 +31,8 @@ pub(super) enum Waited<B> {
 /// Waits for a flight.
 ///
 /// If it fails, requests that may get a stale response get it, and one of the others leads a second
-/// attempt for the rest. If it takes longer than `wait_timeout`, one request leads a second attempt at
-/// once, and the others wait for whichever ends first.
+/// attempt for the rest. If it takes longer than `wait_timeout`, one request leads a second attempt
+/// at once, and the others wait for whichever ends first.
 pub(super) async fn wait<B>(
     cache: &Cache,
     waiter: Waiter<FlightOutcome>,

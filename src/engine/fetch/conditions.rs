@@ -52,8 +52,8 @@ pub(super) fn set_conditions<Q>(
     Conditions::AsReceived
 }
 
-/// Whether the client's own conditions or range go to the origin, so that the response may be of use
-/// to this client only.
+/// Whether the client's own conditions or range go to the origin, so that the response may be of
+/// use to this client only.
 pub(crate) fn forwards_conditions(cache: &Cache, context: &RequestContext) -> bool {
     let config = &cache.config;
     let facts = &context.request.facts;

@@ -46,8 +46,8 @@ pub(crate) fn failed<B, E>(
     }
 }
 
-/// The stored response in place of an error, if that is allowed. Calls for the same response are then
-/// paused for a while.
+/// The stored response in place of an error, if that is allowed. Calls for the same response are
+/// then paused for a while.
 fn stale_on_error<B>(
     cache: &Cache,
     context: &RequestContext,

@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// How an exchange ended: the answer for the client that caused it, the outcome for the waiters, and
-/// a body to record.
+/// How an exchange ended: the answer for the client that caused it, the outcome for the waiters,
+/// and a body to record.
 pub(crate) struct FetchResult<B, E> {
     pub(crate) answer: Result<Response<CacheBody<B>>, E>,
     pub(crate) outcome: FlightOutcome,

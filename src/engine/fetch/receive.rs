@@ -83,8 +83,8 @@ pub(super) async fn receive<B: Body, E>(
     }
 }
 
-/// How to deliver a response that is not stored. A range can be cut only from a body whose length is
-/// known (RFC 9110 §14.4).
+/// How to deliver a response that is not stored. A range can be cut only from a body whose length
+/// is known (RFC 9110 §14.4).
 fn delivery<B: Body>(
     cache: &Cache,
     context: &RequestContext,
@@ -130,7 +130,8 @@ async fn not_stored<B: Body, E>(
     FetchResult::private(pass_on(cache, context, Storing::Refused(reason), response))
 }
 
-/// What a response that is not stored changes: it may end the stored one, and collapsing for its key.
+/// What a response that is not stored changes: it may end the stored one, and collapsing for its
+/// key.
 async fn after_refusal(
     cache: &Cache,
     context: &RequestContext,
@@ -205,8 +206,8 @@ fn streaming<B: Body, E>(
     }
 }
 
-/// The result for a response that is not stored and of which the client asked for a range. Its body is
-/// dropped once the range has been delivered.
+/// The result for a response that is not stored and of which the client asked for a range. Its body
+/// is dropped once the range has been delivered.
 fn cut_range<B: Body, E>(
     cache: &Cache,
     context: &RequestContext,

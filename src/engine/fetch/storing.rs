@@ -88,8 +88,8 @@ pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
     memory_write::replace_selected(cache, context, None).await;
 }
 
-/// Replaces the variant `old` by `new`, or only removes it. The new one is published to other nodes if
-/// the old one was the selected response.
+/// Replaces the variant `old` by `new`, or only removes it. The new one is published to other nodes
+/// if the old one was the selected response.
 pub(crate) async fn swap(
     cache: &Cache,
     context: &RequestContext,

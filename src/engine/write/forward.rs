@@ -27,8 +27,8 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
-    /// A request that may become a tunnel: nothing is stored. If the origin answers it as an ordinary
-    /// request and its method is unsafe, it is a write.
+    /// A request that may become a tunnel: nothing is stored. If the origin answers it as an
+    /// ordinary request and its method is unsafe, it is a write.
     pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
         Self {
             outcome: CacheOutcome::Tunnelled,

@@ -13,12 +13,13 @@ use crate::{
     store::{Resource, StoreFuture, Update},
 };
 
-/// Invalidates a resource: its stored responses are validated before they are used again, and nothing
-/// that was fetched before this moment is stored after it.
+/// Invalidates a resource: its stored responses are validated before they are used again, and
+/// nothing that was fetched before this moment is stored after it.
 pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     // The order matters. First the tombstone for the shared tier: a request that sees the new
-    // generation must not find an older response there. Then the generation: a fill that stores before
-    // the update below is flagged by it, a later one sees the new generation and does not store.
+    // generation must not find an older response there. Then the generation: a fill that stores
+    // before the update below is flagged by it, a later one sees the new generation and does not
+    // store.
     let shared = &cache.shared;
     peers::publish::invalidate(cache, key);
     shared.generations.advance(key.resource_hash());
