@@ -14,7 +14,7 @@ use crate::{
     engine::{
         context::{Handler, Trigger},
         handle,
-        lookup::{FromMemory, from_memory},
+        lookup::{self, FromMemory},
         request::{CacheRequest, Destination},
         write::forward::Forwarding,
     },
@@ -81,7 +81,7 @@ where
         let destination = request.destination(&self.cache, &body);
         let mut trigger = Trigger::OnDemand;
         if destination == Destination::Lookup {
-            match from_memory(&self.cache, &request) {
+            match lookup::from_memory(&self.cache, &request) {
                 FromMemory::Answer(response) => return ResponseFuture::ready(response),
                 FromMemory::RefreshEarly => trigger = Trigger::EarlyRefresh,
                 FromMemory::Continue => {}

@@ -22,7 +22,7 @@ use super::{
     collapse::{collapse, refresh},
     context::{Handler, RequestContext, Trigger},
     fetch::head_request,
-    lookup::{Next, evaluate},
+    lookup::{self, Next},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
     respond,
@@ -55,7 +55,7 @@ where
     let now = shared.clock.monotonic();
     // In a box: it is large, and many futures pass it on.
     let mut context = Box::new(RequestContext::new(request, generation));
-    let next = evaluate(&handler.cache, &context.request, stored.as_ref(), now);
+    let next = lookup::evaluate(&handler.cache, &context.request, stored.as_ref(), now);
     let next = context.adopt(next);
     context.stored = stored;
     if let Some(entry) = &context.selected

@@ -11,7 +11,7 @@ use http_body::Body;
 
 use super::{
     request::CacheRequest,
-    shape::{Shape, fit, shape},
+    shape::{self, Shape},
 };
 use crate::{
     body::CacheBody,
@@ -87,7 +87,7 @@ fn shaped<B>(
     headers.insert(AGE, cache_status::age_value(age));
     let length = entry.body_len();
     let arrived = entry.arrival().wall;
-    let shape = shape(
+    let shape = shape::shape(
         cache,
         request,
         entry.status(),
@@ -102,7 +102,7 @@ fn shaped<B>(
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
     };
     let mut response = Response::new(body);
-    *response.status_mut() = fit(&shape, entry.status(), &mut headers, length);
+    *response.status_mut() = shape::fit(&shape, entry.status(), &mut headers, length);
     *response.headers_mut() = headers;
     finish(cache, response, label)
 }
@@ -172,7 +172,7 @@ pub(crate) fn from_live<B>(
     } = live;
     let length = fill.declared();
     let shape = match shaping {
-        Shaping::Evaluate => shape(
+        Shaping::Evaluate => shape::shape(
             cache,
             request,
             parts.status,
@@ -187,7 +187,7 @@ pub(crate) fn from_live<B>(
         Shape::Part { first, last } => CacheBody::fill(fill.read(first, Some(last + 1))?),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
     };
-    parts.status = fit(
+    parts.status = shape::fit(
         &shape,
         parts.status,
         &mut parts.headers,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     context::RequestContext,
-    lookup::{Next, Served, evaluate, serve},
+    lookup::{self, Next, Served},
     request::CacheRequest,
     respond,
 };
@@ -97,8 +97,10 @@ pub(crate) async fn best_available<B>(
     let Some(entry) = select::select(variants, request_headers, seed, order) else {
         return stale(cache, context, reason);
     };
-    if let Next::Serve(entry, Served::Fresh) = evaluate(cache, request, stored.as_ref(), now) {
-        return Some(serve(cache, request, entry, now, Served::Fresh));
+    if let Next::Serve(entry, Served::Fresh) =
+        lookup::evaluate(cache, request, stored.as_ref(), now)
+    {
+        return Some(lookup::serve(cache, request, entry, now, Served::Fresh));
     }
     stale_entry(cache, request, entry, reason)
 }

@@ -36,7 +36,7 @@ use crate::{
     engine::{
         context::{Handler, RequestContext},
         fetch::{fetch, fetched::Permit, storing},
-        lookup::{Served, serve},
+        lookup::{self, Served},
         peers::{self, lookup::RemoteLookup, turn::Turn},
         respond, stale,
     },
@@ -195,7 +195,8 @@ where
         {
             leader.complete(FlightOutcome::FromPeer(Arc::clone(&entry)));
             drop(leader);
-            let answer = serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
+            let answer =
+                lookup::serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
             let _ = reply.send(LeaderReply::Answer(Ok(answer)));
             return;
         }

@@ -6,8 +6,8 @@ use crate::{
     engine::{
         context::RequestContext,
         fetch::conditions,
-        hit_for_miss::is_uncacheable,
-        lookup::{Next, Served, evaluate},
+        hit_for_miss,
+        lookup::{self, Next, Served},
     },
     entry::Entry,
     flight::Leader,
@@ -38,7 +38,7 @@ pub(super) async fn recheck_as_waiter(
     context.generation = context.request.generation(cache);
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
     let now = shared.clock.monotonic();
-    let next = evaluate(cache, &context.request, stored.as_ref(), now);
+    let next = lookup::evaluate(cache, &context.request, stored.as_ref(), now);
     let next = context.adopt(next);
     context.stored = stored;
     match next {
@@ -57,7 +57,7 @@ pub(super) async fn recheck_as_leader(
     let shared = &cache.shared;
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
     let now = shared.clock.monotonic();
-    match evaluate(cache, &context.request, stored.as_ref(), now) {
+    match lookup::evaluate(cache, &context.request, stored.as_ref(), now) {
         Next::Serve(entry, Served::Fresh)
             if shared.is_current(entry) && !context.has_selected(entry) =>
         {
@@ -93,7 +93,7 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
 pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
     if conditions::forwards_conditions(cache, context)
         || is_private(context)
-        || is_uncacheable(cache, context)
+        || hit_for_miss::is_uncacheable(cache, context)
     {
         Collapsing::PeekOnly
     } else {

@@ -12,13 +12,13 @@ use http::Response;
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::join::{self, is_private};
+use super::join::{self};
 use crate::{
     body::CacheBody,
     engine::{
         context::{Handler, RequestContext, Trigger},
         fetch::{fetch, fetched::Permit, storing},
-        lookup::{Served, serve},
+        lookup::{self, Served},
         peers::{self, turn::Turn},
         stale,
     },
@@ -51,7 +51,7 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let answer = serve(&handler.cache, &context.request, entry, now, served);
+    let answer = lookup::serve(&handler.cache, &context.request, entry, now, served);
     let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
     if revalidates || context.trigger == Trigger::EarlyRefresh {
         // The waiters find the same response in memory.
@@ -145,7 +145,7 @@ fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaph
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
     // The next request whose response can be shared will refresh it.
-    let unfit = context.request.is_head() || is_private(context);
+    let unfit = context.request.is_head() || join::is_private(context);
     let paused = context.selected.as_ref().is_some_and(|entry| {
         let hash = context.request.pause_hash(entry);
         shared.paused.contains(hash, now)

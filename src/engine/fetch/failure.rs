@@ -7,7 +7,7 @@ use http_body::Body;
 
 use super::{
     call::CallError,
-    fetched::{FetchResult, pass_on},
+    fetched::{self, FetchResult},
 };
 use crate::{
     body::CacheBody,
@@ -67,7 +67,7 @@ pub(crate) fn error_status<B: Body, E>(
     let failed = Failure::Status(response.status());
     cache.shared.metrics().origin_failures.increment(1);
     let answer = stale_on_error(cache, context, failed)
-        .unwrap_or_else(|| pass_on(cache, context, Storing::Failure, response));
+        .unwrap_or_else(|| fetched::pass_on(cache, context, Storing::Failure, response));
     FetchResult {
         answer: Ok(answer),
         outcome: FlightOutcome::Failed(failed),

@@ -5,11 +5,10 @@ use http_body::Body;
 
 use super::{
     call,
-    conditions::{Conditions, set_conditions},
+    conditions::{self, Conditions},
     failure,
     fetched::{FetchResult, Permit},
-    receive::receive,
-    revalidate, storing,
+    receive, revalidate, storing,
 };
 use crate::{
     engine::context::RequestContext, inner::CacheableService, semantics::validate,
@@ -30,13 +29,13 @@ where
     Q: Body + Default + Send + 'static,
 {
     let mut request = Request::from_parts(context.request.parts.clone(), body);
-    let conditions = set_conditions(cache, context, &mut request);
+    let conditions = conditions::set_conditions(cache, context, &mut request);
     let (response, times) = match call::call_origin(cache, inner.clone(), request).await {
         Ok(answer) => answer,
         Err(failure) => return failure::failed(cache, context, failure),
     };
     if conditions != Conditions::Validating || response.status() != StatusCode::NOT_MODIFIED {
-        return receive(cache, context, response, times, conditions, permit).await;
+        return receive::receive(cache, context, response, times, conditions, permit).await;
     }
     let (not_modified, _) = response.into_parts();
     if let Some(fetched) = revalidate::freshen(cache, context, &not_modified, times).await {
@@ -49,7 +48,7 @@ where
     validate::strip(request.headers_mut());
     match call::call_origin(cache, inner, request).await {
         Ok((response, times)) => {
-            receive(
+            receive::receive(
                 cache,
                 context,
                 response,

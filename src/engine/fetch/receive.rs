@@ -7,9 +7,9 @@ use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{
-    conditions::{Conditions, forwards_conditions},
+    conditions::{self, Conditions},
     failure,
-    fetched::{FetchResult, Permit, Recording, pass_on},
+    fetched::{self, FetchResult, Permit, Recording},
     storability::{self, Evaluation, ExchangeTimes},
     storing,
 };
@@ -127,7 +127,12 @@ async fn not_stored<B: Body, E>(
     response: Response<B>,
 ) -> FetchResult<B, E> {
     after_refusal(cache, context, response.status(), reason).await;
-    FetchResult::private(pass_on(cache, context, Storing::Refused(reason), response))
+    FetchResult::private(fetched::pass_on(
+        cache,
+        context,
+        Storing::Refused(reason),
+        response,
+    ))
 }
 
 /// What a response that is not stored changes: it may end the stored one, and collapsing for its
@@ -142,7 +147,7 @@ async fn after_refusal(
         storing::remove_selected(cache, context).await;
     }
     let about_conditions =
-        forwards_conditions(cache, context) && storable::answers_conditions(status);
+        conditions::forwards_conditions(cache, context) && storable::answers_conditions(status);
     if reason.side() == Side::Response && !about_conditions {
         hit_for_miss::remember_uncacheable(cache, context);
     }
@@ -155,7 +160,7 @@ fn too_many_fills<B: Body, E>(
     context: &RequestContext,
     response: Response<B>,
 ) -> FetchResult<B, E> {
-    FetchResult::private(pass_on(cache, context, Storing::Full, response))
+    FetchResult::private(fetched::pass_on(cache, context, Storing::Full, response))
 }
 
 /// The result for a response that may be stored. Waiters can read its body from now on.

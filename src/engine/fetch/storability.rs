@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{StatusCode, response};
 use http_body::Body;
 
-use super::lifetime::{PendingLifetime, PolicyCall, jitter, retention};
+use super::lifetime::{self, PendingLifetime, PolicyCall};
 use crate::{
     engine::context::RequestContext,
     entry::{Arrival, Entry, Head, HeadMeta, HistoryUpdate},
@@ -123,7 +123,7 @@ pub(crate) fn evaluate(
         shared.seed(),
         rules.language_order,
     );
-    let off = jitter(shared, config);
+    let off = lifetime::jitter(shared, config);
     let awaits_body = history_update
         .as_ref()
         .is_some_and(HistoryUpdate::awaits_body);
@@ -136,7 +136,7 @@ pub(crate) fn evaluate(
             off,
         });
     let freshness = freshness.shortened(off);
-    let keep = retention(config, freshness, &headers);
+    let keep = lifetime::retention(config, freshness, &headers);
     Evaluation {
         completion: Completion {
             cost: times.cost,

@@ -8,7 +8,7 @@ use crate::{
     codec::EntryRecord,
     engine::{
         context::RequestContext,
-        lookup::{Next, Served, evaluate},
+        lookup::{self, Next, Served},
         memory_write,
     },
     entry::{Entry, RemoteVersion, Snapshot},
@@ -61,7 +61,7 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
     };
     let now = cache.shared.clock.monotonic();
     let resource = Resource::One(Arc::clone(&entry));
-    let next = evaluate(cache, &context.request, Some(&resource), now);
+    let next = lookup::evaluate(cache, &context.request, Some(&resource), now);
     let revalidates = Served::Stale(StaleReason::WhileRevalidate);
     let at_once = matches!(next, Next::Serve(_, served) if served != revalidates);
     // If L1 holds an older version, update it before answering: should the shared tier fail next,

@@ -3,10 +3,10 @@
 use http::{Method, Response, Uri, request::Parts, uri};
 use http_body::Body;
 
-use super::invalidate::{absolute, invalidate};
+use super::invalidate::{self};
 use crate::{
     body::CacheBody,
-    engine::{request::resource_key, respond},
+    engine::{request, respond},
     key::{KeyTarget, RequestKey},
     outcome::CacheOutcome,
     semantics::{
@@ -96,11 +96,11 @@ impl Write {
         if parts.method == Method::CONNECT {
             return None;
         }
-        let key = resource_key(cache, parts).ok()?;
+        let key = request::resource_key(cache, parts).ok()?;
         Some(Self {
             cache: cache.clone(),
             key,
-            target: absolute(cache, parts),
+            target: invalidate::absolute(cache, parts),
             progress: WriteProgress::Pending,
         })
     }
@@ -108,7 +108,7 @@ impl Write {
     /// Invalidates the target, and the resources that the response says were created or changed.
     fn complete<B>(mut self, response: &Response<B>) {
         self.progress = WriteProgress::Done;
-        invalidate(&self.cache, &self.key);
+        invalidate::invalidate(&self.cache, &self.key);
         let Some(target) = &self.target else {
             return;
         };
@@ -120,7 +120,7 @@ impl Write {
                 &self.cache.config.default_scheme,
                 authority.as_bytes(),
             );
-            invalidate(&self.cache, &RequestKey::of(target, self.cache.shared.seed));
+            invalidate::invalidate(&self.cache, &RequestKey::of(target, self.cache.shared.seed));
         }
     }
 
@@ -133,7 +133,7 @@ impl Write {
 impl Drop for Write {
     fn drop(&mut self) {
         if self.progress == WriteProgress::Pending {
-            invalidate(&self.cache, &self.key);
+            invalidate::invalidate(&self.cache, &self.key);
         }
     }
 }
