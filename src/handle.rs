@@ -27,7 +27,7 @@ impl CacheHandle {
         self.shared.tasks.drain(deadline).await
     }
 
-    /// The current figures of the cache.
+    /// The current statistics of the cache.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         CacheStats {
@@ -41,7 +41,7 @@ impl CacheHandle {
     }
 }
 
-/// The figures of a cache at one moment. See [`CacheHandle::stats`].
+/// The statistics of a cache at one moment. See [`CacheHandle::stats`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {

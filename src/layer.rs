@@ -57,7 +57,7 @@ impl CacheLayer {
         Self::from_parts(Arc::clone(&self.cache.shared), config)
     }
 
-    /// A handle on the cache, which reads its figures, drains and warms it.
+    /// A handle on the cache, which reads its statistics, drains and warms it.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
         CacheHandle::new(Arc::clone(&self.cache.shared))

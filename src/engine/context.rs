@@ -4,15 +4,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
 
-use super::{
-    lookup::{Next, Served},
-    request::CacheRequest,
-    respond::Label,
-};
+use super::{lookup::Next, request::CacheRequest, respond::Label};
 use crate::{
     entry::Entry,
     generation::Generation,
-    outcome::{CacheOutcome, ForwardReason, StaleReason, Storing},
+    outcome::{CacheOutcome, ForwardReason, Storing},
     remote::{Lease, ObservedVersion},
     state::cache::Cache,
     store::Resource,
@@ -92,11 +88,8 @@ impl RequestContext {
                 self.forward = *forward;
             }
             Next::Refuse => {}
-            Next::Serve(entry, served) => {
+            Next::Serve(entry, _) => {
                 self.selected = Some(Arc::clone(entry));
-                if *served == Served::Stale(StaleReason::WhileRevalidate) {
-                    self.forward = ForwardReason::Stale;
-                }
             }
         }
         next

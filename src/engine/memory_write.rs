@@ -87,11 +87,13 @@ pub(crate) async fn swap(
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let old = Arc::clone(old);
-    let fence = Arc::clone(&shared);
+    let for_change = Arc::clone(&shared);
     let change: UpdateFn = Box::new(move |stored| {
         let variants = stored.map_or(&[][..], Resource::variants);
         let is_old = |entry: &Arc<Entry>| Arc::ptr_eq(entry, &old);
-        if fence.generations.current(resource_hash) != generation || !variants.iter().any(is_old) {
+        if for_change.generations.current(resource_hash) != generation
+            || !variants.iter().any(is_old)
+        {
             return Update::Keep;
         }
         swaps.store(true, Ordering::Relaxed);
@@ -105,7 +107,7 @@ pub(crate) async fn swap(
                 }
             })
             .collect();
-        let max_bytes = fence.memory.max_resource();
+        let max_bytes = for_change.memory.max_resource();
         Resource::new(swapped, config.max_variants, max_bytes)
             .map_or(Update::Remove, Update::Replace)
     });

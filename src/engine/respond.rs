@@ -116,9 +116,9 @@ fn hit<B>(
     label: Label,
 ) -> Response<CacheBody<B>> {
     let Cache { shared, config } = cache;
-    let maker = config.id;
+    let layer_id = config.id;
     shared.metrics().answered(&label.outcome);
-    let head = entry.rendered_head(&shared.rendered_heads, now, maker, |head, age| {
+    let head = entry.rendered_head(&shared.rendered_heads, now, layer_id, |head, age| {
         head.headers.insert(AGE, cache_status::age_value(age));
         config
             .status

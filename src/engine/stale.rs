@@ -77,8 +77,8 @@ pub(crate) fn stale<B>(
     reason: StaleReason,
 ) -> Option<Response<CacheBody<B>>> {
     let entry = context.selected.as_ref()?;
-    let stands = context.request.generation(cache) == context.generation;
-    stands.then(|| stale_entry(cache, &context.request, entry, reason))?
+    let is_valid = context.request.generation(cache) == context.generation;
+    is_valid.then(|| stale_entry(cache, &context.request, entry, reason))?
 }
 
 /// The best stored response for a request that has waited: memory may hold a more recent one by

@@ -55,7 +55,8 @@ pub(crate) struct Entry {
     pub(super) recent_hits: RecentHits,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
-    remote_version: Option<RemoteVersion>,
+    /// In a box, as only entries of a cache with a shared tier have one.
+    remote_version: Option<Box<RemoteVersion>>,
     history: Option<Box<ChangeHistory>>,
 }
 
@@ -142,7 +143,7 @@ impl Entry {
     /// The same, with its version in the shared tier.
     pub(crate) fn with_remote_version(self, remote_version: Option<RemoteVersion>) -> Self {
         Self {
-            remote_version,
+            remote_version: remote_version.map(Box::new),
             ..self
         }
     }
@@ -207,7 +208,7 @@ impl Entry {
 
     /// Which version the entry is in the shared tier, if it may be there.
     pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
-        self.remote_version.as_ref()
+        self.remote_version.as_deref()
     }
 
     /// The same response with another head. A small body is copied, a larger one shared.
@@ -334,7 +335,12 @@ impl Entry {
             .history
             .as_ref()
             .map_or(0, |_| size_of::<ChangeHistory>() + SHARED);
-        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + segments + names + history
+        let version = self
+            .remote_version
+            .as_ref()
+            .map_or(0, |_| size_of::<RemoteVersion>() + SHARED);
+        let beside = segments + names + history + version;
+        size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + beside
     }
 }
 

@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// An owner that is hit until it is told otherwise.
+    /// An owner that counts as hit until the test says that it no longer is.
     #[derive(Default)]
     struct TestOwner {
         share: Mutex<Option<Arc<AllowanceShare>>>,

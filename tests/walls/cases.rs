@@ -18,6 +18,7 @@ key.rs| #[cfg(feature = "x")] use crate::fill::F; ## fill.rs| struct F; => uses 
 handle.rs| use crate::engine::f; ## engine.rs| fn f() {} => uses engine.rs
 semantics/a.rs| use crate::clock::C; ## clock.rs| struct C; => uses clock.rs
 state/b.rs| use super::a::A; fn f(a: A) { a.e(1) } ## state/a.rs| struct A; ## state/mod.rs| ## engine.rs| use crate::state::a::A; impl A { fn e() {} } => uses engine.rs, not below it: e()
+store/a.rs| use crate::semantics::f; ## semantics.rs| fn f() {} => src/store/a.rs:2: uses semantics.rs, which it does without: f
 nowhere.rs| => has no floor
 // Circles, by names and by methods.
 key/a.rs| use super::b::B; struct A; ## key/b.rs| use super::a::A; struct B; => a circle of 2 files:\n    key/a.rs -> key/b.rs: B\n    key/b.rs -> key/a.rs: A

@@ -32,6 +32,14 @@ const FLOORS: &str = "
 /// Modules of one floor do not use each other, except for these: the first uses the second.
 const NEIGHBOURS: &[(&str, &str)] = &[];
 
+/// Modules that do without another although it is on a floor below: a store judges no freshness, a
+/// circuit breaker knows no rules of caching, a body does not know where it was stored.
+const APART: &[(&str, &str)] = &[
+    ("body", "store"),
+    ("breaker", "semantics"),
+    ("store", "semantics"),
+];
+
 /// The crates that a module does without.
 const WITHOUT: &[(&str, &[&str])] = &[
     ("flight", &["http", "http_body", "http_body_util"]),
@@ -180,6 +188,12 @@ fn arrows(layout: &Layout, found: &mut Vec<String>) {
         let (from, to) = (path(from), path(to));
         let modules = (top(from), top(to));
         let is_inside = modules.0 == modules.1 || NEIGHBOURS.contains(&modules);
+        if APART.contains(&modules) {
+            let (line, names) = (names.values().min().unwrap_or(&1), words(names));
+            found.push(format!(
+                "src/{from}:{line}: uses {to}, which it does without: {names}"
+            ));
+        }
         if !is_inside && floor(from) >= floor(to) {
             let (line, names) = (names.values().min().unwrap_or(&1), words(names));
             found.push(format!(

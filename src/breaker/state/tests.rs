@@ -88,7 +88,7 @@ impl Bench {
         self.circuit.state()
     }
 
-    /// What it was told last, and forgets.
+    /// Takes out the last transition.
     fn last(&mut self) -> Option<(BreakerState, BreakerState, Reason)> {
         let last = self.told.pop()?;
         Some((last.from, last.to, last.reason))

@@ -51,10 +51,8 @@ pub(super) async fn wait<B>(
             biased;
             end = current.end() => end,
             end = end_of(&mut earlier) => match (end, earlier.take()) {
-                (
-                    FlightEnd::Completed(FlightOutcome::Failed(_)) | FlightEnd::Abandoned | FlightEnd::NotStarted,
-                    _,
-                )
+                (FlightEnd::Completed(FlightOutcome::Failed(_)), _)
+                | (FlightEnd::Abandoned | FlightEnd::NotStarted, _)
                 | (_, None) => continue,
                 (FlightEnd::Completed(outcome), Some(waiter)) => {
                     return Waited::Ended(outcome, waiter);
@@ -62,10 +60,11 @@ pub(super) async fn wait<B>(
             },
             () = at(soft) => {
                 soft = None;
-                if let Some(stale) = stale::best_available(cache, context, StaleReason::Slow).await {
-                    return Waited::Answer(stale);
+                let stale = stale::best_available(cache, context, StaleReason::Slow);
+                match stale.await {
+                    Some(stale) => return Waited::Answer(stale),
+                    None => continue,
                 }
-                continue;
             }
             () = sleep_until(patience) => {
                 if Instant::now() >= deadline {

@@ -65,7 +65,7 @@ pub(crate) async fn record<B>(
                     .with_fetch_duration(cost),
             );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
-            publish::share(cache, context, &entry);
+            publish::publish(cache, context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
             fill.release_budget();
         }
@@ -108,7 +108,7 @@ pub(crate) async fn swap(
         && swap == Swap::Done
         && context.has_selected(old)
     {
-        publish::share(cache, context, &new);
+        publish::publish(cache, context, &new);
     }
 }
 

@@ -78,6 +78,7 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
     }
     match context.adopt(next) {
         Next::Serve(entry, served) => {
+            context.forward = ForwardReason::Stale;
             context.stored = Some(resource);
             RemoteLookup::Hit(entry, now, served)
         }

@@ -36,7 +36,7 @@ pub(crate) fn remote_version(
 }
 
 /// Gives a response that was stored in memory to the other nodes, in the background.
-pub(crate) fn share(cache: &Cache, context: &RequestContext, entry: &Arc<Entry>) {
+pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry>) {
     let Some(remote) = cache.shared.remote.clone() else {
         return;
     };

@@ -18,8 +18,8 @@ fn facts(lines: &[&str]) -> Facts {
     Facts::scan(&head_of(lines), &Rules::default())
 }
 
-/// The road of a request, without the authority that a lookup goes by.
-fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Route<'static> {
+/// The route of a request, without the authority that a lookup goes by.
+fn route_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Route<'static> {
     let uri: Uri = uri.parse().unwrap();
     let headers = head_of(lines);
     match classify(&method(name), &uri, &headers, &facts(lines), content) {
@@ -32,8 +32,8 @@ fn road_with(name: &str, uri: &str, lines: &[&str], content: Content) -> Route<'
 
 const LOOKUP: Route<'static> = Route::Lookup(None);
 
-fn road(name: &str, uri: &str, lines: &[&str]) -> Route<'static> {
-    road_with(name, uri, lines, Content::Absent)
+fn route(name: &str, uri: &str, lines: &[&str]) -> Route<'static> {
+    route_with(name, uri, lines, Content::Absent)
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn get_and_head_are_looked_up() {
         "X-Forwarded-Host: b.test",
     ];
     for name in ["GET", "HEAD"] {
-        assert_eq!(road(name, "/", &[]), LOOKUP);
-        assert_eq!(road(name, "/x?y", &ordinary), LOOKUP);
-        assert_eq!(road(name, "http://a.test/x", &["Host: a.test"]), LOOKUP);
+        assert_eq!(route(name, "/", &[]), LOOKUP);
+        assert_eq!(route(name, "/x?y", &ordinary), LOOKUP);
+        assert_eq!(route(name, "http://a.test/x", &["Host: a.test"]), LOOKUP);
     }
 }
 
@@ -82,18 +82,22 @@ fn tunnels_are_left_alone() {
         ),
     ];
     for (name, uri, lines) in tunnels {
-        assert_eq!(road(name, uri, lines), Route::Tunnel, "{name} {lines:?}");
+        assert_eq!(route(name, uri, lines), Route::Tunnel, "{name} {lines:?}");
     }
     // Extended CONNECT has a whole URI (RFC 8441 §4).
-    assert_eq!(road("CONNECT", "https://a.test/chat", &[]), Route::Tunnel);
-    assert_eq!(road("GET", "/", &["Connection: x-upgrade"]), LOOKUP);
+    assert_eq!(route("CONNECT", "https://a.test/chat", &[]), Route::Tunnel);
+    assert_eq!(route("GET", "/", &["Connection: x-upgrade"]), LOOKUP);
 }
 
 #[test]
 fn other_methods_are_forwarded() {
     let safe = ["OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"];
     for name in safe {
-        assert_eq!(road(name, "/", &[]), Route::Forward(Safety::Safe), "{name}");
+        assert_eq!(
+            route(name, "/", &[]),
+            Route::Forward(Safety::Safe),
+            "{name}"
+        );
     }
     // Methods are case-sensitive, and one that is unknown may do anything.
     let unsafe_ones = [
@@ -101,15 +105,15 @@ fn other_methods_are_forwarded() {
     ];
     for name in unsafe_ones {
         assert_eq!(
-            road(name, "/", &[]),
+            route(name, "/", &[]),
             Route::Forward(Safety::Unsafe),
             "{name}"
         );
     }
-    assert_eq!(road("OPTIONS", "*", &[]), Route::Forward(Safety::Safe));
+    assert_eq!(route("OPTIONS", "*", &[]), Route::Forward(Safety::Safe));
     // What would make a GET bypass the cache must not hide what a POST invalidates.
     let fat = ["Content-Length: 5", "If-Match: \"a\"", "X-Original-URL: /y"];
-    assert_eq!(road("POST", "/", &fat), Route::Forward(Safety::Unsafe));
+    assert_eq!(route("POST", "/", &fat), Route::Forward(Safety::Unsafe));
 }
 
 #[test]
@@ -158,13 +162,13 @@ fn requests_that_a_key_cannot_stand_for_bypass_the_cache() {
     for (uri, lines, reason) in cases {
         for name in ["GET", "HEAD"] {
             assert_eq!(
-                road(name, uri, lines),
+                route(name, uri, lines),
                 Route::Bypass(*reason),
                 "{uri} {lines:?}"
             );
         }
     }
-    let fat = road_with("GET", "/", &[], Content::Present);
+    let fat = route_with("GET", "/", &[], Content::Present);
     assert_eq!(fat, Route::Bypass(Bypass::Content));
 }
 

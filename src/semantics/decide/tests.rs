@@ -378,7 +378,7 @@ fn a_stale_response_is_served_in_place_of_an_error_within_its_window() {
             "max-age=10, stale-if-error=0",
             OnError::ServeStale,
         ),
-        // Whoever insists on validation gets the error, unless he says otherwise himself.
+        // A client that demands validation gets the error, unless it allows a stale response itself.
         (
             "max-age=60, stale-if-error=60",
             70,

@@ -210,7 +210,7 @@ async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
     origin.close();
     let mut asked = ask_all(&nodes, 250, "/cold");
     origin.called(1).await;
-    // Longer than those who wait take to look for themselves.
+    // Longer than the pause after which waiting nodes look again by themselves.
     sleep(Duration::from_millis(500)).await;
     origin.open();
     let opened = Instant::now();
