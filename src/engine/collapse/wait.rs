@@ -51,9 +51,8 @@ pub(super) async fn wait<B>(
             biased;
             end = current.end() => end,
             end = end_of(&mut earlier) => match (end, earlier.take()) {
-                (FlightEnd::Completed(FlightOutcome::Failed(_)), _)
-                | (FlightEnd::Abandoned | FlightEnd::NotStarted, _)
-                | (_, None) => continue,
+                (FlightEnd::Completed(FlightOutcome::Failed(_)), _) | (_, None) => continue,
+                (FlightEnd::Abandoned | FlightEnd::NotStarted, Some(_)) => continue,
                 (FlightEnd::Completed(outcome), Some(waiter)) => {
                     return Waited::Ended(outcome, waiter);
                 }
