@@ -30,16 +30,16 @@ impl CacheBuilder {
     }
 
     /// The `stale-while-revalidate` window (RFC 5861 §3) of responses that state a lifetime but no
-    /// window, in whole seconds. Less than one second means none. Defaults to none.
-    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
-        self.config.rules.stale_while_revalidate = Some(seconds(window));
+    /// window, in whole seconds. Less than one second means none, as does `None`, the default.
+    pub fn stale_while_revalidate(mut self, window: impl Into<Option<Duration>>) -> Self {
+        self.config.rules.stale_while_revalidate = window.into().map(seconds);
         self
     }
 
     /// The `stale-if-error` window (RFC 5861 §4) of responses that state a lifetime but no window,
-    /// in whole seconds. Less than one second means none. Defaults to none.
-    pub fn stale_if_error(mut self, window: Duration) -> Self {
-        self.config.rules.stale_if_error = Some(seconds(window));
+    /// in whole seconds. Less than one second means none, as does `None`, the default.
+    pub fn stale_if_error(mut self, window: impl Into<Option<Duration>>) -> Self {
+        self.config.rules.stale_if_error = window.into().map(seconds);
         self
     }
 

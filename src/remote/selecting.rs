@@ -6,7 +6,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -61,15 +60,27 @@ impl<'a> SelectingHeaders<'a> {
         let field = HeaderName::from_bytes(name).ok();
         let value = field
             .and_then(|field| vary::normal_value(&field, self.request, self.order))
-            .map(|value| {
-                let digest: [u8; 32] = Sha256::digest(&value).into();
-                let (half, _) = digest.split_at(16);
-                half.iter()
-                    .fold(0, |hash, byte| hash << 8 | u128::from(*byte))
-            });
+            .map(|value| fingerprint(&value));
         self.hashed.push((name.clone(), value));
         value
     }
+}
+
+/// The first half of the SHA-256 of a value.
+#[cfg(feature = "redis")]
+fn fingerprint(value: &[u8]) -> u128 {
+    use sha2::{Digest, Sha256};
+
+    let digest: [u8; 32] = Sha256::digest(value).into();
+    let (half, _) = digest.split_at(16);
+    half.iter()
+        .fold(0, |hash, byte| hash << 8 | u128::from(*byte))
+}
+
+/// A hash that needs no further crate: without a kind of server, no value leaves this process.
+#[cfg(not(feature = "redis"))]
+fn fingerprint(value: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(value)
 }
 
 /// The id of the variant with these selectors. It is the same for every response of that variant.

@@ -152,9 +152,11 @@ const TAKEN: &[Taken] = &[
     ("soft_timeout", |c| c.soft_timeout(Duration::from_nanos(1))),
     ("soft_timeout", |c| c.soft_timeout(None)),
     ("stale_if_error", |c| c.stale_if_error(Duration::MAX)),
+    ("stale_if_error", |c| c.stale_if_error(None)),
     ("stale_while_revalidate", |c| {
         c.stale_while_revalidate(Duration::MAX)
     }),
+    ("stale_while_revalidate", |c| c.stale_while_revalidate(None)),
     ("targeted_cache_control", |c| {
         c.targeted_cache_control(["CDN-Cache-Control"])
     }),
