@@ -11,8 +11,8 @@ use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 ///
 /// The answer to a request with `Cookie` or `Authorization` is not stored by such a lifetime, unless
 /// the response is marked `public`. Which responses may have one at all is described at
-/// [`TtlPolicy`]; the statuses 404, 405, 410, 414, 451 and 501 are among them, and
-/// [`negative`](Self::negative) shortens their lifetime.
+/// [`TtlPolicy`]. Those with the statuses 404, 405, 410, 414, 451 and 501 are among them:
+/// [`negative`](Self::negative) sets a shorter lifetime for these.
 ///
 /// The first rule that applies decides:
 ///
