@@ -43,7 +43,7 @@
 //!   stored, the response is fetched. One request does this for all that want the same. With a tier
 //!   that nodes share, that tier is asked first.
 //! - Every other method goes to the origin. A successful write invalidates what is stored for its
-//!   URI before its response is released.
+//!   URI before its response is released. A write that ends without a response does so too.
 //! - Upgrades and CONNECT pass untouched. gRPC passes with its streams and trailers and gets only
 //!   the fields that say how it was answered.
 //!
@@ -114,7 +114,12 @@
 //! [README.md]: https://docs.rs/crate/cachewarp/latest/source/README.md
 //! [SECURITY.md]: https://docs.rs/crate/cachewarp/latest/source/SECURITY.md
 //! [METRICS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/METRICS.md
-
+// What is not compiled has no docs here to link to.
+#![cfg_attr(
+    not(feature = "redis"),
+    doc = "[`Redis`]: https://docs.rs/cachewarp/latest/cachewarp/struct.Redis.html\n\
+           [`CacheBuilder::remote`]: https://docs.rs/cachewarp/latest/cachewarp/struct.CacheBuilder.html#method.remote"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // For what unit tests share with the test programs.

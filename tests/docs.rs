@@ -1,5 +1,5 @@
-//! The pages for users and maintainers say what is true of the code: every metric is described, and
-//! every file has its line.
+//! The pages for users and maintainers say what is true of the code: every metric and every reason
+//! is described, and every file has its line.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -148,6 +148,68 @@ fn a_metric_that_is_not_described_is_found() {
             "{other}"
         );
     }
+}
+
+// === Reasons ===
+
+/// What follows this mark in a source, each time: the words that `Cache-Status` may show.
+fn words_after(source: &str, mark: &str) -> BTreeSet<String> {
+    between(source, mark, "\"").map(str::to_owned).collect()
+}
+
+/// What a page has in the first column of the tables that begin with this cell.
+fn first_column(page: &str, head: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut is_in_table = false;
+    for line in page.lines() {
+        let cell = line.split('|').nth(1).map(str::trim);
+        is_in_table = cell.is_some_and(|cell| is_in_table || cell == head);
+        let word = cell
+            .filter(|cell| is_in_table && *cell != head)
+            .and_then(|cell| {
+                let cell = cell.strip_prefix('`')?;
+                cell.strip_suffix('`')
+            });
+        found.extend(word.map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn every_reason_is_on_the_page() {
+    let page = read("docs/METRICS.md");
+    let details: BTreeSet<String> = [
+        ("src/semantics/classify/bypass.rs", "=> \""),
+        ("src/semantics/storable/reason.rs", "=> \""),
+        ("src/cache_status.rs", "token(\"detail\", \""),
+    ]
+    .iter()
+    .flat_map(|(file, mark)| {
+        let words = words_after(&read(file), mark);
+        assert!(words.len() > 5, "{file}: {words:?}");
+        words
+    })
+    .collect();
+    // Its row is in the table of answers: it is no reason with a list of its own.
+    assert!(page.contains("`fwd=..; detail=full`"));
+    let mut described = first_column(&page, "`detail`");
+    described.insert("full".to_owned());
+    assert_eq!(described, details);
+
+    let forwarded = words_after(&read("src/outcome.rs"), "=> \"");
+    assert_eq!(first_column(&page, "`fwd`"), forwarded);
+
+    let answers = words_after(&read("src/cache_status.rs"), "=> Some(\"");
+    assert!(answers.len() == 5, "{answers:?}");
+    assert_eq!(first_column(&page, "`X-Cache`"), answers);
+}
+
+#[test]
+fn a_column_ends_with_its_table() {
+    let page = "| `a` | B |\n|-|-|\n| `c` | `d` |\n| none | `e` |\n\n| `f` | B |\n| `g` | |\n\n\
+                | `a` | `h` |\n|-|-|\n| `i` | |";
+    let expected = BTreeSet::from(["c".to_owned(), "i".to_owned()]);
+    assert_eq!(first_column(page, "`a`"), expected);
 }
 
 // === ARCHITECTURE.md ===

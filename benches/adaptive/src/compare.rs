@@ -37,7 +37,7 @@ impl Told {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Fixed(seconds) => format!("fixed {seconds} s"),
-            Self::Adaptive(budget) => format!("Adaptive, budget {:.2} %", budget * 100.0),
+            Self::Adaptive(budget) => format!("AdaptiveTtl, budget {:.2} %", budget * 100.0),
         }
     }
 }

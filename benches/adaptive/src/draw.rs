@@ -44,7 +44,7 @@ pub(crate) fn draw(path: &Path, pictures: &[Picture]) -> Result<(), Box<dyn Erro
             .draw()?;
         let curves = [
             ("fixed 1, 10, 60, 300 s", &picture.fixed, BLACK),
-            ("Adaptive", &picture.adaptive, RGBColor(0, 110, 200)),
+            ("AdaptiveTtl", &picture.adaptive, RGBColor(0, 110, 200)),
             ("oracle", &picture.oracle, RGBColor(200, 90, 0)),
         ];
         for (name, points, colour) in curves {

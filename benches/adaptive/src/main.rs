@@ -252,7 +252,7 @@ fn table(mix: Mix, seeds: &[Seed]) -> Picture {
     let calls: f64 = seeds.iter().map(|seed| seed.spent.1).sum();
     if calls > 0.0 {
         println!(
-            "\nA call under Adaptive, the simulation included: {:.1} us.",
+            "\nA call under AdaptiveTtl, the simulation included: {:.1} us.",
             spent / calls * 1e6
         );
     }
@@ -265,7 +265,7 @@ fn checks(mix: Mix, seeds: &[Seed]) -> bool {
         "\nAt the stale share of each fixed lifetime; the bar: {}.\n",
         Check::bar(mix)
     );
-    println!("| fixed | stale | its calls | Adaptive | oracle | figure, mean | worst | |");
+    println!("| fixed | stale | its calls | AdaptiveTtl | oracle | figure, mean | worst | |");
     println!("|-:|-:|-:|-:|-:|-:|-:|-|");
     let checks: Vec<Vec<Check>> = seeds.iter().map(Seed::checks).collect();
     let mut all_hold = true;

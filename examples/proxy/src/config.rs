@@ -46,13 +46,13 @@ pub(crate) struct Config {
     pub(crate) port: u16,
 
     /// How long a client may take over a request's header, and be silent within its content or
-    /// between requests
-    #[arg(long, help_heading = CLIENTS, value_name = "SECS", default_value = "60")]
+    /// between requests: 30, 0.5, 100ms, 5m, 1h
+    #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "60")]
     #[arg(value_parser = parse_timeout)]
     pub(crate) client_timeout: Duration,
 
     /// How long requests under way may take to end after SIGTERM or SIGINT
-    #[arg(long, help_heading = CLIENTS, value_name = "SECS", default_value = "25")]
+    #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "25")]
     #[arg(value_parser = parse_time)]
     pub(crate) shutdown_timeout: Duration,
 

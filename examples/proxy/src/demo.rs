@@ -49,10 +49,13 @@ pub(crate) fn start() -> io::Result<Uri> {
 pub(crate) fn lines(proxy: SocketAddr) -> String {
     let curl = r"curl -s -D - -w '%{time_total} s\n\n'";
     format!(
-        "the origin takes 2 s for everything; run each of these twice, and look at X-Cache:\n  \
+        "the origin takes 2 s for everything, so its responses are 2 s old when they come; run each \
+         of these twice, and look at X-Cache:\n  \
          {curl} http://{proxy}/report\n  \
          {curl} -H 'Accept-Language: de' http://{proxy}/greeting\n  \
-         {curl} http://{proxy}/moody\n"
+         {curl} http://{proxy}/moody\n\
+         /moody fails at every third call of the origin: run it again after 5 s, and once more 5 s \
+         later; the third call fails, and the answer is stale\n"
     )
 }
 

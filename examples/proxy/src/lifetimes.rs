@@ -13,9 +13,10 @@ const SECOND_NAME: &str = "PROXY_EXPIRY";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lifetimes")]
 pub(crate) struct Lifetimes {
-    /// Lifetime for responses that state none: 60, 5m, 2h; PROXY_EXPIRY is a second name of the
-    /// variable [default: such responses are not kept]
-    #[arg(long, value_name = "SECS", env = "CACHE_TTL", value_parser = parse_lifetime)]
+    /// Lifetime for responses that state none: 60, 5m, 2h. The answer to a request with Cookie or
+    /// Authorization gets it only if it says public. PROXY_EXPIRY is a second name of the variable
+    /// [default: such responses are not kept]
+    #[arg(long, value_name = "TIME", env = "CACHE_TTL", value_parser = parse_lifetime)]
     ttl: Option<Duration>,
 
     /// Learn the lifetime of responses that state none from how often each changes and is asked
@@ -26,13 +27,13 @@ pub(crate) struct Lifetimes {
 
     /// For how long a response past its lifetime may be answered while it is refreshed in the
     /// background, if it does not say so itself [default: none]
-    #[arg(long, value_name = "SECS", env = "CACHE_STALE_WHILE_REVALIDATE")]
+    #[arg(long, value_name = "TIME", env = "CACHE_STALE_WHILE_REVALIDATE")]
     #[arg(value_parser = parse_window)]
     stale_while_revalidate: Option<Duration>,
 
     /// For how long a response past its lifetime may stand in for an origin that fails, if it does
     /// not say so itself [default: none]
-    #[arg(long, value_name = "SECS", env = "CACHE_STALE_IF_ERROR", value_parser = parse_window)]
+    #[arg(long, value_name = "TIME", env = "CACHE_STALE_IF_ERROR", value_parser = parse_window)]
     stale_if_error: Option<Duration>,
 
     /// Refresh what is asked for a lot shortly before its lifetime ends, so that nobody waits for
@@ -61,7 +62,7 @@ impl Lifetimes {
         if self.adaptive.is_some() {
             if matches.value_source("ttl") == Some(ValueSource::CommandLine) {
                 let both =
-                    "the argument '--adaptive [<BUDGET>]' cannot be used with '--ttl <SECS>'";
+                    "the argument '--adaptive [<BUDGET>]' cannot be used with '--ttl <TIME>'";
                 return Err(format!("error: {both}"));
             }
             self.ttl = None;
@@ -73,7 +74,7 @@ impl Lifetimes {
             let text = text.to_string_lossy();
             let lifetime = parse_lifetime(&text).map_err(|why| {
                 format!(
-                    "error: invalid value '{text}' for '--ttl <SECS>' (or {SECOND_NAME}): {why}"
+                    "error: invalid value '{text}' for '--ttl <TIME>' (or {SECOND_NAME}): {why}"
                 )
             })?;
             self.ttl = Some(lifetime);

@@ -18,7 +18,7 @@ pub(crate) struct Trouble {
     #[arg(
         long,
         visible_alias = "origin-timeout",
-        value_name = "SECS",
+        value_name = "TIME",
         default_value = "30"
     )]
     #[arg(value_parser = parse_timeout)]
@@ -26,7 +26,7 @@ pub(crate) struct Trouble {
 
     /// How long a client waits for the origin while there is a stale response that may stand in for
     /// an error: 2, 0.1, 100ms [default: until --timeout]
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     soft_timeout: Option<Duration>,
 
     /// Leave the origin alone for a while once this share of its answers are errors: meanwhile
