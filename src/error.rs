@@ -100,6 +100,19 @@ pub(crate) fn in_range<T: fmt::Display + PartialOrd>(
     })
 }
 
+/// The longest span that a setting may have: the largest `delta-seconds` (RFC 9111 §1.2.2).
+pub(crate) const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
+
+/// Refuses a span that is zero or longer than [`MAX_SPAN`].
+pub(crate) fn check_span(setting: &'static str, span: Duration) -> Result<(), ConfigError> {
+    in_range(
+        setting,
+        &DisplayDuration(span),
+        DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(MAX_SPAN),
+        "above zero and at most 2^31 seconds",
+    )
+}
+
 /// A duration as the errors show it, such as `1.5s`.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub(crate) struct DisplayDuration(pub(crate) Duration);

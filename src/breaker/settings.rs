@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::error::{ConfigError, DisplayDuration, in_range};
+use crate::error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range};
 
 use super::rules::{CircuitRules, Extent};
-
-/// The longest duration that a setting may have: 68 years.
-const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
 /// The settings of a circuit breaker: when it opens, how long it stays open, and what closes it.
 ///
@@ -237,12 +234,7 @@ fn check(rules: &CircuitRules) -> Result<(), ConfigError> {
         ("probe_timeout", rules.probe_timeout),
         ("open_at_most", rules.open_at_most),
     ] {
-        in_range(
-            setting,
-            &DisplayDuration(span),
-            DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(MAX_SPAN),
-            "above zero and at most 2^31 seconds",
-        )?;
+        check_span(setting, span)?;
     }
     in_range(
         "open_for",

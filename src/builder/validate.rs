@@ -6,12 +6,8 @@ use http::{HeaderName, uri::Authority};
 
 use crate::{
     config::Config,
-    error::{ConfigError, DisplayDuration, in_range},
+    error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range},
 };
-
-/// The longest time span of a setting: 2^31 seconds, the value that `delta-seconds` is capped at
-/// (RFC 9111 §1.2.2).
-const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
 /// The default of `max_entry_bytes`: a quarter of the memory tier, but less than 4 GiB, because an
 /// entry measures its size in a `u32`.
@@ -80,12 +76,7 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         ),
         ("wait_timeout", config.wait_timeout),
     ] {
-        in_range(
-            setting,
-            &DisplayDuration(span),
-            DisplayDuration(Duration::from_nanos(1))..=DisplayDuration(MAX_SPAN),
-            "above zero and at most 2^31 seconds",
-        )?;
+        check_span(setting, span)?;
     }
     for (setting, span) in [
         ("keep_stale", config.keep_stale),
