@@ -78,7 +78,7 @@ impl Entry {
     }
 }
 
-/// How a request is told from another.
+/// What identifies a request.
 pub(crate) trait FloorKey: Eq + Hash + Send + Sync + 'static {
     fn of<Q>(request: &Request<Q>) -> Self;
 }

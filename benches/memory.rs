@@ -1,4 +1,4 @@
-//! What a small object costs in memory, all told: the resident set of a process that stores many.
+//! What a small object costs in memory, in total: the resident set of a process that stores many.
 //!
 //! `cargo bench --bench memory` stores 500,000 objects of 200 bytes and eight header fields, each
 //! asked for through the layer by two threads at once, and divides what the process grew by.

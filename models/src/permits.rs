@@ -33,7 +33,7 @@ const ORDERS: usize = 3000;
 
 const PERMITS: u32 = 2;
 
-/// An environment whose clock stands still unless told to move.
+/// An environment whose clock stands still until the test moves it.
 struct Model {
     rules: CircuitRules,
     seconds: AtomicU64,

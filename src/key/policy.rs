@@ -54,7 +54,7 @@ pub enum Keying {
 pub struct KeyExtension<'a>(pub(crate) &'a mut RequestKey);
 
 impl KeyExtension<'_> {
-    /// Adds one dimension. Dimensions are told apart by their position: if one is absent, push a
+    /// Adds one dimension. A dimension is identified by its position: if one is absent, push a
     /// placeholder for it.
     pub fn push(&mut self, part: &[u8]) {
         self.0.push(part);

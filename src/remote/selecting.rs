@@ -1,7 +1,7 @@
 //! Selecting header fields as nodes compare them.
 //!
 //! In memory the value of a selecting field is compared by a hash with a secret of the process.
-//! Nodes share no secret, so here it is a hash that needs none: nobody can find two values with the
+//! Nodes share no secret, so here it is a hash that needs none: no client can find two values with the
 //! same.
 
 use bytes::Bytes;

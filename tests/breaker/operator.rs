@@ -175,7 +175,7 @@ fn metrics_count_what_happens() {
     ];
     let seen: Vec<_> = seen.iter().map(|(name, value)| (&**name, *value)).collect();
     assert_eq!(seen, expected);
-    // A breaker that is no more refuses nobody. A snapshot has taken what it showed.
+    // A breaker that was dropped refuses no call. A snapshot has taken what it showed.
     drop(layer);
     let left = snapshotter.snapshot().into_vec();
     let refusing = left

@@ -1,4 +1,4 @@
-//! A service told by each request how to end, and requests that say so.
+//! A service whose requests say how each call ends.
 
 use std::{
     future::Future,
@@ -29,7 +29,7 @@ pub(crate) enum Do {
     /// An outcome that is ignored.
     Shrug,
     Panic,
-    /// Succeeds when told to.
+    /// Succeeds when the test says so.
     Wait(oneshot::Receiver<()>),
     Take(Duration),
 }
@@ -48,7 +48,7 @@ pub(crate) type OnOpen = fn(BreakerOpen) -> Outcome;
 pub(crate) type Layered<T = HttpAll> = BreakerLayer<Classify, OnOpen, T>;
 pub(crate) type Guarded<T = HttpAll> = BreakerService<Told, Classify, OnOpen, T>;
 
-/// Does as it is told, and knows how many do so at this moment.
+/// Ends each call as its request says, and counts the calls in progress.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) calls: Arc<AtomicUsize>,
@@ -96,7 +96,7 @@ impl Service<Asked> for Told {
     }
 }
 
-/// A breaker over a service that does as it is told. No chance in it.
+/// A breaker over that service, without randomness.
 pub(crate) fn layer(
     settings: impl FnOnce(BreakerConfigBuilder) -> BreakerConfigBuilder,
 ) -> Layered {
@@ -162,7 +162,7 @@ where
     }
 }
 
-/// How long a refused call was told to wait.
+/// The `Retry-After` of a refused call.
 pub(crate) async fn refusal<S>(service: &S, request: Asked) -> Duration
 where
     S: Service<Asked, Response = (), Error = Error> + Clone,

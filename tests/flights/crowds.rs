@@ -78,7 +78,7 @@ async fn a_crowd_before_a_failing_origin_makes_two_calls_and_sees_no_error_page(
         let answer = answered(request).await;
         assert!([502, 503].contains(&answer.status().as_u16()));
         match outcome(&answer) {
-            // The two that asked are told what the origin told them.
+            // The two that called the origin get what the origin said.
             CacheOutcome::Fetched { .. } => pages += 1,
             CacheOutcome::Generated(_) => assert!(text(answer).await.is_empty()),
             other => panic!("{other:?}"),

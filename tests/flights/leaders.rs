@@ -1,4 +1,4 @@
-//! A leader that goes away, panics, fails or is never heard of again: nobody waits for nobody.
+//! A leader that goes away, panics, fails or never ends: no request waits for it without limit.
 
 use std::time::Duration;
 

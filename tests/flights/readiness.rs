@@ -1,4 +1,4 @@
-//! The inner service's readiness: whoever is polled ready is called, and a hit asks nobody.
+//! The inner service's readiness: the instance that is polled ready is the one that is called, and a hit polls none.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! An origin told step by step what to do, requests that are counted, and bodies fed by hand.
+//! An origin that a test controls step by step, requests that are counted, and bodies fed by hand.
 
 use std::{
     error::Error,

@@ -1,4 +1,4 @@
-//! Compression on either side of the cache: nobody gets a coding they did not ask for.
+//! Compression on either side of the cache: no client gets a coding that it did not accept.
 
 use axum::body::Body;
 use cachewarp::{CacheLayer, CacheOutcome, ForwardReason, Memory, Storing};

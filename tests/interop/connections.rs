@@ -134,7 +134,7 @@ async fn a_connection_goes_on_after_every_kind_of_hit() {
     assert_eq!(calls.count(), 1);
 }
 
-/// A client that goes away in the middle of a hit harms nobody.
+/// A client that disconnects in the middle of a hit does no harm to others.
 #[tokio::test]
 async fn a_client_that_leaves_during_a_hit_leaves_the_entry() {
     let cache = cache();

@@ -30,7 +30,7 @@ struct Health {
 }
 
 impl Health {
-    /// A server behind a cache that is told by every answer that it may be stored.
+    /// A server behind a cache; every response says that it may be stored.
     async fn start() -> Self {
         let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
         let (reporter, service) = health_reporter();

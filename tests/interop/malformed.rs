@@ -156,7 +156,7 @@ fn cases() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     })
 }
 
-/// A cache that counts the panics of its tasks, which nobody would hear of.
+/// A cache that counts the panics of its tasks, which no response would show.
 fn watched() -> (CacheLayer, Calls) {
     let panics = Calls::default();
     let counter = panics.clone();

@@ -108,7 +108,7 @@ async fn events_arrive_one_by_one_and_nothing_of_them_is_stored() {
     settle(&cache).await;
 }
 
-/// A stream that nobody asked for yet does not keep others waiting, however long it lasts.
+/// The first stream of a URL does not keep other requests waiting, however long it lasts.
 #[tokio::test]
 async fn two_clients_have_streams_of_their_own() {
     let cache = cache();

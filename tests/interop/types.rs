@@ -76,7 +76,7 @@ impl http_body::Body for OddBody {
     }
 }
 
-/// An error that can be told from any other, and not be copied.
+/// An error that a test can identify, and that cannot be cloned.
 #[derive(Debug, PartialEq)]
 struct OddError(Box<u32>);
 

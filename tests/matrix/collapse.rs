@@ -127,7 +127,7 @@ async fn an_answer_to_one_request_does_not_keep_others_from_sharing() {
     }
 }
 
-/// Where cookies are stored, they are for those who find them there.
+/// Where responses with cookies are stored, later requests get the cookies.
 #[tokio::test(start_paused = true)]
 async fn a_cookie_is_for_one_of_those_who_ask_at_once() {
     let site = Arc::new(Site::new(|b| b.set_cookie(SetCookiePolicy::Store)));
@@ -193,7 +193,7 @@ async fn the_leader_fails() {
     }
 }
 
-/// At half: none of those who read it takes it for the whole.
+/// Cut at half: no reader takes it for the whole body.
 async fn the_body_fails() {
     let site = Arc::new(Site::plain());
     let (head, rest) = (Gate::new(), Gate::new());

@@ -3,7 +3,7 @@
 //! Rows are numbered, and each is one test: `cargo test --test matrix row_042` plays one of them.
 //! `ROWS.md` says of every row what it is about and what is right.
 //! They run through a real [`CacheLayer`](cachewarp::CacheLayer) over a scripted origin, by a clock
-//! that moves when told to. [`case`] shows how a row reads.
+//! that the test moves. [`case`] shows how a row reads.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! The scripted origin: a service that answers as it is told and remembers what it was asked.
+//! The scripted origin: a service that answers by a script and records its requests.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! The site of a case: a cache over the scripted origin, and a clock that moves when told to.
+//! The site of a case: a cache over the scripted origin, and a clock that the test moves.
 
 use std::time::Duration;
 

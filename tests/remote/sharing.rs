@@ -95,7 +95,7 @@ async fn four_nodes_with_a_cold_key_ask_the_origin_once() {
         })
         .collect();
     origin.called(1).await;
-    // Longer than those who wait take to look for themselves.
+    // Longer than a waiting node takes to read Redis by itself.
     tokio::time::sleep(Duration::from_millis(500)).await;
     origin.open();
     let mut bodies = Vec::new();

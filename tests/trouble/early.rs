@@ -1,4 +1,4 @@
-//! Refreshes before anybody needs them.
+//! Refreshes before the lifetime ends.
 
 use std::{
     sync::{Arc, Mutex},
@@ -173,7 +173,7 @@ async fn lifetimes_are_spread_by_no_more_than_was_asked_for() {
                 let CacheOutcome::Hit { ttl, .. } = again.outcome else {
                     panic!("{again:?}");
                 };
-                // Chance has its say once, whoever reads.
+                // The draw is made once, whichever request reads the entry.
                 assert_eq!(at_first, ttl, "{name} {round}");
                 lifetimes.push(ttl);
             }

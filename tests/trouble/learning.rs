@@ -1,4 +1,4 @@
-//! What a policy that learns is told, fetch by fetch, and what it makes of it.
+//! What an adaptive policy learns from each fetch, and the lifetimes it then gives.
 
 use std::{
     sync::{Arc, Mutex},
@@ -23,7 +23,7 @@ mod answers;
 
 type Bytes = bytes::Bytes;
 
-/// Gives ten seconds, and writes down what it is told.
+/// Gives ten seconds, and records what it is given.
 #[derive(Clone, Default)]
 struct Listening(Arc<Mutex<Vec<History>>>);
 

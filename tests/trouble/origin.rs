@@ -57,7 +57,7 @@ pub(crate) struct Origin {
     version: Arc<AtomicUsize>,
 }
 
-/// There is nobody there.
+/// No server listens there.
 #[derive(Debug)]
 pub(crate) struct Refused;
 

@@ -1,4 +1,4 @@
-//! Requests sent before anybody waits for their answers.
+//! Requests that are sent before a client needs their responses.
 
 use std::{
     convert::Infallible,

@@ -40,7 +40,7 @@ pub(crate) trait Engine {
     fn run(&self, world: &World, policy: &Arc<dyn TtlPolicy>) -> Tally;
 }
 
-/// The simulated time, for whoever needs it. Copies share it.
+/// The simulated time. Copies share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Now(Arc<AtomicU64>);
 

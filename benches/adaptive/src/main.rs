@@ -55,7 +55,7 @@ const PRICES: [f64; 12] = [
     500.0, 100.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.05, 0.01, 0.003,
 ];
 
-/// What `--engine layer` runs if it is not told.
+/// The default of `--engine layer`.
 const COMPARED: [Told; 3] = [Told::Fixed(10), Told::Adaptive(0.006), Told::Adaptive(0.04)];
 
 /// Simulates an hour of traffic under several lifetime policies.

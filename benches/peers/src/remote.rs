@@ -45,7 +45,7 @@ type NoBody = Empty<Bytes>;
 /// Requests in a turn: one for each response.
 pub const REQUESTS: usize = 1_000;
 
-/// For everyone who can be told: the defaults would end the program when the machine is busy.
+/// For each contender that has this option: the defaults would end the program when the machine is busy.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What cachewarp adds to the longer of its timeouts before it gives up a connection.

@@ -61,7 +61,7 @@ pub fn plain() -> Vec<Box<dyn Contender>> {
 
 /// Contenders for a hit on a resource with two variants; the first is the floor.
 ///
-/// cachewarp learns from `Vary` what to select by. The others have to be told what their key is;
+/// cachewarp learns from `Vary` what to select by. The others need a key from their user;
 /// tower-http-cache's key sees no header, and http-cache-tower keeps one variant at a time.
 pub fn varied() -> Vec<Box<dyn Contender>> {
     let resource = Resource::Varied;

@@ -9,13 +9,13 @@ use http::{
 };
 
 use crate::{
-    hop::{self, Asked},
+    hop::{self, Stripped},
     identity::Identity,
     target,
 };
 
 /// Fields and their bytes that a request may have at most: no more than usual origins take, so
-/// that nobody can make one answer with an error that is then kept (RFC 6585 section 5).
+/// that no client can provoke an error of the origin that is then stored (RFC 6585 section 5).
 const MAX_FIELDS: usize = 64;
 const MAX_FIELD_BYTES: usize = 16 * 1024;
 
@@ -33,7 +33,7 @@ const FORWARDED: [HeaderName; 8] = [
 
 /// Where an admitted request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Road {
+pub(crate) enum Route {
     /// To the cache. Upgrades too: it passes them through.
     Cache,
     /// To the origin directly: the client's `Connection` took away a field that the response may
@@ -93,7 +93,7 @@ pub(crate) fn admit<B>(
     request: &mut Request<B>,
     me: &Identity,
     default_host: &HeaderValue,
-) -> Result<Road, Refusal> {
+) -> Result<Route, Refusal> {
     let seen = Seen::in_fields(request.headers());
     if request.headers().len() > MAX_FIELDS || seen.bytes > MAX_FIELD_BYTES {
         return Err(Refusal::HeadTooLarge);
@@ -116,7 +116,7 @@ pub(crate) fn admit<B>(
         join_cookies(request.headers_mut());
     }
     if !seen.hop_by_hop {
-        return Ok(Road::Cache);
+        return Ok(Route::Cache);
     }
     Ok(strip(request))
 }
@@ -140,7 +140,7 @@ fn count_down<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     }
 }
 
-/// HTTP/2 may send cookies in several lines; everybody else expects one (RFC 9113 section 8.2.3).
+/// HTTP/2 may send cookies in several lines; other versions expect one (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let lines: Vec<&[u8]> = headers
         .get_all(COOKIE)
@@ -153,23 +153,27 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Removes hop-by-hop fields; an upgrade that can be tunnelled keeps the two that ask for it.
-fn strip<B>(request: &mut Request<B>) -> Road {
+fn strip<B>(request: &mut Request<B>) -> Route {
     let version = request.version();
     // GET and HEAD alone are answered from the cache; others pass it so that it sees writes.
     let cacheable = matches!(*request.method(), Method::GET | Method::HEAD);
     let headers = request.headers_mut();
     match hop::strip(headers) {
-        Asked::Upgrade if version == Version::HTTP_11 && can_tunnel(headers) => {
+        Stripped::Upgrade if version == Version::HTTP_11 && can_tunnel(headers) => {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            Road::Cache
+            Route::Cache
         }
-        Asked::Nothing | Asked::Upgrade => {
+        Stripped::Nothing | Stripped::Upgrade => {
             headers.remove(UPGRADE);
-            Road::Cache
+            Route::Cache
         }
-        Asked::Tampering => {
+        Stripped::Tampering => {
             headers.remove(UPGRADE);
-            if cacheable { Road::Origin } else { Road::Cache }
+            if cacheable {
+                Route::Origin
+            } else {
+                Route::Cache
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-/// How long an origin may stay silent about `Expect: 100-continue` (RFC 9110 section 10.1.1: nobody
-/// waits for that answer for ever).
+/// How long the proxy waits for an origin's answer to `Expect: 100-continue` (RFC 9110 section
+/// 10.1.1: a client must not wait for it without limit).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
 /// Has a default, which the cache sends when it asks the origin on its own account.
@@ -42,7 +42,7 @@ pub(crate) struct Watch {
     go_on: Arc<Notify>,
 }
 
-/// Who is waited for.
+/// Which side the proxy waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// To send more of the content.
@@ -85,9 +85,9 @@ impl RequestBody {
         }
     }
 
-    /// Puts a watch on a client's body; an empty one needs none. With `hold` no byte is asked of
+    /// Puts a watch on a client's body; an empty one needs none. With `hold` no byte is read from
     /// the client before [`Watch::go_on`]: it is hyper's server that sends the client its 100
-    /// (Continue), and it does so when the body is first asked for.
+    /// (Continue), and it does so when the body is first polled.
     pub(crate) fn watch(&mut self, hold: Hold) -> Option<Watch> {
         match std::mem::take(self) {
             Self::Client(body) => {
@@ -128,7 +128,7 @@ pub(crate) enum Hold {
 }
 
 impl Watch {
-    /// Completes once the body has moved since the last time, and tells whose turn it is.
+    /// Completes once the body has moved since the last time, and returns whose turn it is.
     pub(crate) async fn moved(&self) -> Turn {
         self.progress.moved.notified().await;
         self.progress.turn()

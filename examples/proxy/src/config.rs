@@ -79,7 +79,7 @@ pub(crate) struct Config {
     pub(crate) warming: Warming,
 }
 
-/// What the command line asks for.
+/// What the command line says to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     Serve(Box<Config>),
@@ -119,7 +119,7 @@ impl Command {
 }
 
 impl Config {
-    /// The origin of the command line; `None` asks for the demo's own.
+    /// The origin of the command line; `None` means the demo's own.
     pub(crate) fn origin(&self) -> Option<&Uri> {
         self.origin.as_ref()
     }

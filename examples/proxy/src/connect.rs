@@ -66,7 +66,7 @@ impl Endpoint {
         self.uri_at(self.authority.clone(), path)
     }
 
-    /// `path` at the origin, which is asked for it as `host`.
+    /// The URI of `path` at the origin, with `host` as its authority.
     pub(crate) fn uri_as(
         &self,
         host: Option<&HeaderValue>,

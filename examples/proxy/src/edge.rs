@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use tracing::Level;
 
 use crate::{
-    admit::{self, Road},
+    admit::{self, Route},
     answer,
     body::RequestBody,
     failure::Failure,
@@ -84,23 +84,23 @@ impl Edge {
         response.unwrap_or_else(|failure| own(answer::failed(&failure)))
     }
 
-    /// The road of all requests, whoever sends them: admission, the cache, the origin.
+    /// What every request passes, from a client or from warming: admission, the cache, the origin.
     pub(crate) async fn fetch(
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<EdgeBody>, Failure> {
         let me = &self.upstream.policy.identity;
-        let road = match admit::admit(&mut request, me, self.upstream.origin.host()) {
-            Ok(road) => road,
+        let route = match admit::admit(&mut request, me, self.upstream.origin.host()) {
+            Ok(route) => route,
             Err(refusal) => return Ok(own(answer::refused(&request, refusal))),
         };
-        match road {
+        match route {
             // The cache is always ready, and so is the service behind it.
-            Road::Cache => {
+            Route::Cache => {
                 let response = self.cached.clone().call(request).await;
                 response.map(|response| response.map(Either::Left))
             }
-            Road::Origin => {
+            Route::Origin => {
                 let response = self.upstream.clone().call(request).await;
                 response.map(|response| response.map(|body| Either::Right(Either::Left(body))))
             }

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     ContentTimeout,
     /// The connection ended before a response did.
     Broken,
-    /// A response whose end cannot be told for sure, or that breaks HTTP otherwise.
+    /// A response whose end is not certain, or that violates HTTP in another way.
     Malformed,
 }
 

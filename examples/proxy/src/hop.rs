@@ -18,14 +18,14 @@ const ALWAYS: [HeaderName; 7] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// What the `Connection` lines of a message asked for, with those lines already removed.
+/// What [`strip`] found in the `Connection` lines that it removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Stripped {
     /// Nothing that outlives this connection.
     Nothing,
     /// `upgrade` was among the options.
     Upgrade,
-    /// An option named a field that everybody on the road needs; removing it changed the message.
+    /// An option named an end-to-end field; removing that changed the message.
     Tampering,
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Removes every hop-by-hop field but `Upgrade`, which the caller keeps or removes.
-pub(crate) fn strip(headers: &mut HeaderMap) -> Asked {
-    let asked = strip_named(headers);
+pub(crate) fn strip(headers: &mut HeaderMap) -> Stripped {
+    let stripped = strip_named(headers);
     for name in &ALWAYS {
         headers.remove(name);
     }
@@ -60,7 +60,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Asked {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
     }
-    asked
+    stripped
 }
 
 /// The members of a comma-separated field, over all its lines.
@@ -77,16 +77,16 @@ pub(crate) fn options<'h>(
 }
 
 /// Removes `Connection` and the fields it names.
-fn strip_named(headers: &mut HeaderMap) -> Asked {
+fn strip_named(headers: &mut HeaderMap) -> Stripped {
     let mut named = SmallVec::<[HeaderName; 4]>::new();
-    let mut asked = Asked::Nothing;
+    let mut stripped = Stripped::Nothing;
     for option in options(headers, &CONNECTION) {
         if option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive") {
             continue;
         }
         if option.eq_ignore_ascii_case(b"upgrade") {
-            if asked == Asked::Nothing {
-                asked = Asked::Upgrade;
+            if stripped == Stripped::Nothing {
+                stripped = Stripped::Upgrade;
             }
             continue;
         }
@@ -95,7 +95,7 @@ fn strip_named(headers: &mut HeaderMap) -> Asked {
             continue;
         };
         if is_end_to_end(&name) {
-            asked = Asked::Tampering;
+            stripped = Stripped::Tampering;
         }
         // Host and Content-Length say where and how much; no message goes on without them. TE is
         // always named when it is present and is read afterwards.
@@ -107,7 +107,7 @@ fn strip_named(headers: &mut HeaderMap) -> Asked {
     for name in &named {
         headers.remove(name);
     }
-    asked
+    stripped
 }
 
 /// Fields without which a message means something else.
@@ -166,7 +166,7 @@ mod tests {
             ("http2-settings", "AAAA"),
             ("te", "gzip"),
         ]);
-        assert_eq!(strip(&mut map), Asked::Nothing);
+        assert_eq!(strip(&mut map), Stripped::Nothing);
         assert_eq!(map, headers(&[("x-keep", "1")]));
     }
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn an_upgrade_is_an_option_in_any_case_and_place() {
         let mut map = headers(&[("connection", "keep-alive"), ("connection", "x, UPGRADE")]);
-        assert_eq!(strip(&mut map), Asked::Upgrade);
+        assert_eq!(strip(&mut map), Stripped::Upgrade);
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             let value = format!("upgrade, {name}");
             // A field name and commas are valid in a field value.
             map.insert(CONNECTION, HeaderValue::from_str(&value).unwrap());
-            assert_eq!(strip(&mut map), Asked::Tampering, "{name}");
+            assert_eq!(strip(&mut map), Stripped::Tampering, "{name}");
             assert!(map.contains_key("host"));
         }
     }

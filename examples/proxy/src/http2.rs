@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Http2 {
     agreed: Agreed,
     connector: Connector,
-    /// Held while connecting: everybody else waits for that one connection.
+    /// Held while connecting: all other requests wait for that one connection.
     current: Mutex<Option<Open>>,
     /// The origin would rather speak HTTP/1.1.
     refused: AtomicBool,
@@ -87,7 +87,7 @@ impl Http2 {
             return Ok(Some(open.sender.clone()));
         }
         *current = None;
-        // Again: whoever held the lock may have found out.
+        // Again: the request that held the lock may have found out.
         if self.refused.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -98,7 +98,7 @@ impl Http2 {
                 let sender = sender.clone();
                 *current = Some(Open { sender, since });
             }
-            // The connection was opened to find out; from now on the pool is asked.
+            // The connection was opened to find out; from now on the pool is used.
             None => self.refused.store(true, Ordering::Relaxed),
         }
         Ok(sender)
@@ -139,7 +139,7 @@ pub(crate) async fn send(
     *request.uri_mut() = endpoint.uri_as(host.as_ref(), path)?;
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(CONNECTION);
-    // hyper does not tell of interim responses over HTTP/2: there is no 100 to wait for.
+    // hyper does not report interim responses over HTTP/2: there is no 100 to wait for.
     request.headers_mut().remove(EXPECT);
     request.body_mut().release();
     sender.ready().await.map_err(Failure::exchange)?;

@@ -19,8 +19,8 @@ pub(crate) struct Lifetimes {
     #[arg(long, value_name = "TIME", env = "CACHE_TTL", value_parser = parse_lifetime)]
     ttl: Option<Duration>,
 
-    /// Learn the lifetime of responses that state none from how often each changes and is asked
-    /// for; at most this share of all answers may be stale [default BUDGET: 0.02]
+    /// Learn the lifetime of responses that state none from how often each changes and is
+    /// requested; at most this share of all answers may be stale [default BUDGET: 0.02]
     // No default_missing_value: without a value the library's own default holds.
     #[arg(long, value_name = "BUDGET", value_parser = parse_budget)]
     adaptive: Option<Option<f64>>,
@@ -36,8 +36,8 @@ pub(crate) struct Lifetimes {
     #[arg(long, value_name = "TIME", env = "CACHE_STALE_IF_ERROR", value_parser = parse_window)]
     stale_if_error: Option<Duration>,
 
-    /// Refresh what is asked for a lot shortly before its lifetime ends, so that nobody waits for
-    /// it then; more than 1 is earlier [default BETA: 1]
+    /// Refresh popular responses shortly before their lifetime ends, so that no client waits for
+    /// the origin then; more than 1 is earlier [default BETA: 1]
     #[arg(long, value_name = "BETA", default_missing_value = "1", num_args = 0..=1)]
     #[arg(value_parser = parse_beta)]
     early_refresh: Option<f64>,

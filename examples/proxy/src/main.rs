@@ -9,7 +9,7 @@
 //!     --stale-while-revalidate 30 --stale-if-error 1h --soft-timeout 0.5 --breaker --early-refresh
 //! ```
 //!
-//! A request's road, one module per step:
+//! What happens to a request, one module per step:
 //!
 //! | step | module |
 //! |-|-|
@@ -24,7 +24,7 @@
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble` and `warming`, each group with what
 //! it does to the cache; `values` reads what they are given. `list` reads the file of `--warm`, and
-//! `progress` tells how far that is. `workers` starts the threads, and each serves as `server` says.
+//! `progress` shows how far that is. `workers` starts the threads, and each serves as `server` says.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on as the
 //! client sent it. Of interim responses only 100 (Continue) reaches the client; hyper's server
@@ -164,7 +164,7 @@ fn run(
         Some(origin) => origin.clone(),
         None => demo::start().map_err(|error| format!("cannot start the demo origin: {error}"))?,
     };
-    // Before anybody is told of the address: whoever asks for it may ask us to stop as well.
+    // Before the address is printed: a program that waits for it may send a signal at once.
     let mut signals = {
         let _context = control.enter();
         Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?
@@ -211,7 +211,7 @@ fn run(
             _ = lost.recv() => return Err("a worker ended, and its share of clients with it".to_owned()),
         }
         let drained = async {
-            // Receivers go with their workers; a phase nobody sees is no error.
+            // Receivers are dropped with their workers; a phase without a receiver is no error.
             phase.send_replace(Phase::Finishing);
             let _ = finished.recv().await;
             let _ = cache.handle().drain(config.shutdown_timeout).await;
@@ -254,7 +254,7 @@ fn policy(config: &Config) -> Policy {
 fn announce(config: &Config, address: SocketAddr, origin: &Uri) {
     let mut out = io::stdout().lock();
     let origin = origin.to_string();
-    // Nobody may be reading; that is no reason to stop.
+    // A closed stdout is no reason to stop.
     let shared = if config.backend.is_shared() {
         ", shared through Redis"
     } else {

@@ -39,14 +39,14 @@ pub(crate) struct Origin {
 
 type Http1 = Client<Connector, RequestBody>;
 
-/// Which HTTP versions an origin has to be asked with.
+/// Which HTTP versions the origin understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     /// http://
     Http1,
     /// http:// and known to speak HTTP/2
     Http2,
-    /// https://, where the TLS handshake tells
+    /// https://, where the TLS handshake decides
     Either,
 }
 
@@ -121,7 +121,7 @@ impl Origin {
             request.headers_mut().insert(TRANSFER_ENCODING, chunked);
         }
         if request.headers().contains_key(TE) {
-            // TE is for the next recipient only, who is told so (RFC 9110 section 10.1.4).
+            // TE is for the next recipient only; `Connection` says so (RFC 9110 section 10.1.4).
             let te = HeaderValue::from_static("te");
             request.headers_mut().append(CONNECTION, te);
         }

@@ -17,7 +17,7 @@ use tokio::time;
 const MAX_TICK: Duration = Duration::from_secs(5);
 const TICKS_PER_LIMIT: u32 = 4;
 
-/// A timer for hyper whose sleeps end in time but wake nobody.
+/// A timer for hyper whose sleeps end in time but wake no task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unhurried;
 

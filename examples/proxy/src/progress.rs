@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// The bar of this process, which warms once.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
-/// Tells what became of it when it is dropped, at its end or earlier.
+/// Shows the progress of warming; when it is dropped, it prints the result so far.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -74,7 +74,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-        // Nobody may be reading.
+        // A closed stderr is no error.
         let _ = writeln!(io::stderr(), "{}", self.line());
     }
 }

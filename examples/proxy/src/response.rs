@@ -13,12 +13,12 @@ use http::{
 
 use crate::{
     failure::{Failure, Kind},
-    hop::{self, Asked},
+    hop::{self, Stripped},
 };
 
 /// Refuses an HTTP/1 response whose end is in doubt (RFC 9112 section 6.3): both framing fields, a
-/// length that is none, or a coding that was never asked for. One that ends when its connection
-/// does is marked not to be stored, because a cut is not to be told from its end.
+/// length that is none, or a coding that was not requested. One that ends when its connection
+/// does is marked not to be stored, because a broken connection looks like its end.
 pub(crate) fn check_framing<B>(
     method: &Method,
     mut response: Response<B>,
@@ -56,8 +56,8 @@ pub(crate) fn check_framing<B>(
     Ok(response)
 }
 
-/// Refuses a 304 to a request without a condition: it refers to a representation that nobody on
-/// the road has (RFC 9110 section 15.4.5).
+/// Refuses a 304 to a request without a condition: it refers to a representation that neither
+/// the client nor the cache has (RFC 9110 section 15.4.5).
 pub(crate) fn check_condition<B>(
     conditional: bool,
     response: Response<B>,
@@ -83,10 +83,10 @@ pub(crate) fn strip<B>(response: &mut Response<B>) {
         status,
         StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
     );
-    let asked = if headers.keys().any(|name| hop::is_hop_by_hop(name.as_str())) {
+    let stripped = if headers.keys().any(|name| hop::is_hop_by_hop(name.as_str())) {
         hop::strip(headers)
     } else {
-        Asked::Nothing
+        Stripped::Nothing
     };
     headers.remove(TE);
     if keeps && headers.contains_key(UPGRADE) {
@@ -94,7 +94,7 @@ pub(crate) fn strip<B>(response: &mut Response<B>) {
     } else {
         headers.remove(UPGRADE);
     }
-    if asked == Asked::Tampering {
+    if stripped == Stripped::Tampering {
         response.extensions_mut().insert(NoStore);
     }
 }

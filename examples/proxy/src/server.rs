@@ -55,7 +55,7 @@ pub(crate) struct Worker {
 /// Opens `count` listeners on one address.
 ///
 /// On Linux each has a queue of its own, and the kernel spreads connections over them. Elsewhere
-/// they are one listener, and whoever comes first accepts.
+/// they are one listener, and the first worker that is free accepts.
 pub(crate) fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
     // SO_REUSEPORT would share the port even with another program of this user, so the first
     // socket finds out whether it is free. Only then is the port bound to be shared.

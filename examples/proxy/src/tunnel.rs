@@ -1,4 +1,4 @@
-//! What follows a 101: bytes both ways, and nobody looks.
+//! What follows a 101 (Switching Protocols): bytes are copied both ways and not interpreted.
 
 use http::Response;
 use hyper::{body::Incoming, upgrade::OnUpgrade};

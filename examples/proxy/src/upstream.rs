@@ -39,7 +39,7 @@ pub(crate) struct Policy {
     pub(crate) client_timeout: Duration,
 }
 
-/// Which name the origin is asked by.
+/// Which host name the origin receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostPolicy {
     /// The one the client used.
@@ -105,7 +105,7 @@ impl Upstream {
         Ok(response)
     }
 
-    /// The client's side of a tunnel, if the request asks for one that the origin can grant.
+    /// The client's side of a tunnel, if the request wants one and the origin can grant it.
     fn take_upgrade(&self, request: &mut Request<RequestBody>) -> Option<OnUpgrade> {
         if !request.headers().contains_key(UPGRADE) {
             return None;
@@ -119,7 +119,7 @@ impl Upstream {
         on_upgrade
     }
 
-    /// Adds what an origin has to know about the road so far.
+    /// Adds the fields that tell an origin which client and which proxy a request comes from.
     fn sign(&self, request: &mut Request<RequestBody>) {
         let received = request.version();
         let headers = request.headers_mut();

@@ -1,6 +1,6 @@
-//! Warming: the requests of a file, asked before clients ask them, on the road that clients take.
+//! Warming: sends the requests of a file before clients do, by the same path as theirs.
 //!
-//! The proxy listens first and warms behind that, so a slow origin keeps nobody out. Warming has
+//! The proxy listens first and warms behind that, so a slow origin delays no client. Warming has
 //! connections of its own, on the runtime that has nothing else to do.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ pub(crate) struct Warming {
     #[arg(long = "warm", value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// How many of them are asked for at once
+    /// How many of them are requested at once
     #[arg(long = "warm-concurrency", value_name = "N", default_value_t = 8)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -44,7 +44,7 @@ pub(crate) struct List {
     own_name: String,
 }
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// None for the proxy's own.
@@ -93,7 +93,7 @@ impl Warming {
 }
 
 impl List {
-    /// Asks for everything, and tells on stderr how far it is and what it came to. An origin that
+    /// Requests every target, and shows the progress and the result on stderr. An origin that
     /// does not go on with a body for as long as `patience` has failed.
     pub(crate) async fn warm(
         self,

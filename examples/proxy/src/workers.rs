@@ -14,12 +14,12 @@ use crate::{
     server::Worker,
 };
 
-/// Tells, when it is dropped, that a worker's thread has come to its end in whatever way.
+/// Sends a message when it is dropped: the worker's thread has ended, normally or by a panic.
 pub(crate) struct Ended(pub(crate) mpsc::UnboundedSender<()>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Once the program is over nobody asks any more.
+        // At the end of the program the receiver is gone, and that is no error.
         let _ = self.0.send(());
     }
 }

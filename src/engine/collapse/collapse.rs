@@ -5,7 +5,7 @@
 //! not always? Waiting pays only if the response can be shared. A request whose response is its own
 //! (credentials, `no-store`, a range of something not stored) goes to the origin directly. So do
 //! all requests for a key, for a while, after its response could not be shared (hit-for-miss):
-//! nobody queues for a response that is for another client.
+//! no request queues for a response that is for another client.
 //!
 //! The first request for a key leads; the others wait. The leader asks the shared tier itself,
 //! without a task. If that has no answer, the fetch runs in its own task, so a client that

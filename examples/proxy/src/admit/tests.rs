@@ -12,7 +12,7 @@ fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
     builder.body(()).unwrap()
 }
 
-fn admitted(request: &mut Request<()>) -> Result<Road, Refusal> {
+fn admitted(request: &mut Request<()>) -> Result<Route, Refusal> {
     let default_host = HeaderValue::from_static("origin:9000");
     admit(request, &Identity::random(), &default_host)
 }
@@ -24,7 +24,7 @@ fn invalid(request: &mut Request<()>) -> bool {
 #[test]
 fn the_target_of_an_absolute_form_overrides_host() {
     let mut get = request("GET", "http://a.example:81/x?y", &[("host", "b.example")]);
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.uri(), "/x?y");
     assert_eq!(get.headers()[HOST], "a.example:81");
 }
@@ -33,7 +33,7 @@ fn the_target_of_an_absolute_form_overrides_host() {
 fn http_2_puts_its_authority_into_host() {
     let mut get = request("GET", "http://a.example/x", &[]);
     *get.version_mut() = Version::HTTP_2;
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.uri(), "/x");
     assert_eq!(get.headers()[HOST], "a.example");
 }
@@ -52,7 +52,7 @@ fn one_sound_host_is_required() {
     for good in ["a.example", "a.example:8080", "[::1]:80", "127.0.0.1", "a:"] {
         assert_eq!(
             admitted(&mut request("GET", "/", &[("host", good)])),
-            Ok(Road::Cache)
+            Ok(Route::Cache)
         );
     }
     for bad in [
@@ -86,7 +86,7 @@ fn one_sound_host_is_required() {
 fn http_1_0_may_omit_host() {
     let mut get = request("GET", "/", &[]);
     *get.version_mut() = Version::HTTP_10;
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.headers()[HOST], "origin:9000");
 }
 
@@ -94,7 +94,7 @@ fn http_1_0_may_omit_host() {
 fn the_asterisk_is_for_options() {
     assert_eq!(
         admitted(&mut request("OPTIONS", "*", &[("host", "a")])),
-        Ok(Road::Cache)
+        Ok(Route::Cache)
     );
     assert!(invalid(&mut request("GET", "*", &[("host", "a")])));
     assert!(invalid(&mut request(
@@ -135,7 +135,7 @@ fn our_own_signature_is_a_loop() {
     me.sign(get.headers_mut(), Version::HTTP_11);
     let verdict = admit(&mut get, &me, &HeaderValue::from_static("a"));
     assert_eq!(verdict, Err(Refusal::Loop));
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn max_forwards_counts_down_for_options_and_trace() {
     for method in ["OPTIONS", "TRACE"] {
         let fields = |left| [("host", "a"), ("max-forwards", left)];
         let mut two = request(method, "/", &fields("2"));
-        assert_eq!(admitted(&mut two), Ok(Road::Cache));
+        assert_eq!(admitted(&mut two), Ok(Route::Cache));
         assert_eq!(two.headers()[MAX_FORWARDS], "1");
         let mut none = request(method, "/", &fields("0"));
         assert_eq!(admitted(&mut none), Err(Refusal::LastHop));
     }
     let mut get = request("GET", "/", &[("host", "a"), ("max-forwards", "0")]);
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn the_client_does_not_say_where_it_was_forwarded_from() {
         get.headers_mut()
             .insert(name, HeaderValue::from_static("evil"));
     }
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.headers().len(), 2);
     assert_eq!(get.headers()["x-forwarded-for"], "192.0.2.1");
 }
@@ -172,7 +172,7 @@ fn the_client_does_not_say_where_it_was_forwarded_from() {
 fn cookies_of_http_2_become_one_line() {
     let mut get = request("GET", "http://a/", &[("cookie", "a=1"), ("cookie", "b=2")]);
     *get.version_mut() = Version::HTTP_2;
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     let lines: Vec<_> = get.headers().get_all(COOKIE).iter().collect();
     assert_eq!(lines, ["a=1; b=2"]);
 }
@@ -185,7 +185,7 @@ fn an_upgrade_keeps_the_fields_that_ask_for_it() {
         ("upgrade", "websocket"),
     ];
     let mut get = request("GET", "/", &fields);
-    assert_eq!(admitted(&mut get), Ok(Road::Cache));
+    assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.headers()[CONNECTION], "upgrade");
     assert_eq!(get.headers()[UPGRADE], "websocket");
 }
@@ -204,7 +204,7 @@ fn what_is_no_upgrade_loses_the_field() {
             ("upgrade", upgrade),
         ];
         let mut get = request("GET", "/", &fields);
-        assert_eq!(admitted(&mut get), Ok(Road::Cache));
+        assert_eq!(admitted(&mut get), Ok(Route::Cache));
         assert_eq!(get.headers().len(), 1, "{connection}: {upgrade}");
     }
 }
@@ -217,11 +217,11 @@ fn tampering_with_a_needed_field_goes_around_the_cache() {
         ("accept-language", "de"),
     ];
     let mut get = request("GET", "/", &fields);
-    assert_eq!(admitted(&mut get), Ok(Road::Origin));
+    assert_eq!(admitted(&mut get), Ok(Route::Origin));
     assert_eq!(get.headers().len(), 1);
     // The cache has to see writes, whatever else they carry.
     assert_eq!(
         admitted(&mut request("POST", "/", &fields)),
-        Ok(Road::Cache)
+        Ok(Route::Cache)
     );
 }

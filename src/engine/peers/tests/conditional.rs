@@ -61,7 +61,7 @@ async fn what_is_stale_in_the_tier_is_validated_by_a_node_that_never_had_it() {
         "{seen:?}"
     );
     assert_eq!((origin.calls(), validated.load(Ordering::SeqCst)), (2, 1));
-    // And what it validated is everybody's.
+    // And all nodes use what it validated.
     cold.settle().await;
     let [third] = network.nodes(&origin).await;
     let third = third.get("/a").await;

@@ -78,7 +78,7 @@ async fn a_holder_that_dies_costs_the_others_what_is_left_of_its_lease() {
     assert_eq!(bodies.len(), 60);
     bodies.dedup();
     assert_eq!(bodies.len(), 1);
-    // Beside the holder's own call, one by those who waited.
+    // Beside the holder's own call, one by the nodes that waited.
     assert_eq!(origin.calls_of("/a"), 1);
 }
 
@@ -251,7 +251,7 @@ async fn what_is_for_one_client_only_nobody_waits_for() {
     }
     assert_eq!(opened.elapsed(), Duration::ZERO);
     assert_eq!(origin.calls(), 2);
-    // From then on nobody even waits for the head.
+    // From then on no request even waits for the head.
     origin.close();
     let asked = [(); 2].map(|()| {
         let second = second.clone();

@@ -89,7 +89,7 @@ async fn a_late_promotion_does_not_bring_back_what_was_superseded() {
     assert_eq!(b.get("/a").await.body, "new");
 }
 
-/// A leader that leaves before it asked anybody is no failure of the origin.
+/// A leader that leaves before it called the origin is no failure of the origin.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_leaves_during_the_lookup_is_no_bad_gateway() {
     let network = Network::new();
@@ -118,7 +118,7 @@ async fn a_leader_that_leaves_during_the_lookup_is_no_bad_gateway() {
     assert_eq!(soon(other).await.status, StatusCode::OK);
 }
 
-/// A forced reload replaces what all nodes have, whoever else asks at that moment.
+/// A forced reload replaces what all nodes have, whichever requests run at that moment.
 #[tokio::test(start_paused = true)]
 async fn a_reload_beside_a_lookup_is_not_lost() {
     for answer in ["no-store", "max-age=3600"] {

@@ -1,4 +1,4 @@
-//! Nodes that do the same at the same moment: nobody queues without need, and little is left
+//! Nodes that do the same at the same moment: no node queues without need, and little is left
 //! behind.
 
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn nodes_do_not_queue_to_validate_the_same_response() {
     });
     let nodes = network.nodes::<5>(&origin).await;
     origin.slow_bodies(TAKES);
-    // First when nobody has it, then when all do.
+    // First when no node has it, then when all do.
     for round in 0..2 {
         let requests = nodes.iter().map(|it| (it.clone(), get("/a")));
         assert_eq!(slowest(requests).await, TAKES, "round {round}");
