@@ -22,6 +22,7 @@ use crate::{
     error::{ConfigError, in_range},
     executor::Executor,
     layer::CacheLayer,
+    semantics::credentials::CredentialFields,
     state::cache::Shared,
     store::Memory,
 };
@@ -187,6 +188,8 @@ impl CacheBuilder {
             header_names("targeted_cache_control", self.targeted_cache_control)?;
         config.rules.credential_headers =
             header_names("credential_headers", self.credential_headers)?;
+        let policy_credentials = header_names("policy_credentials", self.policy_credentials)?;
+        config.rules.policy_credentials = CredentialFields::new(policy_credentials);
         config.key_headers = header_names("key_headers", self.key_headers)?;
         let max_body = self
             .max_entry_bytes

@@ -89,12 +89,58 @@ impl CacheBuilder {
     }
 
     /// Request headers that carry credentials. The cache treats them like `Authorization`
-    /// (RFC 9111 §3.5). Defaults to none besides `Authorization`.
+    /// (RFC 9111 §3.5): the response to such a request is stored only if it says `public`,
+    /// `s-maxage` or `must-revalidate`. Defaults to none besides `Authorization`. See also
+    /// [`policy_credentials`](Self::policy_credentials).
     pub fn credential_headers<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,
     ) -> Self {
         self.credential_headers = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Request headers that carry credentials, or say who asks. A request with one of them has no
+    /// part in what only this cache's operator gave a lifetime, by a [`ttl`](Self::ttl) policy or by
+    /// [`heuristics`](Self::heuristics): its response gets no such lifetime, it is not answered from
+    /// a response that has one, and it does not refresh it. What the origin itself marks by
+    /// `max-age`, `s-maxage`, `Expires` or `public` is stored and shared as for other requests.
+    ///
+    /// `Authorization` and [`credential_headers`](Self::credential_headers) always count. This
+    /// replaces the other ones; [`also_policy_credentials`](Self::also_policy_credentials) adds to
+    /// them. Defaults to:
+    ///
+    /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`, `dpop`,
+    ///   `ocp-apim-subscription-key`, `private-token`, `proxy-authorization`, `x-access-token`,
+    ///   `x-amz-security-token`, `x-api-key`, `x-api-token`, `x-apikey`, `x-auth`, `x-auth-key`,
+    ///   `x-auth-token`, `x-authorization`, `x-functions-key`, `x-gitlab-token`, `x-goog-api-key`,
+    ///   `x-id-token`, `x-jwt-assertion`, `x-rapidapi-key`, `x-shopify-access-token`, `x-token`,
+    ///   `x-user-token`, `x-vault-token`;
+    /// - what belongs to a session: `x-csrf-token`, `x-csrftoken`, `x-session-id`,
+    ///   `x-session-token`, `x-xsrf-token`;
+    /// - what authenticating proxies add: `cf-access-jwt-assertion`, `cf-access-token`,
+    ///   `client-cert`, `remote-user`, `ssl-client-cert`, `x-amzn-oidc-accesstoken`,
+    ///   `x-amzn-oidc-data`, `x-amzn-oidc-identity`, `x-auth-request-access-token`,
+    ///   `x-auth-request-email`, `x-auth-request-user`, `x-auth-user`, `x-client-cert`,
+    ///   `x-forwarded-access-token`, `x-forwarded-client-cert`, `x-forwarded-email`,
+    ///   `x-forwarded-user`, `x-goog-authenticated-user-email`, `x-goog-iap-jwt-assertion`,
+    ///   `x-ms-client-principal`, `x-ms-token-aad-access-token`, `x-remote-user`,
+    ///   `x-ssl-client-cert`, `x-user-id`, `x-webauth-user`.
+    pub fn policy_credentials<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.policy_credentials = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds request headers to [`policy_credentials`](Self::policy_credentials).
+    pub fn also_policy_credentials<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.policy_credentials.extend(names);
         self
     }
 

@@ -12,7 +12,7 @@ use crate::{
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
     remote::Remote,
-    semantics::rules::Rules,
+    semantics::{credentials::CredentialFields, rules::Rules},
     state::cache::Shared,
     store::Memory,
     ttl::OriginTtl,
@@ -36,6 +36,7 @@ pub struct CacheBuilder {
     pub(super) targeted_cache_control: Vec<String>,
     pub(super) key_headers: Vec<String>,
     pub(super) credential_headers: Vec<String>,
+    pub(super) policy_credentials: Vec<String>,
 }
 
 /// The cache of the layer to build.
@@ -105,19 +106,20 @@ impl CacheBuilder {
             targeted_cache_control: Vec::new(),
             key_headers: Vec::new(),
             credential_headers: Vec::new(),
+            policy_credentials: names(CredentialFields::default().iter()),
         }
     }
 
     /// A builder for another layer over the same cache. It starts from the settings of the existing
     /// layer.
     pub(crate) fn from_layer(shared: Arc<Shared>, config: &Config) -> Self {
-        let names = |names: &[HeaderName]| names.iter().map(ToString::to_string).collect();
         Self {
             breaker: None,
             max_entry_bytes: Some(config.rules.max_body),
             targeted_cache_control: names(&config.rules.targeted_cache_control),
             key_headers: names(&config.key_headers),
             credential_headers: names(&config.rules.credential_headers),
+            policy_credentials: names(config.rules.policy_credentials.iter()),
             config: config.clone(),
             target: BuildTarget::Existing {
                 shared,
@@ -125,6 +127,10 @@ impl CacheBuilder {
             },
         }
     }
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> Vec<String> {
+    names.into_iter().map(ToString::to_string).collect()
 }
 
 impl fmt::Debug for CacheBuilder {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::semantics::credentials::CredentialFields;
+
 /// The choices that the RFCs leave open. The defaults are those of a careful shared cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -18,6 +20,9 @@ pub(crate) struct Rules {
     pub(crate) language_order: LanguageOrder,
     pub(crate) max_body: u64,
     pub(crate) max_vary_names: usize,
+    /// A request with one of these, or with one of `credential_headers`, has no part in what only a
+    /// policy gave a lifetime.
+    pub(crate) policy_credentials: CredentialFields,
     pub(crate) s_maxage: SMaxagePolicy,
     pub(crate) set_cookie: SetCookiePolicy,
     pub(crate) stray_content_range: StrayContentRange,
@@ -44,6 +49,7 @@ impl Default for Rules {
             language_order: LanguageOrder::Keep,
             max_body: 16 << 20,
             max_vary_names: 16,
+            policy_credentials: CredentialFields::default(),
             s_maxage: SMaxagePolicy::AllowExplicitStale,
             set_cookie: SetCookiePolicy::Refuse,
             stray_content_range: StrayContentRange::Refuse,

@@ -114,10 +114,10 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     if !guessable || stated || cookie {
         return DefaultLifetime::Refused;
     }
-    if !directives.public && facts.credentials() {
+    if !directives.public && facts.any_credential() {
         return DefaultLifetime::Withheld(NotStored::Authorization);
     }
-    if !directives.public && facts.cookie() {
+    if !directives.public && facts.counted_cookie() {
         return DefaultLifetime::Withheld(NotStored::Cookie);
     }
     DefaultLifetime::Allowed
@@ -271,9 +271,14 @@ fn refused_by_request(exchange: &Exchange<'_>) -> Option<NotStored> {
         return Some(NotStored::Authorization);
     }
     // Without any statement about caching, the origin may not have considered that the response
-    // depends on the cookie.
-    let silent = !exchange.freshness.is_explicit() && !directives.public;
-    (exchange.facts.cookie() && silent).then_some(NotStored::Cookie)
+    // depends on who asks.
+    if exchange.freshness.is_explicit() || directives.public || exchange.facts.is_plain() {
+        return None;
+    }
+    if exchange.facts.any_credential() && !shared {
+        return Some(NotStored::Authorization);
+    }
+    exchange.facts.counted_cookie().then_some(NotStored::Cookie)
 }
 
 /// The fields that the stored copy does not contain: those that `no-cache` or `private` name (RFC

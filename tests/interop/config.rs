@@ -65,6 +65,9 @@ const REFUSED: &[Refused] = &[
     ("origin_timeout", "2147483649s", |c| {
         c.origin_timeout(TOO_LONG)
     }),
+    ("policy_credentials", "x y", |c| {
+        c.policy_credentials(["x-key", "x y"])
+    }),
     ("reader_stall", "0ns", |c| c.reader_stall(Duration::ZERO)),
     ("reader_stall", "2147483649s", |c| c.reader_stall(TOO_LONG)),
     ("refresh_pause", "2147483649s", |c| {
@@ -84,6 +87,9 @@ const REFUSED: &[Refused] = &[
 
 const TAKEN: &[Taken] = &[
     ("age_policy", |c| c.age_policy(AgePolicy::AgeFieldOnly)),
+    ("also_policy_credentials", |c| {
+        c.also_policy_credentials(["x-tenant"])
+    }),
     ("breaker", |c| c.breaker(BreakerConfig::default())),
     ("breaker", |c| c.breaker(None)),
     ("cache_status", |c| c.cache_status("a.test:8080")),
@@ -137,6 +143,7 @@ const TAKEN: &[Taken] = &[
     ("max_waiters", |c| c.max_waiters(usize::MAX)),
     ("memory", |c| c.memory(Memory::with_capacity(2 * MIB))),
     ("namespace", |c| c.namespace("\u{fc} \0 anything")),
+    ("policy_credentials", |c| c.policy_credentials([""; 0])),
     ("on_abandoned", |c| c.on_abandoned(OnAbandoned::Discard)),
     ("origin_timeout", |c| {
         c.origin_timeout(Duration::from_secs(1 << 31))

@@ -235,6 +235,8 @@ async fn a_request_that_may_have_no_default_lifetime_leaves_what_has_one_alone()
     let personal = [
         ("cookie", "a=b", "cookie"),
         ("authorization", "Basic dTpw", "authorization"),
+        ("x-api-key", "k", "authorization"),
+        ("x-csrf-token", "t", "authorization"),
     ];
     let cases = personal.map(|(name, value, reason)| {
         ["", "must-revalidate"].map(|cc| {

@@ -18,10 +18,11 @@ pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
     HeaderName::from_static("x-host"),
 ];
 
+const ANY_CREDENTIAL: u32 = 1 << 14;
 const CONDITIONAL: u32 = 1 << 0;
 const CONNECTION: u32 = 1 << 1;
 const CONTENT: u32 = 1 << 2;
-const COOKIE: u32 = 1 << 3;
+const COUNTED_COOKIE: u32 = 1 << 3;
 const CREDENTIALS: u32 = 1 << 4;
 const DIRECTIVES: u32 = 1 << 5;
 const FORWARDED: u32 = 1 << 6;
@@ -48,7 +49,10 @@ impl Facts {
             }
             facts |= fact;
             if rules.credential_headers.contains(name) {
-                facts |= CREDENTIALS;
+                facts |= CREDENTIALS | ANY_CREDENTIAL;
+            }
+            if rules.policy_credentials.contains(name) {
+                facts |= ANY_CREDENTIAL;
             }
         }
         Self(facts)
@@ -69,14 +73,26 @@ impl Facts {
         self.has(CONTENT)
     }
 
-    /// `Cookie`.
-    pub(crate) fn cookie(self) -> bool {
-        self.has(COOKIE)
+    /// A cookie that counts.
+    pub(crate) fn counted_cookie(self) -> bool {
+        self.has(COUNTED_COOKIE)
     }
 
-    /// `Authorization`, or a field that is configured as one with credentials.
+    /// `Authorization`, or a field that is configured to mean the same (RFC 9111 §3.5).
     pub(crate) fn credentials(self) -> bool {
         self.has(CREDENTIALS)
+    }
+
+    /// A field of [`credentials`](Self::credentials), or another one that carries credentials or
+    /// says who asks.
+    pub(crate) fn any_credential(self) -> bool {
+        self.has(ANY_CREDENTIAL)
+    }
+
+    /// Neither credentials nor a cookie that counts: what the request gets is what everybody gets,
+    /// as far as its fields tell.
+    pub(crate) fn is_plain(self) -> bool {
+        !self.has(ANY_CREDENTIAL | COUNTED_COOKIE)
     }
 
     /// One of the [`FORWARDED_FIELDS`].
@@ -134,13 +150,13 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
         | header::ACCEPT_LANGUAGE
         | header::REFERER
         | header::USER_AGENT => 0,
-        header::AUTHORIZATION => CREDENTIALS,
+        header::AUTHORIZATION => CREDENTIALS | ANY_CREDENTIAL,
         header::CACHE_CONTROL | header::PRAGMA => DIRECTIVES,
         header::CONNECTION if lists(value, b"upgrade") => CONNECTION | UPGRADE,
         header::CONNECTION => CONNECTION,
         header::CONTENT_LENGTH if is_zero(value.as_bytes()) => 0,
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => CONTENT,
-        header::COOKIE => COOKIE,
+        header::COOKIE => COUNTED_COOKIE,
         header::FORWARDED => FORWARDED,
         header::HOST => HOST,
         header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,

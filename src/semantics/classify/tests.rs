@@ -7,6 +7,7 @@ use proptest::prelude::{any, prop_assert, proptest};
 use super::{
     Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety, authority, classify,
 };
+use crate::semantics::credentials::CredentialFields;
 use crate::semantics::rules::Rules;
 use crate::semantics::testing::head_of;
 
@@ -300,7 +301,21 @@ fn each_fact_comes_from_its_fields() {
                 "Content-Type: text/plain",
             ],
         ),
-        (Facts::cookie, &["Cookie: a=b"], &["Set-Cookie: a=b"]),
+        (
+            Facts::counted_cookie,
+            &["Cookie: a=b"],
+            &["Set-Cookie: a=b"],
+        ),
+        (
+            Facts::any_credential,
+            &[
+                "Authorization: x",
+                "Proxy-Authorization: x",
+                "X-Api-Key: x",
+                "X-XSRF-Token: x",
+            ],
+            &["Cookie: a=b", "X-Api: x", "X-Request-Id: x"],
+        ),
         (
             Facts::credentials,
             &["Authorization: x"],
@@ -355,6 +370,29 @@ fn configured_credentials_count_like_authorization() {
         );
     }
     assert!(!Facts::scan(&head_of(&["X-Key: x"]), &rules).credentials());
+}
+
+#[test]
+fn a_request_is_plain_unless_a_field_says_who_asks() {
+    let plain: [&[&str]; 3] = [
+        &[],
+        &["Accept-Language: de", "User-Agent: x", "Accept: */*"],
+        &["If-None-Match: \"a\"", "Range: bytes=0-1", "Via: 1.1 a"],
+    ];
+    for lines in plain {
+        assert!(facts(lines).is_plain(), "{lines:?}");
+    }
+    for line in ["Cookie: a=b", "Authorization: x", "X-Api-Key: x", "DPoP: x"] {
+        assert!(!facts(&[line, "Accept: */*"]).is_plain(), "{line}");
+    }
+    let rules = Rules {
+        credential_headers: vec![HeaderName::from_static("x-whoever")],
+        policy_credentials: CredentialFields::new([HeaderName::from_static("x-tenant")]),
+        ..Rules::default()
+    };
+    let plain = |line| Facts::scan(&head_of(&[line]), &rules).is_plain();
+    assert!(!plain("X-Whoever: x") && !plain("X-Tenant: x") && !plain("Authorization: x"));
+    assert!(plain("X-Api-Key: x"));
 }
 
 #[test]

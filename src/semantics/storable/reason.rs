@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum NotStored {
     /// The request had `Authorization` or another field with credentials, and the response has
-    /// neither `public` nor `s-maxage` nor `must-revalidate` (RFC 9111 §3.5).
+    /// neither `public` nor `s-maxage` nor `must-revalidate` (RFC 9111 §3.5). Or it had one of the
+    /// [`policy_credentials`](crate::CacheBuilder::policy_credentials), and the response states
+    /// neither a lifetime nor `public`.
     Authorization,
     /// The body is longer than [`max_entry_bytes`](crate::CacheBuilder::max_entry_bytes).
     BodyTooLarge,

@@ -622,6 +622,15 @@ fn the_reason_may_lie_in_the_request() {
             stored(),
         ),
         (&["Cookie: a=b"], &[LONG_AGO], refused(NotStored::Cookie)),
+        (&["X-Api-Key: a"], &[MINUTE], stored()),
+        (&["X-Api-Key: a"], &[IN_2050], stored()),
+        (
+            &["X-Api-Key: a"],
+            &["Cache-Control: public", LONG_AGO],
+            stored(),
+        ),
+        (&["X-Api-Key: a"], &[LONG_AGO], personal()),
+        (&["X-Api-Key: a"], &["ETag: \"a\""], personal()),
         // A full answer to a range or conditional request is one like any other.
         (&["Range: bytes=0-1"], &[MINUTE], stored()),
         (&["If-None-Match: \"a\""], &[MINUTE], stored()),
@@ -733,6 +742,20 @@ fn only_responses_that_state_nothing_and_are_not_private_get_a_default_lifetime(
             &["Cache-Control: must-revalidate"],
             Withheld(NotStored::Authorization),
         ),
+        (
+            &["X-Auth-Token: a"],
+            200,
+            &[],
+            Withheld(NotStored::Authorization),
+        ),
+        (
+            &["X-CSRF-Token: a", "Cookie: a=b"],
+            404,
+            &[],
+            Withheld(NotStored::Authorization),
+        ),
+        (&["X-Api-Key: a"], 200, &[MINUTE], Refused),
+        (&["X-Api-Key: a"], 200, &["Cache-Control: public"], Allowed),
         (&["Cookie: a=b"], 200, &["Cache-Control: public"], Allowed),
         (
             &["Authorization: a"],

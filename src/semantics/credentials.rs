@@ -1,0 +1,172 @@
+//! The request fields that carry credentials: which of them count unless the settings say otherwise.
+
+use http::HeaderName;
+
+/// The fields, besides `Authorization`, that say for whom a request is made, or by what right: keys
+/// and tokens of APIs, tokens against request forgery (they belong to a session), and what
+/// authenticating proxies and load balancers add.
+const DEFAULT: [&str; 58] = [
+    "access-token",
+    "api-key",
+    "api-token",
+    "apikey",
+    "auth-token",
+    "cf-access-jwt-assertion",
+    "cf-access-token",
+    "client-cert",
+    "dpop",
+    "ocp-apim-subscription-key",
+    "private-token",
+    "proxy-authorization",
+    "remote-user",
+    "ssl-client-cert",
+    "x-access-token",
+    "x-amz-security-token",
+    "x-amzn-oidc-accesstoken",
+    "x-amzn-oidc-data",
+    "x-amzn-oidc-identity",
+    "x-api-key",
+    "x-api-token",
+    "x-apikey",
+    "x-auth",
+    "x-auth-key",
+    "x-auth-request-access-token",
+    "x-auth-request-email",
+    "x-auth-request-user",
+    "x-auth-token",
+    "x-auth-user",
+    "x-authorization",
+    "x-client-cert",
+    "x-csrf-token",
+    "x-csrftoken",
+    "x-forwarded-access-token",
+    "x-forwarded-client-cert",
+    "x-forwarded-email",
+    "x-forwarded-user",
+    "x-functions-key",
+    "x-gitlab-token",
+    "x-goog-api-key",
+    "x-goog-authenticated-user-email",
+    "x-goog-iap-jwt-assertion",
+    "x-id-token",
+    "x-jwt-assertion",
+    "x-ms-client-principal",
+    "x-ms-token-aad-access-token",
+    "x-rapidapi-key",
+    "x-remote-user",
+    "x-session-id",
+    "x-session-token",
+    "x-shopify-access-token",
+    "x-ssl-client-cert",
+    "x-token",
+    "x-user-id",
+    "x-user-token",
+    "x-vault-token",
+    "x-webauth-user",
+    "x-xsrf-token",
+];
+
+/// A set of field names that is asked about every field of every request.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialFields {
+    /// By length, so that nearly every field of a request is compared with two names at most.
+    by_length: Box<[Box<[HeaderName]>]>,
+}
+
+impl CredentialFields {
+    pub(crate) fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let mut by_length: Vec<Vec<HeaderName>> = Vec::new();
+        for name in names {
+            let length = name.as_str().len();
+            if by_length.len() <= length {
+                by_length.resize(length + 1, Vec::new());
+            }
+            if !by_length[length].contains(&name) {
+                by_length[length].push(name);
+            }
+        }
+        Self {
+            by_length: by_length.into_iter().map(Vec::into_boxed_slice).collect(),
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
+        let same_length = self.by_length.get(name.as_str().len());
+        same_length.is_some_and(|names| names.contains(name))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &HeaderName> {
+        self.by_length.iter().flatten()
+    }
+}
+
+impl Default for CredentialFields {
+    fn default() -> Self {
+        Self::new(DEFAULT.map(HeaderName::from_static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_list_has_the_usual_fields_once_each() {
+        let fields = CredentialFields::default();
+        assert_eq!(fields.iter().count(), DEFAULT.len());
+        for name in [
+            "x-api-key",
+            "X-Api-Key",
+            "api-key",
+            "apikey",
+            "x-auth-token",
+            "x-access-token",
+            "x-amz-security-token",
+            "x-csrf-token",
+            "x-xsrf-token",
+            "proxy-authorization",
+            "dpop",
+        ] {
+            let name: HeaderName = name.parse().unwrap();
+            assert!(fields.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_that_every_client_sends_are_no_credentials() {
+        let fields = CredentialFields::default();
+        for name in [
+            "accept",
+            "cookie",
+            "host",
+            "priority",
+            "sec-ch-ua",
+            "sec-fetch-site",
+            "traceparent",
+            "user-agent",
+            "via",
+            "x-amzn-trace-id",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-real-ip",
+            "x-request-id",
+            "x-requested-with",
+        ] {
+            let name: HeaderName = name.parse().unwrap();
+            assert!(!fields.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_list_of_names_makes_a_set() {
+        let names = ["x-a", "x-b", "x-a", "x-long-name"].map(HeaderName::from_static);
+        let fields = CredentialFields::new(names.clone());
+        assert_eq!(fields.iter().count(), 3);
+        assert!(names.iter().all(|name| fields.contains(name)));
+        assert!(!fields.contains(&HeaderName::from_static("x-c")));
+        let longest = "a".repeat(60_000).parse().unwrap();
+        assert!(!fields.contains(&longest));
+        let none = CredentialFields::new([]);
+        assert!(!none.contains(&names[0]));
+    }
+}
