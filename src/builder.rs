@@ -17,7 +17,7 @@ use self::{
 use crate::{
     breaker::OriginBreaker,
     cache_status::XCache,
-    clock::{Clock, SystemClock},
+    clock::{Clock, ElapsedClock, SystemClock},
     config::ConcurrencyLimits,
     error::{ConfigError, in_range},
     executor::Executor,
@@ -160,7 +160,7 @@ impl CacheBuilder {
     /// The source of time. Defaults to [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         match &mut self.target {
-            BuildTarget::New { clock: it, .. } => *it = Arc::new(clock),
+            BuildTarget::New { clock: it, .. } => *it = Arc::new(ElapsedClock::new(clock)),
             BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("clock"),
         }
         self
@@ -230,7 +230,7 @@ impl CacheBuilder {
         let max_body = default_max_entry(memory.capacity());
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
-        let clock = Arc::new(SystemClock::new());
+        let clock = Arc::new(ElapsedClock::new(SystemClock::new()));
         let shared = Shared::new(memory, None, clock, ConcurrencyLimits::default());
         CacheLayer::from_parts(Arc::new(shared), config)
     }

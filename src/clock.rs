@@ -1,18 +1,26 @@
 //! Where time comes from: the only caller of `SystemTime::now` and `Instant::now`.
 
+mod elapsed;
+
 use std::{
     fmt::Debug,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+pub(crate) use self::elapsed::ElapsedClock;
 
 /// A source of wall time, for dates, and of monotonic time, for ages.
 ///
-/// Ages are measured by the monotonic clock. So a wall clock that is set back does not make a
-/// stored response fresh again (RFC 9111 §4.2.3).
+/// Ages follow the larger of the two movements (RFC 9111 §4.2.3). A wall clock that is set back makes
+/// no stored response fresh again, because the monotonic clock goes on. A machine that was suspended
+/// takes no response for younger than it is: its monotonic clock may have stood still, but its wall
+/// clock has moved on. A wall clock that is set forward cannot be told from a suspension: what was
+/// stored before is then taken for older than it is, and what is stored afterwards has its right age.
+/// A movement of up to one second does not count.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Seconds since the Unix epoch.
     fn wall(&self) -> i64;
@@ -34,6 +42,8 @@ pub trait Clock: Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     start: tokio::time::Instant,
+    /// The same moment by the machine's clock, which no test pauses.
+    machine_start: Instant,
 }
 
 impl SystemClock {
@@ -42,8 +52,22 @@ impl SystemClock {
     pub fn new() -> Self {
         Self {
             start: tokio::time::Instant::now(),
+            machine_start: machine_now(),
         }
     }
+
+    /// Monotonic time that no test pauses.
+    fn machine(&self) -> Duration {
+        machine_now().saturating_duration_since(self.machine_start)
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the only call: all other code asks the clock"
+)]
+fn machine_now() -> Instant {
+    Instant::now()
 }
 
 impl Default for SystemClock {
@@ -111,7 +135,8 @@ impl ManualClock {
         self.monotonic_ms.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Moves only the wall time, forward or back, as when an administrator sets the clock.
+    /// Moves only the wall time, forward or back, as when an administrator sets the clock, or when the
+    /// machine was suspended.
     pub fn step_wall(&self, seconds: i64) {
         self.wall.fetch_add(seconds, Ordering::SeqCst);
     }

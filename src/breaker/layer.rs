@@ -7,7 +7,7 @@ use std::{
 
 use tower_layer::Layer;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, ElapsedClock, SystemClock};
 
 use super::{
     classify::Policies,
@@ -78,7 +78,7 @@ impl<C, O, T> BreakerLayer<C, O, T> {
     fn from_parts(classify: C, on_open: O, target: T) -> Self {
         let parts = Parts {
             breaker: BreakerConfig::default(),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::new(ElapsedClock::new(SystemClock::new())),
             listener: None,
         };
         Self {
@@ -128,7 +128,7 @@ impl<C, O, T> BreakerLayer<C, O, T> {
     /// The source of time. Defaults to [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.parts.clock = Arc::new(clock);
+        self.parts.clock = Arc::new(ElapsedClock::new(clock));
         self.renewed()
     }
 

@@ -7,7 +7,7 @@ use http::HeaderName;
 use crate::{
     breaker::BreakerConfig,
     cache_status::{StatusFields, XCache},
-    clock::{Clock, SystemClock},
+    clock::{ElapsedClock, SystemClock},
     config::{ConcurrencyLimits, ConditionalMiss, Config, RangeMiss},
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
@@ -44,7 +44,7 @@ pub(super) enum BuildTarget {
     /// A new cache.
     New {
         limits: ConcurrencyLimits,
-        clock: Arc<dyn Clock>,
+        clock: Arc<ElapsedClock>,
         memory: Memory,
         remote: Option<Arc<Remote>>,
     },
@@ -65,7 +65,7 @@ impl CacheBuilder {
         Self {
             target: BuildTarget::New {
                 limits: ConcurrencyLimits::default(),
-                clock: Arc::new(SystemClock::new()),
+                clock: Arc::new(ElapsedClock::new(SystemClock::new())),
                 memory: Memory::with_capacity(DEFAULT_CAPACITY),
                 remote: None,
             },

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, ElapsedClock, SystemClock},
     key::{BuildKeyHasher, KeyHash},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Minute(u32);
 /// The stored keys by the minute from which on their resources are expired.
 #[derive(Debug)]
 pub(super) struct ExpirySchedule {
-    clock: SystemClock,
+    clock: ElapsedClock,
     keys: Mutex<KeysByMinute>,
 }
 
@@ -32,7 +32,7 @@ type KeysByMinute = BTreeMap<Minute, HashSet<KeyHash, BuildKeyHasher>>;
 impl ExpirySchedule {
     pub(super) fn new() -> Self {
         Self {
-            clock: SystemClock::new(),
+            clock: ElapsedClock::new(SystemClock::new()),
             keys: Mutex::default(),
         }
     }

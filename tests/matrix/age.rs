@@ -64,6 +64,9 @@ async fn row_066_age_follows_the_monotonic_clock() {
     play([
         case(ok().cc("max-age=60")).then(at(10).step_wall(-100).hit()),
         case(ok().cc("max-age=60")).then(at(60).step_wall(-100).fwd()),
+        // A suspension: the monotonic clock stood still.
+        case(ok().cc("max-age=60")).then(at(1).step_wall(3600).fwd()),
+        case(ok().cc("max-age=7200")).then(at(1).step_wall(3600).hit().age(3601)),
     ])
     .await;
 }

@@ -10,4 +10,5 @@ mod learning;
 mod origin;
 mod outage;
 mod slow;
+mod suspended;
 mod warming;

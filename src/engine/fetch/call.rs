@@ -50,13 +50,20 @@ where
         },
     };
     let arrived = shared.clock.monotonic();
+    let cost = arrived.saturating_sub(began);
+    let response = shared.clock.wall();
     let times = ExchangeTimes {
         times: Times {
-            request: forwarded,
-            response: shared.clock.wall(),
+            request: if response < forwarded {
+                // The wall clock was set back meanwhile: it does not show the delay.
+                response.saturating_sub(cost.as_secs().cast_signed())
+            } else {
+                forwarded
+            },
+            response,
         },
         arrived,
-        cost: arrived.saturating_sub(began),
+        cost,
     };
     match answer {
         Ok(Ok(mut response)) => {

@@ -29,7 +29,11 @@ use super::{
     settings::{RedisBuilder, Start},
     url::servers,
 };
-use crate::{clock::SystemClock, error::ConfigError, remote::store::RemoteLimits};
+use crate::{
+    clock::{ElapsedClock, SystemClock},
+    error::ConfigError,
+    remote::store::RemoteLimits,
+};
 
 /// A second tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or
 /// Cluster.
@@ -122,7 +126,7 @@ impl RedisBuilder {
         let events: Vec<_> = pool.clients().iter().map(Client::error_rx).collect();
         let tasks = pool.connect_pool();
         let connections = Arc::new(Connections {
-            clock: SystemClock::new(),
+            clock: ElapsedClock::new(SystemClock::new()),
             config,
             limits: RemoteLimits {
                 namespace: self.namespace.clone(),

@@ -10,7 +10,7 @@ use fred::{
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use super::{health::Health, pauses::Pauses, scripts::Scripts, settings::RedisBuilder};
-use crate::{clock::SystemClock, remote::store::RemoteLimits};
+use crate::{clock::ElapsedClock, remote::store::RemoteLimits};
 
 /// How long `connect` waits for a server that is required.
 pub(super) const REQUIRED_WAIT: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ pub(super) const WRITE_UNIT: usize = 1 << 10;
 
 /// The connections that all copies of a [`Redis`](crate::Redis) share.
 pub(super) struct Connections {
-    pub(super) clock: SystemClock,
+    pub(super) clock: ElapsedClock,
     pub(super) config: Config,
     pub(super) limits: RemoteLimits,
     pub(super) pauses: Pauses,
