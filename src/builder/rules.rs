@@ -31,6 +31,9 @@ impl CacheBuilder {
 
     /// The `stale-while-revalidate` window (RFC 5861 §3) of responses that state a lifetime but no
     /// window, in whole seconds. Less than one second means none, as does `None`, the default.
+    ///
+    /// It does not apply beside `s-maxage`, unless the response says `stale-while-revalidate` without
+    /// a value.
     pub fn stale_while_revalidate(mut self, window: impl Into<Option<Duration>>) -> Self {
         self.config.rules.stale_while_revalidate = window.into().map(seconds);
         self
@@ -38,6 +41,8 @@ impl CacheBuilder {
 
     /// The `stale-if-error` window (RFC 5861 §4) of responses that state a lifetime but no window,
     /// in whole seconds. Less than one second means none, as does `None`, the default.
+    ///
+    /// It does not apply beside `s-maxage`, unless the response says `stale-if-error` without a value.
     pub fn stale_if_error(mut self, window: impl Into<Option<Duration>>) -> Self {
         self.config.rules.stale_if_error = window.into().map(seconds);
         self
@@ -45,6 +50,10 @@ impl CacheBuilder {
 
     /// The names of targeted Cache-Control fields to obey, such as `CDN-Cache-Control` (RFC 9213),
     /// most specific first. Defaults to none.
+    ///
+    /// What an invalid one of them forbids (`no-store`, `private`, ..) applies nevertheless. A field
+    /// that is not listed can only keep the lifetime of a policy away, if it forbids to store the
+    /// response: any `*-Cache-Control`, `Surrogate-Control`, `Edge-Control`, and `X-Accel-Expires: 0`.
     pub fn targeted_cache_control<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,

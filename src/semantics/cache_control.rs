@@ -1,13 +1,18 @@
-//! The directives of `Cache-Control` in a response and in a request (RFC 9111 §5.2).
+//! The directives of `Cache-Control` in a response (RFC 9111 §5.2.2), and in a request.
 
 mod directive;
+mod request;
+mod unanimous;
 
-use http::header::{CACHE_CONTROL, PRAGMA};
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::semantics::cache_control::directive::{Argument, NameBuffer, directives};
+use directive::{Argument, Form, NameBuffer, directives, words};
+pub(crate) use request::{MaxStale, RequestDirectives};
+use unanimous::Unanimous;
+
 use crate::semantics::list::members;
-use crate::semantics::rules::{DuplicatePolicy, IgnoredRequest};
+use crate::semantics::rules::DuplicatePolicy;
 
 /// A freshness lifetime in seconds, as a directive states it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +33,14 @@ impl Delta {
     }
 }
 
+/// How long a stale response may be served, as a directive states it (RFC 5861).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StaleWindow {
+    Seconds(u32),
+    /// The directive has no value: for as long as the operator of this cache allows.
+    OfOperator,
+}
+
 /// What `no-cache` or `private` applies to (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Scope {
@@ -45,7 +58,7 @@ impl Scope {
     pub(crate) fn of_fields<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let fields: Option<Vec<_>> = names
             .into_iter()
-            .map(|name| HeaderName::from_bytes(name).ok().filter(is_dispensable))
+            .map(|name| field_name(name).filter(is_dispensable))
             .collect();
         match fields {
             Some(fields) if !fields.is_empty() => Self::Fields(fields.into()),
@@ -62,6 +75,15 @@ impl Scope {
             _ => Self::Whole,
         }
     }
+}
+
+/// The name of a field. `None` for what is a token and yet hardly meant as one: `private=1`,
+/// `private=true`, `private='x-user'`.
+fn field_name(name: &[u8]) -> Option<HeaderName> {
+    let likely = name.iter().any(u8::is_ascii_alphabetic)
+        && !name.iter().any(|byte| matches!(byte, b'\'' | b'`'))
+        && !name.eq_ignore_ascii_case(b"true");
+    HeaderName::from_bytes(name).ok().filter(|_| likely)
 }
 
 /// Whether a stored copy can do without this field.
@@ -88,6 +110,9 @@ fn is_dispensable(name: &HeaderName) -> bool {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ResponseDirectives {
     pub(crate) immutable: bool,
+    /// Some member has not the form of a directive. The origin meant something by it that nobody
+    /// knows, so nothing is guessed about the response, and nothing lifts a restriction.
+    pub(crate) malformed: bool,
     pub(crate) max_age: Option<Delta>,
     pub(crate) must_revalidate: bool,
     pub(crate) must_understand: bool,
@@ -97,32 +122,47 @@ pub(crate) struct ResponseDirectives {
     pub(crate) proxy_revalidate: bool,
     pub(crate) public: bool,
     pub(crate) s_maxage: Option<Delta>,
-    pub(crate) stale_if_error: Option<u32>,
-    pub(crate) stale_while_revalidate: Option<u32>,
+    pub(crate) stale_if_error: Option<StaleWindow>,
+    pub(crate) stale_while_revalidate: Option<StaleWindow>,
 }
 
 impl ResponseDirectives {
     /// The directives in all lines of `Cache-Control`.
-    ///
-    /// A directive that restricts the cache applies even if its argument is malformed. A directive
-    /// that permits something applies only if it is well formed and not contradicted. A field that
-    /// cannot be split into directives counts as `no-store`.
     pub(crate) fn parse(headers: &HeaderMap, duplicates: DuplicatePolicy) -> Self {
+        Self::in_lines(headers.get_all(CACHE_CONTROL), duplicates)
+    }
+
+    /// The directives in these lines, read by the grammar of `Cache-Control`.
+    ///
+    /// A directive that restricts the cache applies wherever it stands: also with a malformed
+    /// argument, and as a word in a member that is no directive at all (`public; no-store`). In the
+    /// argument of another directive it is data, if that is well formed (`ext="no-store"`). A
+    /// directive that permits something applies only if it is well formed and not contradicted. A
+    /// field that cannot be split into directives counts as `no-store`.
+    pub(crate) fn in_lines<'a>(
+        lines: impl IntoIterator<Item = &'a HeaderValue>,
+        duplicates: DuplicatePolicy,
+    ) -> Self {
         let mut found = Self::default();
         let mut stale_if_error = Unanimous::Absent;
         let mut stale_while_revalidate = Unanimous::Absent;
         let mut name = NameBuffer::default();
-        for directive in directives(headers.get_all(CACHE_CONTROL)) {
+        for directive in directives(lines) {
             let Ok(directive) = directive else {
                 return Self {
+                    malformed: true,
                     no_store: true,
                     ..Self::default()
                 };
             };
             let argument = &directive.argument;
+            let mut form = directive.form();
             match directive.name_in(&mut name) {
                 b"immutable" => found.immutable |= *argument != Argument::Malformed,
-                b"max-age" => set_lifetime(&mut found.max_age, delta(argument), duplicates),
+                b"max-age" => {
+                    form = form.of_number(argument);
+                    set_lifetime(&mut found.max_age, delta(argument), duplicates);
+                }
                 b"must-revalidate" => found.must_revalidate = true,
                 b"must-understand" => found.must_understand = true,
                 b"no-cache" => extend_scope(&mut found.no_cache, scope(argument)),
@@ -130,107 +170,87 @@ impl ResponseDirectives {
                 b"private" => extend_scope(&mut found.private, scope(argument)),
                 b"proxy-revalidate" => found.proxy_revalidate = true,
                 b"public" => found.public |= *argument == Argument::Absent,
-                b"s-maxage" => set_lifetime(&mut found.s_maxage, delta(argument), duplicates),
-                b"stale-if-error" => stale_if_error.add(argument.seconds()),
-                b"stale-while-revalidate" => stale_while_revalidate.add(argument.seconds()),
-                _ => {}
+                b"s-maxage" => {
+                    form = form.of_number(argument);
+                    set_lifetime(&mut found.s_maxage, delta(argument), duplicates);
+                }
+                b"stale-if-error" => {
+                    form = form.of_number(argument);
+                    stale_if_error.add(window(argument));
+                }
+                b"stale-while-revalidate" => {
+                    form = form.of_number(argument);
+                    stale_while_revalidate.add(window(argument));
+                }
+                // `'no-store'` is a token too.
+                _ => found.restrict_by_words(directive.name),
+            }
+            if form == Form::Malformed {
+                found.malformed = true;
+                found.restrict_by_words(directive.member);
             }
         }
         found.stale_if_error = stale_if_error.agreed();
         found.stale_while_revalidate = stale_while_revalidate.agreed();
         found
     }
-}
 
-/// How stale a response may be that a request accepts (RFC 9111 §5.2.1.2).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum MaxStale {
-    Any,
-    /// Up to this many seconds.
-    Within(u32),
-}
-
-/// The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct RequestDirectives {
-    pub(crate) max_age: Option<u32>,
-    pub(crate) max_stale: Option<MaxStale>,
-    pub(crate) min_fresh: Option<u32>,
-    pub(crate) no_cache: bool,
-    pub(crate) no_store: bool,
-    pub(crate) only_if_cached: bool,
-    pub(crate) stale_if_error: Option<u32>,
-}
-
-impl RequestDirectives {
-    /// The directives of `Cache-Control`, or of `Pragma` if there is no `Cache-Control` (RFC 9111
-    /// §5.4), without those that this cache ignores.
-    ///
-    /// A directive with a malformed argument is skipped, and so is everything after the point where
-    /// the field cannot be split into directives. If a limit is stated twice, the stricter one
-    /// applies. If a permission is stated twice with different values, it does not apply.
-    pub(crate) fn parse(headers: &HeaderMap, ignored: &IgnoredRequest) -> Self {
-        let found = if headers.contains_key(CACHE_CONTROL) {
-            Self::from_cache_control(headers.get_all(CACHE_CONTROL))
-        } else {
-            Self::from_pragma(headers.get_all(PRAGMA))
-        };
-        Self {
-            max_age: found.max_age.filter(|_| !ignored.max_age),
-            max_stale: found.max_stale.filter(|_| !ignored.max_stale),
-            min_fresh: found.min_fresh.filter(|_| !ignored.min_fresh),
-            no_cache: found.no_cache && !ignored.no_cache,
-            no_store: found.no_store && !ignored.no_store,
-            only_if_cached: found.only_if_cached && !ignored.only_if_cached,
-            stale_if_error: found.stale_if_error,
-        }
-    }
-
-    fn from_cache_control<'a>(lines: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
-        let mut found = Self::default();
-        let mut max_stale = Unanimous::Absent;
-        let mut stale_if_error = Unanimous::Absent;
-        let mut name = NameBuffer::default();
-        for directive in directives(lines).map_while(Result::ok) {
-            let argument = &directive.argument;
-            match directive.name_in(&mut name) {
-                b"max-age" => {
-                    let stated = found.max_age.into_iter().chain(argument.seconds());
-                    found.max_age = stated.min();
-                }
-                b"max-stale" => max_stale.add(match argument {
-                    Argument::Absent => Some(MaxStale::Any),
-                    _ => argument.seconds().map(MaxStale::Within),
-                }),
-                // `None` is less than any number of seconds.
-                b"min-fresh" => found.min_fresh = found.min_fresh.max(argument.seconds()),
-                b"no-cache" => found.no_cache = true,
-                b"no-store" => found.no_store = true,
-                b"only-if-cached" => found.only_if_cached |= *argument == Argument::Absent,
-                b"stale-if-error" => stale_if_error.add(argument.seconds()),
-                _ => {}
+    /// Adds the restrictions that are words of this text. They apply to the whole response.
+    pub(crate) fn restrict_by_words(&mut self, text: &[u8]) {
+        for word in words(text) {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            if is("no-store") || is("no-store-remote") {
+                self.no_store = true;
+            } else if is("private") {
+                self.private = Some(Scope::Whole);
+            } else if is("no-cache") {
+                self.no_cache = Some(Scope::Whole);
+            } else if is("must-revalidate") || is("proxy-revalidate") {
+                // Only `must-revalidate` also permits something (RFC 9111 §3.5).
+                self.proxy_revalidate = true;
+            } else if is("must-understand") {
+                self.must_understand = true;
             }
         }
-        found.max_stale = max_stale.agreed();
-        found.stale_if_error = stale_if_error.agreed();
-        found
     }
 
-    fn from_pragma<'a>(lines: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
-        let mut name = NameBuffer::default();
-        let no_cache = directives(lines)
-            .map_while(Result::ok)
-            .any(|directive| directive.name_in(&mut name) == b"no-cache");
-        Self {
-            no_cache,
-            ..Self::default()
+    /// Adds the restrictions of `other`, and none of its permissions.
+    pub(crate) fn restrict(&mut self, other: Self) {
+        self.malformed |= other.malformed;
+        self.must_understand |= other.must_understand;
+        self.no_store |= other.no_store;
+        self.proxy_revalidate |= other.proxy_revalidate || other.must_revalidate;
+        if let Some(scope) = other.no_cache {
+            extend_scope(&mut self.no_cache, scope);
         }
+        if let Some(scope) = other.private {
+            extend_scope(&mut self.private, scope);
+        }
+    }
+
+    /// Whether these directives leave no room for a lifetime: they forbid to store the response or
+    /// to use it unvalidated, in whole or in part, or they cannot be read.
+    pub(crate) fn forbid_lifetime(&self) -> bool {
+        let lifetime = self.s_maxage.or(self.max_age);
+        self.malformed
+            || self.no_store
+            || self.no_cache.is_some()
+            || self.private.is_some()
+            || lifetime.is_some_and(|lifetime| lifetime.seconds() == 0)
     }
 }
 
 /// The lifetime that an argument states.
 fn delta(argument: &Argument<'_>) -> Delta {
     argument.seconds().map_or(Delta::Invalid, Delta::Seconds)
+}
+
+/// The stale window that an argument states. `None` if it is no number.
+fn window(argument: &Argument<'_>) -> Option<StaleWindow> {
+    match argument {
+        Argument::Absent => Some(StaleWindow::OfOperator),
+        Argument::Value(_) | Argument::Malformed => argument.seconds().map(StaleWindow::Seconds),
+    }
 }
 
 /// The scope that an argument gives `no-cache` or `private`.
@@ -256,32 +276,6 @@ fn extend_scope(scope: &mut Option<Scope>, stated: Scope) {
         Some(before) => before.and(stated),
         None => stated,
     });
-}
-
-/// A permission that applies only if all directives that state it agree.
-enum Unanimous<T> {
-    Absent,
-    One(T),
-    Contradicted,
-}
-
-impl<T: PartialEq> Unanimous<T> {
-    /// Records one more value. `None` is a value that could not be parsed: it is skipped.
-    fn add(&mut self, stated: Option<T>) {
-        *self = match (std::mem::replace(self, Self::Absent), stated) {
-            (before, None) => before,
-            (Self::Absent, Some(stated)) => Self::One(stated),
-            (Self::One(first), Some(stated)) if first == stated => Self::One(first),
-            _ => Self::Contradicted,
-        };
-    }
-
-    fn agreed(self) -> Option<T> {
-        match self {
-            Self::One(value) => Some(value),
-            Self::Absent | Self::Contradicted => None,
-        }
-    }
 }
 
 #[cfg(test)]

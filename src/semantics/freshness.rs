@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::semantics::cache_control::{ResponseDirectives, Scope};
+use crate::semantics::cache_control::{ResponseDirectives, Scope, StaleWindow};
 use crate::semantics::fields::{self, Expires};
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{AgePolicy, Heuristics, Rules, SMaxagePolicy};
@@ -66,7 +66,7 @@ pub(crate) enum Reuse {
     /// window (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
     WhileFresh,
     /// While it is fresh, and within the stale windows that the response states beside its
-    /// `s-maxage`. A request cannot extend them.
+    /// `s-maxage`, or opens there for those of the operator. A request cannot extend them.
     WithinWindows,
     /// While it is fresh, within the stale windows, and longer if a request allows it.
     AsRequested,
@@ -84,11 +84,19 @@ impl Freshness {
         let directives = &effective.directives;
         let date = fields::date(response, times.response).unwrap_or(times.response);
         let (lifetime, source) = lifetime(status, response, effective, date, times, rules);
+        let window = |stated: Option<StaleWindow>, of_operator: Option<u32>| match stated {
+            Some(StaleWindow::Seconds(seconds)) => Some(seconds),
+            Some(StaleWindow::OfOperator) => of_operator.filter(|_| lifetime > 0),
+            None => None,
+        };
         let stated = Self {
             lifetime,
             initial_age: initial_age(response, date, times, rules.age_policy),
-            stale_while_revalidate: directives.stale_while_revalidate,
-            stale_if_error: directives.stale_if_error,
+            stale_while_revalidate: window(
+                directives.stale_while_revalidate,
+                rules.stale_while_revalidate,
+            ),
+            stale_if_error: window(directives.stale_if_error, rules.stale_if_error),
             source,
             reuse: reuse(directives, rules.s_maxage),
         };
@@ -231,6 +239,7 @@ fn lifetime(
     }
     let guess = rules
         .heuristics
+        .filter(|_| effective.leave_lifetime_open())
         .filter(|_| directives.public || is_heuristically_cacheable(status))
         .map(|heuristics| {
             let modified = fields::last_modified(response, times.response);
@@ -281,7 +290,7 @@ fn reuse(directives: &ResponseDirectives, s_maxage: SMaxagePolicy) -> Reuse {
         return Reuse::AsRequested;
     }
     // `s-maxage` implies `proxy-revalidate` (RFC 9111 §5.2.2.10). If the response states a stale
-    // window beside it, the origin means to allow that window.
+    // window beside it, the origin means to allow that window; without a value, the operator's.
     let window = directives
         .stale_while_revalidate
         .or(directives.stale_if_error);

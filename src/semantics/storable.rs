@@ -96,13 +96,15 @@ pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
 
 /// Decides whether a response may get a default lifetime.
 ///
-/// What the response states takes precedence. A response that may be meant for one user gets no
+/// What the response states takes precedence, also in fields for other caches, and so does what
+/// nobody can read: a malformed directive. A response that may be meant for one user gets no
 /// default: not one that sets a cookie, nor one to a request with credentials or a cookie, unless
 /// it is marked `public`.
 pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     let directives = &exchange.effective.directives;
     let facts = exchange.facts;
     let stated = exchange.freshness.is_explicit()
+        || !exchange.effective.leave_lifetime_open()
         || directives.no_store
         || directives.no_cache.is_some()
         || directives.private.is_some();
@@ -166,11 +168,12 @@ fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored
 
 fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
     let directives = &exchange.effective.directives;
-    // `must-understand` replaces `no-store` (RFC 9111 §5.2.2.3).
     if directives.must_understand && !is_understood(exchange.status) {
         return Some(NotStored::NotUnderstood);
     }
-    if directives.no_store && !directives.must_understand {
+    // `must-understand` replaces `no-store` (RFC 9111 §5.2.2.3), where it is clear what is meant.
+    let replaced = directives.must_understand && !directives.malformed;
+    if directives.no_store && !replaced {
         return Some(NotStored::NoStore);
     }
     matches!(directives.private, Some(Scope::Whole)).then_some(NotStored::Private)

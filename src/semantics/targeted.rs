@@ -1,17 +1,22 @@
 //! Targeted Cache-Control fields: directives for certain caches only (RFC 9213).
 
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
-use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope};
+use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope, StaleWindow};
 use crate::semantics::list::{MAX_DELTA, joined, members};
-use crate::semantics::rules::Rules;
+use crate::semantics::rules::{DuplicatePolicy, Rules};
+
+/// Fields from before RFC 9213 that tell certain caches what `Cache-Control` tells all.
+const SURROGATE_FIELDS: [&str; 2] = ["edge-control", "surrogate-control"];
 
 /// The directives that apply to a response, and the field they come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EffectiveDirectives {
     pub(crate) directives: ResponseDirectives,
     pub(crate) source: DirectiveSource,
+    pub(crate) others: OtherFields,
 }
 
 /// Which field the directives come from.
@@ -23,38 +28,123 @@ pub(crate) enum DirectiveSource {
     Targeted,
 }
 
-/// The directives that apply to this response (RFC 9213 §2.2): those of the first field in the list
-/// of targets that is present, valid and not empty; otherwise those of `Cache-Control`.
-pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectives {
-    let targeted = rules
-        .targeted_cache_control
-        .iter()
-        .find_map(|name| parse(headers, name));
-    match targeted {
-        Some(directives) => EffectiveDirectives {
-            directives,
-            source: DirectiveSource::Targeted,
-        },
-        None => EffectiveDirectives {
-            directives: ResponseDirectives::parse(headers, rules.duplicate_directives),
-            source: DirectiveSource::CacheControl,
-        },
+/// What the fields say that this cache does not obey: those for other caches, and `Cache-Control`
+/// if a targeted field takes its place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OtherFields {
+    /// None of them objects to a lifetime.
+    Open,
+    /// One of them forbids to store the response, or to use it unvalidated, or cannot be read. What
+    /// the origin states for this cache counts nevertheless. But if it states no lifetime, nobody
+    /// else may give one.
+    Forbid,
+}
+
+impl EffectiveDirectives {
+    /// Whether somebody else than the origin may give this response a lifetime.
+    pub(crate) fn leave_lifetime_open(&self) -> bool {
+        !self.directives.malformed && self.others == OtherFields::Open
     }
 }
 
-/// The directives of one targeted field, which is a Dictionary (RFC 9213 §2.1, RFC 9651 §3.2).
-/// `None` if it is absent, empty, not a Dictionary, or has a value of the wrong type for a known
-/// directive.
+/// The directives that apply to this response (RFC 9213 §2.2): those of the first field in the list
+/// of targets that is present, valid and not empty; otherwise those of `Cache-Control`.
 ///
-/// If a directive occurs twice the last one counts, as in any Dictionary.
-fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
-    let field = joined(headers.get_all(name))?;
-    let dictionary: Dictionary = Parser::new(&field).parse().ok()?;
-    if dictionary.is_empty() {
-        return None;
+/// Invalid fields that come first in the list permit nothing, but what they restrict applies too.
+pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectives {
+    let mut invalid = ResponseDirectives::default();
+    let mut governing = None;
+    for name in &rules.targeted_cache_control {
+        match parse(headers, name) {
+            Field::Silent => {}
+            Field::Invalid(restrictions) => invalid.restrict(restrictions),
+            Field::Valid(directives) => {
+                governing = Some((name, directives));
+                break;
+            }
+        }
     }
+    let (name, mut directives, source) = match governing {
+        Some((name, directives)) => (name, directives, DirectiveSource::Targeted),
+        None => (
+            &CACHE_CONTROL,
+            ResponseDirectives::parse(headers, rules.duplicate_directives),
+            DirectiveSource::CacheControl,
+        ),
+    };
+    directives.restrict(invalid);
+    EffectiveDirectives {
+        directives,
+        source,
+        others: others(headers, name, rules.duplicate_directives),
+    }
+}
+
+/// What all fields about caching say but for the `governing` one.
+fn others(headers: &HeaderMap, governing: &HeaderName, duplicates: DuplicatePolicy) -> OtherFields {
+    let forbidden = headers
+        .keys()
+        .filter(|name| *name != governing)
+        .any(|name| match name.as_str() {
+            "cache-control" => ResponseDirectives::parse(headers, duplicates).forbid_lifetime(),
+            // `0` turns the caches off that know this field (nginx).
+            "x-accel-expires" => headers.get_all(name).iter().any(|value| value == "0"),
+            other if other.ends_with("-cache-control") || SURROGATE_FIELDS.contains(&other) => {
+                match parse(headers, name) {
+                    Field::Silent => false,
+                    Field::Invalid(_) => true,
+                    Field::Valid(directives) => directives.forbid_lifetime(),
+                }
+            }
+            _ => false,
+        });
+    if forbidden {
+        OtherFields::Forbid
+    } else {
+        OtherFields::Open
+    }
+}
+
+/// What a targeted field says.
+#[derive(Debug)]
+enum Field {
+    /// It is absent or empty.
+    Silent,
+    /// It is not a Dictionary, or has a value of the wrong type for a known directive. These
+    /// directives are in it nevertheless, by the grammar of `Cache-Control`. What they restrict,
+    /// they restrict as a whole.
+    Invalid(ResponseDirectives),
+    Valid(ResponseDirectives),
+}
+
+/// The directives of one targeted field, which is a Dictionary (RFC 9213 §2.1, RFC 9651 §3.2).
+///
+/// If a directive occurs twice the last one counts, as in any Dictionary. Parameters mean nothing
+/// (RFC 9213 §2.1), but one with the name of a restriction is that restriction: `public; no-store`.
+fn parse(headers: &HeaderMap, name: &HeaderName) -> Field {
+    let Some(field) = joined(headers.get_all(name)) else {
+        return Field::Silent;
+    };
+    if let Ok(dictionary) = Parser::new(&field).parse::<Dictionary>() {
+        if dictionary.is_empty() {
+            return Field::Silent;
+        }
+        if let Some(directives) = directives(&dictionary) {
+            return Field::Valid(directives);
+        }
+    }
+    let mut found = ResponseDirectives::in_lines(headers.get_all(name), DuplicatePolicy::default());
+    found.malformed = true;
+    for scope in [&mut found.no_cache, &mut found.private] {
+        *scope = scope.take().map(|_| Scope::Whole);
+    }
+    Field::Invalid(found)
+}
+
+/// The directives of a Dictionary. `None` if a known one has a value of the wrong type.
+fn directives(dictionary: &Dictionary) -> Option<ResponseDirectives> {
     let mut found = ResponseDirectives::default();
-    for (key, value) in &dictionary {
+    for (key, value) in dictionary {
         match key.as_str() {
             "immutable" => found.immutable = flag(value)?,
             "max-age" => found.max_age = Some(Delta::Seconds(seconds(value)?)),
@@ -66,12 +156,25 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
             "proxy-revalidate" => found.proxy_revalidate = flag(value)?,
             "public" => found.public = flag(value)?,
             "s-maxage" => found.s_maxage = Some(Delta::Seconds(seconds(value)?)),
-            "stale-if-error" => found.stale_if_error = Some(seconds(value)?),
-            "stale-while-revalidate" => found.stale_while_revalidate = Some(seconds(value)?),
-            _ => {}
+            "stale-if-error" => found.stale_if_error = Some(window(value)?),
+            "stale-while-revalidate" => found.stale_while_revalidate = Some(window(value)?),
+            // `*no-store` is a key too.
+            other => found.restrict_by_words(other.as_bytes()),
         }
     }
+    for parameter in dictionary.values().flat_map(parameters) {
+        found.restrict_by_words(parameter.as_bytes());
+    }
     Some(found)
+}
+
+/// The names of the parameters of a member.
+fn parameters(value: &ListEntry) -> impl Iterator<Item = &str> {
+    let parameters = match value {
+        ListEntry::Item(item) => &item.params,
+        ListEntry::InnerList(list) => &list.params,
+    };
+    parameters.keys().map(|key| key.as_str())
 }
 
 /// A directive without an argument: only Boolean true is valid.
@@ -86,6 +189,14 @@ fn flag(value: &ListEntry) -> Option<bool> {
 fn seconds(value: &ListEntry) -> Option<u32> {
     let seconds = u64::try_from(i64::from(bare(value)?.as_integer()?)).ok()?;
     Some(u32::try_from(seconds).map_or(MAX_DELTA, |seconds| seconds.min(MAX_DELTA)))
+}
+
+/// A stale window: a number of seconds, or Boolean true.
+fn window(value: &ListEntry) -> Option<StaleWindow> {
+    match bare(value)? {
+        BareItem::Boolean(true) => Some(StaleWindow::OfOperator),
+        _ => seconds(value).map(StaleWindow::Seconds),
+    }
 }
 
 /// The scope of `no-cache` or `private`: Boolean true, or field names in a String or in an Inner

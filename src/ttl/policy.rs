@@ -11,7 +11,9 @@ use crate::key::target_uri;
 ///
 /// [`lifetime`](Self::lifetime) is only called for a response without `max-age`, `s-maxage` and
 /// `Expires`, and only if it may have a default lifetime: never for a response with `no-store`,
-/// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3). If the request had
+/// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3); nor for one with a
+/// malformed directive, or with a field for other caches that forbids to store it, such as
+/// `Surrogate-Control: no-store`. If the request had
 /// `Cookie` or `Authorization` and the response is not marked `public` (RFC 9111 §3.5), the
 /// response is not stored by the policy's lifetime. The policy is called nevertheless: its answer
 /// tells whether the same response to other requests would be stored.

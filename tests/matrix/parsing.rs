@@ -1,10 +1,12 @@
 //! How `Cache-Control`, `Expires`, `Date` and `Pragma` are read (RFC 9111 §1.2.2, §4.2, §5.2, §5.3;
 //! RFC 9110 §5.6.4, §5.6.7).
 
-use cachewarp::DuplicatePolicy;
+use std::time::Duration;
+
+use cachewarp::{DuplicatePolicy, FixedTtl, Heuristics};
 
 use crate::{
-    case::{case, play},
+    case::{Case, case, play},
     date::http_date,
     reply::{Reply, error, ok},
     step::at,
@@ -219,4 +221,103 @@ async fn row_053_a_missing_date_is_the_time_of_arrival() {
 #[tokio::test(start_paused = true)]
 async fn row_054_two_expiry_dates_are_none() {
     play([case(ok().etag(A).expires(100).expires(200)).then(at(1).val(A))]).await;
+}
+
+/// Where a restriction can stand in a field that is not well formed.
+const MALFORMED: [&str; 22] = [
+    "max-age=60, no-transform; {}",
+    "public; {}, max-age=60",
+    "max-age=60, public {}",
+    "max-age=60; {}",
+    "max-age=60;{}",
+    "{};, max-age=60",
+    "max-age=60, public\t{}",
+    "max-age=60, public: {}",
+    "max-age=60, ={}",
+    "max-age=60, \"{}\"",
+    "max-age=60, \"public, {}\"",
+    "max-age=60, '{}'",
+    "max-age=60, foo=\"bar\" {}",
+    "max-age=60, foo=\"{}\" bar",
+    "max-age=60, foo\"bar, {}\"",
+    "max-age=60, ({})",
+    "max-age=60, public; {}=\"x-user\"",
+    "max-age=60, {} =\"x-user\"",
+    "max-age=60, {}='x-user'",
+    "max-age=60, public|{}",
+    "max-age=60, \u{201c}{}\u{201d}",
+    "s-maxage=\"60; {}\", max-age=60",
+];
+
+#[tokio::test(start_paused = true)]
+async fn row_188_a_restriction_counts_wherever_it_stands() {
+    for spell in [str::to_lowercase, str::to_uppercase] {
+        let lines = |word: &'static str| MALFORMED.map(|line| spell(&line.replace("{}", word)));
+        for word in ["no-store", "private"] {
+            play(lines(word).map(|cc| case(tagged(&cc)).not_stored())).await;
+        }
+        play(lines("no-cache").map(|cc| case(tagged(&cc)).then(at(1).val(A)))).await;
+    }
+    play([
+        // Over several lines.
+        case(ok().cc("max-age=60").cc("public; private")).not_stored(),
+        case(ok().cc("public \"").cc("no-store, x\"").cc("max-age=60")).not_stored(),
+        case(ok().cc("max-age=60, private=\"x-a").cc("x-b\"")).not_stored(),
+        // A staleness that is forbidden stays forbidden.
+        case(tagged(
+            "max-age=60, public; must-revalidate, stale-while-revalidate=60",
+        ))
+        .then(at(61).val(A)),
+        // What may lift `no-store` does not where it is unclear what is meant.
+        case(ok().cc("max-age=60, must-understand; no-store")).not_stored(),
+        case(ok().cc("max-age=60, must-understand, public no-store")).not_stored(),
+        // Words that only resemble one, and the well-formed argument of another directive.
+        case(ok().cc("max-age=60, x-no-store; not-private, no_cache foo")).then(at(59).hit()),
+        case(ok().cc("max-age=60, foo=\"no-store, private\", bar=no-cache")).then(at(59).hit()),
+    ])
+    .await;
+    // A request's restriction does too.
+    play([
+        case(ok().cc("max-age=60"))
+            .asked("cache-control", "max-age=60; no-store")
+            .not_stored(),
+        case(tagged("max-age=60")).then(at(1).cc("foo bar, 'no-cache'").val(A)),
+        case(tagged("max-age=60")).then(at(1).send("pragma", "foo; no-cache").val(A)),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_189_nobody_guesses_at_a_response_whose_directives_cannot_be_read() {
+    let guessing = |case: Case| {
+        case.set(|b| {
+            b.ttl(FixedTtl::new(Duration::from_secs(60)))
+                .heuristics(Heuristics::default())
+        })
+    };
+    let reply = |cc: &str| ok().cc(cc).modified(-100_000);
+    let malformed = [
+        "public;",
+        "foo bar",
+        "foo=",
+        "=",
+        "\"\"",
+        "foo, bar;baz",
+        "public, max-age:60",
+        "max-age =60, foo",
+        "stale-if-error=x",
+        "foo=\"a\"b",
+        "f\u{f6}o",
+    ];
+    for cc in malformed {
+        let step = at(1).val_since(&http_date(-100_000));
+        play([guessing(case(reply(cc))).then(step)]).await;
+    }
+    let readable = ["", "public", "foo", "foo=1, bar=\"a; b\"", "stale-if-error"];
+    play(readable.map(|cc| guessing(case(reply(cc))).then(at(59).hit()))).await;
+    // A lifetime that the response itself states counts beside what cannot be read.
+    play([guessing(case(ok().cc("max-age=10, foo bar")))
+        .then(at(9).hit())
+        .then(at(10).fwd())])
+    .await;
 }

@@ -8,7 +8,7 @@ const PAGE: &str = include_str!("ROWS.md");
 /// The row numbers that there are.
 fn numbers() -> impl Iterator<Item = String> {
     let row = |row: u32| row.to_string();
-    let (before, after) = ((1..=88).map(row), (89..=187).map(row));
+    let (before, after) = ((1..=88).map(row), (89..=191).map(row));
     before.chain(["88b".to_owned()]).chain(after)
 }
 

@@ -282,3 +282,58 @@ async fn requests_whose_answer_is_not_stored_start_no_refresh() {
         .then(at(75).stale_and_refresh())])
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn row_191_a_window_without_a_length_beside_s_maxage_is_that_of_the_operator() {
+    let windows = |reply: Reply| {
+        case(reply).set(|b| {
+            b.stale_while_revalidate(Duration::from_secs(30))
+                .stale_if_error(Duration::from_secs(300))
+                .targeted_cache_control(["cdn-cache-control"])
+        })
+    };
+    let refreshed = |reply: Reply| {
+        [
+            windows(reply.clone()).then(at(90).stale_and_refresh()),
+            windows(reply.clone()).then(at(91).val(A)),
+            // A request's `max-stale` softens it no more than before.
+            windows(reply.clone()).then(at(91).cc("max-stale").val(A)),
+            // It says nothing of errors.
+            windows(reply).then(at(91).reply(error(503)).val(A).status(503)),
+        ]
+    };
+    play(refreshed(tagged("s-maxage=60, stale-while-revalidate"))).await;
+    play(refreshed(
+        tagged("Stale-While-Revalidate, public").cc("s-maxage=60"),
+    ))
+    .await;
+    let targeted = "s-maxage=60, stale-while-revalidate";
+    play(refreshed(ok().etag(A).with("cdn-cache-control", targeted))).await;
+    let if_error = || windows(tagged("s-maxage=60, stale-if-error"));
+    play([
+        if_error().then(at(360).reply(error(503)).stale_on_error()),
+        if_error().then(at(361).reply(error(503)).val(A).status(503)),
+        if_error().then(at(61).val(A)),
+    ])
+    .await;
+
+    // It opens nothing that is closed, and nothing where the operator has no window.
+    let closed = [
+        "s-maxage=60",
+        "s-maxage=60, stale-while-revalidate;",
+        "s-maxage=60, stale-while-revalidate=",
+        "s-maxage=60, stale-while-revalidate, must-revalidate",
+        "s-maxage=60, stale-while-revalidate, proxy-revalidate",
+        "s-maxage=60, stale-while-revalidate, stale-while-revalidate=5",
+    ];
+    play(closed.map(|cc| windows(tagged(cc)).then(at(61).val(A)))).await;
+    let opened = || tagged("s-maxage=60, stale-while-revalidate, stale-if-error");
+    play([
+        case(opened()).then(at(61).val(A)),
+        windows(opened())
+            .set(|b| b.s_maxage(SMaxagePolicy::Strict))
+            .then(at(61).val(A)),
+        windows(tagged("s-maxage=0, stale-while-revalidate")).then(at(1).val(A)),
+    ])
+    .await;
+}

@@ -16,9 +16,28 @@ pub(super) type NameBuffer = [u8; 22];
 
 /// `token [ "=" ( token / quoted-string ) ]`, or something that resembles it.
 pub(super) struct Directive<'a> {
+    /// All of it.
+    pub(super) member: &'a [u8],
     /// The token at the start, even if the rest is malformed. Empty if there is none.
-    name: &'a [u8],
+    pub(super) name: &'a [u8],
     pub(super) argument: Argument<'a>,
+}
+
+/// Whether a member has the form of a directive.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Form {
+    Directive,
+    Malformed,
+}
+
+impl Form {
+    /// The same of a directive whose argument, if there is one, has to be a number.
+    pub(super) fn of_number(self, argument: &Argument<'_>) -> Self {
+        match argument {
+            Argument::Value(_) if argument.seconds().is_none() => Self::Malformed,
+            _ => self,
+        }
+    }
 }
 
 #[derive(Eq, PartialEq)]
@@ -49,6 +68,12 @@ pub(super) fn directives<'a>(
     })
 }
 
+/// The words of a text whose punctuation has no known meaning. Each begins and ends where the name
+/// of a known directive could: so not at a hyphen (`x-no-store` is one word).
+pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
+}
+
 impl<'a> Directive<'a> {
     fn parse(member: &'a [u8]) -> Self {
         let end = member.iter().position(|byte| !is_tchar(*byte));
@@ -59,7 +84,33 @@ impl<'a> Directive<'a> {
             [b'=', text @ ..] => unquote(text).map_or(Argument::Malformed, Argument::Value),
             _ => Argument::Malformed,
         };
-        Self { name, argument }
+        Self {
+            member,
+            name,
+            argument,
+        }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        if self.name.is_empty() || self.argument == Argument::Malformed {
+            Form::Malformed
+        } else {
+            Form::Directive
+        }
+    }
+
+    /// The text whose words count if they are restrictions: all of a malformed member. Of a
+    /// directive it is the name, as `'no-store'` is a token too.
+    pub(super) fn loose_text(&self) -> &'a [u8] {
+        match self.form() {
+            Form::Directive => self.name,
+            Form::Malformed => self.member,
+        }
+    }
+
+    /// Whether this restriction is a word of the [loose text](Self::loose_text).
+    pub(super) fn has_word(&self, restriction: &str) -> bool {
+        words(self.loose_text()).any(|word| word.eq_ignore_ascii_case(restriction.as_bytes()))
     }
 
     /// The name in lower case, to compare it with the known names. Empty if it is longer than all

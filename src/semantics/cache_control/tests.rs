@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
+use super::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope, StaleWindow};
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::{DuplicatePolicy, IgnoredRequest};
 
@@ -35,10 +35,18 @@ fn max_age(seconds: u32) -> ResponseDirectives {
     }
 }
 
-fn no_store() -> ResponseDirectives {
+fn unreadable() -> ResponseDirectives {
     ResponseDirectives {
+        malformed: true,
         no_store: true,
         ..ResponseDirectives::default()
+    }
+}
+
+fn malformed(directives: ResponseDirectives) -> ResponseDirectives {
+    ResponseDirectives {
+        malformed: true,
+        ..directives
     }
 }
 
@@ -76,6 +84,7 @@ fn all_lines_make_one_list() {
 fn every_directive_is_known_in_any_case() {
     let every = ResponseDirectives {
         immutable: true,
+        malformed: false,
         max_age: Some(Delta::Seconds(1)),
         must_revalidate: true,
         must_understand: true,
@@ -85,8 +94,8 @@ fn every_directive_is_known_in_any_case() {
         proxy_revalidate: true,
         public: true,
         s_maxage: Some(Delta::Seconds(2)),
-        stale_if_error: Some(3),
-        stale_while_revalidate: Some(4),
+        stale_if_error: Some(StaleWindow::Seconds(3)),
+        stale_while_revalidate: Some(StaleWindow::Seconds(4)),
     };
     let line = "immutable, max-age=1, must-revalidate, must-understand, no-cache, no-store, \
                 private, proxy-revalidate, public, s-maxage=2, stale-if-error=3, \
@@ -120,7 +129,9 @@ fn quoted_text_is_data() {
         (r#"max-age=1, ext="max-age=3600""#, max_age(1)),
         (r#"ext="a\", no-store", max-age=60"#, max_age(60)),
         (r#"ext="a,no-store,b", max-age=60"#, max_age(60)),
-        (r#""no-store", max-age=60"#, max_age(60)),
+        (r#"ext="no-store", max-age=60"#, max_age(60)),
+        (r#"ext=no-store, max-age=60"#, max_age(60)),
+        (r#"ext="max-age=60; private", max-age=60"#, max_age(60)),
     ];
     for (line, expected) in table {
         assert_eq!(response(&[line]), expected, "{line}");
@@ -131,11 +142,190 @@ fn quoted_text_is_data() {
 fn unknown_directives_are_skipped() {
     for line in [
         "max-age=60, foobar, x=1, y=\"2\"",
-        "foo bar, max-age=60, =, =60, \"\", @, max-ages=1, xmax-age=1",
+        "max-age=60, max-ages=1, xmax-age=1",
         "stale-while-revalidates=1, a-name-that-is-longer-than-any-known-one=1, max-age=60",
         "maxage=1, max_age=1, max-age=60",
+        "x-no-store, not-private, no_cache=1, nostore, no-store-, -private, max-age=60",
     ] {
         assert_eq!(response(&[line]), max_age(60), "{line}");
+    }
+}
+
+// === Response: malformed members ===
+
+#[test]
+fn what_is_no_directive_is_malformed() {
+    for member in [
+        "foo bar",
+        "=",
+        "=60",
+        "\"\"",
+        "@",
+        "foo;",
+        "foo:1",
+        "foo = 1",
+        "foo=",
+        "foo==1",
+        "foo=a b",
+        "foo=\"a\"b",
+        "foo\"a\"",
+        "\"a\"=b",
+        "(foo)",
+        "foo/bar",
+        "f\u{f6}o",
+        "foo=f\u{f6}o",
+        "{}",
+        "max-age=30;",
+        "public;",
+        "immutable =1",
+        // It should be a number.
+        "s-maxage=\"\"",
+        "stale-if-error=x",
+        "stale-while-revalidate=\"1, 2\"",
+    ] {
+        for lines in [
+            &[&format!("max-age=60, {member}")[..]] as &[&str],
+            &[member, "max-age=60"],
+            &["max-age=60", "foo", &format!("\t{member} ,")],
+        ] {
+            assert!(response(lines).malformed, "{lines:?}");
+        }
+    }
+    for member in [
+        "foo",
+        "foo=1",
+        "foo=\"a; b\"",
+        "foo=\"f\u{f6}o\"",
+        "foo='1'",
+        "max-age",
+        "public=1",
+        "private=\"\"",
+        "no-store=1",
+        "stale-if-error",
+        ",",
+        "",
+    ] {
+        assert!(!response(&["max-age=60", member]).malformed, "{member}");
+    }
+}
+
+#[test]
+fn a_restriction_in_a_malformed_member_applies_wherever_it_stands() {
+    fn restricted(change: impl FnOnce(&mut ResponseDirectives)) -> ResponseDirectives {
+        let mut directives = malformed(ResponseDirectives::default());
+        change(&mut directives);
+        directives
+    }
+    let table = [
+        ("no-store", restricted(|found| found.no_store = true)),
+        (
+            "private",
+            restricted(|found| found.private = Some(Scope::Whole)),
+        ),
+        (
+            "no-cache",
+            restricted(|found| found.no_cache = Some(Scope::Whole)),
+        ),
+        (
+            "must-revalidate",
+            restricted(|found| found.proxy_revalidate = true),
+        ),
+        (
+            "proxy-revalidate",
+            restricted(|found| found.proxy_revalidate = true),
+        ),
+        (
+            "must-understand",
+            restricted(|found| found.must_understand = true),
+        ),
+    ];
+    let members = [
+        "foo; {}",
+        "foo;{}",
+        "foo {}",
+        "foo\t{}",
+        "foo: {}",
+        "foo/{}",
+        "foo;a={};b",
+        "foo={} bar",
+        "foo={};",
+        "foo= {}",
+        "foo = {}",
+        "={}",
+        "= {}",
+        "\"{}\"",
+        "\"a, {}\"",
+        "foo=\"a\" {}",
+        "foo=\"{}\" a",
+        "foo=\"a\"\"{}\"",
+        "foo\"a, {}, b\"",
+        "({})",
+        "[{}]",
+        "<{}>",
+        "foo; {}=\"x-user\"",
+        "foo; {}=x-user",
+        "\u{201c}{}\u{201d}",
+        "\u{e9} {}",
+        "foo;x-{};{}",
+        "foo.{} bar",
+        "'{}' bar",
+        "Cache-Control: {}",
+    ];
+    for (word, expected) in &table {
+        for member in members.map(|member| member.replace("{}", word)) {
+            assert_eq!(response(&[&member]), *expected, "{member}");
+            let upper = member.to_uppercase();
+            assert_eq!(response(&["foo", &upper]), *expected, "{upper}");
+        }
+        // Not as a part of a longer word.
+        for member in ["foo; x-{}", "foo; {}-x", "foo; {}s", "foo; _{}"] {
+            let member = member.replace("{}", word);
+            assert_eq!(
+                response(&[&member]),
+                malformed(ResponseDirectives::default()),
+                "{member}"
+            );
+        }
+    }
+}
+
+#[test]
+fn punctuation_in_a_name_hides_no_restriction() {
+    for member in [
+        "'no-store'",
+        "`no-store`",
+        "*no-store*",
+        "public|no-store",
+        "public&no-store=1",
+        "foo.no-store",
+        "no-store.a-name-that-is-longer-than-any-known-one=\"x\"",
+    ] {
+        let found = response(&["max-age=60", member]);
+        let expected = ResponseDirectives {
+            no_store: true,
+            ..max_age(60)
+        };
+        assert_eq!(found, expected, "{member}");
+    }
+}
+
+#[test]
+fn a_number_that_is_none_hides_no_restriction() {
+    for name in [
+        "max-age",
+        "s-maxage",
+        "stale-if-error",
+        "stale-while-revalidate",
+    ] {
+        for argument in [
+            "\"60; private\"",
+            "\"60, private\"",
+            "\"private\"",
+            "private",
+        ] {
+            let found = response(&[&format!("{name}={argument}")]);
+            assert_eq!(found.private, Some(Scope::Whole), "{name}={argument}");
+        }
     }
 }
 
@@ -153,7 +343,7 @@ fn an_unreadable_field_counts_as_no_store() {
         &["must-understand, max-age=60, foo=\"bar"],
     ];
     for lines in table {
-        assert_eq!(response(lines), no_store(), "{lines:?}");
+        assert_eq!(response(lines), unreadable(), "{lines:?}");
     }
 }
 
@@ -161,7 +351,7 @@ fn an_unreadable_field_counts_as_no_store() {
 fn more_than_a_thousand_directives_are_unreadable() {
     let line = |count: usize| format!("max-age=60,{}", "a,,".repeat(count - 1));
     assert_eq!(response(&[&line(1000)]), max_age(60));
-    assert_eq!(response(&[&line(1001)]), no_store());
+    assert_eq!(response(&[&line(1001)]), unreadable());
 }
 
 // === Response: freshness ===
@@ -236,7 +426,7 @@ fn max_age_and_s_maxage_are_two_lifetimes() {
     let found = response(&["s-maxage=x, max-age=600, stale-if-error=600"]);
     assert_eq!(found.s_maxage, Some(Delta::Invalid));
     assert_eq!(found.max_age, Some(Delta::Seconds(600)));
-    assert_eq!(found.stale_if_error, Some(600));
+    assert_eq!(found.stale_if_error, Some(StaleWindow::Seconds(600)));
 }
 
 // === Response: restrictions and permissions ===
@@ -253,6 +443,7 @@ fn restrictions_hold_whatever_their_argument() {
             no_store: true,
             private: Some(Scope::Whole),
             proxy_revalidate: true,
+            malformed: !["", "=1", "=\"\""].contains(&argument),
             ..ResponseDirectives::default()
         };
         let flags = [
@@ -281,17 +472,34 @@ fn permissions_hold_only_when_well_formed_and_agreed() {
             },
         ),
         (&["public=1"], ResponseDirectives::default()),
-        (&["public =1"], ResponseDirectives::default()),
+        (&["public =1"], malformed(ResponseDirectives::default())),
         (
             &["stale-if-error=5", "stale-if-error=5"],
             ResponseDirectives {
-                stale_if_error: Some(5),
+                stale_if_error: Some(StaleWindow::Seconds(5)),
                 ..ResponseDirectives::default()
             },
         ),
-        (&["stale-if-error"], ResponseDirectives::default()),
-        (&["stale-if-error=x"], ResponseDirectives::default()),
-        (&["stale-if-error= 5"], ResponseDirectives::default()),
+        // Without a value it leaves the window to the operator.
+        (
+            &["stale-if-error, stale-if-error"],
+            ResponseDirectives {
+                stale_if_error: Some(StaleWindow::OfOperator),
+                ..ResponseDirectives::default()
+            },
+        ),
+        (
+            &["stale-while-revalidate", "stale-while-revalidate=5"],
+            ResponseDirectives::default(),
+        ),
+        (
+            &["stale-if-error=x"],
+            malformed(ResponseDirectives::default()),
+        ),
+        (
+            &["stale-if-error= 5"],
+            malformed(ResponseDirectives::default()),
+        ),
         (
             &["stale-if-error=5, stale-if-error=6"],
             ResponseDirectives::default(),
@@ -302,7 +510,7 @@ fn permissions_hold_only_when_well_formed_and_agreed() {
         ),
         (
             &["stale-while-revalidate=-5"],
-            ResponseDirectives::default(),
+            malformed(ResponseDirectives::default()),
         ),
     ];
     for (lines, expected) in table {
@@ -341,6 +549,13 @@ fn no_cache_and_private_may_name_fields() {
         (&["{}=\"x-a, x b\""], Some(Scope::Whole)),
         (&["{}=\"x-a, \\\"x-b\\\"\""], Some(Scope::Whole)),
         (&["{}=\"x:\""], Some(Scope::Whole)),
+        (&["{}='x-user'"], Some(Scope::Whole)),
+        (&["{}=1"], Some(Scope::Whole)),
+        (&["{}=True"], Some(Scope::Whole)),
+        (&["{}=\"x-a, 1\""], Some(Scope::Whole)),
+        (&["{}=\"'x-a', 'x-b'\""], Some(Scope::Whole)),
+        (&["{}=\"x-a\"; x"], Some(Scope::Whole)),
+        (&["{}=\"x-a\"", "foo; {}"], Some(Scope::Whole)),
         (&["{} =\"x-a\""], Some(Scope::Whole)),
         (&["{}=\"x-a\"b"], Some(Scope::Whole)),
         // Unqualified beats qualified, in either order.
@@ -452,7 +667,32 @@ fn malformed_request_arguments_are_skipped() {
                 ..nothing
             },
         ),
-        // Restrictions hold all the same.
+        // A restriction in an argument is data, and a part of a longer word is none.
+        ("x=no-store, y=\"no-cache\", x-no-store", nothing),
+        // Restrictions hold all the same, wherever they stand.
+        (
+            "max-age=1; no-store",
+            RequestDirectives {
+                no_store: true,
+                ..nothing
+            },
+        ),
+        (
+            "\"No-Store\", foo: 'no-cache'",
+            RequestDirectives {
+                no_cache: true,
+                no_store: true,
+                ..nothing
+            },
+        ),
+        (
+            "'no-store', max-stale no-cache",
+            RequestDirectives {
+                no_cache: true,
+                no_store: true,
+                ..nothing
+            },
+        ),
         (
             "no-cache=x, no-store =x",
             RequestDirectives {
@@ -521,6 +761,8 @@ fn pragma_counts_only_without_cache_control() {
         (&[(PRAGMA, "no-cache")], true),
         (&[(PRAGMA, "foo=\"a, b\", No-Cache")], true),
         (&[(PRAGMA, "foo"), (PRAGMA, "no-cache")], true),
+        (&[(PRAGMA, "foo; no-cache")], true),
+        (&[(PRAGMA, "\"no-cache\"")], true),
         (&[(PRAGMA, "foo=\"no-cache\"")], false),
         (&[(PRAGMA, "max-age=0")], false),
         (
@@ -661,6 +903,7 @@ proptest! {
         let rest = pieces.concat();
         let found = response(&["no-store", &rest]);
         prop_assert!(found.no_store, "{}", rest);
+        prop_assert!(response(&[&format!("@ no-store {rest}")]).no_store, "{}", rest);
         for lifetime in [found.max_age, found.s_maxage].into_iter().flatten() {
             prop_assert!(lifetime.seconds() <= MAX_DELTA);
         }

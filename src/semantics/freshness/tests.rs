@@ -341,6 +341,7 @@ fn s_maxage_rules_out_stale_answers_but_for_windows_beside_it() {
         ),
         ("s-maxage=60, stale-if-error=30", Reuse::WithinWindows),
         ("s-maxage=60, stale-if-error=soon", Reuse::WhileFresh),
+        ("s-maxage=60, stale-if-error", Reuse::WithinWindows),
     ];
     for (directives, reuse) in cases {
         let line = format!("Cache-Control: {directives}");
@@ -382,6 +383,52 @@ fn default_windows_apply_to_responses_that_state_none() {
             &["Cache-Control: s-maxage=60, stale-if-error=5"],
             None,
             Some(5),
+        ),
+        // Except where it opens a window beside `s-maxage`, and says nothing of its length.
+        (
+            &["Cache-Control: s-maxage=60, stale-while-revalidate"],
+            Some(10),
+            None,
+        ),
+        (
+            &["Cache-Control: stale-if-error, s-maxage=60"],
+            None,
+            Some(100),
+        ),
+        (
+            &["Cache-Control: s-maxage=60, STALE-while-revalidate, stale-if-error=5"],
+            Some(10),
+            Some(5),
+        ),
+        (
+            &["Cache-Control: max-age=60, stale-while-revalidate"],
+            Some(10),
+            Some(100),
+        ),
+        (
+            &["Cache-Control: s-maxage=0, stale-while-revalidate"],
+            None,
+            None,
+        ),
+        (
+            &["Cache-Control: s-maxage=60, stale-while-revalidate, must-revalidate"],
+            None,
+            None,
+        ),
+        (
+            &["Cache-Control: s-maxage=60, stale-while-revalidate;"],
+            None,
+            None,
+        ),
+        (
+            &["Cache-Control: s-maxage=60, stale-while-revalidate="],
+            None,
+            None,
+        ),
+        (
+            &["Cache-Control: s-maxage=60, stale-while-revalidate, stale-while-revalidate=5"],
+            None,
+            None,
         ),
         // They do not extend a guess.
         (&[&modified], None, None),

@@ -719,6 +719,23 @@ fn only_responses_that_state_nothing_and_are_not_private_get_a_default_lifetime(
         (&[], 200, &["Cache-Control: no-cache"], Refused),
         (&[], 200, &["Cache-Control: no-cache=\"x-a\""], Refused),
         (&[], 200, &["Cache-Control: private=\"x-a\""], Refused),
+        // It says something that nobody can read.
+        (&[], 200, &["Cache-Control: public;"], Refused),
+        (&[], 200, &["Cache-Control: public, foo bar"], Refused),
+        (
+            &[],
+            200,
+            &["Cache-Control: public", "Cache-Control: =1"],
+            Refused,
+        ),
+        (&[], 200, &["Cache-Control: stale-if-error=x"], Refused),
+        (&[], 200, &["Cache-Control: stale-if-error"], Allowed),
+        (&[], 200, &["Cache-Control: foo=\"no-store\""], Allowed),
+        // It says something to others.
+        (&[], 200, &["CDN-Cache-Control: no-store"], Refused),
+        (&[], 200, &["Surrogate-Control: no-store"], Refused),
+        (&[], 200, &["CDN-Cache-Control: max-age=60,"], Refused),
+        (&[], 200, &["CDN-Cache-Control: max-age=60"], Allowed),
         // It is somebody's own.
         (&[], 200, &["Set-Cookie: a=b"], Refused),
         (

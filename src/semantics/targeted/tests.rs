@@ -4,8 +4,8 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{DirectiveSource, EffectiveDirectives, effective};
-use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope};
+use super::{DirectiveSource, EffectiveDirectives, OtherFields, effective};
+use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope, StaleWindow};
 use crate::semantics::list::MAX_DELTA;
 use crate::semantics::rules::Rules;
 
@@ -46,13 +46,22 @@ fn cdn(lines: &[&str]) -> Option<ResponseDirectives> {
     for line in lines {
         headers.append(CDN, HeaderValue::from_str(line).unwrap());
     }
-    let EffectiveDirectives { directives, source } = effective(&headers, &rules(&[CDN]));
+    let EffectiveDirectives {
+        directives, source, ..
+    } = effective(&headers, &rules(&[CDN]));
     match source {
         DirectiveSource::Targeted => Some(directives),
         DirectiveSource::CacheControl => {
-            assert_eq!(directives, no_store(), "{lines:?}");
+            assert!(directives.no_store, "{lines:?}");
             None
         }
+    }
+}
+
+fn malformed(directives: ResponseDirectives) -> ResponseDirectives {
+    ResponseDirectives {
+        malformed: true,
+        ..directives
     }
 }
 
@@ -133,7 +142,7 @@ fn the_first_usable_target_governs_alone() {
             &[OWN, CDN],
             &[(OWN, "max-age=x"), (CDN, "max-age=600")],
             Targeted,
-            max_age(600),
+            malformed(max_age(600)),
         ),
         (
             &[OWN, CDN],
@@ -144,12 +153,180 @@ fn the_first_usable_target_governs_alone() {
         (&[OWN, CDN], &[(CDN, "max-age=600")], Targeted, max_age(600)),
     ];
     for (targets, lines, source, directives) in table {
-        let expected = EffectiveDirectives {
-            directives: directives.clone(),
-            source: *source,
-        };
         let found = effective(&headers(lines), &rules(targets));
-        assert_eq!(found, expected, "{targets:?} {lines:?}");
+        assert_eq!(found.directives, *directives, "{targets:?} {lines:?}");
+        assert_eq!(found.source, *source, "{targets:?} {lines:?}");
+    }
+}
+
+#[test]
+fn an_invalid_target_permits_nothing_and_restricts_all_the_same() {
+    let restricted = |change: fn(&mut ResponseDirectives)| {
+        let mut directives = malformed(max_age(60));
+        change(&mut directives);
+        directives
+    };
+    let table = [
+        ("max-age=600,", restricted(|_| {})),
+        ("max-age=600, foo=x y", restricted(|_| {})),
+        ("NO-STORE", restricted(|found| found.no_store = true)),
+        ("no-store=1", restricted(|found| found.no_store = true)),
+        (
+            "max-age=600, public no-store",
+            restricted(|found| found.no_store = true),
+        ),
+        (
+            "max-age=600, foo=\"bar",
+            restricted(|found| found.no_store = true),
+        ),
+        (
+            "public Private",
+            restricted(|found| found.private = Some(Scope::Whole)),
+        ),
+        (
+            "private=x-user, max-age=\"600\"",
+            restricted(|found| found.private = Some(Scope::Whole)),
+        ),
+        (
+            "max-age=600, \u{e9}; no-cache",
+            restricted(|found| found.no_cache = Some(Scope::Whole)),
+        ),
+        (
+            "must-revalidate=1, stale-if-error=600",
+            restricted(|found| found.proxy_revalidate = true),
+        ),
+    ];
+    for (line, expected) in table {
+        // In place of the rest, and in front of a valid target.
+        let fallback = headers(&[(OWN, line), (CACHE_CONTROL, "max-age=60")]);
+        assert_eq!(
+            effective(&fallback, &rules(&[OWN])).directives,
+            expected,
+            "{line}"
+        );
+        let next = headers(&[(OWN, line), (CDN, "max-age=60")]);
+        assert_eq!(
+            effective(&next, &rules(&[OWN, CDN])).directives,
+            expected,
+            "{line}"
+        );
+        // Behind one, it does not count.
+        let last = effective(&next, &rules(&[CDN, OWN])).directives;
+        assert_eq!(last, max_age(60), "{line}");
+    }
+}
+
+#[test]
+fn a_parameter_or_a_key_hides_no_restriction() {
+    for line in [
+        "public; no-store, max-age=60",
+        "max-age=60;no-store",
+        "max-age=60;a=\"b\";no-store=?0, public",
+        "max-age=60, foo=(1 2);no-store, public",
+        "max-age=60, *no-store, public",
+        "max-age=60, public.no-store=(1)",
+        "max-age=60, no-store-remote",
+    ] {
+        let found = cdn(&[line]).unwrap();
+        assert!(found.no_store, "{line}");
+        assert_eq!(found.max_age, Some(Delta::Seconds(60)), "{line}");
+    }
+    for line in [
+        "max-age=60, foo=\"no-store\"",
+        "max-age=60, foo=no-store",
+        "max-age=60, foo=(no-store private)",
+        "max-age=60;x-no-store;a=no-store",
+    ] {
+        assert_eq!(cdn(&[line]), Some(max_age(60)), "{line}");
+    }
+}
+
+#[test]
+fn fields_for_other_caches_can_only_forbid_a_lifetime() {
+    use OtherFields::{Forbid, Open};
+
+    let table: &[(&str, &[&str], OtherFields)] = &[
+        ("cdn-cache-control", &[], Open),
+        ("cdn-cache-control", &[""], Open),
+        ("cdn-cache-control", &["max-age=600"], Open),
+        (
+            "cdn-cache-control",
+            &["public, must-revalidate, stale-if-error"],
+            Open,
+        ),
+        ("cdn-cache-control", &["foo=\"no-store\""], Open),
+        ("cdn-cache-control", &["no-store"], Forbid),
+        ("cdn-cache-control", &["No-Store"], Forbid),
+        ("cdn-cache-control", &["private"], Forbid),
+        (
+            "cdn-cache-control",
+            &["private=\"x-user\", max-age=600"],
+            Forbid,
+        ),
+        ("cdn-cache-control", &["no-cache"], Forbid),
+        (
+            "cdn-cache-control",
+            &["max-age=600", "public;no-store"],
+            Forbid,
+        ),
+        ("cdn-cache-control", &["max-age=0"], Forbid),
+        ("cdn-cache-control", &["s-maxage=0, max-age=600"], Forbid),
+        ("cdn-cache-control", &["max-age=600, foo=\"bar"], Forbid),
+        ("cdn-cache-control", &["max-age=600, &&&"], Forbid),
+        ("cdn-cache-control", &["max-age=\"600\""], Forbid),
+        (
+            "cdn-cache-control",
+            &["\u{201c}max-age=600\u{201d}"],
+            Forbid,
+        ),
+        ("cloudflare-cdn-cache-control", &["no-store"], Forbid),
+        ("x-litespeed-cache-control", &["no-cache"], Forbid),
+        ("surrogate-control", &["content=\"ESI/1.0\""], Open),
+        (
+            "surrogate-control",
+            &["max-age=600;a, content=\"ESI/1.0\""],
+            Open,
+        ),
+        (
+            "surrogate-control",
+            &["no-store, content=\"ESI/1.0\""],
+            Forbid,
+        ),
+        ("surrogate-control", &["no-store;a"], Forbid),
+        ("surrogate-control", &["no-store-remote"], Forbid),
+        ("surrogate-control", &["max-age=0"], Forbid),
+        ("edge-control", &["no-store"], Forbid),
+        ("edge-control", &["max-age=600"], Open),
+        ("x-accel-expires", &["0"], Forbid),
+        ("x-accel-expires", &["600"], Open),
+        // Not about caching.
+        ("x-no-store", &["no-store"], Open),
+        ("cache-control-cdn", &["no-store"], Open),
+        ("pragma", &["no-store"], Open),
+    ];
+    for (name, lines, expected) in table {
+        let name = HeaderName::from_static(name);
+        let headers: HeaderMap = lines
+            .iter()
+            .map(|line| (name.clone(), HeaderValue::from_str(line).unwrap()))
+            .collect();
+        let found = effective(&headers, &rules(&[]));
+        assert_eq!(found.others, *expected, "{name}: {lines:?}");
+        // They say nothing else to this cache.
+        assert_eq!(found.directives, ResponseDirectives::default(), "{name}");
+        assert_eq!(found.leave_lifetime_open(), *expected == Open, "{name}");
+    }
+    // The governing field is none of them. `Cache-Control` is one, if a target governs.
+    for (lines, expected) in [
+        (&[(CDN, "no-store")] as &[_], Open),
+        (&[(CDN, "foo"), (CACHE_CONTROL, "no-store")], Forbid),
+        (&[(CDN, "foo"), (CACHE_CONTROL, "public; no-cache")], Forbid),
+        (&[(CDN, "foo"), (CACHE_CONTROL, "max-age=60")], Open),
+        (&[(CDN, "foo"), (OWN, "private")], Forbid),
+    ] {
+        let found = effective(&headers(lines), &rules(&[CDN]));
+        assert_eq!(found.source, DirectiveSource::Targeted, "{lines:?}");
+        assert_eq!(found.others, expected, "{lines:?}");
     }
 }
 
@@ -157,6 +334,7 @@ fn the_first_usable_target_governs_alone() {
 fn every_directive_works_in_a_target() {
     let every = ResponseDirectives {
         immutable: true,
+        malformed: false,
         max_age: Some(Delta::Seconds(1)),
         must_revalidate: true,
         must_understand: true,
@@ -166,8 +344,8 @@ fn every_directive_works_in_a_target() {
         proxy_revalidate: true,
         public: true,
         s_maxage: Some(Delta::Seconds(2)),
-        stale_if_error: Some(3),
-        stale_while_revalidate: Some(4),
+        stale_if_error: Some(StaleWindow::Seconds(3)),
+        stale_while_revalidate: Some(StaleWindow::Seconds(4)),
     };
     let line = "immutable, max-age=1, must-revalidate, must-understand, no-cache, no-store, \
                 private, proxy-revalidate, public, s-maxage=2, stale-if-error=3, \
@@ -236,11 +414,18 @@ fn a_value_of_the_wrong_type_spoils_the_field() {
         "public",
     ];
     for name in seconds {
-        for value in [
-            "", "=?1", "=\"60\"", "=60.5", "=-1", "=sixty", "=(60)", "=@60",
-        ] {
+        for value in ["=?0", "=\"60\"", "=60.5", "=-1", "=sixty", "=(60)", "=@60"] {
             assert_eq!(cdn(&[&format!("{name}{value}")]), None, "{name}{value}");
         }
+    }
+    for name in ["max-age", "s-maxage"] {
+        for value in ["", "=?1"] {
+            assert_eq!(cdn(&[&format!("{name}{value}")]), None, "{name}{value}");
+        }
+    }
+    for line in ["stale-if-error", "stale-if-error=?1"] {
+        let window = cdn(&[line]).unwrap().stale_if_error;
+        assert_eq!(window, Some(StaleWindow::OfOperator), "{line}");
     }
     for name in flags {
         for value in ["=?0", "=1", "=\"x\"", "=x", "=(x)", "=()"] {
