@@ -1,24 +1,57 @@
 //! Hit-for-miss: requests for a key whose response could not be shared a moment ago do not wait for
 //! each other.
+//!
+//! A mark has the class of the request that set it. One set by a plain request holds for all: what
+//! nobody may share needs no waiting. One set by a request with a cookie or a key of its own says
+//! nothing about those without, so it holds for such requests only. A request with `Authorization`
+//! waits for no other and sets no mark. So no client can turn off collapsing for the others.
 
 use super::context::RequestContext;
-use crate::state::cache::Cache;
+use crate::{semantics::classify::Requester, state::cache::Cache};
 
 /// From now on, and for a while, requests for this key do not wait for each other.
 pub(crate) fn remember_uncacheable(cache: &Cache, context: &RequestContext) {
     let Cache { shared, config } = cache;
-    shared.hit_for_miss.insert(
-        context.request.key.hash(),
-        shared.clock.monotonic(),
-        config.uncacheable_for,
-    );
+    if let Some(mark) = mark(context, context.request.requester()) {
+        let now = shared.clock.monotonic();
+        shared
+            .hit_for_miss
+            .insert(mark, now, config.uncacheable_for);
+    }
+}
+
+/// Ends what [`remember_uncacheable`] began: there is a response that can be shared.
+pub(crate) fn forget_uncacheable(cache: &Cache, context: &RequestContext) {
+    if context.request.requester() != Requester::Private {
+        for mark in marks(context) {
+            cache.shared.hit_for_miss.remove(mark);
+        }
+    }
 }
 
 /// Whether requests for this key go to the origin without waiting for each other.
 pub(crate) fn is_uncacheable(cache: &Cache, context: &RequestContext) -> bool {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
-    shared
-        .hit_for_miss
-        .contains(context.request.key.hash(), now)
+    marks(context).any(|mark| shared.hit_for_miss.contains(mark, now))
+}
+
+/// The marks that hold for a request.
+fn marks(context: &RequestContext) -> impl Iterator<Item = u64> {
+    let held: &[Requester] = match context.request.requester() {
+        Requester::Plain | Requester::Private => &[Requester::Plain],
+        Requester::Personal => &[Requester::Plain, Requester::Personal],
+    };
+    held.iter().filter_map(|class| mark(context, *class))
+}
+
+/// The mark of one class of requests.
+fn mark(context: &RequestContext, class: Requester) -> Option<u64> {
+    let hash = context.request.key.hash();
+    match class {
+        Requester::Plain => Some(hash),
+        // The set keeps the high bits of a hash, and takes the others for the place.
+        Requester::Personal => Some(!hash),
+        Requester::Private => None,
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
     key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
     semantics::{
         cache_control::RequestDirectives,
-        classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety},
+        classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
         decide::{Candidate, OnError, Validity, on_error},
         list,
         rules::ForwardedPolicy,
@@ -129,6 +129,11 @@ impl CacheRequest {
         let digest = entry.selecting().digest();
         // Both halves of the digest, folded into one.
         self.key.hash() ^ digest as u64 ^ (digest >> 64) as u64
+    }
+
+    /// Whether the response to this request may be everybody's.
+    pub(crate) fn requester(&self) -> Requester {
+        Requester::of(&self.facts, &self.directives)
     }
 
     pub(crate) fn is_head(&self) -> bool {

@@ -4,12 +4,14 @@
 mod authority;
 mod bypass;
 mod facts;
+mod requester;
 
 use http::{HeaderMap, Method, Uri, header::HOST};
 
 pub(crate) use authority::{Authority, authority, default_port};
 pub use bypass::Bypass;
 pub(crate) use facts::{FORWARDED_FIELDS, Facts};
+pub(crate) use requester::Requester;
 
 use crate::semantics::hop::{self, ConnectionOptions};
 

@@ -11,7 +11,7 @@ pub(crate) use reason::Side;
 use status::{StatusClass, class, is_understood};
 
 use crate::semantics::cache_control::{RequestDirectives, Scope};
-use crate::semantics::classify::Facts;
+use crate::semantics::classify::{Facts, Requester};
 use crate::semantics::fields::{self, Length};
 use crate::semantics::freshness::{Freshness, Reuse, is_heuristically_cacheable};
 use crate::semantics::hop::{self, ConnectionOptions};
@@ -64,6 +64,14 @@ pub(crate) enum DefaultLifetime {
     Refused,
     /// It may not, but only because of the request: the same response to another request might.
     Withheld(NotStored),
+}
+
+/// Whether the stored response is fresh when a newer response arrives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Timeliness {
+    Fresh,
+    /// Or invalidated.
+    Stale,
 }
 
 /// What happens to a stored response when a newer response arrives and is not stored.
@@ -125,31 +133,42 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     DefaultLifetime::Allowed
 }
 
-/// Decides what a response to a GET that is not stored does to the stored one (RFC 9111 §4.3.3).
+/// Decides what a response that is not stored does to the stored one (RFC 9111 §4.3.3).
 ///
-/// A server error, and a response that concerns only this request, leave the stored one in place.
-/// 401 removes it: the resource is no longer open to everyone.
-pub(crate) fn predecessor(status: StatusCode, reason: NotStored) -> Predecessor {
-    let about_request = match class(status) {
-        StatusClass::Never => status != StatusCode::UNAUTHORIZED,
-        StatusClass::Error | StatusClass::Ordinary => status.as_u16() >= 500,
+/// One client's exchange must not take away what the others have. So only the response to a plain
+/// request can remove the stored one, and only if it says what everybody would get now. While the
+/// stored one is fresh, it takes more: a success, a redirection, or a status that says that the
+/// resource is gone. A stale one also goes when the resource is no longer open to everybody.
+pub(crate) fn predecessor(
+    status: StatusCode,
+    requester: Requester,
+    stored: Timeliness,
+) -> Predecessor {
+    let replaces = match stored {
+        Timeliness::Fresh => match status.as_u16() {
+            206 | 304 => false,
+            200..=399 | 404 | 410 | 451 => true,
+            _ => false,
+        },
+        Timeliness::Stale => match status.as_u16() {
+            200..=599 => !concerns_form(status) && !status.is_server_error(),
+            _ => false,
+        },
     };
-    if about_request || reason.side() == Side::Request {
-        Predecessor::Keep
-    } else {
+    if replaces && requester == Requester::Plain {
         Predecessor::Drop
+    } else {
+        Predecessor::Keep
     }
 }
 
-/// Whether a status answers the conditions or the range of a request, and so says nothing about the
-/// response to a request without them (RFC 9110 §13, §14).
-pub(crate) fn answers_conditions(status: StatusCode) -> bool {
+/// Whether a status answers the form of one request: its conditions, range, content, fields, or
+/// moment. It says nothing about the response to a request of another form (RFC 9110 §13 to §15,
+/// RFC 6585).
+pub(crate) fn concerns_form(status: StatusCode) -> bool {
     matches!(
-        status,
-        StatusCode::PARTIAL_CONTENT
-            | StatusCode::NOT_MODIFIED
-            | StatusCode::PRECONDITION_FAILED
-            | StatusCode::RANGE_NOT_SATISFIABLE
+        status.as_u16(),
+        206 | 304 | 400 | 406 | 408 | 412..=417 | 421 | 425 | 426 | 428 | 429 | 431
     )
 }
 

@@ -10,6 +10,7 @@ use crate::{
     generation::Generation,
     key::Key,
     outcome::{Generated, StaleReason},
+    semantics::classify::Requester,
 };
 
 /// What requests must have in common to share a flight.
@@ -24,6 +25,16 @@ pub(crate) struct FlightKey {
     pub(crate) changes: u32,
     /// The variant that the request selects, if the resource is known to have variants.
     pub(crate) variant: Option<u128>,
+    pub(crate) audience: Audience,
+}
+
+/// Which requests share a flight.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Audience {
+    /// Those with a cookie too: as long as nothing else is known, the response may be everybody's.
+    Everybody,
+    /// Only plain ones: the response to another was its own.
+    Plain,
 }
 
 /// How a flight ended.
@@ -35,8 +46,8 @@ pub(crate) enum FlightOutcome {
     Stored(Arc<Entry>),
     /// Without an origin call, with a fresh response that another node had stored.
     FromPeer(Arc<Entry>),
-    /// With a response for the leader's client only.
-    Private,
+    /// With a response for the leader's client only. Perhaps because of what its request carried.
+    Private(Requester),
     Failed(Failure),
 }
 

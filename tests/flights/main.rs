@@ -7,6 +7,7 @@ mod bounds;
 mod crowds;
 mod invalidation;
 mod leaders;
+mod neighbours;
 mod readiness;
 mod refresh;
 mod support;

@@ -276,7 +276,6 @@ async fn row_185_one_who_insists_on_validation_gets_the_error() {
 #[tokio::test(start_paused = true)]
 async fn requests_whose_answer_is_not_stored_start_no_refresh() {
     play([case(refreshable())
-        .then(at(75).method("HEAD").stale_and_wait())
         .then(at(75).send("authorization", "Basic dTpw").stale_and_wait())
         .then(at(75).cc("no-store").stale_and_wait())
         .then(at(75).stale_and_refresh())])

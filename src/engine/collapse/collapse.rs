@@ -43,7 +43,7 @@ use crate::{
     flight::{Joined, Leader},
     inner::CacheableService,
     outcome::Generated,
-    state::flights::{FlightKey, FlightOutcome},
+    state::flights::{Audience, FlightKey, FlightOutcome},
 };
 
 /// How many flights a request may join, one after another, as it learns which variant it selects.
@@ -103,12 +103,19 @@ where
                         handler, context, None, &entry, now, served,
                     ));
                 }
-                let variant = key.variant;
+                let FlightKey {
+                    variant, audience, ..
+                } = key;
                 key = join::flight_key(&handler.cache, &context);
                 key.variant = key.variant.or(variant);
+                key.audience = audience;
             }
             Share::Answer(answer) => return Ok(answer),
             Share::GoDirect => break,
+            Share::PlainOnly => {
+                key.audience = Audience::Plain;
+                flights += 1;
+            }
             Share::OtherVariant(variant) => {
                 key.variant = Some(variant);
                 flights += 1;

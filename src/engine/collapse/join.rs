@@ -11,10 +11,10 @@ use crate::{
     },
     entry::Entry,
     flight::Leader,
-    semantics::vary::Selecting,
+    semantics::{classify::Requester, vary::Selecting},
     state::{
         cache::Cache,
-        flights::{FlightKey, FlightOutcome},
+        flights::{Audience, FlightKey, FlightOutcome},
     },
 };
 
@@ -86,22 +86,18 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
             let names: Vec<_> = entry.selecting().names().cloned().collect();
             Selecting::record(&names, request_headers, seed, order).digest()
         }),
+        audience: Audience::Everybody,
     }
 }
 
 /// Whether the request may wait for another's response.
 pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
     if conditions::forwards_conditions(cache, context)
-        || is_private(context)
+        || context.request.requester() == Requester::Private
         || hit_for_miss::is_uncacheable(cache, context)
     {
         Collapsing::PeekOnly
     } else {
         Collapsing::Join
     }
-}
-
-/// Whether the response is for this request only, because of what the request carries or demands.
-pub(super) fn is_private(context: &RequestContext) -> bool {
-    context.request.facts.credentials() || context.request.directives.no_store
 }

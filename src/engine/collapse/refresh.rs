@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::Response;
+use http::{Method, Response};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,6 +27,7 @@ use crate::{
     flight::Leader,
     inner::CacheableService,
     outcome::StaleReason,
+    semantics::classify::Requester,
     state::{
         cache::Cache,
         flights::{Failure, FlightKey, FlightOutcome},
@@ -79,6 +80,8 @@ where
     let Some(permit) = refresh_permit(&handler.cache, &context) else {
         return;
     };
+    // A HEAD that was answered from the store has it refreshed like a GET.
+    context.request.parts.method = Method::GET;
     let key = join::flight_key(&handler.cache, &context);
     let Some(mut leader) = handler.cache.shared.flights.lead(key) else {
         return;
@@ -145,7 +148,7 @@ fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaph
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
     // The next request whose response can be shared will refresh it.
-    let unfit = context.request.is_head() || join::is_private(context);
+    let unfit = context.request.requester() == Requester::Private;
     let paused = context.selected.as_ref().is_some_and(|entry| {
         let hash = context.request.pause_hash(entry);
         shared.paused.contains(hash, now)

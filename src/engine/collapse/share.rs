@@ -12,6 +12,7 @@ use crate::{
     outcome::CacheOutcome,
     semantics::{
         cache_control::RequestDirectives,
+        classify::Requester,
         decide::{Candidate, Decision, StoredMatch, Validity, decide},
         freshness::Freshness,
         vary::Selecting,
@@ -30,6 +31,8 @@ pub(super) enum Share<B> {
     StartOver,
     /// Join the flight of another variant, with this digest.
     OtherVariant(u128),
+    /// Join the flight of the plain requests.
+    PlainOnly,
     /// Go to the origin directly: the response is not for this request.
     GoDirect,
 }
@@ -42,7 +45,12 @@ pub(super) fn share<B>(
     began: Duration,
 ) -> Share<B> {
     match outcome {
-        FlightOutcome::Failed(_) | FlightOutcome::Private => Share::GoDirect,
+        FlightOutcome::Private(Requester::Personal)
+            if context.request.requester() == Requester::Plain =>
+        {
+            Share::PlainOnly
+        }
+        FlightOutcome::Failed(_) | FlightOutcome::Private(_) => Share::GoDirect,
         FlightOutcome::Stored(entry) => {
             let came = SharedSince::of(entry.arrival(), began);
             share_entry(cache, context, &entry, came)
@@ -50,7 +58,9 @@ pub(super) fn share<B>(
         FlightOutcome::FromPeer(entry) => {
             match share_entry(cache, context, &entry, SharedSince::OnAnotherNode) {
                 Share::Answer(answer) => Share::Answer(answer),
-                Share::StartOver | Share::GoDirect | Share::OtherVariant(_) => Share::StartOver,
+                Share::StartOver | Share::GoDirect | Share::OtherVariant(_) | Share::PlainOnly => {
+                    Share::StartOver
+                }
             }
         }
         FlightOutcome::Streaming(streaming) => share_streaming(cache, context, &streaming, began),

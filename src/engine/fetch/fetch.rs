@@ -11,7 +11,9 @@ use super::{
     receive, revalidate, storing,
 };
 use crate::{
-    engine::context::RequestContext, inner::CacheableService, semantics::validate,
+    engine::context::RequestContext,
+    inner::CacheableService,
+    semantics::{classify::Requester, validate},
     state::cache::Cache,
 };
 
@@ -41,9 +43,11 @@ where
     if let Some(fetched) = revalidate::freshen(cache, context, &not_modified, times).await {
         return fetched;
     }
-    // The 304 is about another representation, so the stored one is gone: ask once more, without
-    // conditions (RFC 9111 §4.3.3).
-    storing::remove_selected(cache, context).await;
+    // The 304 is about another representation: ask once more, without conditions (RFC 9111 §4.3.3).
+    // If it is everybody's, the stored one is gone.
+    if context.request.requester() == Requester::Plain {
+        storing::remove_selected(cache, context).await;
+    }
     let mut request = Request::from_parts(context.request.parts.clone(), Q::default());
     validate::strip(request.headers_mut());
     match call::call_origin(cache, inner, request).await {

@@ -27,10 +27,10 @@ pub(crate) struct FetchResult<B, E> {
 
 impl<B, E> FetchResult<B, E> {
     /// The result of an exchange whose response is for its own client only.
-    pub(super) fn private(answer: Response<CacheBody<B>>) -> Self {
+    pub(super) fn private(context: &RequestContext, answer: Response<CacheBody<B>>) -> Self {
         Self {
             answer: Ok(answer),
-            outcome: FlightOutcome::Private,
+            outcome: FlightOutcome::Private(context.request.requester()),
             recording: None,
         }
     }

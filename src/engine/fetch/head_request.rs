@@ -19,6 +19,7 @@ use crate::{
     inner::CacheableService,
     outcome::Storing,
     semantics::{
+        classify::Requester,
         decide::{OriginAnswer, Validity},
         storable::{NotStored, Side},
         validate::{self, HeadUpdate},
@@ -46,7 +47,10 @@ where
         return failure::error_status(cache, context, response).answer;
     }
     let (parts, body) = response.into_parts();
-    if let Some(stored) = &context.stored {
+    // What a HEAD says for its own client only changes nothing for the others.
+    if let Some(stored) = &context.stored
+        && context.request.requester() == Requester::Plain
+    {
         for entry in stored.variants() {
             freshen_from_head(cache, context, entry, &parts, times).await;
         }

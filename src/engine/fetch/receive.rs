@@ -7,7 +7,7 @@ use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{
-    conditions::{self, Conditions},
+    conditions::Conditions,
     failure,
     fetched::{self, FetchResult, Permit, Recording},
     storability::{self, Evaluation, ExchangeTimes},
@@ -127,12 +127,8 @@ async fn not_stored<B: Body, E>(
     response: Response<B>,
 ) -> FetchResult<B, E> {
     after_refusal(cache, context, response.status(), reason).await;
-    FetchResult::private(fetched::pass_on(
-        cache,
-        context,
-        Storing::Refused(reason),
-        response,
-    ))
+    let answer = fetched::pass_on(cache, context, Storing::Refused(reason), response);
+    FetchResult::private(context, answer)
 }
 
 /// What a response that is not stored changes: it may end the stored one, and collapsing for its
@@ -143,12 +139,11 @@ async fn after_refusal(
     status: StatusCode,
     reason: NotStored,
 ) {
-    if storable::predecessor(status, reason) == Predecessor::Drop {
-        storing::remove_selected(cache, context).await;
-    }
-    let about_conditions =
-        conditions::forwards_conditions(cache, context) && storable::answers_conditions(status);
-    if reason.side() == Side::Response && !about_conditions {
+    let predecessor = storing::end_predecessor(cache, context, status).await;
+    // A response that leaves the stored one in place says nothing about what others would get.
+    let says_nothing = storable::concerns_form(status)
+        || predecessor == Predecessor::Keep && context.selected.is_some();
+    if reason.side() == Side::Response && !says_nothing {
         hit_for_miss::remember_uncacheable(cache, context);
     }
     tracing::debug!(key = ?context.request.key, reason = reason.as_str(), "not stored");
@@ -160,7 +155,8 @@ fn too_many_fills<B: Body, E>(
     context: &RequestContext,
     response: Response<B>,
 ) -> FetchResult<B, E> {
-    FetchResult::private(fetched::pass_on(cache, context, Storing::Full, response))
+    let answer = fetched::pass_on(cache, context, Storing::Full, response);
+    FetchResult::private(context, answer)
 }
 
 /// The result for a response that may be stored. Waiters can read its body from now on.
@@ -173,7 +169,6 @@ fn streaming<B: Body, E>(
     conditions: Conditions,
     permit: Option<OwnedSemaphorePermit>,
 ) -> FetchResult<B, E> {
-    let shared = &cache.shared;
     let Evaluation {
         completion, head, ..
     } = evaluation;
@@ -183,10 +178,10 @@ fn streaming<B: Body, E>(
         // It must be validated before reuse, so waiters could not share it.
         hit_for_miss::remember_uncacheable(cache, context);
     } else {
-        shared.hit_for_miss.remove(context.request.key.hash());
+        hit_for_miss::forget_uncacheable(cache, context);
     }
     let declared = storability::declared_length(&parts, &body);
-    let fill = Fill::new(declared, Arc::clone(&shared.budget));
+    let fill = Fill::new(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
         parts,
         arrived: head.meta.arrival.wall,
@@ -195,7 +190,7 @@ fn streaming<B: Body, E>(
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
     let streaming = Arc::new(StreamingResponse { head, fill });
     let outcome = if fields::sets_cookie(&streaming.head.headers) {
-        FlightOutcome::Private
+        FlightOutcome::Private(context.request.requester())
     } else {
         FlightOutcome::Streaming(Arc::clone(&streaming))
     };
@@ -235,7 +230,7 @@ fn cut_range<B: Body, E>(
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Refused(reason));
     FetchResult {
         answer: Ok(answer),
-        outcome: FlightOutcome::Private,
+        outcome: FlightOutcome::Private(context.request.requester()),
         recording: Some(Recording {
             streaming: Arc::new(StreamingResponse { head, fill }),
             body,

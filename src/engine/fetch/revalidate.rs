@@ -68,16 +68,18 @@ pub(crate) async fn freshen<B, E>(
             storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
             shared.metrics().stored.increment(1);
             if fields::sets_cookie(&evaluation.head.headers) {
-                FlightOutcome::Private
+                FlightOutcome::Private(context.request.requester())
             } else {
                 FlightOutcome::Stored(Arc::clone(&fresh))
             }
         }
         // This request may not be stored for: the stored response stays as it is for others.
-        Err(reason) if reason.side() == Side::Request => FlightOutcome::Private,
+        Err(reason) if reason.side() == Side::Request => {
+            FlightOutcome::Private(context.request.requester())
+        }
         Err(_) => {
-            storing::remove_selected(cache, context).await;
-            FlightOutcome::Private
+            storing::end_predecessor(cache, context, merged.status).await;
+            FlightOutcome::Private(context.request.requester())
         }
     };
     let label = Label {

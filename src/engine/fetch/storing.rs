@@ -16,7 +16,10 @@ use crate::{
     entry::{Entry, Segments},
     error::BoxError,
     fill::{Limits, Recorded},
-    semantics::decide::Validity,
+    semantics::{
+        decide::Validity,
+        storable::{self, Predecessor, Timeliness},
+    },
     state::{cache::Cache, flights::StreamingResponse},
 };
 
@@ -80,6 +83,28 @@ pub(crate) async fn record<B>(
     let shared = &cache.shared;
     let held = shared.budget.used();
     shared.metrics().fill_bytes.set(held as f64);
+}
+
+/// Removes the stored response in whose place a response came that is not stored, if it has to go.
+pub(super) async fn end_predecessor(
+    cache: &Cache,
+    context: &RequestContext,
+    status: StatusCode,
+) -> Predecessor {
+    let now = cache.shared.clock.monotonic();
+    let is_fresh = |entry: &Arc<Entry>| {
+        entry.freshness().ttl(entry.age(now)) > 0
+            && context.request.validity(cache, entry) == Validity::Valid
+    };
+    let timeliness = match &context.selected {
+        Some(entry) if is_fresh(entry) => Timeliness::Fresh,
+        Some(_) | None => Timeliness::Stale,
+    };
+    let predecessor = storable::predecessor(status, context.request.requester(), timeliness);
+    if predecessor == Predecessor::Drop {
+        remove_selected(cache, context).await;
+    }
+    predecessor
 }
 
 /// Removes the stored responses that the request selects, in memory and in the shared tier.

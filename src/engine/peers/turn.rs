@@ -9,7 +9,7 @@ use crate::{
     engine::{context::RequestContext, hit_for_miss, lookup::Served},
     entry::Entry,
     remote::{Lease, LeaseNote, LeaseOutcome, Remote, RemoteKey, SelectingHeaders, variant_id},
-    semantics::freshness::Reuse,
+    semantics::{classify::Requester, freshness::Reuse},
     state::{cache::Cache, flights::FlightOutcome},
 };
 
@@ -160,7 +160,13 @@ pub(crate) fn notify_waiting_nodes(
     let most = remote.limits().max_value_bytes as u64;
     match outcome {
         // Because of the response, not only because of the request.
-        _ if hit_for_miss::is_uncacheable(cache, context) => lease.post(LeaseNote::Uncacheable),
+        _ if hit_for_miss::is_uncacheable(cache, context) => {
+            lease.post(match context.request.requester() {
+                Requester::Plain => LeaseNote::Uncacheable,
+                // Plain requests may well share theirs.
+                Requester::Personal | Requester::Private => LeaseNote::FetchAlone,
+            });
+        }
         FlightOutcome::Streaming(it) if it.fill.declared().is_some_and(|it| it > most) => {
             lease.post(LeaseNote::FetchAlone);
         }
@@ -168,6 +174,6 @@ pub(crate) fn notify_waiting_nodes(
         | FlightOutcome::Stored(_)
         | FlightOutcome::Failed(_)
         | FlightOutcome::FromPeer(_)
-        | FlightOutcome::Private => {}
+        | FlightOutcome::Private(_) => {}
     }
 }

@@ -4,10 +4,10 @@ use http::{HeaderName, Method, StatusCode};
 
 use super::{
     DefaultLifetime, Exchange, MAX_HEAD, MAX_LINES, NotStored, Predecessor, Side, Storable,
-    default_lifetime, predecessor, storable,
+    Timeliness, default_lifetime, predecessor, storable,
 };
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::classify::Facts;
+use crate::semantics::classify::{Facts, Requester};
 use crate::semantics::freshness::{Freshness, Times};
 use crate::semantics::rules::{
     ErrorStatusPolicy, Heuristics, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
@@ -661,43 +661,60 @@ fn the_reason_may_lie_in_the_request() {
 }
 
 #[test]
-fn a_refused_response_removes_the_stored_one_unless_it_concerns_only_this_request() {
-    use Predecessor::{Drop, Keep};
-    let cases: &[(&[&str], u16, &[&str], Predecessor)] = &[
-        (&[], 200, &["Cache-Control: no-store"], Drop),
-        (&[], 200, &[MINUTE, "Set-Cookie: a=b"], Drop),
-        (&[], 404, &[], Drop),
-        (&[], 403, &[], Drop),
-        (&[], 401, &[MINUTE], Drop),
-        (&[], 302, &[], Drop),
-        (&["Authorization: a"], 200, &[MINUTE], Keep),
-        (
-            &["Authorization: a"],
-            200,
-            &["Cache-Control: private"],
-            Drop,
-        ),
-        (&["Cache-Control: no-store"], 200, &[MINUTE], Keep),
-        (&["Cookie: a=b"], 200, &[LONG_AGO], Keep),
-        (&[], 206, &[MINUTE], Keep),
-        (&[], 304, &[MINUTE], Keep),
-        (&[], 416, &[], Keep),
-        (&[], 429, &[], Keep),
-        (&[], 500, &["Cache-Control: no-store"], Keep),
-        (&[], 501, &["Cache-Control: no-store"], Keep),
-        (&[], 503, &[], Keep),
-        (&[], 600, &[], Keep),
-    ];
-    for (request, status, response, expected) in cases {
-        let Storable::Refuse(reason) = verdict(request, *status, response, &Rules::default())
-        else {
-            panic!("stored: {request:?} {status} {response:?}");
+fn only_what_everybody_would_get_removes_the_stored_response() {
+    use Timeliness::{Fresh, Stale};
+    let dropped = |status: u16, requester, stored| {
+        let status = StatusCode::from_u16(status).unwrap();
+        predecessor(status, requester, stored) == Predecessor::Drop
+    };
+    for status in 100..=999 {
+        let replaces =
+            matches!(status, 200..=399 | 404 | 410 | 451) && ![206, 304].contains(&status);
+        assert_eq!(
+            dropped(status, Requester::Plain, Fresh),
+            replaces,
+            "{status}"
+        );
+        let ends = match status {
+            206 | 304 | 400 | 406 | 408 | 412..=417 | 421 | 425 | 426 | 428 | 429 | 431 => false,
+            200..=499 => true,
+            _ => false,
         };
-        let found = predecessor(StatusCode::from_u16(*status).unwrap(), reason);
-        assert_eq!(found, *expected, "{request:?} {status} {response:?}");
+        assert_eq!(dropped(status, Requester::Plain, Stale), ends, "{status}");
+        for requester in [Requester::Personal, Requester::Private] {
+            assert!(!dropped(status, requester, Fresh), "{status}");
+            assert!(!dropped(status, requester, Stale), "{status}");
+        }
     }
     assert_eq!(NotStored::Authorization.side(), Side::Request);
     assert_eq!(NotStored::NoStore.side(), Side::Response);
+}
+
+#[test]
+fn a_request_is_plain_unless_it_carries_what_makes_the_response_its_own() {
+    let cases: &[(&[&str], Requester)] = &[
+        (&[], Requester::Plain),
+        (
+            &["Accept: a/b", "Accept-Language: x", "User-Agent: y"],
+            Requester::Plain,
+        ),
+        (&["Cache-Control: no-cache, max-age=0"], Requester::Plain),
+        (&["Cookie: a=b"], Requester::Personal),
+        (&["X-Api-Key: k"], Requester::Personal),
+        (&["Cookie: a=b", "Authorization: x"], Requester::Private),
+        (&["Authorization: x"], Requester::Private),
+        (&["Cache-Control: no-store"], Requester::Private),
+        (
+            &["Cookie: a=b", "Cache-Control: no-store"],
+            Requester::Private,
+        ),
+    ];
+    for (request, expected) in cases {
+        let found = judge(&Method::GET, request, 200, &[], &Rules::default(), |it| {
+            Requester::of(it.facts, it.request_directives)
+        });
+        assert_eq!(found, *expected, "{request:?}");
+    }
 }
 
 // === Default lifetimes ===
