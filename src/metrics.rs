@@ -109,6 +109,7 @@ const REMOTE_LOOKUPS: &str = "cachewarp_remote_lookups_total";
 const REMOTE_WRITES: &str = "cachewarp_remote_writes_total";
 const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
 const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
+const REMOTE_REFUSED: &str = "cachewarp_remote_refused_total";
 const REMOTE_OUTAGES: &str = "cachewarp_remote_outages_total";
 const REMOTE_INVALIDATIONS_LOST: &str = "cachewarp_remote_invalidations_lost_total";
 
@@ -119,6 +120,10 @@ pub(crate) struct RemoteMetrics {
     pub(crate) hits: Counter,
     pub(crate) invalidations_lost: Counter,
     pub(crate) misses: Counter,
+    pub(crate) refused_ahead: Counter,
+    pub(crate) refused_compressed: Counter,
+    pub(crate) refused_fields: Counter,
+    pub(crate) refused_forged: Counter,
     pub(crate) undecodable: Counter,
     pub(crate) writes: Counter,
     pub(crate) writes_dropped: Counter,
@@ -147,6 +152,11 @@ impl RemoteMetrics {
             "Values in the shared tier that did not decode and were deleted"
         );
         describe_counter!(
+            REMOTE_REFUSED,
+            Unit::Count,
+            "Values in the shared tier that decoded and were not used as they are, by the reason"
+        );
+        describe_counter!(
             REMOTE_OUTAGES,
             Unit::Count,
             "How often reads from or writes to the shared tier stopped working"
@@ -157,12 +167,17 @@ impl RemoteMetrics {
             "Invalidations that were not sent to the other nodes"
         );
         let lookups = |found: &'static str| counter!(REMOTE_LOOKUPS, "found" => found);
+        let refused = |because: &'static str| counter!(REMOTE_REFUSED, "because" => because);
         let writes = |became: &'static str| counter!(REMOTE_WRITES, "became" => became);
         Self {
             errors: counter!(REMOTE_ERRORS),
             hits: lookups("hit"),
             invalidations_lost: counter!(REMOTE_INVALIDATIONS_LOST),
             misses: lookups("miss"),
+            refused_ahead: refused("ahead"),
+            refused_compressed: refused("compressed"),
+            refused_fields: refused("fields"),
+            refused_forged: refused("forged"),
             undecodable: counter!(REMOTE_UNDECODABLE),
             writes: writes("stored"),
             writes_dropped: writes("dropped"),

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use xxhash_rust::xxh3::xxh3_64;
 
-use codec::{Compression, decode, encode, stamp};
+use codec::{Body, Compression, Value, announced_size, decode, encode, stamp};
+
+/// The largest body that is decoded.
+const MOST: u64 = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
     _ = stamp(data);
@@ -27,11 +30,18 @@ fuzz_target!(|data: &[u8]| {
 
 /// A value that decodes must decode to the same after it was encoded again, compressed or not.
 fn assert_round_trip(bytes: &Bytes) {
-    let Ok((value, stamp)) = decode(bytes) else {
+    let announced = announced_size(bytes);
+    let left_out = decode(bytes, Body::LeftOut);
+    let Ok((value, stamp)) = decode(bytes, Body::AtMost(MOST)) else {
         return;
     };
+    assert!(left_out.is_ok());
+    if let Value::Entry(entry) = &value {
+        let size: u64 = entry.body.iter().map(|part| part.len() as u64).sum();
+        assert!(size <= MOST && size == announced);
+    }
     for compression in [Compression::Off, Compression::AtLeast(0)] {
         let again = encode(&value, stamp, compression);
-        assert_eq!(decode(&again).as_ref(), Ok(&(value.clone(), stamp)));
+        assert_eq!(decode(&again, Body::AtMost(MOST)).as_ref(), Ok(&(value.clone(), stamp)));
     }
 }

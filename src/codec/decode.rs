@@ -16,8 +16,27 @@ use super::{
     zstandard,
 };
 
-/// The most fields with the same tag: more than the header fields that a `HeaderMap` holds.
-const MOST: usize = 1 << 15;
+/// The longest head: the fields of a response are at most 64 KiB, and its key is hardly ever longer
+/// than that.
+const MOST_HEAD: usize = 512 << 10;
+
+/// The most header lines of a response, as many as a response from the origin may have.
+const MOST_HEADERS: usize = 1024;
+
+/// The most selecting fields of a response: more than any setting allows.
+const MOST_SELECTORS: usize = 1024;
+
+/// The most variants in a list, as many as a node writes.
+const MOST_VARIANTS: usize = 64;
+
+/// What is done with the body of a stored response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Body {
+    /// It is decoded if it has at most this many bytes, which is known before any is decompressed.
+    AtMost(u64),
+    /// It is left out: the record has an empty one.
+    LeftOut,
+}
 
 /// Decodes a value and its stamp.
 ///
@@ -27,14 +46,14 @@ const MOST: usize = 1 << 15;
 /// # Errors
 ///
 /// What is wrong with the bytes; no input makes this panic. Memory is bounded: the lists of a head
-/// take about 30 times the bytes they were read from at most, and a compressed body gets the size
-/// that the head announces, but no more than its bytes can decompress to, and at most 1 GiB.
-pub(crate) fn decode(bytes: &Bytes) -> Result<(Value, Stamp), DecodeError> {
+/// have a fixed length at most, and a compressed body gets the size that the head announces, but no
+/// more than its bytes can decompress to, no more than `body` allows, and at most 1 GiB.
+pub(crate) fn decode(bytes: &Bytes, body: Body) -> Result<(Value, Stamp), DecodeError> {
     let (kind, stamp, rest) = frame::open(bytes)?;
     let value = match kind {
         Kind::Entry => {
-            let (head, body) = split_head(rest)?;
-            Value::Entry(entry(bytes, head, body)?)
+            let (head, stored) = split_head(rest)?;
+            Value::Entry(entry(bytes, head, stored, body)?)
         }
         Kind::Variants => {
             let (head, rest) = split_head(rest)?;
@@ -49,12 +68,34 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Value, Stamp), DecodeError> {
     Ok((value, stamp))
 }
 
+/// How many bytes the body of an encoded response has once it is decompressed, as its head announces
+/// it. Zero if the bytes announce none. Neither this nor anything else in the bytes is checked:
+/// [`decode`] does that.
+pub(crate) fn announced_size(bytes: &[u8]) -> u64 {
+    let head = bytes.get(frame::FIXED..).map(split_head);
+    let Some(Ok((head, _))) = head else {
+        return 0;
+    };
+    let announced = Fields::new(head).find_map(|field| match field {
+        Ok((Tag::Body, value)) => Some(value),
+        Ok(_) | Err(_) => None,
+    });
+    match announced.map(|value| array::<9>(Tag::Body, value)) {
+        Some(Ok([_method, size @ ..])) => u64::from_be_bytes(size),
+        Some(Err(_)) | None => 0,
+    }
+}
+
 fn split_head(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     let (length, rest) = bytes.split_first_chunk().ok_or(DecodeError::Truncated)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok();
-    length
-        .and_then(|length| rest.split_at_checked(length))
-        .ok_or(DecodeError::Truncated)
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    let parts = rest
+        .split_at_checked(length)
+        .ok_or(DecodeError::Truncated)?;
+    if length > MOST_HEAD {
+        return Err(DecodeError::HeadTooLarge(length));
+    }
+    Ok(parts)
 }
 
 fn ends(rest: &[u8]) -> Result<(), DecodeError> {
@@ -66,7 +107,12 @@ fn ends(rest: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Decodes a stored response from its head and its body, which are both parts of `whole`.
-fn entry(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<EntryRecord, DecodeError> {
+fn entry(
+    whole: &Bytes,
+    head: &[u8],
+    stored: &[u8],
+    body: Body,
+) -> Result<EntryRecord, DecodeError> {
     let mut key = Once::new(Tag::Key);
     let mut status = Once::new(Tag::Status);
     let mut arrived = Once::new(Tag::Arrived);
@@ -79,7 +125,7 @@ fn entry(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<EntryRecord, DecodeE
     let mut reuse = Once::new(Tag::Reuse);
     let mut keep = Once::new(Tag::Keep);
     let mut cost = Once::new(Tag::Cost);
-    let mut stored = Once::new(Tag::Body);
+    let mut announced = Once::new(Tag::Body);
     let (mut headers, mut selecting) = (FieldRange::default(), Vec::new());
     let mut fields = Fields::new(head);
     let mut end = 0;
@@ -106,8 +152,8 @@ fn entry(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<EntryRecord, DecodeE
                 split(value).ok_or(DecodeError::Malformed(tag))?;
                 headers.add(tag, start..end)?;
             }
-            Tag::Selector => push(&mut selecting, tag, selector(whole, value)?)?,
-            Tag::Body => stored.set(array(tag, value)?)?,
+            Tag::Selector => push(&mut selecting, tag, selector(whole, value)?, MOST_SELECTORS)?,
+            Tag::Body => announced.set(array(tag, value)?)?,
             // These occur in variant lists only, and are skipped like an unknown field.
             Tag::Variant | Tag::Id | Tag::Until => {}
         }
@@ -127,7 +173,7 @@ fn entry(whole: &Bytes, head: &[u8], body: &[u8]) -> Result<EntryRecord, DecodeE
         keep: keep.required()?,
         cost_ms: cost.optional().unwrap_or(0),
         selecting,
-        body: segments(whole, stored.required()?, body)?,
+        body: segments(whole, announced.required()?, stored, body)?,
     })
 }
 
@@ -137,7 +183,10 @@ fn variants(whole: &Bytes, head: &[u8]) -> Result<VariantList, DecodeError> {
     for field in Fields::new(head) {
         match field? {
             (Tag::Key, value) => key.set(whole.slice_ref(value))?,
-            (Tag::Variant, value) => push(&mut variants, Tag::Variant, variant(whole, value)?)?,
+            (Tag::Variant, value) => {
+                let variant = variant(whole, value)?;
+                push(&mut variants, Tag::Variant, variant, MOST_VARIANTS)?;
+            }
             _ => {}
         }
     }
@@ -161,7 +210,7 @@ fn variant(whole: &Bytes, fields: &[u8]) -> Result<VariantRecord, DecodeError> {
             Tag::Date => date.set(time()?)?,
             Tag::Arrived => arrived.set(time()?)?,
             Tag::Until => until.set(time()?)?,
-            Tag::Selector => push(&mut selecting, tag, selector(whole, value)?)?,
+            Tag::Selector => push(&mut selecting, tag, selector(whole, value)?, MOST_SELECTORS)?,
             _ => {}
         }
     }
@@ -191,14 +240,24 @@ fn selector(whole: &Bytes, value: &[u8]) -> Result<Selector, DecodeError> {
     })
 }
 
-/// Decodes a body. The first byte of `stored` is the method, the others are the uncompressed size.
-fn segments(whole: &Bytes, stored: [u8; 9], body: &[u8]) -> Result<Vec<Bytes>, DecodeError> {
-    let [method, size @ ..] = stored;
+/// Decodes a body. The first byte of `announced` is the method, the others are the uncompressed
+/// size.
+fn segments(
+    whole: &Bytes,
+    announced: [u8; 9],
+    stored: &[u8],
+    body: Body,
+) -> Result<Vec<Bytes>, DecodeError> {
+    let Body::AtMost(most) = body else {
+        return Ok(vec![]);
+    };
+    let [method, size @ ..] = announced;
     let size = u64::from_be_bytes(size);
     let body = match method {
-        RAW if size == body.len() as u64 => whole.slice_ref(body),
-        RAW => return Err(DecodeError::BodyLength),
-        ZSTD => zstandard::decompress(body, size)?,
+        RAW if size != stored.len() as u64 => return Err(DecodeError::BodyLength),
+        RAW | ZSTD if size > most => return Err(DecodeError::TooLarge(size)),
+        RAW => whole.slice_ref(stored),
+        ZSTD => zstandard::decompress(stored, size)?,
         other => return Err(DecodeError::Method(other)),
     };
     let segments = if body.is_empty() { vec![] } else { vec![body] };
@@ -214,7 +273,7 @@ struct FieldRange {
 
 impl FieldRange {
     fn add(&mut self, tag: Tag, field: Range<usize>) -> Result<(), DecodeError> {
-        if self.count == MOST {
+        if self.count == MOST_HEADERS {
             return Err(DecodeError::TooMany(tag));
         }
         if self.count == 0 {
@@ -231,8 +290,8 @@ impl FieldRange {
     }
 }
 
-fn push<T>(list: &mut Vec<T>, tag: Tag, item: T) -> Result<(), DecodeError> {
-    if list.len() == MOST {
+fn push<T>(list: &mut Vec<T>, tag: Tag, item: T, most: usize) -> Result<(), DecodeError> {
+    if list.len() == most {
         return Err(DecodeError::TooMany(tag));
     }
     list.push(item);

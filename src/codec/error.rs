@@ -27,8 +27,16 @@ pub(crate) enum DecodeError {
     Repeated(Tag),
     /// More fields of one kind than any response has.
     TooMany(Tag),
-    /// An unknown way of storing the body, or one that this build does not support.
+    /// The head is longer than that of any response.
+    HeadTooLarge(usize),
+    /// An unknown way of storing the body.
     Method(u8),
+    /// The body is compressed, and this build does not decompress.
+    #[cfg_attr(
+        feature = "redis",
+        allow(dead_code, reason = "a build with zstd decompresses")
+    )]
+    Compression,
     /// The announced size of the decompressed body is above the limit.
     TooLarge(u64),
     /// The body does not have the announced length.
@@ -52,6 +60,8 @@ impl fmt::Display for DecodeError {
             Self::Missing(tag) => write!(f, "the field {tag:?} is missing"),
             Self::Repeated(tag) => write!(f, "the field {tag:?} is repeated"),
             Self::TooMany(tag) => write!(f, "there are too many fields {tag:?}"),
+            Self::HeadTooLarge(length) => write!(f, "a head of {length} bytes is too large"),
+            Self::Compression => f.write_str("the body is compressed, and this build has no zstd"),
             Self::Method(method) => write!(f, "the body is stored in the unknown way {method}"),
             Self::TooLarge(size) => write!(f, "a body of {size} bytes is too large"),
             Self::BodyLength => f.write_str("the body's length is not the one announced"),

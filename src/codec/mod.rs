@@ -41,13 +41,12 @@ mod zstandard;
 
 pub(crate) use self::{
     compress::Compression,
-    decode::decode,
+    decode::{Body, announced_size, decode},
     encode::encode,
+    error::DecodeError,
     frame::stamp,
     value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
 };
 
-#[cfg(test)]
-use self::error::DecodeError;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{encode::ZSTD, error::DecodeError};
+use super::error::DecodeError;
 
 /// No body is small enough to be compressed.
 pub(super) const LARGEST: usize = 0;
@@ -12,5 +12,5 @@ pub(super) fn compress(_: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub(super) fn decompress(_: &[u8], _: u64) -> Result<Bytes, DecodeError> {
-    Err(DecodeError::Method(ZSTD))
+    Err(DecodeError::Compression)
 }

@@ -12,6 +12,11 @@ const STAMP: Stamp = Stamp {
     version: 0x1112_1314_1516_1718,
 };
 
+/// Decodes a body of any size.
+fn decode(bytes: &Bytes) -> Result<(Value, Stamp), DecodeError> {
+    super::decode(bytes, Body::AtMost(u64::MAX))
+}
+
 // === Values ===
 
 fn headers(fields: &[(&str, &str)]) -> EncodedHeaders {
@@ -505,18 +510,106 @@ fn malformed_headers_selectors_and_lengths_are_refused() {
 
 #[test]
 fn no_list_is_endless() {
-    let error = |code, item: &[u8], times| {
-        let mut head = mandatory(0, 0);
-        head.extend(vec![field(code, item); times]);
-        decode(&framed(b'E', &head, b"")).err()
-    };
-    for (code, item, tag) in [
-        (12, &b"\x00"[..], tag::Tag::Header),
-        (13, b"\x00", tag::Tag::Selector),
+    use tag::Tag;
+    let variant = field(15, &variant_fields().concat());
+    let cases = [
+        (b'E', field(12, b"\x00"), Tag::Header, 1024),
+        (b'E', field(13, b"\x00"), Tag::Selector, 1024),
+        (b'R', variant, Tag::Variant, 64),
+    ];
+    for (kind, item, tag, most) in cases {
+        let error = |times| {
+            let mut head = match kind {
+                b'E' => mandatory(0, 0),
+                _ => vec![field(1, b"k")],
+            };
+            head.extend(vec![item.clone(); times]);
+            decode(&framed(kind, &head, b"")).err()
+        };
+        assert_eq!(error(most), None);
+        assert_eq!(error(most + 1), Some(DecodeError::TooMany(tag)));
+    }
+}
+
+/// Fields that nobody knows are skipped, so their number alone says nothing.
+#[test]
+fn no_head_is_endless() {
+    let most = 512 << 10;
+    let head = mandatory(0, 0).concat();
+    for (length, expected) in [
+        (most, None),
+        (most + 1, Some(DecodeError::HeadTooLarge(most + 1))),
+        (8 << 20, Some(DecodeError::HeadTooLarge(8 << 20))),
     ] {
-        assert_eq!(error(code, item, 1 << 15), None);
-        let one_more = error(code, item, (1 << 15) + 1);
-        assert_eq!(one_more, Some(DecodeError::TooMany(tag)));
+        let padding = length - head.len();
+        // Fields of two bytes, of which the first may have one byte more.
+        let first = if padding % 2 == 0 {
+            &[][..]
+        } else {
+            &[99, 1, 0]
+        };
+        let fields = [99, 0].repeat((padding - first.len()) / 2);
+        let value = framed(b'E', &[head.clone(), first.to_vec(), fields], b"");
+        assert_eq!(decode(&value).err(), expected, "{length}");
+    }
+}
+
+#[test]
+fn a_body_is_measured_before_it_is_decoded() {
+    let packed = zstd::bulk::compress(&vec![7; 1 << 20], 1).unwrap();
+    let at_most = |most, method, size, body: &[u8]| {
+        super::decode(
+            &framed(b'E', &mandatory(method, size), body),
+            Body::AtMost(most),
+        )
+        .map(|(value, _)| match value {
+            Value::Entry(entry) => entry.body.concat().len() as u64,
+            other => panic!("{other:?} is no entry"),
+        })
+    };
+    let refused = |size| Err(DecodeError::TooLarge(size));
+    for (most, method, size, body, expected) in [
+        (4, 0, 4, &b"body"[..], Ok(4)),
+        (3, 0, 4, b"body", refused(4)),
+        (0, 0, 0, b"", Ok(0)),
+        (1 << 20, 1, 1 << 20, &packed, Ok(1 << 20)),
+        ((1 << 20) - 1, 1, 1 << 20, &packed, refused(1 << 20)),
+        // What is announced lies, so that it passes: then it is all there is room for.
+        (1 << 20, 1, 1 << 10, &packed, Err(DecodeError::Compressed)),
+        (1 << 10, 1, 0, &packed, Err(DecodeError::Compressed)),
+        (u64::MAX, 1, u64::MAX, &packed, refused(u64::MAX)),
+    ] {
+        assert_eq!(at_most(most, method, size, body), expected, "{most} {size}");
+    }
+}
+
+#[test]
+fn a_body_can_be_left_out_whatever_it_is() {
+    for (method, size, body) in [(0, 4, &b"body"[..]), (1, u64::MAX, b"bomb"), (9, 1, b"")] {
+        let bytes = framed(b'E', &mandatory(method, size), body);
+        let decoded = super::decode(&bytes, Body::LeftOut);
+        assert_eq!(decoded, Ok((Value::Entry(bare()), STAMP)));
+    }
+}
+
+#[test]
+fn the_announced_size_is_found_in_what_decodes_and_in_nothing_else() {
+    let entry = |head: &[Vec<u8>]| framed(b'E', head, b"");
+    let cases = [
+        (entry(&mandatory(0, 0)), 0),
+        (entry(&mandatory(1, 1 << 28)), 1 << 28),
+        (entry(&mandatory(9, u64::MAX)), u64::MAX),
+        (entry(&[stored(0, 1), stored(0, 2)]), 1),
+        (entry(&[field(14, b"short")]), 0),
+        (entry(&[vec![14, 0x80]]), 0),
+        (entry(&[]), 0),
+        (framed(b'R', &[field(1, b"k")], b""), 0),
+        (frame(b'E', &[255; 4]).into(), 0),
+        (frame(b'F', b"").into(), 0),
+        (Bytes::new(), 0),
+    ];
+    for (bytes, size) in cases {
+        assert_eq!(announced_size(&bytes), size, "{bytes:?}");
     }
 }
 

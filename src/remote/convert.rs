@@ -98,12 +98,8 @@ pub(crate) fn unpack(
     let meta = HeadMeta {
         status: StatusCode::from_u16(record.status).ok()?,
         freshness: Freshness {
-            lifetime: record.lifetime,
             initial_age: record.initial_age.saturating_add(older.unwrap_or(u32::MAX)),
-            stale_while_revalidate: record.stale_while_revalidate,
-            stale_if_error: record.stale_if_error,
-            source: source(record.origin)?,
-            reuse: reuse(record.reuse)?,
+            ..freshness(record)?
         },
         arrival: Arrival {
             wall: record.arrived_ms.div_euclid(1000),
@@ -118,6 +114,18 @@ pub(crate) fn unpack(
     let cost = Duration::from_millis(record.cost_ms.into());
     let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;
     Some(entry.with_fetch_duration(cost))
+}
+
+/// The freshness of a record when its response arrived. `None` if it holds what no node writes.
+pub(super) fn freshness(record: &EntryRecord) -> Option<Freshness> {
+    Some(Freshness {
+        lifetime: record.lifetime,
+        initial_age: record.initial_age,
+        stale_while_revalidate: record.stale_while_revalidate,
+        stale_if_error: record.stale_if_error,
+        source: source(record.origin)?,
+        reuse: reuse(record.reuse)?,
+    })
 }
 
 /// A copy of the body for an entry to keep. As it was read, it would keep the whole read buffer of

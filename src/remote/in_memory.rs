@@ -153,6 +153,11 @@ impl InMemoryServer {
         live.map(|(name, _)| name.clone()).collect()
     }
 
+    /// What is stored under a name.
+    pub(crate) fn value(&self, name: &str) -> Option<Bytes> {
+        self.state().value(name)
+    }
+
     /// In how long a value expires.
     pub(crate) fn expires_in(&self, name: &str) -> Option<Duration> {
         let state = self.state();

@@ -5,6 +5,7 @@
 //! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease`
 //! who fetches what none has, and `coherence` which entries in memory are still current.
 
+mod accept;
 mod budget;
 mod coherence;
 mod conformance;
@@ -28,6 +29,7 @@ mod write;
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisBuilder};
 pub(crate) use self::{
+    accept::Acceptance,
     coherence::slots_of,
     lease::{Lease, LeaseNote, LeaseOutcome},
     location::RemoteKey,

@@ -6,17 +6,25 @@ use bytes::Bytes;
 use futures_util::future::join;
 
 use super::{
-    invalidations::KEEP_TOMBSTONE, location::RemoteKey, remote::Remote,
-    selecting::SelectingHeaders, variants,
+    accept::{Acceptance, Accepted, Refusal},
+    invalidations::KEEP_TOMBSTONE,
+    location::RemoteKey,
+    remote::Remote,
+    selecting::SelectingHeaders,
+    variants,
 };
 use crate::{
-    codec::{Compression, EntryRecord, Stamp, Value, VariantList, decode, encode, stamp},
+    codec::{
+        Body, Compression, DecodeError, EntryRecord, Stamp, Value, VariantList, announced_size,
+        decode, encode, stamp,
+    },
     entry::{RemoteVersion, Snapshot},
     error::StoreError,
 };
 
 /// From this many bytes on a value is encoded and decoded by a thread that may block, as
-/// compression takes milliseconds.
+/// compression takes milliseconds. The body counts as it is before or after compression, whichever
+/// is larger.
 pub(super) const LARGE: usize = 128 << 10;
 
 /// Which version of a key the shared tier had when it was asked. A later write replaces that one
@@ -81,12 +89,13 @@ pub(crate) struct RemoteRead {
 }
 
 impl Remote {
-    /// Reads what is stored for a request with these selecting header fields. `snapshot` was taken
-    /// just now.
+    /// Reads what is stored for a request with these selecting header fields, and used if it is
+    /// accepted. `snapshot` was taken just now.
     pub(crate) async fn read(
         &self,
         key: &RemoteKey,
         request: &mut SelectingHeaders<'_>,
+        acceptance: &Acceptance<'_>,
         snapshot: Snapshot,
     ) -> Result<RemoteRead, StoreError> {
         let main = self.main_name(key);
@@ -109,13 +118,14 @@ impl Remote {
                 None => (self.store.get(&main).await?, None, None),
             },
         };
-        let decoded = match &first {
-            Some(bytes) => self.decode_or_delete(&main, bytes).await,
-            None => None,
+        let taken = match &first {
+            Some(bytes) => self.take(key, None, &main, bytes, acceptance).await,
+            None => Taken::Nothing,
         };
-        let (value, at) = match decoded {
-            Some((value, at)) => (Some(value), at),
-            None => (None, Stamp::default()),
+        let (value, at) = match taken {
+            Taken::Value(value, at) => (Some(value), at),
+            Taken::ForOthers(at) => (None, at),
+            Taken::Nothing => (None, Stamp::default()),
         };
         let observed = ObservedVersion {
             main: at,
@@ -124,14 +134,15 @@ impl Remote {
         };
         let value = match value {
             Some(Value::Tombstone) => RemoteValue::Tombstone,
-            Some(Value::Entry(record)) if record.key == key.key && at.epoch == observed.epoch => {
+            Some(Value::Entry(record)) if at.epoch == observed.epoch => {
                 RemoteValue::Entry { record, stamp: at }
             }
-            Some(Value::Variants(list)) if list.key == key.key => {
-                self.read_variant(key, &list, read_ahead, observed.epoch, request)
+            Some(Value::Variants(list)) => {
+                let epoch = observed.epoch;
+                self.read_variant(key, &list, read_ahead, epoch, request, acceptance)
                     .await?
             }
-            Some(Value::Entry(_) | Value::Variants(_)) | None => RemoteValue::Missing,
+            Some(Value::Entry(_)) | None => RemoteValue::Missing,
         };
         Ok(RemoteRead { value, observed })
     }
@@ -144,6 +155,7 @@ impl Remote {
         read_ahead: Option<(u64, Bytes)>,
         epoch: u64,
         request: &mut SelectingHeaders<'_>,
+        acceptance: &Acceptance<'_>,
     ) -> Result<RemoteValue, StoreError> {
         let list = Arc::new(variants::copied(list));
         self.lists.insert(key.name, Arc::clone(&list));
@@ -159,16 +171,16 @@ impl Remote {
         let Some(bytes) = bytes else {
             return Ok(others());
         };
-        Ok(match self.decode_or_delete(&name, &bytes).await {
-            Some((Value::Entry(record), at))
-                if record.key == key.key
-                    && at.epoch == epoch
-                    && request.matches(&record.selecting) =>
-            {
-                RemoteValue::Entry { record, stamp: at }
-            }
-            _ => others(),
-        })
+        Ok(
+            match self.take(key, Some(id), &name, &bytes, acceptance).await {
+                Taken::Value(Value::Entry(record), at)
+                    if at.epoch == epoch && request.matches(&record.selecting) =>
+                {
+                    RemoteValue::Entry { record, stamp: at }
+                }
+                Taken::Value(..) | Taken::ForOthers(_) | Taken::Nothing => others(),
+            },
+        )
     }
 
     /// The variant that the request selected when the list was last read.
@@ -223,7 +235,11 @@ impl Remote {
         };
         let variant = self.variant_name(key, id);
         let (list, found) = join(self.store.get(&main), self.store.peek(&variant)).await;
-        let is_selected = match list?.map(|bytes| decode(&bytes)) {
+        let list = match list? {
+            Some(bytes) => self.decoded(&bytes, Body::LeftOut).await,
+            None => None,
+        };
+        let is_selected = match list {
             Some(Ok((Value::Variants(list), _))) if list.key == key.key => {
                 variants::select(&list, request) == Some(id)
             }
@@ -232,33 +248,117 @@ impl Remote {
         Ok(is_selected && same(found?))
     }
 
-    /// Decodes a value. One that does not decode is deleted.
+    /// Decodes a value that was read for `key` under the name of `variant`, and takes of it what is
+    /// accepted. What no node wrote is deleted.
+    async fn take(
+        &self,
+        key: &RemoteKey,
+        variant: Option<u64>,
+        name: &str,
+        bytes: &Bytes,
+        acceptance: &Acceptance<'_>,
+    ) -> Taken {
+        let body = Body::AtMost(acceptance.rules.max_body);
+        let (mut value, at) = match self.decoded(bytes, body).await {
+            Some(Ok(decoded)) => decoded,
+            Some(Err(DecodeError::Compression)) => {
+                self.metrics().refused_compressed.increment(1);
+                return stamp(bytes).map_or(Taken::Nothing, Taken::ForOthers);
+            }
+            Some(Err(error)) => {
+                self.delete_undecodable(name, bytes, &error);
+                return Taken::Nothing;
+            }
+            None => return Taken::Nothing,
+        };
+        match acceptance.judge(key, variant, &mut value) {
+            Ok(Accepted::Whole) => Taken::Value(value, at),
+            Ok(Accepted::Cleaned) => {
+                self.metrics().refused_fields.increment(1);
+                tracing::warn!(
+                    name,
+                    "a value in the shared tier has fields that no node stores"
+                );
+                Taken::Value(value, at)
+            }
+            Err(Refusal::Ahead) => {
+                self.metrics().refused_ahead.increment(1);
+                tracing::debug!(name, "a value in the shared tier is from the future");
+                Taken::ForOthers(at)
+            }
+            Err(Refusal::Forged(forgery)) => {
+                self.metrics().refused_forged.increment(1);
+                tracing::warn!(name, ?forgery, "a value in the shared tier is of no node");
+                self.delete(name, bytes);
+                Taken::Nothing
+            }
+        }
+    }
+
+    /// Decodes a value without its body. One that does not decode is deleted.
     pub(super) async fn decode_or_delete(
         &self,
         name: &str,
         bytes: &Bytes,
     ) -> Option<(Value, Stamp)> {
-        let decoded = if bytes.len() < LARGE {
-            decode(bytes)
-        } else {
-            let bytes = bytes.clone();
-            let decoding = self.store.runtime().spawn_blocking(move || decode(&bytes));
-            decoding.await.ok()?
-        };
-        match decoded {
+        match self.decoded(bytes, Body::LeftOut).await? {
             Ok(decoded) => Some(decoded),
             Err(error) => {
-                self.metrics().undecodable.increment(1);
-                tracing::warn!(name, %error, "a value in the shared tier does not decode");
-                let (store, name) = (Arc::clone(&self.store), name.to_owned());
-                let bytes = bytes.clone();
-                self.store.runtime().spawn(async move {
-                    if let Err(error) = store.delete_if(&name, &bytes).await {
-                        tracing::debug!(name, %error, "the undecodable value was not deleted");
-                    }
-                });
+                self.delete_undecodable(name, bytes, &error);
                 None
             }
         }
     }
+
+    /// Decodes a value, a large one on a thread that may block. `None` if that thread ended early,
+    /// which it does when the runtime shuts down.
+    async fn decoded(
+        &self,
+        bytes: &Bytes,
+        body: Body,
+    ) -> Option<Result<(Value, Stamp), DecodeError>> {
+        if decodes_quickly(bytes, body) {
+            return Some(decode(bytes, body));
+        }
+        let bytes = bytes.clone();
+        let decoding = move || decode(&bytes, body);
+        self.store.runtime().spawn_blocking(decoding).await.ok()
+    }
+
+    fn delete_undecodable(&self, name: &str, bytes: &Bytes, error: &DecodeError) {
+        self.metrics().undecodable.increment(1);
+        tracing::warn!(name, %error, "a value in the shared tier does not decode");
+        self.delete(name, bytes);
+    }
+
+    /// Deletes a value in the background, unless it was replaced.
+    fn delete(&self, name: &str, bytes: &Bytes) {
+        let (store, name) = (Arc::clone(&self.store), name.to_owned());
+        let bytes = bytes.clone();
+        self.store.runtime().spawn(async move {
+            if let Err(error) = store.delete_if(&name, &bytes).await {
+                tracing::debug!(name, %error, "the value was not deleted");
+            }
+        });
+    }
 }
+
+/// Whether a value takes so little time to decode that any thread may do it.
+fn decodes_quickly(bytes: &[u8], body: Body) -> bool {
+    let body = match body {
+        Body::AtMost(_) => announced_size(bytes),
+        Body::LeftOut => 0,
+    };
+    bytes.len() < LARGE && body < LARGE as u64
+}
+
+/// What was taken of a value that was read.
+enum Taken {
+    Value(Value, Stamp),
+    /// Nothing. Another node may use it: it stays until this node replaces it.
+    ForOthers(Stamp),
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests;

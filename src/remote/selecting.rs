@@ -14,6 +14,10 @@ use crate::{
     semantics::{rules::LanguageOrder, vary},
 };
 
+/// The most names that are compared with one request: more than the variants of one response have
+/// between them. Each is searched for among those before it.
+const MOST_NAMES: usize = 256;
+
 /// The selecting header fields of one request. A value is normalised and hashed when it is first
 /// needed.
 pub(crate) struct SelectingHeaders<'a> {
@@ -46,11 +50,12 @@ impl<'a> SelectingHeaders<'a> {
         names.into_iter().map(selector).collect()
     }
 
-    /// Whether the request selects a variant with these selectors.
+    /// Whether the request selects a variant with these selectors. No request does once it was
+    /// compared with too many names.
     pub(super) fn matches(&mut self, selectors: &[Selector]) -> bool {
-        selectors
-            .iter()
-            .all(|selector| self.value(&selector.name) == selector.value)
+        selectors.iter().all(|selector| {
+            self.hashed.len() <= MOST_NAMES && self.value(&selector.name) == selector.value
+        })
     }
 
     fn value(&mut self, name: &Bytes) -> Option<u128> {

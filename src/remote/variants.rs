@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::selecting::SelectingHeaders;
+use super::{accept::is_ahead, selecting::SelectingHeaders};
 use crate::codec::{Selector, VariantList, VariantRecord};
 
 /// The most variants in one list.
@@ -31,7 +31,8 @@ pub(super) fn newest_selecting_names(list: &VariantList) -> Vec<Bytes> {
 }
 
 /// Adds a variant to its siblings. Siblings that the request of the new one selects are replaced by
-/// it, those that have expired are dropped, and of the others the most recent stay.
+/// it, those that have expired or are from the future are dropped, and of the others the most recent
+/// stay.
 pub(super) fn insert(
     siblings: Vec<VariantRecord>,
     new: VariantRecord,
@@ -43,6 +44,7 @@ pub(super) fn insert(
         .filter(|sibling| {
             sibling.id != new.id
                 && sibling.until_ms > now_ms
+                && !is_ahead(sibling.arrived_ms, now_ms)
                 && !request.matches(&sibling.selecting)
         })
         .collect();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
+    accept::is_ahead,
     invalidations::KEEP_TOMBSTONE,
     location::RemoteKey,
     read::{LARGE, ObservedVersion},
@@ -64,7 +65,7 @@ impl Remote {
             };
             let expected = match &stored {
                 _ if attempt == 0 && pending.variant.is_none() => observed,
-                Some((stored, _)) if is_newer(stored, &pending, order) => {
+                Some((stored, _)) if is_newer(stored, &pending, order, clock.wall_millis()) => {
                     return Ok(PutOutcome::VersionChanged);
                 }
                 Some((_, at)) => *at,
@@ -159,14 +160,16 @@ impl Remote {
     }
 }
 
-/// Whether what is stored arrived after the response that would replace it.
-fn is_newer(stored: &Value, pending: &PendingWrite, order: LanguageOrder) -> bool {
-    let arrived = pending.record.arrived_ms;
+/// Whether what is stored arrived after the response that would replace it. What is from the future
+/// did not: no node of this clock uses it.
+fn is_newer(stored: &Value, pending: &PendingWrite, order: LanguageOrder, now_ms: i64) -> bool {
+    let is_later =
+        |arrived_ms: i64| arrived_ms > pending.record.arrived_ms && !is_ahead(arrived_ms, now_ms);
     match stored {
-        Value::Entry(other) => other.arrived_ms > arrived,
+        Value::Entry(other) => is_later(other.arrived_ms),
         Value::Variants(list) => {
             let mut request = SelectingHeaders::new(&pending.request, order);
-            let mut later = list.variants.iter().filter(|it| it.arrived_ms > arrived);
+            let mut later = list.variants.iter().filter(|it| is_later(it.arrived_ms));
             later.any(|it| Some(it.id) == pending.variant || request.matches(&it.selecting))
         }
         Value::Tombstone => false,

@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     outcome::{ForwardReason, StaleReason},
     remote::{
-        ObservedVersion, Remote, RemoteKey, RemoteRead, RemoteValue, SelectingHeaders,
+        Acceptance, ObservedVersion, Remote, RemoteKey, RemoteRead, RemoteValue, SelectingHeaders,
         convert::{self, UnpackContext},
         slots_of, variant_id,
     },
@@ -181,7 +181,12 @@ async fn read(
 ) -> Result<RemoteValue, StoreError> {
     let order = cache.config.rules.language_order;
     let mut request = SelectingHeaders::new(&context.request.parts.headers, order);
-    let RemoteRead { value, observed } = remote.read(key, &mut request, snapshot).await?;
+    let acceptance = Acceptance {
+        rules: &cache.config.rules,
+        now_ms: cache.shared.clock.wall_millis(),
+    };
+    let read = remote.read(key, &mut request, &acceptance, snapshot);
+    let RemoteRead { value, observed } = read.await?;
     context.observed = Some(observed);
     let selected = context.selected.as_ref();
     if observed.epoch != 0

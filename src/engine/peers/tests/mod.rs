@@ -5,6 +5,7 @@ mod coherence;
 mod conditional;
 mod crowds;
 mod faults;
+mod forged;
 mod leases;
 mod lookups;
 mod network;
