@@ -20,6 +20,7 @@ pub(crate) struct Config {
     pub(crate) early_refresh: Option<f64>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) fill: fill::Limits,
+    pub(crate) head_miss: HeadMiss,
     /// Identifies this layer within the process.
     pub(crate) id: u64,
     pub(crate) keep_stale: Duration,
@@ -77,10 +78,34 @@ impl fmt::Debug for Config {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConditionalMiss {
-    /// What the client requested. A 304 goes to the client and is not stored. The default.
+    /// A full response. The cache stores it, and evaluates the client's conditions itself. The
+    /// default.
+    ///
+    /// A client whose conditions the response's own validators meet gets 304, whether or not the
+    /// response can be stored. If it cannot, its body is dropped unread, and for ten minutes
+    /// conditional requests for this key go to the origin as they are.
+    ///
+    /// Requests with credentials, with a cookie or with `no-store` go to the origin as they are, as
+    /// do those with a `Range` (see [`RangeMiss`]) and those for a key whose response could not be
+    /// shared a moment ago (see [`uncacheable_for`](crate::CacheBuilder::uncacheable_for)).
+    #[default]
+    Fill,
+    /// What the client requested. A 304 goes to the client and is not stored.
+    Forward,
+}
+
+/// What the cache requests from the origin for a HEAD (RFC 9110 §9.3.2) when no response is stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HeadMiss {
+    /// A HEAD. Its response is not stored. The default.
     #[default]
     Forward,
-    /// A full response. The cache stores it, and evaluates the client's conditions itself.
+    /// A GET. The cache stores the response, and sends the client its head.
+    ///
+    /// If the response cannot be stored, its body is dropped unread, and for ten minutes the HEAD
+    /// requests for this key go to the origin as they are. So do those that
+    /// [`ConditionalMiss::Fill`] leaves as they are.
     Fill,
 }
 

@@ -168,7 +168,7 @@ pub use self::{
     body::CacheBody,
     breaker::{BreakerConfig, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
-    config::{ConditionalMiss, RangeMiss},
+    config::{ConditionalMiss, HeadMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
     executor::{Executor, Task},
     extensions::{NoStore, Priority},

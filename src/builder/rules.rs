@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{settings::CacheBuilder, validate::seconds};
 use crate::{
-    config::{ConditionalMiss, RangeMiss},
+    config::{ConditionalMiss, HeadMiss, RangeMiss},
     semantics::rules::{
         AgePolicy, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, IgnoredRequest,
         LanguageOrder, SMaxagePolicy, SetCookiePolicy, StrayContentRange, VaryCredentials,
@@ -199,9 +199,16 @@ impl CacheBuilder {
     }
 
     /// What to request from the origin for a conditional request if no response is stored. Defaults
-    /// to [`ConditionalMiss::Forward`].
+    /// to [`ConditionalMiss::Fill`].
     pub fn conditional_miss(mut self, policy: ConditionalMiss) -> Self {
         self.config.conditional_miss = policy;
+        self
+    }
+
+    /// What to request from the origin for a HEAD if no response is stored. Defaults to
+    /// [`HeadMiss::Forward`].
+    pub fn head_miss(mut self, policy: HeadMiss) -> Self {
+        self.config.head_miss = policy;
         self
     }
 
@@ -223,9 +230,11 @@ impl CacheBuilder {
     /// turns on heuristic freshness, also for errors marked `public`, and stores responses with
     /// cookies, those that vary on credentials, and those whose `Content-Range` has no meaning for
     /// their status. `s-maxage` forbids stale responses without exception, the first of two
-    /// freshness directives counts, and the order of languages does not matter. Use it only with an
-    /// origin whose responses you know well.
+    /// freshness directives counts, and the order of languages does not matter. Conditional
+    /// requests go to the origin as they are if no response is stored. Use it only with an origin
+    /// whose responses you know well.
     pub fn rfc_literal(mut self) -> Self {
+        self.config.conditional_miss = ConditionalMiss::Forward;
         let rules = &mut self.config.rules;
         rules.duplicate_directives = DuplicatePolicy::First;
         rules.error_statuses = ErrorStatusPolicy::Literal;

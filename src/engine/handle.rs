@@ -21,7 +21,7 @@ use http_body::Body;
 use super::{
     collapse::{collapse, refresh},
     context::{Handler, RequestContext, Trigger},
-    fetch::head_request,
+    fetch::{conditions, head_request},
     lookup::{self, Next},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
@@ -103,6 +103,10 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    if context.request.is_head() && conditions::fills_for_head(&handler.cache, &context) {
+        context.request.fetch_whole();
+        return collapse::collapse(handler, context, body).await;
+    }
     if !context.request.is_head() {
         return collapse::collapse(handler, context, body).await;
     }

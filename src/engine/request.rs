@@ -26,6 +26,16 @@ pub(crate) struct CacheRequest {
     pub(crate) facts: Facts,
     pub(crate) directives: RequestDirectives,
     pub(crate) key: RequestKey,
+    pub(crate) wants: Wants,
+}
+
+/// What a client wants of a response.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Wants {
+    #[default]
+    Whole,
+    /// The head, although the request to the origin is a GET.
+    Head,
 }
 
 /// What to do with a request first.
@@ -49,6 +59,7 @@ impl CacheRequest {
             facts: Facts::default(),
             directives: RequestDirectives::default(),
             key: RequestKey::default(),
+            wants: Wants::default(),
         }
     }
 
@@ -59,6 +70,7 @@ impl CacheRequest {
             facts,
             directives,
             key,
+            ..
         } = self;
         let rules = &cache.config.rules;
         *facts = Facts::scan(&parts.headers, rules);
@@ -136,8 +148,29 @@ impl CacheRequest {
         Requester::of(&self.facts, &self.directives)
     }
 
+    /// Whether the client gets the head of the response only.
     pub(crate) fn is_head(&self) -> bool {
-        self.parts.method == Method::HEAD
+        self.parts.method == Method::HEAD || self.wants == Wants::Head
+    }
+
+    /// The method of the client, whatever that of the request to the origin is.
+    pub(crate) fn client_method(&self) -> &Method {
+        match self.wants {
+            Wants::Head => &Method::HEAD,
+            Wants::Whole => &self.parts.method,
+        }
+    }
+
+    /// Makes a HEAD a GET for the origin. Its client still gets the head only.
+    pub(crate) fn fetch_whole(&mut self) {
+        self.wants = Wants::Head;
+        self.parts.method = Method::GET;
+    }
+
+    /// Undoes [`fetch_whole`](Self::fetch_whole).
+    pub(crate) fn fetch_head(&mut self) {
+        self.wants = Wants::Whole;
+        self.parts.method = Method::HEAD;
     }
 }
 

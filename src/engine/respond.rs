@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
     response,
 };
@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct StreamingHead {
     pub(crate) parts: response::Parts,
-    /// When it arrived, in Unix seconds.
-    pub(crate) arrived: i64,
+    /// When it arrived, in Unix seconds, if that was for another request.
+    pub(crate) arrived: Option<i64>,
     pub(crate) shaping: Shaping,
 }
 
@@ -86,7 +86,7 @@ fn shaped<B>(
     let mut headers = entry.headers();
     headers.insert(AGE, cache_status::age_value(age));
     let length = entry.body_len();
-    let arrived = entry.arrival().wall;
+    let arrived = Some(entry.arrival().wall);
     let shape = shape::shape(
         cache,
         request,
@@ -151,7 +151,7 @@ pub(crate) fn from_fill<B>(
         .insert(AGE, cache_status::age_value(head.age(now)));
     let live = StreamingHead {
         parts,
-        arrived: head.meta.arrival.wall,
+        arrived: Some(head.meta.arrival.wall),
         shaping: Shaping::Evaluate,
     };
     from_live(cache, request, live, fill, label)
@@ -183,17 +183,35 @@ pub(crate) fn from_live<B>(
         Shaping::Leave => Shape::Whole,
     };
     let body = match shape {
+        _ if request.is_head() => CacheBody::omitted(),
         Shape::Whole => CacheBody::fill(fill.read(0, None)?),
         Shape::Part { first, last } => CacheBody::fill(fill.read(first, Some(last + 1))?),
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
     };
-    parts.status = shape::fit(
+    parts.status = shape::fit_live(
         &shape,
         parts.status,
         &mut parts.headers,
         length.unwrap_or(0),
     );
+    if request.is_head() {
+        declare_length(parts.status, &mut parts.headers, length);
+    }
     Some(finish(cache, Response::from_parts(parts, body), label))
+}
+
+/// The 304 to a client whose conditions a response of the origin's meets. The body is not needed.
+pub(crate) fn not_modified<B>(
+    cache: &Cache,
+    mut parts: response::Parts,
+    label: Label,
+) -> Response<CacheBody<B>> {
+    parts.status = shape::fit_live(&Shape::NotModified, parts.status, &mut parts.headers, 0);
+    finish(
+        cache,
+        Response::from_parts(parts, CacheBody::empty()),
+        label,
+    )
 }
 
 /// The origin's response as it came.
@@ -215,19 +233,23 @@ pub(crate) fn from_origin<B: Body>(
 /// long that body would be, as a server would (RFC 9110 §9.3.2).
 fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {
     let status = response.status();
+    let length = response.body().size_hint().exact();
+    declare_length(status, response.headers_mut(), length);
+    response.map(|_| CacheBody::omitted())
+}
+
+/// Says in the head of an answer to HEAD how long the body would be, unless the head says it.
+fn declare_length(status: StatusCode, headers: &mut HeaderMap, length: Option<u64>) {
     let bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // An empty body may have been removed by an inner layer: its length says nothing.
-    let length = response.body().size_hint().exact().filter(|it| *it > 0);
-    let headers = response.headers_mut();
-    if let Some(length) = length
+    if let Some(length) = length.filter(|it| *it > 0)
         && !bodiless
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
     {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    response.map(|_| CacheBody::omitted())
 }
 
 /// An answer that the cache makes itself.

@@ -3,7 +3,7 @@
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE},
+    header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, SET_COOKIE},
 };
 
 use super::request::CacheRequest;
@@ -23,14 +23,14 @@ pub(super) enum Shape {
     Whole,
 }
 
-/// Evaluates the client's conditions and range against a response. `length` is that of its body, if
-/// known.
+/// Evaluates the client's conditions and range against a response. `stored_at` is when it was
+/// received, if it was stored; `length` is that of its body, if known.
 pub(super) fn shape(
     cache: &Cache,
     request: &CacheRequest,
     status: StatusCode,
     headers: &HeaderMap,
-    arrived: i64,
+    stored_at: Option<i64>,
     length: Option<u64>,
 ) -> Shape {
     if !request.facts.conditional() && !request.facts.range() {
@@ -38,13 +38,13 @@ pub(super) fn shape(
     }
     let now = cache.shared.clock.wall();
     let request_headers = &request.parts.headers;
-    if conditional::evaluate(request_headers, status, headers, arrived, now)
+    if conditional::evaluate(request_headers, status, headers, stored_at, now)
         == Precondition::NotModified
     {
         return Shape::NotModified;
     }
-    // A range of a body of unknown length is ignored (RFC 9110 §14.2).
-    let Some(length) = length else {
+    // Ignored are a range of a HEAD, and one of a body of unknown length (RFC 9110 §14.2).
+    let Some(length) = length.filter(|_| !request.is_head()) else {
         return Shape::Whole;
     };
     match range::select(
@@ -88,6 +88,23 @@ pub(super) fn fit(
             StatusCode::RANGE_NOT_SATISFIABLE
         }
     }
+}
+
+/// The same for a response that is not from the store: it may set cookies of this client, which
+/// stay in a 304 too.
+pub(super) fn fit_live(
+    shape: &Shape,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    length: u64,
+) -> StatusCode {
+    let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    let status = fit(shape, status, headers, length);
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+    status
 }
 
 /// Removes the fields that describe a body which is not sent.

@@ -1,4 +1,4 @@
-//! Evaluates the client's conditions against a stored response (RFC 9111 §4.3.2).
+//! Evaluates the client's conditions against the response that would answer it (RFC 9111 §4.3.2).
 //!
 //! Only the origin can evaluate `If-Match` and `If-Unmodified-Since`: requests with these bypass
 //! the cache.
@@ -38,7 +38,9 @@ pub(crate) enum Precondition {
     Send,
 }
 
-/// Evaluates the conditions of a GET or HEAD against the stored response that would answer it.
+/// Evaluates the conditions of a GET or HEAD against the response that would answer it. `stored_at`
+/// is when that was received, if it was stored; a response that is only now being received has to
+/// have a validator of its own.
 ///
 /// Conditions apply to successful responses only (RFC 9110 §13.2.1): a response other than 200 is
 /// sent as it is. `If-None-Match` takes precedence over `If-Modified-Since`, even if it is
@@ -47,14 +49,14 @@ pub(crate) fn evaluate(
     request: &HeaderMap,
     status: StatusCode,
     stored: &HeaderMap,
-    response_time: i64,
+    stored_at: Option<i64>,
     now: i64,
 ) -> Precondition {
     if status != StatusCode::OK {
         return Precondition::Send;
     }
     match etag::if_none_match(request) {
-        IfNoneMatch::Absent => if_modified_since(request, stored, response_time, now),
+        IfNoneMatch::Absent => if_modified_since(request, stored, stored_at, now),
         IfNoneMatch::Any => Precondition::NotModified,
         IfNoneMatch::Malformed => Precondition::Send,
         IfNoneMatch::Tags(listed) => match etag::of(stored) {
@@ -67,24 +69,21 @@ pub(crate) fn evaluate(
     }
 }
 
-/// A response without `Last-Modified` counts as modified at its `Date`, or else when it was
+/// A stored response without `Last-Modified` counts as modified at its `Date`, or else when it was
 /// received (RFC 9111 §4.3.2).
 fn if_modified_since(
     request: &HeaderMap,
     stored: &HeaderMap,
-    response_time: i64,
+    stored_at: Option<i64>,
     now: i64,
 ) -> Precondition {
     let Some(since) = fields::if_modified_since(request, now) else {
         return Precondition::Send;
     };
-    let modified = fields::last_modified(stored, now)
-        .or_else(|| fields::date(stored, now))
-        .unwrap_or(response_time);
-    if modified <= since {
-        Precondition::NotModified
-    } else {
-        Precondition::Send
+    let dated = || stored_at.map(|received| fields::date(stored, now).unwrap_or(received));
+    match fields::last_modified(stored, now).or_else(dated) {
+        Some(modified) if modified <= since => Precondition::NotModified,
+        Some(_) | None => Precondition::Send,
     }
 }
 

@@ -62,6 +62,9 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tasks: Tasks,
+    /// Keys whose whole response was fetched a while ago for a client that needed no body, and then
+    /// was not stored.
+    pub(crate) unfillable: ExpiringSet,
 }
 
 impl Shared {
@@ -92,6 +95,7 @@ impl Shared {
             store: Arc::new(memory.clone()),
             memory,
             tasks: Tasks::new(),
+            unfillable: ExpiringSet::new(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod bounds;
+mod conditions;
 mod crowds;
 mod invalidation;
 mod leaders;

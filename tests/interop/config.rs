@@ -4,9 +4,9 @@ use std::{fs::read_to_string, path::Path, sync::OnceLock, time::Duration};
 
 use cachewarp::{
     AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
-    DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadUpdates, Heuristics,
-    KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, RangeMiss, RequestDirective,
-    SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+    DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadMiss, HeadUpdates,
+    Heuristics, KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, RangeMiss,
+    RequestDirective, SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
 };
 use http::{Response, header::LAST_MODIFIED};
 use tokio::runtime::Runtime;
@@ -95,7 +95,7 @@ const TAKEN: &[Taken] = &[
     ("cache_status", |c| c.cache_status("a.test:8080")),
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
-        c.conditional_miss(ConditionalMiss::Fill)
+        c.conditional_miss(ConditionalMiss::Forward)
     }),
     ("credential_headers", |c| {
         c.credential_headers(["x-api-key"])
@@ -115,6 +115,7 @@ const TAKEN: &[Taken] = &[
     ("fill_window", |c| c.fill_window(u64::MAX)),
     ("forwarded", |c| c.forwarded(ForwardedPolicy::Trusted)),
     ("head_updates", |c| c.head_updates(HeadUpdates::Off)),
+    ("head_miss", |c| c.head_miss(HeadMiss::Fill)),
     ("heuristics", |c| {
         let guess = Heuristics::default().with_percent(100);
         c.heuristics(guess.with_cap(Duration::MAX).with_public(Duration::MAX))

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use cachewarp::{CacheBuilder, CacheOutcome, FixedTtl, SetCookiePolicy};
+use cachewarp::{CacheBuilder, CacheOutcome, ConditionalMiss, FixedTtl, SetCookiePolicy};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -104,10 +104,11 @@ async fn an_answer_to_one_request_does_not_keep_others_from_sharing() {
     let ask = |name: &str, value: &str| at(0).send(name, value);
     let fixed = |b: CacheBuilder| b.ttl(FixedTtl::new(Duration::from_secs(60)));
     let plain = |b: CacheBuilder| b;
+    let forwarding = |b: CacheBuilder| b.conditional_miss(ConditionalMiss::Forward);
     type Setting = fn(CacheBuilder) -> CacheBuilder;
     let cases: [(Setting, Step, Reply); 6] = [
-        (plain, ask("if-none-match", "\"a\""), status(304)),
-        (plain, ask("if-none-match", "\"a\""), status(412)),
+        (forwarding, ask("if-none-match", "\"a\""), status(304)),
+        (forwarding, ask("if-none-match", "\"a\""), status(412)),
         (plain, ask("range", "bytes=0-1"), status(206)),
         (plain, ask("range", "bytes=99-"), status(416)),
         (fixed, ask("cookie", "a=b"), ok()),

@@ -1,5 +1,7 @@
 //! The client's own conditions (RFC 9110 §13, RFC 9111 §4.3.2).
 
+use cachewarp::{CacheBuilder, ConditionalMiss};
+
 use crate::{
     case::{Case, case, empty, play},
     date::{http_date, rfc850_date},
@@ -137,15 +139,22 @@ async fn row_116_the_clients_condition_meets_what_is_current() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_117_with_nothing_stored_the_condition_is_for_the_origin() {
-    play([empty()
-        .then(
-            if_none_match(0, "\"z\"")
-                .reply(not_modified().etag("\"z\"").cc("max-age=60"))
-                .fwd()
-                .status(304),
-        )
-        .not_stored()])
+async fn row_117_with_nothing_stored_the_whole_is_fetched_or_the_condition_forwarded() {
+    let filled = |tags, code| {
+        let first = if_none_match(0, tags).reply(tagged()).fill().status(code);
+        empty().then(first).then(at(1).hit())
+    };
+    let forwarded = || {
+        let confirmed = not_modified().etag("\"z\"").cc("max-age=60");
+        let first = if_none_match(0, "\"z\"").reply(confirmed).fwd();
+        empty().then(first).not_stored()
+    };
+    play([
+        filled(A, 304),
+        filled("\"z\"", 200),
+        forwarded().set(|b| b.conditional_miss(ConditionalMiss::Forward)),
+        forwarded().set(CacheBuilder::rfc_literal),
+    ])
     .await;
 }
 

@@ -13,6 +13,7 @@ mod case;
 mod collapse;
 mod conditional;
 mod date;
+mod fills;
 mod freshness;
 mod invalidation;
 mod keys;

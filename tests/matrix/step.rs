@@ -32,6 +32,8 @@ pub(crate) struct Step {
 pub(crate) enum Expected {
     /// The service's own error.
     Error,
+    /// To the origin, for the whole response: with this method and without any condition.
+    Fill(Method),
     /// To the origin, as the client sent it.
     Forward,
     /// From the store.
@@ -223,6 +225,11 @@ impl Step {
     /// To the origin, with the client's own conditions and range, if any.
     pub(crate) fn fwd(self) -> Self {
         self.expect(Expected::Forward)
+    }
+
+    /// To the origin, without the client's conditions and range.
+    pub(crate) fn fill(self) -> Self {
+        self.expect(Expected::Fill(Method::GET))
     }
 
     /// Past the cache: not looked up, not stored.

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use cachewarp::CacheOutcome;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{AGE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE},
     request::Parts,
 };
@@ -60,6 +60,15 @@ impl Verdict {
                 let lines: Vec<_> = sent.get_all(&name).iter().cloned().collect();
                 self.same_lines(&seen.headers, &name, &lines);
             }
+        }
+    }
+
+    /// What the origin was asked has this method.
+    pub(crate) fn same_method(&mut self, method: &Method, seen: &[Parts]) {
+        for seen in seen {
+            self.require(seen.method == *method, || {
+                format!("the origin saw {}, not {method}", seen.method)
+            });
         }
     }
 

@@ -57,6 +57,7 @@ impl Step {
         let questions: &[&[(HeaderName, HeaderValue)]] = match self.expected() {
             Expected::Error => return,
             Expected::Forward => {
+                verdict.same_method(&self.method, seen);
                 let forwarded = matches!(
                     outcome,
                     CacheOutcome::Fetched { .. } | CacheOutcome::Forwarded
@@ -64,6 +65,12 @@ impl Step {
                 verdict.require(forwarded, || format!("{outcome:?}, not forwarded"));
                 verdict.unchanged(self.replies.last(), answer);
                 return verdict.same_conditions(&self.headers, seen);
+            }
+            Expected::Fill(method) => {
+                let fetched = matches!(outcome, CacheOutcome::Fetched { .. });
+                verdict.require(fetched, || format!("{outcome:?}, not fetched"));
+                verdict.same_method(method, seen);
+                &[&[]]
             }
             Expected::Pass => {
                 let past = matches!(outcome, CacheOutcome::Bypassed(_) | CacheOutcome::Tunnelled);
@@ -214,7 +221,7 @@ impl Step {
         match self.expected() {
             Expected::Error => None,
             Expected::Refuse(_) => Some(StatusCode::GATEWAY_TIMEOUT),
-            Expected::Forward | Expected::Pass => Some(answered),
+            Expected::Fill(_) | Expected::Forward | Expected::Pass => Some(answered),
             Expected::Refetch(_) | Expected::Validate(_)
                 if answered != StatusCode::NOT_MODIFIED =>
             {
@@ -243,7 +250,7 @@ impl Step {
         match self.expected() {
             Expected::Hit if status == StatusCode::RANGE_NOT_SATISFIABLE => Some(Bytes::new()),
             Expected::Error => None,
-            Expected::Forward | Expected::Pass => Some(sent()),
+            Expected::Fill(_) | Expected::Forward | Expected::Pass => Some(sent()),
             Expected::Refuse(_) => Some(Bytes::new()),
             Expected::Refetch(_) | Expected::Validate(_) if !confirmed() => Some(sent()),
             _ => Some(B1.into()),

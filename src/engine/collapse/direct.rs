@@ -11,12 +11,13 @@ use crate::{
     engine::{
         context::{Handler, RequestContext},
         fetch::{
-            fetch,
+            conditions, fetch,
             fetched::{FetchResult, Permit},
-            storing,
+            head_request, storing,
         },
         hit_for_miss,
         peers::{self, lookup::RemoteLookup},
+        request::Wants,
         stale::{self, WithinSoftTimeout},
     },
     error::BoxError,
@@ -34,6 +35,13 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    if context.request.wants == Wants::Head && !conditions::fills_for_head(&handler.cache, &context)
+    {
+        // By now the response is known not to be stored.
+        context.request.fetch_head();
+        let Handler { cache, inner } = handler;
+        return head_request::forward_head(&cache, inner, &context, body).await;
+    }
     // The shared tier first, if it has not been asked and may hold a response for all.
     if context.observed.is_none()
         && !hit_for_miss::is_uncacheable(&handler.cache, &context)

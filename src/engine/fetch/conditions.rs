@@ -1,13 +1,27 @@
 //! The conditions of a request to the origin: the client's, those of the stored response, or none.
+//!
+//! A client that sends conditions or HEAD mostly gets no body. The origin could answer it without
+//! one, but nothing would be stored, and each such client would reach the origin. So the whole
+//! response is fetched for all of them, unless there is a reason to expect that it is not stored:
+//! then the request goes to the origin as it is.
+
+use std::time::Duration;
 
 use http::Request;
 
 use crate::{
-    config::{ConditionalMiss, RangeMiss},
-    engine::{context::RequestContext, respond::Shaping},
-    semantics::validate::{self, Validator},
+    config::{ConditionalMiss, HeadMiss, RangeMiss},
+    engine::{context::RequestContext, hit_for_miss, respond::Shaping},
+    semantics::{
+        classify::Requester,
+        validate::{self, Validator},
+    },
     state::cache::Cache,
 };
+
+/// How long the requests for a key go to the origin as they are after a response that was fetched
+/// for a client without need of a body was not stored.
+const UNFILLABLE_FOR: Duration = Duration::from_secs(600);
 
 /// Which conditions the request to the origin carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,8 +71,46 @@ pub(super) fn set_conditions<Q>(
 pub(crate) fn forwards_conditions(cache: &Cache, context: &RequestContext) -> bool {
     let config = &cache.config;
     let facts = &context.request.facts;
-    let filled = facts.conditional() && config.conditional_miss == ConditionalMiss::Fill
-        || facts.range() && config.range_miss == RangeMiss::Fill;
     // With a selected response, its conditions go to the origin, and not the client's.
-    context.selected.is_none() && !filled && (facts.conditional() || facts.range())
+    if context.selected.is_some() {
+        return false;
+    }
+    // A range needs its own permission, whatever conditions come with it: the rest of a large body
+    // would be fetched in vain.
+    if facts.range() {
+        return config.range_miss == RangeMiss::Forward;
+    }
+    facts.conditional()
+        && (config.conditional_miss == ConditionalMiss::Forward || !may_fill(cache, context))
+}
+
+/// Whether a HEAD is sent to the origin as a GET, whose response is stored.
+pub(crate) fn fills_for_head(cache: &Cache, context: &RequestContext) -> bool {
+    context.selected.is_none()
+        && cache.config.head_miss == HeadMiss::Fill
+        && may_fill(cache, context)
+        && !forwards_conditions(cache, context)
+}
+
+/// Whether a whole response to this request would probably be stored, for all clients.
+fn may_fill(cache: &Cache, context: &RequestContext) -> bool {
+    let shared = &cache.shared;
+    let now = shared.clock.monotonic();
+    context.request.requester() == Requester::Plain
+        && !hit_for_miss::is_uncacheable(cache, context)
+        && !shared.unfillable.contains(context.request.key.hash(), now)
+}
+
+/// From now on, and for a while, requests for this key whose clients need no body go to the origin
+/// as they are.
+pub(super) fn remember_unfillable(cache: &Cache, context: &RequestContext) {
+    let shared = &cache.shared;
+    let now = shared.clock.monotonic();
+    let hash = context.request.key.hash();
+    shared.unfillable.insert(hash, now, UNFILLABLE_FOR);
+}
+
+/// A response for this key has been stored.
+pub(super) fn forget_unfillable(cache: &Cache, context: &RequestContext) {
+    cache.shared.unfillable.remove(context.request.key.hash());
 }

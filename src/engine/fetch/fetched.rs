@@ -41,8 +41,18 @@ pub(crate) struct Recording<B> {
     pub(crate) streaming: Arc<StreamingResponse>,
     pub(crate) body: B,
     pub(crate) completion: Completion,
+    pub(crate) demand: Demand,
     /// Held until the body ends, if no flight holds a permit for it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Whether the client that caused a fetch reads its body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Demand {
+    /// It does, until it disconnects.
+    Reader,
+    /// Its answer has no body, so it abandons none: the body is fetched to be stored.
+    StoreOnly,
 }
 
 /// Where the permit that every fill needs comes from.
@@ -62,5 +72,5 @@ pub(super) fn pass_on<B: Body>(
     response: Response<B>,
 ) -> Response<CacheBody<B>> {
     let label = context.fetched(response.status(), storing);
-    respond::from_origin(cache, &context.request.parts.method, response, label)
+    respond::from_origin(cache, context.request.client_method(), response, label)
 }

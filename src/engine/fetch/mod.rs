@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod conditions;
+mod deliver;
 pub(crate) mod failure;
 pub(crate) mod fetch;
 pub(crate) mod fetched;

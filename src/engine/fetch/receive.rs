@@ -8,8 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{
     conditions::Conditions,
-    failure,
-    fetched::{self, FetchResult, Permit, Recording},
+    deliver, failure,
+    fetched::{Demand, FetchResult, Permit, Recording},
     storability::{self, Evaluation, ExchangeTimes},
     storing,
 };
@@ -61,11 +61,14 @@ pub(super) async fn receive<B: Body, E>(
         // A server error never replaces a stored response, whatever lifetime it states.
         Ok(()) if status.is_server_error() && context.selected.is_some() => {
             let response = Response::from_parts(parts, body);
-            not_stored(cache, context, NotStored::ErrorStatus, response).await
+            not_stored(cache, context, NotStored::ErrorStatus, conditions, response).await
         }
         Ok(()) => match fill_permit(cache, permit) {
             Ok(permit) => streaming(cache, context, evaluation, parts, body, conditions, permit),
-            Err(_) => too_many_fills(cache, context, Response::from_parts(parts, body)),
+            Err(_) => {
+                let response = Response::from_parts(parts, body);
+                deliver::deliver(cache, context, Storing::Full, conditions, response)
+            }
         },
         Err(_) if failed => {
             failure::error_status(cache, context, Response::from_parts(parts, body))
@@ -73,7 +76,7 @@ pub(super) async fn receive<B: Body, E>(
         Err(reason) => match delivery(cache, context, &parts, &body, reason, conditions, permit) {
             Delivery::AsReceived => {
                 let response = Response::from_parts(parts, body);
-                not_stored(cache, context, reason, response).await
+                not_stored(cache, context, reason, conditions, response).await
             }
             Delivery::Range(permit) => {
                 after_refusal(cache, context, status, reason).await;
@@ -96,6 +99,8 @@ fn delivery<B: Body>(
 ) -> Delivery {
     if !context.request.facts.range()
         || conditions.shaping() == Shaping::Leave
+        || context.request.is_head()
+        || deliver::needs_no_body(cache, context, conditions, parts)
         || parts.status != StatusCode::OK
         || reason.side() == Side::Request
         || storability::declared_length(parts, body).is_none()
@@ -124,11 +129,12 @@ async fn not_stored<B: Body, E>(
     cache: &Cache,
     context: &RequestContext,
     reason: NotStored,
+    conditions: Conditions,
     response: Response<B>,
 ) -> FetchResult<B, E> {
     after_refusal(cache, context, response.status(), reason).await;
-    let answer = fetched::pass_on(cache, context, Storing::Refused(reason), response);
-    FetchResult::private(context, answer)
+    let storing = Storing::Refused(reason);
+    deliver::deliver(cache, context, storing, conditions, response)
 }
 
 /// What a response that is not stored changes: it may end the stored one, and collapsing for its
@@ -147,16 +153,6 @@ async fn after_refusal(
         hit_for_miss::remember_uncacheable(cache, context);
     }
     tracing::debug!(key = ?context.request.key, reason = reason.as_str(), "not stored");
-}
-
-/// The result for a response that is not stored because too many fills are in progress.
-fn too_many_fills<B: Body, E>(
-    cache: &Cache,
-    context: &RequestContext,
-    response: Response<B>,
-) -> FetchResult<B, E> {
-    let answer = fetched::pass_on(cache, context, Storing::Full, response);
-    FetchResult::private(context, answer)
 }
 
 /// The result for a response that may be stored. Waiters can read its body from now on.
@@ -184,10 +180,15 @@ fn streaming<B: Body, E>(
     let fill = Fill::new(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
         parts,
-        arrived: head.meta.arrival.wall,
+        arrived: None,
         shaping: conditions.shaping(),
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
+    let demand = if context.request.is_head() || answer.status() == StatusCode::NOT_MODIFIED {
+        Demand::StoreOnly
+    } else {
+        Demand::Reader
+    };
     let streaming = Arc::new(StreamingResponse { head, fill });
     let outcome = if fields::sets_cookie(&streaming.head.headers) {
         FlightOutcome::Private(context.request.requester())
@@ -201,6 +202,7 @@ fn streaming<B: Body, E>(
             streaming,
             body,
             completion,
+            demand,
             permit,
         }),
     }
@@ -224,7 +226,7 @@ fn cut_range<B: Body, E>(
     let fill = Fill::not_kept(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
         parts,
-        arrived: head.meta.arrival.wall,
+        arrived: None,
         shaping: Shaping::Evaluate,
     };
     let answer = answer_from_fill(cache, context, sent, &fill, Storing::Refused(reason));
@@ -235,6 +237,7 @@ fn cut_range<B: Body, E>(
             streaming: Arc::new(StreamingResponse { head, fill }),
             body,
             completion,
+            demand: Demand::Reader,
             permit,
         }),
     }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 
-use super::{fetched::Recording, lifetime, storability::Completion};
+use super::{
+    conditions,
+    fetched::{Demand, Recording},
+    lifetime,
+    storability::Completion,
+};
 use crate::{
     engine::{
         context::RequestContext,
@@ -37,8 +42,13 @@ pub(crate) async fn record<B>(
         streaming,
         body,
         completion,
+        demand,
         permit: _permit,
     } = recording;
+    let limits = match demand {
+        Demand::Reader => limits.clone(),
+        Demand::StoreOnly => limits.without_discarding(),
+    };
     let Completion {
         cost,
         history_update,
@@ -46,7 +56,7 @@ pub(crate) async fn record<B>(
     } = completion;
     let StreamingResponse { head, fill } = &*streaming;
     // Readers see the end of the body only after the response is stored.
-    let (recorded, _ending) = fill.record(body, limits).await;
+    let (recorded, _ending) = fill.record(body, &limits).await;
     match recorded {
         Recorded::Whole(segments) => {
             let mut head = head.clone();
@@ -68,6 +78,7 @@ pub(crate) async fn record<B>(
                     .with_fetch_duration(cost),
             );
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
+            conditions::forget_unfillable(cache, context);
             publish::publish(cache, context, &entry);
             // Releases the budget: the memory tier accounts for the bytes from now on.
             fill.release_budget();
@@ -78,7 +89,12 @@ pub(crate) async fn record<B>(
         Recorded::Failed(error) => {
             tracing::debug!(key = ?context.request.key, %error, "not stored");
         }
-        Recorded::NotKept => hit_for_miss::remember_uncacheable(cache, context),
+        Recorded::NotKept => {
+            hit_for_miss::remember_uncacheable(cache, context);
+            if demand == Demand::StoreOnly {
+                conditions::remember_unfillable(cache, context);
+            }
+        }
     }
     let shared = &cache.shared;
     let held = shared.budget.used();

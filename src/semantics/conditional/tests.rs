@@ -18,7 +18,7 @@ fn evaluated(request: Lines<'_>, stored: Lines<'_>, response_time: i64) -> Preco
         &head(request),
         StatusCode::OK,
         &head(stored),
-        response_time,
+        Some(response_time),
         NOW,
     )
 }
@@ -103,6 +103,21 @@ fn without_last_modified_the_date_then_the_arrival_count() {
 }
 
 #[test]
+fn nothing_stands_in_for_the_validator_of_a_response_that_was_not_stored() {
+    let just_now = |request: Lines<'_>, received: Lines<'_>| {
+        let (request, received) = (head(request), head(received));
+        evaluate(&request, StatusCode::OK, &received, None, NOW)
+    };
+    let since = ("if-modified-since", DATE.1);
+    assert_eq!(just_now(&[since], &[DATE]), Send);
+    assert_eq!(just_now(&[since], &[]), Send);
+    assert_eq!(just_now(&[since], &[DATE, LAST_MODIFIED]), NotModified);
+    let tag = ("if-none-match", "\"a\"");
+    assert_eq!(just_now(&[tag], &[DATE]), Send);
+    assert_eq!(just_now(&[tag], &[("etag", "\"a\"")]), NotModified);
+}
+
+#[test]
 fn an_unconditional_request_gets_the_response() {
     let stored = [("etag", "\"a\""), LAST_MODIFIED];
     assert_eq!(evaluated(&[], &stored, NOW), Send);
@@ -116,7 +131,7 @@ fn conditions_are_about_a_200() {
     let stored = head(&[("etag", "\"a\""), LAST_MODIFIED]);
     for status in [203, 204, 301, 404, 500] {
         let status = StatusCode::from_u16(status).unwrap();
-        let answer = evaluate(&request, status, &stored, NOW, NOW);
+        let answer = evaluate(&request, status, &stored, Some(NOW), NOW);
         assert_eq!(answer, Send, "{status}");
     }
 }
