@@ -227,17 +227,19 @@ impl CacheBuilder {
     }
 
     /// Sets the rules to the most literal reading of the RFCs, which allows the most reuse. It
-    /// turns on heuristic freshness, also for errors marked `public`, and stores responses with
-    /// cookies, those that vary on credentials, and those whose `Content-Range` has no meaning for
-    /// their status. `s-maxage` forbids stale responses without exception, the first of two
-    /// freshness directives counts, and the order of languages does not matter. Conditional
-    /// requests go to the origin as they are if no response is stored. Use it only with an origin
-    /// whose responses you know well.
+    /// turns on heuristic freshness, also for errors marked `public`, and stores 400 and 414 with a
+    /// lifetime, responses with cookies, those that vary on credentials, and those whose
+    /// `Content-Range` has no meaning for their status. A HEAD whose answer contradicts nothing
+    /// refreshes the stored response, even if it has no validator. `s-maxage` forbids stale responses
+    /// without exception, the first of two freshness directives counts, and the order of languages
+    /// does not matter. Conditional requests go to the origin as they are if no response is stored.
+    /// Use it only with an origin whose responses you know well.
     pub fn rfc_literal(mut self) -> Self {
         self.config.conditional_miss = ConditionalMiss::Forward;
         let rules = &mut self.config.rules;
         rules.duplicate_directives = DuplicatePolicy::First;
         rules.error_statuses = ErrorStatusPolicy::Literal;
+        rules.head_updates = HeadUpdates::Literal;
         rules.heuristics = Some(Heuristics::default());
         rules.language_order = LanguageOrder::Sort;
         rules.s_maxage = SMaxagePolicy::Strict;

@@ -83,7 +83,10 @@ pub enum DuplicatePolicy {
     First,
 }
 
-/// Whether 400, 403, 409, 422 and 5xx responses that state a lifetime may be stored.
+/// Whether 403, 409, 422 and 5xx responses that state a lifetime may be stored.
+///
+/// 400 and 414 are stored under [`Literal`](Self::Literal) alone: the form of one request caused
+/// them, so they say nothing about the next one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorStatusPolicy {
@@ -113,9 +116,15 @@ pub enum ForwardedPolicy {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HeadUpdates {
-    /// It is updated if the validators agree, and invalidated otherwise. The default.
+    /// It is updated if the answer repeats a validator of it, its `ETag` if it has one, and
+    /// contradicts nothing; invalidated if the answer contradicts a validator or the length;
+    /// otherwise left as it is. The default.
     #[default]
     Full,
+    /// It is updated unless the answer contradicts it, so also by one without a validator or a
+    /// length, as the RFC says; and invalidated otherwise. A HEAD handler that sends no validators
+    /// keeps a response fresh that GET would long have replaced.
+    Literal,
     /// It is only invalidated, never updated.
     InvalidateOnly,
     /// Nothing.

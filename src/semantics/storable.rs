@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 pub use reason::NotStored;
 pub(crate) use reason::Side;
-use status::{StatusClass, class, is_understood};
+use status::{StatusClass, blames_form, class, is_understood};
 
 use crate::semantics::cache_control::{RequestDirectives, Scope};
 use crate::semantics::classify::{Facts, Requester};
@@ -120,7 +120,7 @@ pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
     let guessable = match class(exchange.status) {
         StatusClass::Ordinary => directives.public || is_heuristically_cacheable(exchange.status),
         StatusClass::Error | StatusClass::Never => false,
-    };
+    } && !blames_form(exchange.status);
     if !guessable || stated || cookie {
         return DefaultLifetime::Refused;
     }
@@ -178,6 +178,9 @@ fn refused_by_status(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored
     }
     match class(exchange.status) {
         StatusClass::Never => Some(NotStored::Status),
+        _ if blames_form(exchange.status) && rules.error_statuses != ErrorStatusPolicy::Literal => {
+            Some(NotStored::Status)
+        }
         StatusClass::Error if rules.error_statuses == ErrorStatusPolicy::Refuse => {
             Some(NotStored::ErrorStatus)
         }

@@ -140,9 +140,9 @@ pub(crate) enum HeadUpdate {
     Keep,
 }
 
-/// Compares the response to a HEAD with the stored response. If it has validators or a length, they
-/// must be those of the stored response; if it has none, it agrees. Only a 200 describes the
-/// response that a GET would get.
+/// Compares the response to a HEAD with the stored response. Each validator and the length, if it has
+/// them, must be those of the stored response, and one validator must confirm it. Only a 200 describes
+/// the response that a GET would get.
 pub(crate) fn head_update(
     stored: &HeaderMap,
     stored_length: u64,
@@ -164,9 +164,20 @@ pub(crate) fn head_update(
             .all(|name| repeats(head, stored, name));
     match updates {
         HeadUpdates::Off => HeadUpdate::Keep,
-        HeadUpdates::Full | HeadUpdates::InvalidateOnly if !agrees => HeadUpdate::Invalidate,
-        HeadUpdates::Full => HeadUpdate::Update,
-        HeadUpdates::InvalidateOnly => HeadUpdate::Keep,
+        _ if !agrees => HeadUpdate::Invalidate,
+        HeadUpdates::Literal => HeadUpdate::Update,
+        HeadUpdates::Full if has_confirmation(head, stored) => HeadUpdate::Update,
+        HeadUpdates::Full | HeadUpdates::InvalidateOnly => HeadUpdate::Keep,
+    }
+}
+
+/// Whether `head`, which contradicts no validator, has the strongest one that the stored response
+/// could be validated by.
+fn has_confirmation(head: &HeaderMap, stored: &HeaderMap) -> bool {
+    if has_entity_tag(stored) {
+        head.contains_key(ETAG)
+    } else {
+        has_validator(stored) && head.contains_key(LAST_MODIFIED)
     }
 }
 

@@ -11,14 +11,14 @@ use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 ///
 /// The answer to a request with `Cookie` or `Authorization` is not stored by such a lifetime, unless
 /// the response is marked `public`. Which responses may have one at all is described at
-/// [`TtlPolicy`]. Those with the statuses 404, 405, 410, 414, 451 and 501 are among them:
+/// [`TtlPolicy`]. Those with the statuses 404, 405, 410, 451 and 501 are among them:
 /// [`negative`](Self::negative) sets a shorter lifetime for these.
 ///
 /// The first rule that applies decides:
 ///
 /// 1. [`path`](Self::path): the longest prefix of the request's path,
 /// 2. [`status`](Self::status),
-/// 3. [`negative`](Self::negative), for 404, 405, 410, 414, 451 and 501,
+/// 3. [`negative`](Self::negative), for 404, 405, 410, 451 and 501,
 /// 4. [`content_type`](Self::content_type): the longest prefix of the response's content type,
 /// 5. the lifetime given to [`new`](Self::new).
 ///
@@ -71,7 +71,7 @@ impl FixedTtl {
         self
     }
 
-    /// The lifetime of negative responses (404, 405, 410, 414, 451 and 501). Defaults to none: they
+    /// The lifetime of negative responses (404, 405, 410, 451 and 501). Defaults to none: they
     /// are treated like any other.
     #[must_use]
     pub const fn negative(mut self, fresh: Duration) -> Self {
@@ -140,7 +140,7 @@ impl TtlPolicy for FixedTtl {
 
 /// The error statuses that may get a default lifetime.
 fn is_negative(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451 | 501)
+    matches!(status.as_u16(), 404 | 405 | 410 | 451 | 501)
 }
 
 fn insert(rules: &mut Vec<(String, Duration)>, prefix: String, fresh: Duration) {

@@ -19,9 +19,9 @@ use crate::key::target_uri;
 /// tells whether the same response to other requests would be stored.
 ///
 /// The statuses that may have a default lifetime are 200, 203, 204, 300, 301, 308, 404, 405, 410,
-/// 414, 451 and 501. If the response is marked `public`, all others may have one too, such as 302
-/// and 307, except 206, 304, the errors 400, 403, 409, 422 and 5xx other than 501, and those that
-/// answer one request only, such as 401, 412, 416 and 429.
+/// 451 and 501. If the response is marked `public`, all others may have one too, such as 302
+/// and 307, except 206, 304, the errors 403, 409, 422 and 5xx other than 501, and those that
+/// answer one request only, such as 400, 401, 412, 414, 416 and 429.
 ///
 /// Implemented for closures.
 ///

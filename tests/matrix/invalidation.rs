@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cachewarp::CacheBuilder;
+
 use crate::{
     case::{Case, case, play},
     date::http_date,
@@ -33,6 +35,70 @@ async fn row_134_a_forwarded_head_speaks_of_the_stored_get() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn row_192_a_head_that_confirms_no_validator_refreshes_nothing() {
+    let head = |stored: Reply, answer: Reply| {
+        let answer = answer.cc("max-age=600").with("x-new", "1");
+        case(stored.cc("max-age=60")).then(at(10).method("HEAD").cc("no-cache").reply(answer).fwd())
+    };
+    let (tag, weak) = (|| ok().etag(A), || ok().etag("W/\"a\""));
+    let (date, both) = (|| ok().modified(-1000), || ok().etag(A).modified(-1000));
+    let unconfirmed = [
+        (tag(), ok()),
+        (tag(), ok().chunked()),
+        (weak(), ok()),
+        (date(), ok()),
+        (both(), ok()),
+        (both(), date()),
+        (ok(), ok()),
+        (ok().etag("a"), ok().etag("a")),
+        (
+            ok().with("last-modified", "never"),
+            ok().with("last-modified", "never"),
+        ),
+    ];
+    // It keeps the lifetime and the fields that it had.
+    play(
+        unconfirmed
+            .clone()
+            .map(|(stored, answer)| head(stored, answer).then(at(59).hit().age(59).lacks("x-new"))),
+    )
+    .await;
+    // As the RFC says, it agrees with everything.
+    play(unconfirmed.map(|(stored, answer)| {
+        head(stored, answer)
+            .set(CacheBuilder::rfc_literal)
+            .then(at(500).hit().age(490).has("x-new", "1"))
+    }))
+    .await;
+
+    let confirmed = [
+        (tag(), tag()),
+        (weak(), weak()),
+        (date(), date()),
+        (both(), tag()),
+    ];
+    play(confirmed.map(|(stored, answer)| {
+        head(stored, answer).then(at(500).hit().age(490).has("x-new", "1"))
+    }))
+    .await;
+
+    // So a response does not stay fresh for ever because of a HEAD from time to time.
+    let again = |seconds| {
+        at(seconds)
+            .method("HEAD")
+            .cc("no-cache")
+            .reply(ok().cc("max-age=60"))
+            .fwd()
+    };
+    play([case(ok().etag(A).cc("max-age=60"))
+        .then(again(20))
+        .then(again(40))
+        .then(again(59))
+        .then(at(60).val(A))])
+    .await;
+}
+
 /// An answer without a validator agrees with everything, also with what the origin had before.
 #[tokio::test(start_paused = true)]
 async fn a_head_brings_back_what_was_invalidated_only_by_its_validator() {
@@ -45,7 +111,10 @@ async fn a_head_brings_back_what_was_invalidated_only_by_its_validator() {
     play([
         head(ok()).then(at(3).val_both(A, &modified)),
         head(ok().etag(A)).then(at(3).hit().age(1)),
-        head(ok().modified(-1000)).then(at(3).hit().age(1)),
+        head(ok().modified(-1000)).then(at(3).val_both(A, &modified)),
+        head(ok())
+            .set(CacheBuilder::rfc_literal)
+            .then(at(3).val_both(A, &modified)),
     ])
     .await;
     // Where nothing is flagged in the store, because a write cannot name every key.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachewarp::{ErrorStatusPolicy, FixedTtl, Heuristics, SetCookiePolicy};
+use cachewarp::{CacheBuilder, ErrorStatusPolicy, FixedTtl, Heuristics, SetCookiePolicy};
 
 use crate::{
     case::{Case, case, empty, play},
@@ -179,6 +179,49 @@ async fn row_018_answers_about_one_request_are_never_stored() {
     let cases = codes.map(|code| case(status(code).cc("max-age=60, public")).not_stored());
     play(cases.clone()).await;
     play(cases.map(generous)).await;
+
+    // Those that the form of the request caused.
+    for code in [400, 414] {
+        let policy = |case: Case| case.set(|b| b.ttl(FixedTtl::new(Duration::from_secs(60))));
+        let replies = [
+            status(code).cc("max-age=60"),
+            status(code).cc("max-age=60, public"),
+            status(code).cc("s-maxage=60, must-revalidate").etag(A),
+            status(code).cc("max-age=60, immutable, stale-while-revalidate=60"),
+            status(code).expires(60),
+            status(code).cc("no-store, must-understand, max-age=60"),
+            status(code).cc("public").etag(A),
+            status(code).modified(-1_000_000),
+        ];
+        play(replies.clone().map(|reply| case(reply).not_stored())).await;
+        play(replies.map(|reply| policy(case(reply)).not_stored())).await;
+        let stated = || case(status(code).cc("max-age=60"));
+        play([
+            stated()
+                .set(|b| b.error_statuses(ErrorStatusPolicy::Refuse))
+                .not_stored(),
+            stated()
+                .set(CacheBuilder::rfc_literal)
+                .then(at(59).hit().status(code)),
+            stated()
+                .set(|b| b.error_statuses(ErrorStatusPolicy::Literal))
+                .then(at(59).hit().status(code)),
+            // No policy reaches them there either.
+            policy(case(status(code)))
+                .set(CacheBuilder::rfc_literal)
+                .not_stored(),
+            // What is stored stays.
+            case(ok().cc("max-age=60"))
+                .then(
+                    at(1)
+                        .cc("no-cache")
+                        .reply(status(code).cc("max-age=60"))
+                        .fwd(),
+                )
+                .then(at(2).hit().status(200)),
+        ])
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

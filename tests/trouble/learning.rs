@@ -220,7 +220,6 @@ async fn a_head_between_two_fetches_leaves_the_interval_as_it_is() {
         (tagged as fn(u64) -> Answer, false),
         (tagged, true),
         (page, false),
-        (page, true),
     ] {
         let policy = Listening::default();
         let service = over(policy.clone(), move || make(0));

@@ -104,7 +104,8 @@ async fn freshen_from_head(
             let mut as_get = context.clone();
             as_get.request.parts.method = Method::GET;
             let mut evaluation = storability::evaluate(cache, &as_get, &merged, at);
-            // Only a validator shows that an invalidated response is still valid.
+            // Only a validator shows that an invalidated response is still valid. Under
+            // `HeadUpdates::Literal` there may be none.
             if !validate::has_validator(&head.headers) {
                 evaluation.head.meta.validity = context.request.validity(cache, entry);
             }

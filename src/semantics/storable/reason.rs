@@ -40,7 +40,8 @@ pub enum NotStored {
     RequestNoStore,
     /// The response sets a cookie (RFC 9111 §7.3).
     SetCookie,
-    /// The status is never stored: it is interim, partial, or concerns only this request.
+    /// The status is never stored: it is interim, partial, or concerns only this request. 400 and 414
+    /// are stored under [`ErrorStatusPolicy::Literal`](crate::ErrorStatusPolicy::Literal).
     Status,
     /// The content type is that of an event stream, of gRPC, or of parts that are sent as events
     /// occur.

@@ -40,6 +40,12 @@ pub(super) fn class(status: StatusCode) -> StatusClass {
     }
 }
 
+/// Whether the status blames the form of the request: its syntax, or the length of its URI. Another
+/// client's request for the same resource may have caused none of that.
+pub(super) fn blames_form(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG)
+}
+
 /// Whether this cache understands the caching requirements of this status (RFC 9111 §5.2.2.3).
 pub(super) fn is_understood(status: StatusCode) -> bool {
     matches!(

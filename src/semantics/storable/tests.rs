@@ -29,7 +29,10 @@ const NEVER: [u16; 24] = [
 ];
 
 /// Statuses that are stored for as long as the response itself says, or not at all.
-const ERRORS: [u16; 10] = [400, 403, 409, 422, 500, 502, 503, 504, 505, 599];
+const ERRORS: [u16; 9] = [403, 409, 422, 500, 502, 503, 504, 505, 599];
+
+/// Those that the form of the request caused.
+const FORM: [u16; 2] = [400, 414];
 
 /// Judges the exchange of a request for a response, both given as lines.
 fn judge<T>(
@@ -109,7 +112,7 @@ fn every_status_has_a_class() {
     let rules = Rules::default();
     for status in 100..1000 {
         let explicit = verdict(&[], status, &[MINUTE], &rules);
-        if NEVER.contains(&status) || !(200..600).contains(&status) {
+        if NEVER.contains(&status) || FORM.contains(&status) || !(200..600).contains(&status) {
             assert_eq!(explicit, refused(NotStored::Status), "{status}");
         } else {
             assert_eq!(explicit, stored(), "{status}");
@@ -201,7 +204,7 @@ fn under_the_literal_policy_errors_marked_public_may_have_a_heuristic_lifetime()
         ..Rules::default()
     };
     let refuse = || refused(NotStored::ErrorStatus);
-    for status in ERRORS {
+    for status in ERRORS.into_iter().chain([400]) {
         check(
             &literal,
             &[
@@ -211,6 +214,31 @@ fn under_the_literal_policy_errors_marked_public_may_have_a_heuristic_lifetime()
                 (status, &[MINUTE], stored()),
             ],
         );
+    }
+}
+
+#[test]
+fn what_the_form_of_the_request_caused_is_stored_under_the_literal_policy_alone() {
+    for (policy, expected) in [
+        (ErrorStatusPolicy::Store, refused(NotStored::Status)),
+        (ErrorStatusPolicy::Refuse, refused(NotStored::Status)),
+        (ErrorStatusPolicy::Literal, stored()),
+    ] {
+        let rules = Rules {
+            error_statuses: policy,
+            heuristics: Some(Heuristics::default()),
+            ..Rules::default()
+        };
+        for status in FORM {
+            for response in [
+                &[MINUTE] as &[&str],
+                &[IN_2050],
+                &["Cache-Control: public", LONG_AGO],
+            ] {
+                let found = verdict(&[], status, response, &rules);
+                assert_eq!(found, expected, "{status} {response:?} {policy:?}");
+            }
+        }
     }
 }
 
@@ -289,9 +317,9 @@ fn must_understand_replaces_no_store() {
     let both = ["Cache-Control: max-age=60, no-store, must-understand"];
     let alone = ["Cache-Control: max-age=60, must-understand"];
     let understood = [
-        200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501,
+        200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 451, 501,
     ];
-    for status in (200..600).filter(|status| !NEVER.contains(status)) {
+    for status in (200..600).filter(|it| !NEVER.contains(it) && !FORM.contains(it)) {
         let expected = if understood.contains(&status) {
             stored()
         } else {
@@ -810,7 +838,7 @@ fn only_responses_that_state_nothing_and_are_not_private_get_a_default_lifetime(
         );
         assert_eq!(found, *expected, "{request:?} {status} {response:?}");
     }
-    for status in NEVER.into_iter().chain(ERRORS) {
+    for status in NEVER.into_iter().chain(ERRORS).chain(FORM) {
         let public = ["Cache-Control: public"];
         let rules = Rules::default();
         let found = judge(&Method::GET, &[], status, &public, &rules, default_lifetime);

@@ -301,69 +301,94 @@ fn warnings_about_the_old_exchange_are_dropped() {
 
 // === HEAD ===
 
+/// Stored, received, and what to do under `Full` and under `Literal`.
+type HeadCase<'a> = (Lines<'a>, Lines<'a>, HeadUpdate, HeadUpdate);
+
 #[test]
 fn a_head_response_is_compared_with_the_stored_one() {
     use HeadUpdate::{Invalidate, Keep, Update};
-    let stored = head(&[
-        ("content-length", "10"),
-        ("etag", "\"a\""),
-        ("last-modified", MODIFIED),
-    ]);
-    let same: Lines<'_> = &[
-        ("content-length", "10"),
-        ("etag", "\"a\""),
-        ("last-modified", MODIFIED),
-    ];
-    let cases: &[(u16, Lines<'_>, HeadUpdate)] = &[
-        // Status, received, what to do.
-        (200, same, Update),
-        (200, &[("etag", "\"a\"")], Update),
-        (200, &[("last-modified", MODIFIED)], Update),
-        (200, &[("content-length", "10")], Update),
-        (200, &[], Update),
-        (200, &[("x-a", "1")], Update),
-        (200, &[("etag", "\"b\"")], Invalidate),
-        (200, &[("etag", "W/\"a\"")], Invalidate),
-        (200, &[("last-modified", LATER)], Invalidate),
-        (200, &[("content-length", "11")], Invalidate),
-        (200, &[("content-length", "ten")], Invalidate),
+    let both: Lines<'_> = &[("etag", "\"a\""), ("last-modified", MODIFIED)];
+    let tag: Lines<'_> = &[("etag", "\"a\"")];
+    let weak: Lines<'_> = &[("etag", "W/\"a\"")];
+    let date: Lines<'_> = &[("last-modified", MODIFIED)];
+    let unusable_tag: Lines<'_> = &[("etag", "a"), ("last-modified", MODIFIED)];
+    let two_tags: Lines<'_> = &[("etag", "\"a\""), ("etag", "\"b\"")];
+    let no_date: Lines<'_> = &[("last-modified", "yesterday")];
+    let length: Lines<'_> = &[("content-length", "10")];
+    let cases: &[HeadCase<'_>] = &[
+        (both, both, Update, Update),
+        (both, tag, Update, Update),
+        (tag, tag, Update, Update),
+        (weak, weak, Update, Update),
+        (date, date, Update, Update),
+        // Without the tag nothing confirms a response that has one.
+        (both, date, Keep, Update),
+        (both, length, Keep, Update),
+        (both, &[], Keep, Update),
         (
-            200,
-            &[("etag", "\"a\""), ("content-length", "9")],
+            tag,
+            &[("cache-control", "max-age=60"), ("x-a", "1")],
+            Keep,
+            Update,
+        ),
+        (date, length, Keep, Update),
+        (date, &[], Keep, Update),
+        // What could not validate it does not confirm it.
+        (unusable_tag, date, Update, Update),
+        (unusable_tag, &[("etag", "a")], Keep, Update),
+        (two_tags, two_tags, Keep, Update),
+        (no_date, no_date, Keep, Update),
+        (&[], &[], Keep, Update),
+        (&[], length, Keep, Update),
+        // A contradiction.
+        (both, &[("etag", "\"b\"")], Invalidate, Invalidate),
+        (both, weak, Invalidate, Invalidate),
+        (weak, tag, Invalidate, Invalidate),
+        (tag, two_tags, Invalidate, Invalidate),
+        (both, &[("last-modified", LATER)], Invalidate, Invalidate),
+        (
+            both,
+            &[("etag", "\"a\""), ("last-modified", LATER)],
+            Invalidate,
             Invalidate,
         ),
-        (204, &[("etag", "\"b\"")], Keep),
-        (304, same, Keep),
-        (404, &[("etag", "\"b\"")], Keep),
-        (500, &[], Keep),
+        (date, tag, Invalidate, Invalidate),
+        (&[], tag, Invalidate, Invalidate),
+        (both, &[("content-length", "11")], Invalidate, Invalidate),
+        (&[], &[("content-length", "11")], Invalidate, Invalidate),
+        (both, &[("content-length", "ten")], Invalidate, Invalidate),
+        (
+            tag,
+            &[("etag", "\"a\""), ("content-length", "9")],
+            Invalidate,
+            Invalidate,
+        ),
+        (
+            weak,
+            &[("etag", "W/\"a\""), ("content-length", "9")],
+            Invalidate,
+            Invalidate,
+        ),
     ];
-    for (status, received, expected) in cases {
-        let code = StatusCode::from_u16(*status).unwrap();
-        let update = |updates| head_update(&stored, 10, code, &head(received), updates);
-        assert_eq!(
-            update(HeadUpdates::Full),
-            *expected,
-            "{status} {received:?}"
-        );
-
-        let invalidate_only = match expected {
+    for (stored, received, full, literal) in cases {
+        let update = |status, updates| {
+            let code = StatusCode::from_u16(status).unwrap();
+            head_update(&head(stored), 10, code, &head(received), updates)
+        };
+        let place = format!("{stored:?} {received:?}");
+        assert_eq!(update(200, HeadUpdates::Full), *full, "{place}");
+        assert_eq!(update(200, HeadUpdates::Literal), *literal, "{place}");
+        let invalidate_only = match full {
             Invalidate => Invalidate,
             Update | Keep => Keep,
         };
-        let answer = update(HeadUpdates::InvalidateOnly);
-        assert_eq!(answer, invalidate_only, "{status} {received:?}");
-        assert_eq!(update(HeadUpdates::Off), Keep, "{status} {received:?}");
+        let found = update(200, HeadUpdates::InvalidateOnly);
+        assert_eq!(found, invalidate_only, "{place}");
+        assert_eq!(update(200, HeadUpdates::Off), Keep, "{place}");
+        for status in [204, 206, 301, 304, 404, 410, 500] {
+            for updates in [HeadUpdates::Full, HeadUpdates::Literal] {
+                assert_eq!(update(status, updates), Keep, "{status} {place}");
+            }
+        }
     }
-}
-
-#[test]
-fn a_validator_the_stored_response_lacks_is_a_difference() {
-    let update = head_update(
-        &HeaderMap::new(),
-        10,
-        StatusCode::OK,
-        &head(&[("etag", "\"a\"")]),
-        HeadUpdates::Full,
-    );
-    assert_eq!(update, HeadUpdate::Invalidate);
 }
