@@ -16,7 +16,7 @@ use crate::{
         handle,
         lookup::{self, FromMemory},
         request::{CacheRequest, Destination},
-        write::forward::Forwarding,
+        write::forward::{self, Forwarding},
     },
     future::ResponseFuture,
     inner::CacheableService,
@@ -120,6 +120,12 @@ impl<S> CacheService<S> {
             Destination::Tunnel => Forwarding::tunnel(cache, &request.parts),
         };
         let request = Request::from_parts(request.parts, body);
-        ResponseFuture::forward(self.inner.clone(), request, forwarding)
+        let inner = self.inner.clone();
+        match cache.config.breaker.clone() {
+            None => ResponseFuture::forward(inner, request, forwarding),
+            Some(breaker) => ResponseFuture::handle(Box::pin(forward::forward_guarded(
+                breaker, inner, request, forwarding,
+            ))),
+        }
     }
 }

@@ -123,7 +123,7 @@ fn opened(model: &Arc<Model>) -> Arc<Gate<Model>> {
 }
 
 fn admit(gate: &Arc<Gate<Model>>) -> Option<CallPermit<Model>> {
-    match Arc::clone(gate).admit(Priority::Foreground) {
+    match Arc::clone(gate).admit(Priority::Foreground, None) {
         Passage::Granted(permit) => Some(permit),
         Passage::Refused { .. } => None,
     }

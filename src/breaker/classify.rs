@@ -10,6 +10,15 @@ pub enum Verdict {
     Success,
     /// The service failed.
     Failure,
+    /// What was asked for failed; other parts of the service may work. It is a failure, and if the
+    /// breaker tells the [parts](super::Target::part) of the service apart, one that counts at most
+    /// once in ten seconds for each part.
+    PartFailure,
+    /// Something inside the service went wrong, which the service answered in good order, as HTTP
+    /// does with 500. A success, because the service answers; with
+    /// [`count_500`](super::BreakerConfigBuilder::count_500), the same as
+    /// [`PartFailure`](Self::PartFailure).
+    InternalError,
     /// Nothing: the call is not counted. If it was a probe, its permit is free for another.
     Ignored,
 }
@@ -20,6 +29,24 @@ pub trait Classify<Res, E>: Send + Sync + 'static {
     /// slow is not decided here but by a
     /// [setting](crate::breaker::BreakerConfigBuilder::slow_call).
     fn classify(&self, outcome: &Result<Res, E>, took: Duration) -> Verdict;
+
+    /// Whether the breaker tells the [parts](super::Target::part) of the service apart.
+    /// Defaults to [`Granularity::Service`].
+    fn granularity(&self) -> Granularity {
+        Granularity::Service
+    }
+}
+
+/// Whether a breaker tells the parts of a service apart: what its calls ask for, over HTTP its paths.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Granularity {
+    /// It does: what one part does again and again does not speak for the others. See
+    /// [what counts](crate::breaker#what-counts).
+    Part,
+    /// It does not: each call speaks for the service.
+    #[default]
+    Service,
 }
 
 impl<Res, E, F> Classify<Res, E> for F

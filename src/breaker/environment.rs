@@ -77,7 +77,9 @@ impl Environment for BreakerEnvironment {
         let metrics = self.metrics();
         let (calls, pace) = match outcome {
             CallOutcome::Succeeded(pace) => (&metrics.succeeded, Some(pace)),
-            CallOutcome::Failed(pace) => (&metrics.failed, Some(pace)),
+            CallOutcome::Failed(pace) | CallOutcome::PartFailed(pace) => {
+                (&metrics.failed, Some(pace))
+            }
             CallOutcome::Ignored => (&metrics.ignored, None),
             CallOutcome::Cancelled(pace) => (&metrics.cancelled, Some(pace)),
         };

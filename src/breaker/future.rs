@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -15,7 +16,7 @@ use super::{
     classify::{Classify, Policies, Verdict},
     environment::BreakerEnvironment,
     gate::{CallPermit, InnerCode},
-    rules::Pace,
+    rules::{CircuitRules, InternalErrors},
     terms::CallOutcome,
 };
 
@@ -134,14 +135,20 @@ pub(super) fn judge<Res, E, C>(
 ) where
     C: Classify<Res, E>,
 {
-    permit.end(|took, rules| call_outcome(classify.classify(outcome, took), rules.pace(took)));
+    permit.end(|took, rules| call_outcome(classify.classify(outcome, took), took, rules));
 }
 
-/// The outcome of a call, from its verdict and its pace.
-pub(super) fn call_outcome(verdict: Verdict, pace: Pace) -> CallOutcome {
+/// The outcome of a call, from its verdict and the time it took.
+pub(super) fn call_outcome(verdict: Verdict, took: Duration, rules: &CircuitRules) -> CallOutcome {
+    let pace = rules.pace(took);
     match verdict {
         Verdict::Success => CallOutcome::Succeeded(pace),
         Verdict::Failure => CallOutcome::Failed(pace),
+        Verdict::PartFailure => CallOutcome::PartFailed(pace),
+        Verdict::InternalError => match rules.internal_errors {
+            InternalErrors::Succeed => CallOutcome::Succeeded(pace),
+            InternalErrors::Fail => CallOutcome::PartFailed(pace),
+        },
         Verdict::Ignored => CallOutcome::Ignored,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     rules::CircuitRules,
     state::Circuit,
     sync::{Arc, AtomicU64, Mutex, Ordering, PoisonError},
-    terms::{CallOutcome, Counts, FastPath, Override, Permission, Ticket},
+    terms::{CallOutcome, Counts, FastPath, Override, Part, Permission, Ticket},
     window::Tally,
 };
 use crate::extensions::Priority;
@@ -78,14 +78,14 @@ impl<E: Environment> Gate<E> {
         }
     }
 
-    pub(crate) fn admit(self: Arc<Self>, priority: Priority) -> Passage<E> {
+    pub(crate) fn admit(self: Arc<Self>, priority: Priority, part: Option<Part>) -> Passage<E> {
         let now = self.environment.now();
         let ticket = match unpack(self.fast_path.load(Ordering::Acquire)) {
             FastPath::Counted { generation } => Ticket::Counted { generation },
             FastPath::Uncounted => Ticket::Uncounted,
             FastPath::AskCircuit => {
                 let rules = self.environment.rules();
-                match self.change(|circuit| circuit.admit(rules, priority, now)) {
+                match self.change(|circuit| circuit.admit(rules, priority, part, now)) {
                     Permission::Granted(ticket) => ticket,
                     Permission::Refused { retry_after } => {
                         self.environment.refused();
@@ -98,6 +98,7 @@ impl<E: Environment> Gate<E> {
         Passage::Granted(CallPermit {
             gate: self,
             ticket: Some(ticket),
+            part,
             began: now,
             inner_code: InnerCode::NotRunning,
         })
@@ -124,13 +125,13 @@ impl<E: Environment> Gate<E> {
         &self.key
     }
 
-    fn end_call(&self, ticket: Ticket, outcome: CallOutcome, now: Duration) {
+    fn end_call(&self, ticket: Ticket, part: Option<Part>, outcome: CallOutcome, now: Duration) {
         if ticket == Ticket::Uncounted {
             return;
         }
         let rules = self.environment.rules();
-        self.change(|circuit| ((), circuit.end_call(rules, ticket, outcome, now)));
-        self.environment.ended(outcome);
+        let counted = self.change(|circuit| circuit.end_call(rules, ticket, part, outcome, now));
+        self.environment.ended(counted);
     }
 
     /// Changes the circuit, and reports a change of its state once the lock is free again.
@@ -179,6 +180,7 @@ pub(crate) struct CallPermit<E: Environment> {
     gate: Arc<Gate<E>>,
     /// `None` once it was handed back.
     ticket: Option<Ticket>,
+    part: Option<Part>,
     began: Duration,
     inner_code: InnerCode,
 }
@@ -202,7 +204,7 @@ impl<E: Environment> CallPermit<E> {
         let took = now.saturating_sub(self.began);
         let outcome = judge(took, self.gate.environment.rules());
         if let Some(ticket) = self.ticket.take() {
-            self.gate.end_call(ticket, outcome, now);
+            self.gate.end_call(ticket, self.part, outcome, now);
         }
     }
 }
@@ -222,7 +224,7 @@ impl<E: Environment> Drop for CallPermit<E> {
             InnerCode::NotRunning => CallOutcome::Cancelled(pace),
             InnerCode::Running => CallOutcome::Failed(pace),
         };
-        self.gate.end_call(ticket, outcome, now);
+        self.gate.end_call(ticket, self.part, outcome, now);
     }
 }
 

@@ -4,32 +4,46 @@
 use std::{borrow::Cow, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, StatusCode,
+    HeaderValue, Request, Response, StatusCode, Uri,
     header::{HOST, RETRY_AFTER},
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    classify::{BreakerOpen, Classify, OnOpen, Verdict},
+    classify::{BreakerOpen, Classify, Granularity, OnOpen, Verdict},
     target::Target,
 };
 use crate::extensions::Priority;
 
-/// Errors and the statuses 500, 502, 503 and 504 are failures. Every other response is a success.
+/// Errors are failures of the service; 502, 503 and 504 are failures of the path that was asked for;
+/// 500 is an [internal error](Verdict::InternalError). Every other response is a success. Paths are
+/// [told apart](Granularity::Part).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassify;
 
+impl HttpClassify {
+    /// What a status says about the service.
+    pub(crate) fn status(status: StatusCode) -> Verdict {
+        match status {
+            StatusCode::INTERNAL_SERVER_ERROR => Verdict::InternalError,
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Verdict::PartFailure,
+            _ => Verdict::Success,
+        }
+    }
+}
+
 impl<B, E> Classify<Response<B>, E> for HttpClassify {
     fn classify(&self, outcome: &Result<Response<B>, E>, _: Duration) -> Verdict {
-        match outcome.as_ref().map(Response::status) {
-            Err(_)
-            | Ok(
-                StatusCode::INTERNAL_SERVER_ERROR
-                | StatusCode::BAD_GATEWAY
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT,
-            ) => Verdict::Failure,
-            Ok(_) => Verdict::Success,
+        match outcome {
+            Ok(response) => Self::status(response.status()),
+            Err(_) => Verdict::Failure,
         }
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Part
     }
 }
 
@@ -66,6 +80,10 @@ impl<B> Target<Request<B>> for HttpAll {
     fn priority(&self, request: &Request<B>) -> Priority {
         priority(request)
     }
+
+    fn part(&self, request: &Request<B>) -> Option<u64> {
+        Some(path_hash(request.uri()))
+    }
 }
 
 /// A circuit for each host: the authority of the target, or the `Host` field if there is none, in
@@ -94,6 +112,10 @@ impl<B> Target<Request<B>> for PerHost {
     fn priority(&self, request: &Request<B>) -> Priority {
         priority(request)
     }
+
+    fn part(&self, request: &Request<B>) -> Option<u64> {
+        Some(path_hash(request.uri()))
+    }
 }
 
 /// A circuit for each key that the closure returns for an `http` request.
@@ -113,11 +135,42 @@ where
     fn priority(&self, request: &Request<B>) -> Priority {
         priority(request)
     }
+
+    fn part(&self, request: &Request<B>) -> Option<u64> {
+        Some(path_hash(request.uri()))
+    }
 }
 
 fn priority<B>(request: &Request<B>) -> Priority {
     let priority = request.extensions().get::<Priority>();
     priority.copied().unwrap_or_default()
+}
+
+/// The path, without the query, as a hash. However a client encodes a path, it is the same one.
+pub(crate) fn path_hash(uri: &Uri) -> u64 {
+    let mut path = uri.path().as_bytes();
+    if !path.contains(&b'%') {
+        return xxh3_64(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    while let [first, rest @ ..] = path {
+        let (byte, after) = match percent_decoded(path) {
+            Some(byte) => (byte, &path[3..]),
+            None => (*first, rest),
+        };
+        decoded.push(byte);
+        path = after;
+    }
+    xxh3_64(&decoded)
+}
+
+/// The byte that the first three encode, if they are a triplet such as `%2F` (RFC 3986 §2.1).
+fn percent_decoded(path: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = path else {
+        return None;
+    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 #[cfg(test)]
@@ -135,6 +188,17 @@ mod tests {
             (Duration::MAX, u64::MAX),
         ] {
             assert_eq!(seconds(wait), expected, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_the_same_in_all_its_spellings_and_with_any_query() {
+        let hash = |uri: &'static str| path_hash(&Uri::from_static(uri));
+        for same in ["/a?x", "/%61", "http://h.test/a?x", "/%61?%62", "/%61?%"] {
+            assert_eq!(hash("/a"), hash(same), "{same}");
+        }
+        for other in ["/", "/b", "/a/", "/A", "/a%2F", "*"] {
+            assert_ne!(hash("/a"), hash(other), "{other}");
         }
     }
 

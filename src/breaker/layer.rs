@@ -64,8 +64,8 @@ impl<C, O> BreakerLayer<C, O> {
 }
 
 impl BreakerLayer<HttpClassify, HttpOnOpen, HttpAll> {
-    /// One circuit for a service of `http` requests: errors, 500, 502, 503 and 504 are failures. A
-    /// refused request gets a 503 with `Retry-After` and the extension
+    /// One circuit for a service of `http` requests. Errors are failures, and 502, 503 and 504 at
+    /// most once in ten seconds for each path: see [what counts](crate::breaker#what-counts). A refused request gets a 503 with `Retry-After` and the extension
     /// [`BreakerOpen`](super::BreakerOpen). The response body must implement [`Default`]: its
     /// default is the empty body.
     #[must_use]

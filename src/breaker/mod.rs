@@ -31,14 +31,14 @@
 //!     *response.status_mut() = StatusCode::BAD_GATEWAY;
 //!     Ok::<_, Infallible>(response)
 //! }));
-//! let get = || Request::get("http://a.example/").body(());
-//! for _ in 0..2 {
-//!     let response = origin.clone().oneshot(get()?).await?;
+//! let get = |path| Request::get(format!("http://a.example/{path}")).body(());
+//! for path in ["one", "two"] {
+//!     let response = origin.clone().oneshot(get(path)?).await?;
 //!     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
 //! }
 //! assert_eq!(handle.state("a.example"), BreakerState::Open);
 //!
-//! let refused = origin.oneshot(get()?).await?;
+//! let refused = origin.oneshot(get("three")?).await?;
 //! assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
 //! assert!(refused.headers().contains_key(RETRY_AFTER));
 //! assert!(refused.extensions().get::<BreakerOpen>().is_some());
@@ -80,7 +80,8 @@
 //!
 //! 1. the share of failures among the last calls (half of the last 100, once there are 20);
 //! 2. the share of slow calls among them (no call is slow until you set a limit);
-//! 3. the number of failures in a row (seven), for a service that is seldom called.
+//! 3. the number of failures in a row (seven, over HTTP of at least three paths), for a service that
+//!    is seldom called.
 //!
 //! The window slides call by call. So when a service begins to fail, the circuit opens within as
 //! many calls as the window holds, however long the service had worked before.
@@ -89,6 +90,15 @@
 //!
 //! - A call counts when it ends. An HTTP call ends with the head of the response: the body is not
 //!   judged.
+//! - Over HTTP, an error always counts: the connection was refused, or it failed. The statuses 502,
+//!   503 and 504 count at most once in ten seconds for each path (without the query), because one
+//!   page that is slow or broken says nothing about the others. So do calls that are slow, and calls
+//!   under a cache that exceed its
+//!   [`origin_timeout`](crate::CacheBuilder::origin_timeout). Repetitions are ignored. A probe always
+//!   counts; but a path whose probe opened the circuit is no probe in the first ten seconds of the
+//!   next attempt, so that others can close it. The breaker remembers 32 paths.
+//! - 500 is a success, unless you ask for [`count_500`](BreakerConfigBuilder::count_500).
+//! - Any other service can have parts too: see [`Target::part`] and [`Classify::granularity`].
 //! - A call that its caller drops before it ends does not count, unless it was slow by then. So put
 //!   timeouts inside the breaker, or set [`slow_call`](BreakerConfigBuilder::slow_call).
 //! - A panic of the inner service is a failure. It goes on to the caller.
@@ -129,6 +139,7 @@ mod http;
 mod keys;
 mod layer;
 mod origin;
+mod parts;
 mod rules;
 mod service;
 mod settings;
@@ -142,7 +153,7 @@ mod window;
 
 pub(crate) use self::origin::OriginBreaker;
 pub use self::{
-    classify::{BreakerOpen, Classify, OnOpen, Verdict},
+    classify::{BreakerOpen, Classify, Granularity, OnOpen, Verdict},
     event::{BreakerState, Event, Reason},
     future::BreakerFuture,
     handle::{BreakerHandle, BreakerStats},

@@ -7,19 +7,24 @@ use std::{
     time::Duration,
 };
 
+use http::Uri;
+
 use super::{
     classify::Verdict,
     environment::BreakerEnvironment,
     future::call_outcome,
     gate::{InnerCode, Passage},
     handle::BreakerHandle,
+    http::path_hash,
     keys::Keys,
     settings::BreakerConfig,
+    terms::Part,
     waiters::Waiters,
 };
 use crate::{clock::Clock, extensions::Priority};
 
-/// One circuit, for all calls to the origin that a cache makes with the same settings.
+/// One circuit, for all calls to the origin that a cache makes with the same settings. It tells the
+/// paths of the origin apart.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginBreaker {
     keys: Arc<Keys<BreakerEnvironment>>,
@@ -38,6 +43,11 @@ impl OriginBreaker {
         Self { keys }
     }
 
+    /// The part of the origin that a call of `uri` asks for.
+    pub(crate) fn path(uri: &Uri) -> Part {
+        Part(path_hash(uri))
+    }
+
     pub(crate) fn handle(&self) -> BreakerHandle {
         BreakerHandle::new(Arc::clone(&self.keys))
     }
@@ -46,10 +56,11 @@ impl OriginBreaker {
     pub(crate) async fn call<F: Future>(
         &self,
         priority: Priority,
+        path: Part,
         call: F,
         judge: impl FnOnce(&F::Output) -> Verdict,
     ) -> Result<F::Output, Duration> {
-        let mut permit = match self.keys.gate("").admit(priority) {
+        let mut permit = match self.keys.gate("").admit(priority, Some(path)) {
             Passage::Granted(permit) => permit,
             Passage::Refused { retry_after, .. } => return Err(retry_after),
         };
@@ -63,7 +74,7 @@ impl OriginBreaker {
             polled
         })
         .await;
-        permit.end(|took, rules| call_outcome(judge(&outcome), rules.pace(took)));
+        permit.end(|took, rules| call_outcome(judge(&outcome), took, rules));
         Ok(outcome)
     }
 }

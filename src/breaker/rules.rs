@@ -15,6 +15,7 @@ pub(crate) struct CircuitRules {
     /// With fewer calls in the window, the shares do not open the circuit.
     pub(crate) minimum_calls: u32,
     pub(crate) consecutive_failures: Option<u32>,
+    pub(crate) internal_errors: InternalErrors,
     /// How many probes may be in flight at once.
     pub(crate) half_open_permits: u32,
     /// How many probes have to succeed before the circuit closes.
@@ -36,6 +37,15 @@ pub(crate) enum Extent {
     Calls(u32),
     /// This much time, divided into buckets.
     Time { span: Duration, buckets: u32 },
+}
+
+/// What a call is that ended with an error inside the service: over HTTP with 500.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum InternalErrors {
+    /// A success: the service answers.
+    Succeed,
+    /// A failure of what was asked for.
+    Fail,
 }
 
 /// Whether a call took too long.
@@ -76,6 +86,7 @@ impl Default for CircuitRules {
             slow_rate: 0.5,
             minimum_calls: 20,
             consecutive_failures: Some(7),
+            internal_errors: InternalErrors::Succeed,
             half_open_permits: 3,
             half_open_successes: 3,
             probe_timeout: Duration::from_secs(60),

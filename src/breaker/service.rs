@@ -9,12 +9,13 @@ use std::{
 use tower::Service;
 
 use super::{
-    classify::{BreakerOpen, Classify, OnOpen, Policies},
+    classify::{BreakerOpen, Classify, Granularity, OnOpen, Policies},
     environment::BreakerEnvironment,
     future::{BreakerFuture, judge},
     gate::{InnerCode, Passage},
     keys::Keys,
     target::Target,
+    terms::Part,
     waiters::Readiness,
 };
 use crate::extensions::Priority;
@@ -123,7 +124,11 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let readiness = std::mem::replace(&mut self.readiness, InnerReadiness::Unknown);
         let gate = self.waiter.keys.gate(&self.target.key(&request));
-        let mut permit = match gate.admit(self.target.priority(&request)) {
+        let part = match self.policies.classify.granularity() {
+            Granularity::Service => None,
+            Granularity::Part => self.target.part(&request).map(Part),
+        };
+        let mut permit = match gate.admit(self.target.priority(&request), part) {
             Passage::Granted(permit) => permit,
             Passage::Refused { gate, retry_after } => {
                 if readiness == InnerReadiness::Ready {
@@ -165,7 +170,7 @@ impl<S, C, O, T> BreakerService<S, C, O, T> {
             return Ok(());
         }
         // The error belongs to no request, so it counts for the empty key.
-        if let Passage::Granted(permit) = keys.gate("").admit(Priority::Background) {
+        if let Passage::Granted(permit) = keys.gate("").admit(Priority::Background, None) {
             let outcome = Err(error);
             judge(permit, &self.policies.classify, &outcome);
             return outcome.map(|_| ());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range};
 
-use super::rules::{CircuitRules, Extent};
+use super::rules::{CircuitRules, Extent, InternalErrors};
 
 /// The settings of a circuit breaker: when it opens, how long it stays open, and what closes it.
 ///
@@ -101,8 +101,19 @@ impl BreakerConfigBuilder {
     /// How many failures in a row open the circuit, whatever the window holds. This is the rule for
     /// services with few calls. `None` turns it off. Defaults to 7: a service that fails one call
     /// in ten fails seven in a row once in ten million calls. At least 1.
+    ///
+    /// Where [parts](crate::breaker::Target::part) are told apart, as over HTTP, the failures have to
+    /// be of at least three of them; of as many as failures, if you ask for one or two.
     pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
         self.rules.consecutive_failures = failures.into();
+        self
+    }
+
+    /// Counts internal errors, over HTTP the status 500, as failures of what was asked for: like 502,
+    /// 503 and 504. By default they are successes, because one page with a fault says nothing about
+    /// the others, and the service answers.
+    pub fn count_500(mut self) -> Self {
+        self.rules.internal_errors = InternalErrors::Fail;
         self
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::{
     event::{BreakerState, Reason, Transition},
+    parts::{FailedParts, FailuresInARow, Novelty},
     rules::{CircuitRules, Pace},
-    terms::{CallOutcome, Counts, FastPath, Override, Permission, Ticket},
+    terms::{CallOutcome, Counts, FastPath, Override, Part, Permission, Ticket},
     times::ProbeTimes,
     window::{Tally, Window, WindowCall},
 };
@@ -20,7 +21,8 @@ use crate::{extensions::Priority, util::random::Random};
 pub(crate) struct Circuit {
     phase: Phase,
     window: Window,
-    failures_in_a_row: u32,
+    failures_in_a_row: FailuresInARow,
+    failed_parts: FailedParts,
     /// How often the circuit opened since it was last closed.
     openings: u32,
     generation: u64,
@@ -48,6 +50,7 @@ struct Probe {
     id: u64,
     generation: u64,
     began: Duration,
+    part: Option<Part>,
 }
 
 impl Circuit {
@@ -55,7 +58,8 @@ impl Circuit {
         Self {
             phase: Phase::Closed,
             window: Window::new(rules.window),
-            failures_in_a_row: 0,
+            failures_in_a_row: FailuresInARow::default(),
+            failed_parts: FailedParts::default(),
             openings: 0,
             generation: 0,
             probes: Vec::new(),
@@ -72,9 +76,11 @@ impl Circuit {
         &mut self,
         rules: &CircuitRules,
         priority: Priority,
+        part: Option<Part>,
         now: Duration,
     ) -> (Permission, Option<Transition>) {
         let now = self.at(now);
+        let blamed_until = self.failed_parts.probes_from(part);
         let (permission, transition) = match self.phase {
             Phase::Closed | Phase::Forced(Override::Closed) => {
                 let generation = self.generation;
@@ -82,23 +88,24 @@ impl Circuit {
             }
             Phase::Forced(Override::Disabled) => (Permission::Granted(Ticket::Uncounted), None),
             Phase::Forced(Override::Open) => (refuse(rules.open_for), None),
-            Phase::Open { times } if now < times.of(priority) => {
-                (refuse(times.of(priority).saturating_sub(now)), None)
-            }
-            Phase::Open { times } => {
-                let transition = self.half_open(times);
-                self.forget_overdue(rules, now);
-                (self.probe(rules, now), Some(transition))
-            }
+            Phase::Open { times } => match times.of(priority).max(blamed_until) {
+                from if now < from => (refuse(from.saturating_sub(now)), None),
+                _ => {
+                    let transition = self.half_open(times);
+                    self.forget_overdue(rules, now);
+                    (self.probe(rules, part, now), Some(transition))
+                }
+            },
             Phase::HalfOpen { times, .. } => match self.forget_overdue(rules, now) {
-                Overdue::CurrentGeneration => {
+                Overdue::CurrentGeneration(part) => {
                     let (transition, open_for) = self.open(rules, now, Reason::ProbeOverdue);
+                    self.blame(part, now.saturating_add(open_for));
                     (refuse(open_for), Some(transition))
                 }
-                Overdue::None if now < times.of(priority) => {
-                    (refuse(times.of(priority).saturating_sub(now)), None)
-                }
-                Overdue::None => (self.probe(rules, now), None),
+                Overdue::None => match times.of(priority).max(blamed_until) {
+                    from if now < from => (refuse(from.saturating_sub(now)), None),
+                    _ => (self.probe(rules, part, now), None),
+                },
             },
         };
         if matches!(permission, Permission::Refused { .. }) {
@@ -108,7 +115,7 @@ impl Circuit {
     }
 
     /// Admits a call as a probe if a permit is left.
-    fn probe(&mut self, rules: &CircuitRules, now: Duration) -> Permission {
+    fn probe(&mut self, rules: &CircuitRules, part: Option<Part>, now: Duration) -> Permission {
         if self.probes.len() as u64 >= u64::from(rules.half_open_permits) {
             return refuse(Duration::ZERO);
         }
@@ -118,6 +125,7 @@ impl Circuit {
             id,
             generation,
             began: now,
+            part,
         });
         Permission::Granted(Ticket::Probe { generation, id })
     }
@@ -131,7 +139,7 @@ impl Circuit {
                 return true;
             }
             if probe.generation == self.generation {
-                overdue = Overdue::CurrentGeneration;
+                overdue = Overdue::CurrentGeneration(probe.part);
             }
             false
         });
@@ -140,16 +148,18 @@ impl Circuit {
 
     // === A call ends ===
 
+    /// Returns as what the call counted.
     pub(crate) fn end_call(
         &mut self,
         rules: &CircuitRules,
         ticket: Ticket,
+        part: Option<Part>,
         outcome: CallOutcome,
         now: Duration,
-    ) -> Option<Transition> {
+    ) -> (CallOutcome, Option<Transition>) {
         let now = self.at(now);
         let generation = match ticket {
-            Ticket::Uncounted => return None,
+            Ticket::Uncounted => return (CallOutcome::Ignored, None),
             Ticket::Counted { generation } => generation,
             Ticket::Probe { generation, id } => {
                 // Before any return: the permit must be free again in every case.
@@ -157,24 +167,57 @@ impl Circuit {
                 generation
             }
         };
+        let outcome = match self.phase {
+            Phase::Closed | Phase::Forced(Override::Closed) if generation == self.generation => {
+                self.weigh(outcome, part, now)
+            }
+            _ => outcome,
+        };
         self.count(outcome);
         if generation != self.generation {
-            return None;
+            return (outcome, None);
         }
+        (outcome, self.after(rules, part, outcome, now))
+    }
+
+    /// What one part of the service did again within a few seconds says nothing about the service.
+    fn weigh(&mut self, outcome: CallOutcome, part: Option<Part>, now: Duration) -> CallOutcome {
+        match (outcome, part) {
+            (
+                CallOutcome::PartFailed(_)
+                | CallOutcome::Succeeded(Pace::Slow)
+                | CallOutcome::Cancelled(Pace::Slow),
+                Some(part),
+            ) if self.failed_parts.note(part, now) == Novelty::Repeated => CallOutcome::Ignored,
+            _ => outcome,
+        }
+    }
+
+    /// What a call of this generation changes.
+    fn after(
+        &mut self,
+        rules: &CircuitRules,
+        part: Option<Part>,
+        outcome: CallOutcome,
+        now: Duration,
+    ) -> Option<Transition> {
         match self.phase {
             Phase::Closed => {
-                self.record(outcome, now);
+                self.record(outcome, part, now);
                 let reason = self.reason_to_open(rules, now)?;
                 Some(self.open(rules, now, reason).0)
             }
             Phase::Forced(Override::Closed) => {
-                self.record(outcome, now);
+                self.record(outcome, part, now);
                 None
             }
             Phase::HalfOpen { times, successes } => match outcome {
                 CallOutcome::Failed(_) => Some(self.open(rules, now, Reason::ProbeFailed).0),
+                CallOutcome::PartFailed(_) => {
+                    Some(self.open_by(part, rules, now, Reason::ProbeFailed))
+                }
                 CallOutcome::Succeeded(Pace::Slow) | CallOutcome::Cancelled(Pace::Slow) => {
-                    Some(self.open(rules, now, Reason::ProbeSlow).0)
+                    Some(self.open_by(part, rules, now, Reason::ProbeSlow))
                 }
                 CallOutcome::Succeeded(Pace::Normal) => {
                     let successes = successes + 1;
@@ -192,7 +235,9 @@ impl Circuit {
     fn count(&mut self, outcome: CallOutcome) {
         let (counter, pace) = match outcome {
             CallOutcome::Succeeded(pace) => (&mut self.counts.succeeded, pace),
-            CallOutcome::Failed(pace) => (&mut self.counts.failed, pace),
+            CallOutcome::Failed(pace) | CallOutcome::PartFailed(pace) => {
+                (&mut self.counts.failed, pace)
+            }
             CallOutcome::Ignored => (&mut self.counts.ignored, Pace::Normal),
             CallOutcome::Cancelled(pace) => (&mut self.counts.cancelled, pace),
         };
@@ -200,14 +245,14 @@ impl Circuit {
         self.counts.slow += u64::from(pace == Pace::Slow);
     }
 
-    fn record(&mut self, outcome: CallOutcome, now: Duration) {
+    fn record(&mut self, outcome: CallOutcome, part: Option<Part>, now: Duration) {
         match outcome {
             CallOutcome::Succeeded(pace) => {
-                self.failures_in_a_row = 0;
+                self.failures_in_a_row.clear();
                 self.window.push(WindowCall::Other(pace), now);
             }
-            CallOutcome::Failed(pace) => {
-                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+            CallOutcome::Failed(pace) | CallOutcome::PartFailed(pace) => {
+                self.failures_in_a_row.push(part);
                 self.window.push(WindowCall::Failure(pace), now);
             }
             CallOutcome::Cancelled(Pace::Slow) => {
@@ -220,9 +265,9 @@ impl Circuit {
     /// Why a closed circuit has to open, if it has to.
     fn reason_to_open(&mut self, rules: &CircuitRules, now: Duration) -> Option<Reason> {
         if let Some(limit) = rules.consecutive_failures
-            && self.failures_in_a_row >= limit
+            && let Some(failures) = self.failures_in_a_row.reached(limit)
         {
-            return Some(Reason::ConsecutiveFailures(self.failures_in_a_row));
+            return Some(Reason::ConsecutiveFailures(failures));
         }
         let tally = self.window.tally(now);
         if tally.calls < u64::from(rules.minimum_calls) {
@@ -259,6 +304,27 @@ impl Circuit {
         (transition, open_for)
     }
 
+    /// Opens because of a probe that speaks for one part alone.
+    fn open_by(
+        &mut self,
+        part: Option<Part>,
+        rules: &CircuitRules,
+        now: Duration,
+        reason: Reason,
+    ) -> Transition {
+        let (transition, open_for) = self.open(rules, now, reason);
+        self.blame(part, now.saturating_add(open_for));
+        transition
+    }
+
+    /// Lets other parts probe first the next time. Otherwise one part that fails for ever would keep
+    /// the circuit open for all.
+    fn blame(&mut self, part: Option<Part>, open_until: Duration) {
+        if let Some(part) = part {
+            self.failed_parts.blame(part, open_until);
+        }
+    }
+
     // ## Open => HalfOpen
     fn half_open(&mut self, times: ProbeTimes) -> Transition {
         let successes = 0;
@@ -284,7 +350,8 @@ impl Circuit {
 
     fn start_over(&mut self) {
         self.window.clear();
-        self.failures_in_a_row = 0;
+        self.failures_in_a_row.clear();
+        self.failed_parts.clear();
         self.openings = 0;
     }
 
@@ -343,7 +410,8 @@ impl Circuit {
 
 /// Whether a probe of the current generation is overdue.
 enum Overdue {
-    CurrentGeneration,
+    /// One is, and this is the part that it asked for.
+    CurrentGeneration(Option<Part>),
     None,
 }
 

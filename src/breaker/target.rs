@@ -15,6 +15,15 @@ pub trait Target<Req>: Send + Sync + 'static {
         let _ = request;
         Priority::Foreground
     }
+
+    /// The part of the service that the request asks for, as a hash. Calls without a part speak for
+    /// the whole service. The breaker asks for it if its classifier tells parts
+    /// [apart](super::Classify::granularity). Defaults to `None`; the targets for HTTP return the
+    /// path, without the query.
+    fn part(&self, request: &Req) -> Option<u64> {
+        let _ = request;
+        None
+    }
 }
 
 impl<Req, F> Target<Req> for F

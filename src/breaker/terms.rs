@@ -29,11 +29,17 @@ pub(crate) enum Ticket {
     Uncounted,
 }
 
+/// What a call asks a service for, as a hash: over HTTP the path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Part(pub(crate) u64);
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CallOutcome {
     Succeeded(Pace),
     Failed(Pace),
+    /// What it asked for failed. Other parts of the service may work.
+    PartFailed(Pace),
     /// The outcome says nothing about the service.
     Ignored,
     /// The caller dropped the call before it ended.

@@ -29,13 +29,18 @@ impl CacheBuilder {
     /// A circuit breaker, which stops calling an origin that fails and probes it until it works
     /// again: see [`breaker`](mod@crate::breaker). While the circuit is open, clients get a stale
     /// response at once if `stale-if-error` allows it (RFC 5861 §4), else 503 with `Retry-After`.
-    /// Background refreshes are preferred as probes. Errors, timeouts, 500, 502, 503 and 504 count
-    /// as failures.
+    /// Background refreshes are preferred as probes. Errors count as failures, and so do timeouts,
+    /// 502, 503 and 504, at most once in ten seconds for each path: one page that fails does not
+    /// stop the others. [What counts](mod@crate::breaker#what-counts) has the details.
     ///
-    /// All requests of the layer share one circuit, because they call one service.
-    /// [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) returns its handle. If the
+    /// All requests of the layer share one circuit, because they call one service. All their calls
+    /// of the service count and may be refused: those of misses, refreshes and HEAD requests, and
+    /// those of writes, of tunnels and of all other requests that go past the cache. A write that is
+    /// refused invalidates nothing. An error of a call whose request goes past the cache with content
+    /// does not count: the client may have broken off.
+    /// [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) returns the handle. If the
     /// service calls several origins, put a [`BreakerLayer`](crate::breaker::BreakerLayer) with
-    /// keys between cache and service instead. Requests that bypass the cache do not count.
+    /// keys between cache and service instead.
     ///
     /// `None`, the default, turns it off. In [`CacheLayer::with`](crate::CacheLayer::with), a call
     /// with settings makes a new circuit; without this call, both layers share the existing one.

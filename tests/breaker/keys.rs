@@ -112,8 +112,9 @@ async fn hosts_have_circuits_of_their_own() {
         Ok::<_, Infallible>(response)
     }));
     for host in ["bad.example", "good.example"] {
-        for _ in 0..7 {
-            let request = Request::get(format!("http://{host}/")).body(()).unwrap();
+        for path in 0..7 {
+            let uri = format!("http://{host}/{path}");
+            let request = Request::get(uri).body(()).unwrap();
             service.clone().oneshot(request).await.unwrap();
         }
     }

@@ -5,6 +5,7 @@
 
 mod alone;
 mod breaker;
+mod circuit;
 mod early;
 mod learning;
 mod origin;

@@ -4,6 +4,8 @@
 pub mod event;
 #[path = "../../../src/breaker/gate.rs"]
 pub mod gate;
+#[path = "../../../src/breaker/parts.rs"]
+pub mod parts;
 #[path = "../../../src/breaker/rules.rs"]
 pub mod rules;
 #[path = "../../../src/breaker/state.rs"]

@@ -3,7 +3,7 @@
 use super::*;
 
 use BreakerState::{Closed, Disabled, ForcedClosed, ForcedOpen, HalfOpen, Open};
-use CallOutcome::{Cancelled, Failed, Ignored, Succeeded};
+use CallOutcome::{Cancelled, Failed, Ignored, PartFailed, Succeeded};
 use Pace::{Normal, Slow};
 use Priority::{Background, Foreground};
 
@@ -54,7 +54,12 @@ impl Bench {
     }
 
     fn ask(&mut self, priority: Priority) -> Result<Ticket, Duration> {
-        let (admission, told) = self.circuit.admit(&self.rules, priority, self.now);
+        self.ask_for(None, priority)
+    }
+
+    fn ask_for(&mut self, part: Option<u64>, priority: Priority) -> Result<Ticket, Duration> {
+        let part = part.map(Part);
+        let (admission, told) = self.circuit.admit(&self.rules, priority, part, self.now);
         self.told.extend(told);
         match admission {
             Permission::Granted(ticket) => Ok(ticket),
@@ -67,9 +72,22 @@ impl Bench {
     }
 
     fn end(&mut self, ticket: Ticket, ending: CallOutcome) -> &mut Self {
-        let told = self.circuit.end_call(&self.rules, ticket, ending, self.now);
-        self.told.extend(told);
+        self.end_of(None, ticket, ending);
         self
+    }
+
+    /// Returns as what the call counted.
+    fn end_of(&mut self, part: Option<u64>, ticket: Ticket, ending: CallOutcome) -> CallOutcome {
+        let (rules, part) = (&self.rules, part.map(Part));
+        let (counted, told) = self.circuit.end_call(rules, ticket, part, ending, self.now);
+        self.told.extend(told);
+        counted
+    }
+
+    /// One call of a part.
+    fn call_of(&mut self, part: u64, ending: CallOutcome) -> CallOutcome {
+        let ticket = self.ask_for(Some(part), Foreground);
+        self.end_of(Some(part), ticket.expect("a call that passes"), ending)
     }
 
     fn call(&mut self, ending: CallOutcome) -> &mut Self {
@@ -514,4 +532,104 @@ fn each_transition_has_a_new_generation_and_updates_the_fast_path() {
     assert_eq!(bench.circuit.fast_path(), FastPath::Uncounted);
     let generations: Vec<u64> = bench.told.iter().map(|told| told.generation).collect();
     assert_eq!(generations, [1, 2, 3]);
+}
+
+// === Parts ===
+
+const PART_BAD: CallOutcome = PartFailed(Normal);
+
+#[test]
+fn a_part_that_fails_again_is_ignored_for_a_while() {
+    let mut bench = Bench::new(rules());
+    assert_eq!(bench.call_of(1, PART_BAD), PART_BAD);
+    for _ in 0..50 {
+        assert_eq!(bench.call_of(1, PART_BAD), Ignored);
+    }
+    assert_eq!((bench.state(), bench.circuit.counts().failed), (Closed, 1));
+    // Failures of the service always count, but not one part alone opens the circuit in a row.
+    assert_eq!(bench.call_of(1, BAD), BAD);
+    assert_eq!(bench.state(), Closed);
+    bench.pass(10.0);
+    assert_eq!(bench.call_of(1, PART_BAD), PART_BAD);
+}
+
+#[test]
+fn failures_in_a_row_of_three_parts_open_it() {
+    for (parts, opens) in [
+        (&[1, 2, 3][..], true),
+        (&[1, 1, 2, 2, 1, 2], false),
+        (&[1, 1, 1, 2, 2, 3], true),
+    ] {
+        let shares_never = CircuitRules {
+            minimum_calls: 10,
+            ..rules()
+        };
+        let mut bench = Bench::new(shares_never);
+        for part in parts {
+            bench.call_of(*part, PART_BAD);
+        }
+        assert_eq!(bench.state() == Open, opens, "{parts:?}");
+    }
+}
+
+/// What is slow again and again is one slow part too.
+#[test]
+fn slow_calls_of_one_part_do_not_speak_for_the_others() {
+    let slow = Succeeded(Slow);
+    let mut bench = Bench::new(rules());
+    let counted = [slow, slow, Cancelled(Slow), slow].map(|it| bench.call_of(1, it));
+    assert_eq!(counted, [slow, Ignored, Ignored, Ignored]);
+    assert_eq!(bench.state(), Closed);
+    for part in 2..=4 {
+        bench.call_of(part, slow);
+    }
+    assert_eq!(bench.state(), Open);
+}
+
+#[test]
+fn a_part_whose_probe_opened_it_lets_others_probe_first() {
+    for (bad, ending, reason) in [
+        (Some(1), PART_BAD, Reason::ProbeFailed),
+        (Some(1), Succeeded(Slow), Reason::ProbeSlow),
+        // Failures of the service are nobody's.
+        (None, BAD, Reason::ProbeFailed),
+    ] {
+        let mut bench = Bench::opened(rules());
+        bench.pass(10.0);
+        let probe = bench.ask_for(bad, Foreground).unwrap();
+        bench.end_of(bad, probe, ending);
+        assert_eq!(bench.last(), Some((HalfOpen, Open, reason)));
+        // Open for 20 s, and ten more for the part.
+        bench.pass(20.0);
+        let again = bench.ask_for(bad, Foreground);
+        assert_eq!(again.is_ok(), bad.is_none(), "{ending:?}");
+        let Err(wait) = again else { continue };
+        assert_eq!((wait, bench.state()), (secs(10), Open));
+        for _ in 0..3 {
+            assert_eq!(bench.call_of(2, OK), OK);
+            if bench.state() == HalfOpen {
+                bench.ask_for(bad, Foreground).unwrap_err();
+            }
+        }
+        assert_eq!(bench.state(), Closed);
+        // It begins anew: the part counts, once.
+        assert_eq!(bench.call_of(1, PART_BAD), PART_BAD);
+        assert_eq!(bench.state(), Closed);
+    }
+}
+
+#[test]
+fn a_part_that_nobody_else_probes_for_probes_ten_seconds_later() {
+    let mut bench = Bench::opened(rules());
+    bench.pass(10.0);
+    let hanging = bench.ask_for(Some(1), Foreground).unwrap();
+    bench.pass(30.0);
+    // It is overdue, whoever finds out.
+    bench.ask(Foreground).unwrap_err();
+    assert_eq!(bench.last(), Some((HalfOpen, Open, Reason::ProbeOverdue)));
+    bench.end_of(Some(1), hanging, OK);
+    bench.pass(20.0 + 9.9);
+    bench.ask_for(Some(1), Background).unwrap_err();
+    bench.pass(0.1);
+    bench.ask_for(Some(1), Foreground).unwrap();
 }

@@ -9,9 +9,9 @@ use tower::ServiceExt;
 
 use super::storability::ExchangeTimes;
 use crate::{
-    breaker::Verdict,
+    breaker::{HttpClassify, OriginBreaker, Verdict},
     inner::CacheableService,
-    semantics::{decide::OriginAnswer, fields, freshness::Times},
+    semantics::{fields, freshness::Times},
     state::cache::Cache,
 };
 
@@ -36,15 +36,19 @@ where
 {
     let Cache { shared, config } = cache;
     let priority = request.extensions().get().copied().unwrap_or_default();
+    let path = config
+        .breaker
+        .as_ref()
+        .map(|_| OriginBreaker::path(request.uri()));
     let forwarded = shared.clock.wall();
     let began = shared.clock.monotonic();
     let call = async {
         shared.metrics().origin_calls.increment(1);
         timeout(config.origin_timeout, inner.oneshot(request)).await
     };
-    let answer = match &config.breaker {
+    let answer = match config.breaker.as_ref().zip(path) {
         None => call.await,
-        Some(breaker) => match breaker.call(priority, call, judge).await {
+        Some((breaker, path)) => match breaker.call(priority, path, call, judge).await {
             Ok(answer) => answer,
             Err(retry_after) => return Err(CallError::Open(retry_after)),
         },
@@ -78,9 +82,9 @@ where
 /// What the result of a call says about the origin.
 fn judge<B, E>(answer: &Result<Result<Response<B>, E>, Elapsed>) -> Verdict {
     match answer {
-        Ok(Ok(response)) if OriginAnswer::of(response.status()) == OriginAnswer::Usable => {
-            Verdict::Success
-        }
-        Ok(Ok(_) | Err(_)) | Err(_) => Verdict::Failure,
+        Ok(Ok(response)) => HttpClassify::status(response.status()),
+        Ok(Err(_)) => Verdict::Failure,
+        // One slow page says nothing about the others.
+        Err(_) => Verdict::PartFailure,
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn error_status<B: Body, E>(
 }
 
 /// The seconds of a `Retry-After` field: rounded up, and at least one.
-fn whole_seconds(span: Duration) -> u32 {
+pub(crate) fn whole_seconds(span: Duration) -> u32 {
     let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }

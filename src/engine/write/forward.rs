@@ -1,14 +1,17 @@
 //! Requests that are forwarded without a lookup. An unsafe one is a write, which invalidates.
 
-use http::{Method, Response, Uri, request::Parts, uri};
+use http::{Method, Request, Response, Uri, request::Parts, uri};
 use http_body::Body;
+use tower::ServiceExt;
 
 use super::invalidate::{self};
 use crate::{
     body::CacheBody,
-    engine::{request, respond},
+    breaker::{HttpClassify, OriginBreaker, Verdict},
+    engine::{fetch::failure::whole_seconds, request, respond},
+    inner::CacheableService,
     key::{KeyTarget, RequestKey},
-    outcome::CacheOutcome,
+    outcome::{CacheOutcome, Generated},
     semantics::{
         classify::{Bypass, Safety},
         invalidation::{self, InvalidationScope},
@@ -72,6 +75,45 @@ impl Forwarding {
     }
 }
 
+/// Forwards a request if the circuit breaker permits, and counts how it ends.
+pub(crate) async fn forward_guarded<S, Q>(
+    breaker: OriginBreaker,
+    inner: S,
+    request: Request<Q>,
+    mut forwarding: Forwarding,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let priority = request.extensions().get().copied().unwrap_or_default();
+    let path = OriginBreaker::path(request.uri());
+    let on_error = if request.body().is_end_stream() {
+        Verdict::Failure
+    } else {
+        // The client may have broken off what it sent.
+        Verdict::Ignored
+    };
+    let judge = |answer: &Result<Response<S::Body>, S::Error>| match answer {
+        Ok(response) => HttpClassify::status(response.status()),
+        Err(_) => on_error,
+    };
+    match breaker
+        .call(priority, path, inner.oneshot(request), judge)
+        .await
+    {
+        Ok(answer) => answer.map(|response| forwarding.arrive(response)),
+        Err(wait) => {
+            if let Some(write) = forwarding.write.take() {
+                write.reject();
+            }
+            let retry_after = whole_seconds(wait);
+            let generated = Generated::BreakerOpen { retry_after };
+            Ok(respond::generated(&forwarding.cache, generated))
+        }
+    }
+}
+
 /// An unsafe request in progress. If it is dropped without a response, because its client
 /// disconnected or the service failed, it may still have changed the resource, so the resource is
 /// invalidated.
@@ -124,7 +166,7 @@ impl Write {
         }
     }
 
-    /// The origin refused the write: nothing is invalidated.
+    /// The write was refused, by the origin or before it was sent: nothing is invalidated.
     fn reject(mut self) {
         self.progress = WriteProgress::Done;
     }
