@@ -10,6 +10,7 @@ use crate::{
     generation::Generation,
     outcome::{CacheOutcome, ForwardReason, Storing},
     remote::{Lease, ObservedVersion},
+    semantics::classify::Bypass,
     state::cache::Cache,
     store::Resource,
 };
@@ -39,6 +40,9 @@ pub(crate) struct RequestContext {
     pub(crate) stored: Option<Resource>,
     /// The stored response that the request selects.
     pub(crate) selected: Option<Arc<Entry>>,
+    /// Why the request has no part in what is stored, nor in what is fetched for others, if the
+    /// lookup said so.
+    pub(crate) bypass: Option<Bypass>,
     /// Why the stored responses do not answer the request.
     pub(crate) forward: ForwardReason,
     /// The state of the request's key in the shared tier, if the tier has been asked.
@@ -70,6 +74,7 @@ impl RequestContext {
             generation,
             stored: None,
             selected: None,
+            bypass: None,
             forward: ForwardReason::Stale,
             observed: None,
             promotable: None,
@@ -82,7 +87,12 @@ impl RequestContext {
     /// request if it does not.
     pub(crate) fn adopt(&mut self, next: Next<&Arc<Entry>>) -> Next<Arc<Entry>> {
         let next = next.map(Arc::clone);
+        self.bypass = None;
         match &next {
+            Next::Bypass(reason) => {
+                self.bypass = Some(*reason);
+                self.selected = None;
+            }
             Next::Fetch { selected, forward } => {
                 self.selected.clone_from(selected);
                 self.forward = *forward;

@@ -21,7 +21,7 @@ use http_body::Body;
 use super::{
     collapse::{collapse, refresh},
     context::{Handler, RequestContext, Trigger},
-    fetch::{conditions, head_request},
+    fetch::{bypass, conditions, head_request},
     lookup::{self, Next},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
@@ -68,7 +68,7 @@ where
         .selected
         .as_ref()
         .is_some_and(|it| shared.is_current(it));
-    if !matches!(next, Next::Fetch { .. }) && !current {
+    if !matches!(next, Next::Bypass(_) | Next::Fetch { .. }) && !current {
         // Other nodes may have stored a response, or changed the one in memory.
         match peers::lookup::find(&handler.cache, &mut context).await {
             RemoteLookup::Hit(entry, now, served) => {
@@ -85,7 +85,7 @@ where
         }
     }
     match next {
-        Next::Fetch { .. } => fetch(handler, context, body).await,
+        Next::Bypass(_) | Next::Fetch { .. } => fetch(handler, context, body).await,
         Next::Refuse => Ok(respond::generated(&handler.cache, Generated::OnlyIfCached)),
         Next::Serve(entry, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
             handler, context, None, &entry, now, served,
@@ -103,20 +103,26 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    if context.request.is_head() && conditions::fills_for_head(&handler.cache, &context) {
-        context.request.fetch_whole();
-        return collapse::collapse(handler, context, body).await;
+    if context.bypass.is_none() {
+        if context.request.is_head() && conditions::fills_for_head(&handler.cache, &context) {
+            context.request.fetch_whole();
+            return collapse::collapse(handler, context, body).await;
+        }
+        if !context.request.is_head() {
+            return collapse::collapse(handler, context, body).await;
+        }
+        if context.observed.is_none()
+            && let RemoteLookup::Hit(entry, now, served) =
+                peers::lookup::find(&handler.cache, &mut context).await
+        {
+            return Ok(refresh::answer_and_follow_up::<S, Q>(
+                handler, context, None, &entry, now, served,
+            ));
+        }
     }
-    if !context.request.is_head() {
-        return collapse::collapse(handler, context, body).await;
-    }
-    if context.observed.is_none()
-        && let RemoteLookup::Hit(entry, now, served) =
-            peers::lookup::find(&handler.cache, &mut context).await
-    {
-        return Ok(refresh::answer_and_follow_up::<S, Q>(
-            handler, context, None, &entry, now, served,
-        ));
+    if let Some(reason) = context.bypass {
+        let forwarding = bypass::bypass(&handler.cache, handler.inner, &context, body, reason);
+        return Box::pin(forwarding).await.answer;
     }
     let mut fetching = Box::pin(head_request::forward_head(
         &handler.cache,

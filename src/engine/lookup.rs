@@ -10,7 +10,8 @@ use crate::{
     entry::Entry,
     outcome::{CacheOutcome, ForwardReason, StaleReason},
     semantics::{
-        decide::{Candidate, Decision, Stale, StoredMatch, decide},
+        classify::Bypass,
+        decide::{Candidate, Decision, Stale, StoredMatch, decide, withheld},
         select,
     },
     state::cache::Cache,
@@ -27,6 +28,8 @@ pub(crate) enum Next<E> {
         selected: Option<E>,
         forward: ForwardReason,
     },
+    /// Forward the request: the selected response is not for it.
+    Bypass(Bypass),
     /// Answer 504: the client wants nothing from the origin (`only-if-cached`).
     Refuse,
     /// Answer with the stored response. If it is stale while revalidated, refresh it too.
@@ -40,6 +43,7 @@ impl<E> Next<E> {
                 selected: selected.map(with),
                 forward,
             },
+            Self::Bypass(reason) => Next::Bypass(reason),
             Self::Refuse => Next::Refuse,
             Self::Serve(entry, served) => Next::Serve(with(entry), served),
         }
@@ -78,7 +82,9 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
             }
             FromMemory::Answer(serve(cache, request, entry, now, served))
         }
-        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => FromMemory::Continue,
+        Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => {
+            FromMemory::Continue
+        }
     }
 }
 
@@ -106,11 +112,14 @@ pub(crate) fn evaluate<'a>(
     let selected =
         stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
     let found = match selected {
-        Some(entry) => StoredMatch::Selected(Candidate {
-            freshness: entry.freshness(),
-            age: entry.age(now),
-            validity: request.validity(cache, entry),
-        }),
+        Some(entry) => match withheld(entry.freshness(), request.facts) {
+            Some(reason) => StoredMatch::Withheld(reason),
+            None => StoredMatch::Selected(Candidate {
+                freshness: entry.freshness(),
+                age: entry.age(now),
+                validity: request.validity(cache, entry),
+            }),
+        },
         None if stored.is_some() => StoredMatch::NoVariant,
         None => StoredMatch::Nothing,
     };
@@ -130,6 +139,7 @@ pub(crate) fn evaluate<'a>(
         }
         (Decision::Revalidate(why), _) => fetch(why.into()),
         (Decision::Fetch(missing), _) => fetch(missing.into()),
+        (Decision::Bypass(reason), _) => Next::Bypass(reason),
         (Decision::Refuse, _) => Next::Refuse,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
-        decide::{Candidate, OnError, Validity, on_error},
+        decide::{Candidate, OnError, Validity, on_error, withheld},
         list,
         rules::ForwardedPolicy,
     },
@@ -133,7 +133,8 @@ impl CacheRequest {
             age: entry.age(now),
             validity: self.validity(cache, entry),
         };
-        on_error(&candidate, &self.directives) == OnError::ServeStale
+        withheld(candidate.freshness, self.facts).is_none()
+            && on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 
     /// The hash under which a failed refresh of `entry` is remembered: each variant has its own.

@@ -36,6 +36,7 @@ fn head(lines: &[(&str, &[u8])]) -> Head {
             stale_if_error: Some(7),
             source: LifetimeSource::MaxAge,
             reuse: Reuse::AsRequested,
+            public: false,
         },
         arrival: Arrival {
             wall: 1_700_000_000,

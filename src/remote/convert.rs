@@ -50,7 +50,7 @@ pub(crate) fn pack(
         initial_age: freshness.initial_age,
         stale_while_revalidate: freshness.stale_while_revalidate,
         stale_if_error: freshness.stale_if_error,
-        origin: source_code(freshness.source),
+        origin: source_code(freshness.source, freshness.public),
         reuse: reuse_code(freshness.reuse),
         keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
         cost_ms: u32::try_from(entry.fetch_duration().as_millis()).unwrap_or(u32::MAX),
@@ -118,13 +118,15 @@ pub(crate) fn unpack(
 
 /// The freshness of a record when its response arrived. `None` if it holds what no node writes.
 pub(super) fn freshness(record: &EntryRecord) -> Option<Freshness> {
+    let (source, public) = source(record.origin)?;
     Some(Freshness {
         lifetime: record.lifetime,
         initial_age: record.initial_age,
         stale_while_revalidate: record.stale_while_revalidate,
         stale_if_error: record.stale_if_error,
-        source: source(record.origin)?,
+        source,
         reuse: reuse(record.reuse)?,
+        public,
     })
 }
 
@@ -142,27 +144,35 @@ fn body(record: &EntryRecord) -> Segments {
         .collect()
 }
 
-fn source_code(source: LifetimeSource) -> u8 {
-    match source {
-        LifetimeSource::None => 0,
-        LifetimeSource::SMaxage => 1,
-        LifetimeSource::MaxAge => 2,
-        LifetimeSource::Expires => 3,
-        LifetimeSource::Heuristic => 4,
-        LifetimeSource::Policy => 5,
+/// The code of a lifetime's source. Where the source alone does not say whether the response may
+/// answer every request, `public` has codes of its own. A node that does not know them takes the
+/// response for absent; a value that was written before there were any counts as not public.
+fn source_code(source: LifetimeSource, public: bool) -> u8 {
+    match (source, public) {
+        (LifetimeSource::None, _) => 0,
+        (LifetimeSource::SMaxage, _) => 1,
+        (LifetimeSource::MaxAge, _) => 2,
+        (LifetimeSource::Expires, _) => 3,
+        (LifetimeSource::Heuristic, false) => 4,
+        (LifetimeSource::Policy, false) => 5,
+        (LifetimeSource::Heuristic, true) => 6,
+        (LifetimeSource::Policy, true) => 7,
     }
 }
 
-fn source(code: u8) -> Option<LifetimeSource> {
+fn source(code: u8) -> Option<(LifetimeSource, bool)> {
     let all = [
-        LifetimeSource::None,
-        LifetimeSource::SMaxage,
-        LifetimeSource::MaxAge,
-        LifetimeSource::Expires,
-        LifetimeSource::Heuristic,
-        LifetimeSource::Policy,
+        (LifetimeSource::None, false),
+        (LifetimeSource::SMaxage, false),
+        (LifetimeSource::MaxAge, false),
+        (LifetimeSource::Expires, false),
+        (LifetimeSource::Heuristic, false),
+        (LifetimeSource::Policy, false),
+        (LifetimeSource::Heuristic, true),
+        (LifetimeSource::Policy, true),
     ];
-    all.into_iter().find(|source| source_code(*source) == code)
+    all.into_iter()
+        .find(|(source, public)| source_code(*source, *public) == code)
 }
 
 fn reuse_code(reuse: Reuse) -> u8 {
@@ -182,4 +192,32 @@ fn reuse(code: u8) -> Option<Reuse> {
         Reuse::AsRequested,
     ];
     all.into_iter().find(|reuse| reuse_code(*reuse) == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes of a release stay what they were: nodes of several releases share values.
+    #[test]
+    fn a_code_keeps_its_meaning() {
+        use LifetimeSource::{Expires, Heuristic, MaxAge, None as Nothing, Policy, SMaxage};
+        let codes = [
+            (Nothing, false),
+            (SMaxage, false),
+            (MaxAge, false),
+            (Expires, false),
+            (Heuristic, false),
+            (Policy, false),
+            (Heuristic, true),
+            (Policy, true),
+        ];
+        for (code, (from, public)) in (0..).zip(codes) {
+            assert_eq!(source(code), Some((from, public)), "{code}");
+            assert_eq!(source_code(from, public), code);
+        }
+        // Where the origin gave the lifetime, `public` does not matter.
+        assert_eq!(source_code(MaxAge, true), source_code(MaxAge, false));
+        assert_eq!(source(8), None);
+    }
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::semantics::cache_control::{MaxStale, RequestDirectives};
+use crate::semantics::classify::{Bypass, Facts};
 use crate::semantics::freshness::{Freshness, Reuse};
 
 /// The stored response that a request selects, if there is one.
@@ -10,6 +11,8 @@ use crate::semantics::freshness::{Freshness, Reuse};
 pub(crate) enum StoredMatch<'a> {
     /// A response for this URI and these selecting header fields.
     Selected(Candidate<'a>),
+    /// Such a response, which is not for this request ([`withheld`]).
+    Withheld(Bypass),
     /// There are responses for the URI, but none matches the selecting header fields.
     NoVariant,
     /// There is no response for the URI.
@@ -44,6 +47,9 @@ pub(crate) enum Decision {
     Revalidate(ValidationReason),
     /// Fetch a response from the origin.
     Fetch(MissReason),
+    /// Forward the request past the cache: what is stored is not for it, and is not to be refreshed
+    /// for it.
+    Bypass(Bypass),
     /// Answer 504: the request only accepts a stored response (RFC 9111 §5.2.1.7).
     Refuse,
 }
@@ -112,12 +118,33 @@ impl OriginAnswer {
 pub(crate) fn decide(found: StoredMatch<'_>, request: &RequestDirectives) -> Decision {
     let decision = match found {
         StoredMatch::Selected(candidate) => choose(&candidate, request),
+        StoredMatch::Withheld(reason) => Decision::Bypass(reason),
         StoredMatch::NoVariant => Decision::Fetch(MissReason::Vary),
         StoredMatch::Nothing => Decision::Fetch(MissReason::Uri),
     };
     match decision {
-        Decision::Revalidate(_) | Decision::Fetch(_) if request.only_if_cached => Decision::Refuse,
+        Decision::Revalidate(_) | Decision::Fetch(_) | Decision::Bypass(_)
+            if request.only_if_cached =>
+        {
+            Decision::Refuse
+        }
         decision => decision,
+    }
+}
+
+/// Why a stored response must not answer this request in any way, if it must not.
+///
+/// A lifetime that the origin did not give is no word of the origin's that the response is the same
+/// for everybody. With credentials, or with a cookie that counts, a client may get another one. So
+/// such a request gets the answer of the origin, fresh or stale, and validates nothing: that a 304
+/// to it confirmed the stored response would show nothing about other clients.
+pub(crate) fn withheld(freshness: &Freshness, facts: Facts) -> Option<Bypass> {
+    if facts.is_plain() || !freshness.is_for_plain_requests() {
+        None
+    } else if facts.any_credential() {
+        Some(Bypass::Credentials)
+    } else {
+        Some(Bypass::Cookie)
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Freshness {
     pub(crate) source: LifetimeSource,
     /// How the response may be reused without validation.
     pub(crate) reuse: Reuse,
+    /// Whether the response is marked `public`.
+    pub(crate) public: bool,
 }
 
 /// The two times of an exchange from which ages are computed, in Unix seconds.
@@ -99,6 +101,7 @@ impl Freshness {
             stale_if_error: window(directives.stale_if_error, rules.stale_if_error),
             source,
             reuse: reuse(directives, rules.s_maxage),
+            public: directives.public,
         };
         stated.with_defaults(rules).without_forbidden_windows()
     }
@@ -161,6 +164,16 @@ impl Freshness {
             self.source,
             LifetimeSource::SMaxage | LifetimeSource::MaxAge | LifetimeSource::Expires
         )
+    }
+
+    /// Whether the response may answer plain requests only: it was not made for sharing by its
+    /// origin, only a policy or a guess gave it a lifetime.
+    pub(crate) fn is_for_plain_requests(&self) -> bool {
+        let given = matches!(
+            self.source,
+            LifetimeSource::Heuristic | LifetimeSource::Policy
+        );
+        given && !self.public
     }
 
     /// The current age after `resident` seconds in this cache (RFC 9111 §4.2.3).

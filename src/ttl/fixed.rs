@@ -9,9 +9,9 @@ use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 /// Gives fixed lifetimes to responses that state none, for services that say nothing about caching.
 /// Lifetimes count in whole seconds.
 ///
-/// The answer to a request with `Cookie` or `Authorization` is not stored by such a lifetime, unless
-/// the response is marked `public`. Which responses may have one at all is described at
-/// [`TtlPolicy`]. Those with the statuses 404, 405, 410, 451 and 501 are among them:
+/// A request with `Cookie`, `Authorization` or another field with credentials has no part in such a
+/// lifetime, unless the response is marked `public`. Which responses may have one at all is
+/// described at [`TtlPolicy`]. Those with the statuses 404, 405, 410, 451 and 501 are among them:
 /// [`negative`](Self::negative) sets a shorter lifetime for these.
 ///
 /// The first rule that applies decides:

@@ -14,9 +14,11 @@ use crate::key::target_uri;
 /// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3); nor for one with a
 /// malformed directive, or with a field for other caches that forbids to store it, such as
 /// `Surrogate-Control: no-store`. If the request had
-/// `Cookie` or `Authorization` and the response is not marked `public` (RFC 9111 §3.5), the
-/// response is not stored by the policy's lifetime. The policy is called nevertheless: its answer
-/// tells whether the same response to other requests would be stored.
+/// `Cookie`, `Authorization` or another field with credentials
+/// ([`policy_credentials`](crate::CacheBuilder::policy_credentials)) and the response is not marked
+/// `public` (RFC 9111 §3.5), the response is not stored by the policy's lifetime. The policy is
+/// called nevertheless: its answer tells whether the same response to other requests would be
+/// stored. Nor is such a request answered from a response that has its lifetime from the policy.
 ///
 /// The statuses that may have a default lifetime are 200, 203, 204, 300, 301, 308, 404, 405, 410,
 /// 451 and 501. If the response is marked `public`, all others may have one too, such as 302

@@ -20,6 +20,7 @@ mod keys;
 mod later;
 mod origin;
 mod parsing;
+mod personal;
 mod range;
 mod reply;
 mod request;

@@ -103,6 +103,9 @@ where
                         handler, context, None, &entry, now, served,
                     ));
                 }
+                if context.bypass.is_some() {
+                    break;
+                }
                 let FlightKey {
                     variant, audience, ..
                 } = key;
@@ -170,6 +173,10 @@ where
             now,
             served,
         )),
+        RemoteLookup::Miss if context.bypass.is_some() => {
+            drop(leader);
+            direct::fetch_direct(handler, context, body).await
+        }
         // In a box: an answer from the shared tier does without this large future.
         RemoteLookup::Miss | RemoteLookup::Unavailable => {
             Box::pin(fetch_for_all(handler, leader, context, body)).await

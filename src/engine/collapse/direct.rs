@@ -43,7 +43,8 @@ where
         return head_request::forward_head(&cache, inner, &context, body).await;
     }
     // The shared tier first, if it has not been asked and may hold a response for all.
-    if context.observed.is_none()
+    if context.bypass.is_none()
+        && context.observed.is_none()
         && !hit_for_miss::is_uncacheable(&handler.cache, &context)
         && let RemoteLookup::Hit(entry, now, served) =
             peers::lookup::find(&handler.cache, &mut context).await

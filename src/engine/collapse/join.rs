@@ -43,7 +43,7 @@ pub(super) async fn recheck_as_waiter(
     context.stored = stored;
     match next {
         Next::Serve(entry, served) if shared.is_current(&entry) => Some((entry, now, served)),
-        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
+        Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => None,
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn recheck_as_leader(
             leader.complete(FlightOutcome::Stored(Arc::clone(entry)));
             Some((Arc::clone(entry), now))
         }
-        Next::Serve(..) | Next::Fetch { .. } | Next::Refuse => None,
+        Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     semantics::{
         cache_control::RequestDirectives,
         classify::Requester,
-        decide::{Candidate, Decision, StoredMatch, Validity, decide},
+        decide::{Candidate, Decision, StoredMatch, Validity, decide, withheld},
         freshness::Freshness,
         vary::Selecting,
     },
@@ -155,6 +155,9 @@ fn outcome_if_usable(
     age: u32,
     came: SharedSince,
 ) -> Option<CacheOutcome> {
+    if withheld(freshness, context.request.facts).is_some() {
+        return None;
+    }
     let request = &context.request.directives;
     let directives = match came {
         SharedSince::BeforeRequest | SharedSince::OnAnotherNode => *request,
@@ -177,7 +180,8 @@ fn outcome_if_usable(
             forward: context.forward,
             ttl,
         }),
-        Decision::Fetch(_)
+        Decision::Bypass(_)
+        | Decision::Fetch(_)
         | Decision::Refuse
         | Decision::Revalidate(_)
         | Decision::ServeStale(_) => None,

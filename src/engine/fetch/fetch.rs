@@ -4,7 +4,7 @@ use http::{Request, StatusCode};
 use http_body::Body;
 
 use super::{
-    call,
+    bypass, call,
     conditions::{self, Conditions},
     failure,
     fetched::{FetchResult, Permit},
@@ -30,6 +30,9 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    if let Some(reason) = context.bypass {
+        return bypass::bypass(cache, inner, context, body, reason).await;
+    }
     let mut request = Request::from_parts(context.request.parts.clone(), body);
     let conditions = conditions::set_conditions(cache, context, &mut request);
     let (response, times) = match call::call_origin(cache, inner.clone(), request).await {

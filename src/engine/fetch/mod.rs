@@ -1,5 +1,6 @@
 //! One exchange with the origin, from the request to what is stored of the response.
 
+pub(crate) mod bypass;
 pub(crate) mod call;
 pub(crate) mod conditions;
 mod deliver;

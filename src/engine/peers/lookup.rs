@@ -82,7 +82,7 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
             context.stored = Some(resource);
             RemoteLookup::Hit(entry, now, served)
         }
-        Next::Fetch { .. } => {
+        Next::Bypass(_) | Next::Fetch { .. } => {
             context.stored = Some(resource);
             RemoteLookup::Miss
         }

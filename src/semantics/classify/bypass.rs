@@ -1,7 +1,7 @@
 //! The reasons for which a request bypasses the cache.
 
-/// Why a GET or HEAD request bypassed the cache: it was not looked up, and its response was not
-/// stored.
+/// Why a GET or HEAD request bypassed the cache: it was not answered from the store, and its
+/// response was not stored.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Bypass {
@@ -12,6 +12,13 @@ pub enum Bypass {
     ConnectionOptions,
     /// The request has content (RFC 9110 §9.3.1).
     Content,
+    /// The request has a cookie that counts, and only this cache's operator, not the origin, gave
+    /// the stored response a lifetime.
+    Cookie,
+    /// The request has `Authorization` or another field with credentials
+    /// ([`policy_credentials`](crate::CacheBuilder::policy_credentials)), and only this cache's
+    /// operator, not the origin, gave the stored response a lifetime.
+    Credentials,
     /// The authority is empty, has user information, or is not a host and a port (RFC 9110 §4.2).
     InvalidAuthority,
     /// The [`KeyPolicy`](crate::KeyPolicy) decided so.
@@ -39,6 +46,8 @@ impl Bypass {
             Self::AuthorityConflict => "authority-conflict",
             Self::ConnectionOptions => "connection-options",
             Self::Content => "content",
+            Self::Cookie => "cookie",
+            Self::Credentials => "credentials",
             Self::InvalidAuthority => "invalid-authority",
             Self::KeyPolicy => "key-policy",
             Self::KeyTooLong => "key-too-long",

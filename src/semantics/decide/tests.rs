@@ -1,15 +1,16 @@
 //! What happens to a request, by what is stored and what it asks for.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::{
     Candidate, Decision, MissReason, OnError, OriginAnswer, Stale, StoredMatch, ValidationReason,
-    Validity, decide, on_error,
+    Validity, decide, on_error, withheld,
 };
 use crate::semantics::cache_control::{MaxStale, RequestDirectives};
+use crate::semantics::classify::{Bypass, Facts};
 use crate::semantics::freshness::{Freshness, LifetimeSource, Reuse, Times};
 use crate::semantics::rules::{IgnoredRequest, Rules};
 use crate::semantics::targeted;
@@ -36,6 +37,13 @@ fn stored(directives: &'static str, rules: &Rules) -> Freshness {
 
 fn request(directives: &'static str) -> RequestDirectives {
     RequestDirectives::parse(&cache_control(directives), &IgnoredRequest::default())
+}
+
+fn facts(line: (&'static str, &'static str)) -> Facts {
+    let (name, value) = line;
+    let name = HeaderName::from_static(name);
+    let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+    Facts::scan(&headers, &Rules::default())
 }
 
 /// What a request with these directives gets from a response with those at this age.
@@ -79,6 +87,58 @@ fn a_response_is_served_while_it_is_fresh() {
         ("max-age=60", 1, "no-store", SERVE),
         ("max-age=60", 1, "no-transform, max-age=600", SERVE),
     ]);
+}
+
+#[test]
+fn what_only_a_policy_gave_a_lifetime_is_for_plain_requests() {
+    let rules = Rules::default();
+    let given = |directives| stored(directives, &rules).with_policy(60, Some(60), Some(60), &rules);
+    let plain = [("accept", "*/*"), ("cache-control", "no-store")];
+    let personal = [
+        (("cookie", "a=b"), Bypass::Cookie),
+        (("authorization", "x"), Bypass::Credentials),
+        (("x-auth-token", "x"), Bypass::Credentials),
+    ];
+    for directives in ["", "must-revalidate", "immutable", "stale-if-error=60"] {
+        let freshness = given(directives);
+        for (line, reason) in personal {
+            assert_eq!(withheld(&freshness, facts(line)), Some(reason));
+            // Its lifetime does not matter, nor what jitter leaves of it.
+            let shorter = freshness.at_most(0).shortened(0.5);
+            assert_eq!(withheld(&shorter, facts(line)), Some(reason));
+        }
+        for line in plain {
+            assert_eq!(withheld(&freshness, facts(line)), None);
+        }
+    }
+    for directives in [
+        "public",
+        "max-age=1",
+        "s-maxage=1",
+        "max-age=x",
+        "max-age=0",
+    ] {
+        for (line, _) in personal {
+            assert_eq!(
+                withheld(&given(directives), facts(line)),
+                None,
+                "{directives}"
+            );
+        }
+    }
+    // Without any lifetime it is validated for each request, which is the origin's own word.
+    assert_eq!(withheld(&stored("", &rules), facts(personal[0].0)), None);
+}
+
+#[test]
+fn a_response_that_is_not_for_the_request_is_nothing_to_validate() {
+    let reason = Bypass::Cookie;
+    for ask in ["", "no-cache", "max-stale", "max-age=0"] {
+        let decision = decide(StoredMatch::Withheld(reason), &request(ask));
+        assert_eq!(decision, Decision::Bypass(reason), "{ask}");
+    }
+    let decision = decide(StoredMatch::Withheld(reason), &request("only-if-cached"));
+    assert_eq!(decision, Decision::Refuse);
 }
 
 #[test]
@@ -464,6 +524,7 @@ fn any_freshness() -> impl Strategy<Value = Freshness> {
         stale_if_error: windows.1,
         source: LifetimeSource::MaxAge,
         reuse,
+        public: false,
     })
 }
 
@@ -510,6 +571,8 @@ proptest! {
                 prop_assert!(request.max_age.is_none_or(|most| age <= most));
             }
             Decision::Revalidate(_) | Decision::Fetch(_) => prop_assert!(!request.only_if_cached),
+            // Nothing is withheld here.
+            Decision::Bypass(_) => prop_assert!(false),
             Decision::Refuse => prop_assert!(request.only_if_cached),
         }
         match on_error(&candidate, &request) {

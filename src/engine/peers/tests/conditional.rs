@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::CacheOutcome;
+use cachewarp::{Bypass, CacheBuilder, CacheOutcome, FixedTtl};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::sleep;
@@ -169,4 +169,47 @@ async fn requests_with_credentials_get_what_is_public_from_the_tier_and_nothing_
     assert!(!cold.send(asked("/not")).await.is_hit());
     assert!(!cold.get("/not").await.is_hit());
     assert_eq!(origin.calls(), 4);
+}
+
+/// Who stored a response, and where, does not change for whom it is.
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_by_policy_in_the_tier_is_for_plain_requests() {
+    fn for_a_minute(builder: CacheBuilder) -> CacheBuilder {
+        builder.ttl(FixedTtl::new(Duration::from_secs(60)))
+    }
+    let fields = [
+        ("cookie", "session=1", Bypass::Cookie),
+        ("authorization", "Basic dTpw", Bypass::Credentials),
+        ("x-api-key", "1", Bypass::Credentials),
+    ];
+    for (name, value, reason) in fields {
+        let network = Network::new();
+        let origin = Origin::new(|request| {
+            let mut response = Response::new(Full::new("a body".into()));
+            if request.uri().path() == "/public" {
+                let public = "public".parse().unwrap();
+                response.headers_mut().insert("cache-control", public);
+            }
+            response
+        });
+        let [warm, cold, head] = network.nodes_with(&origin, for_a_minute).await;
+        for path in ["/policy", "/public"] {
+            warm.get(path).await;
+            warm.settle().await;
+        }
+        let bypassed = CacheOutcome::Bypassed(reason);
+        for node in [&cold, &cold, &warm] {
+            let seen = node.send(get_with("/policy", name, value)).await;
+            assert_eq!(seen.outcome, bypassed, "{name}");
+            assert!(node.send(get_with("/public", name, value)).await.is_hit());
+        }
+        let mut asked = request(Method::HEAD, "/policy");
+        asked.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(head.send(asked).await.outcome, bypassed, "{name}");
+        let calls = origin.calls();
+        for node in [&cold, &head, &warm] {
+            assert!(node.get("/policy").await.is_hit());
+        }
+        assert_eq!((calls, origin.calls()), (6, 6), "{name}");
+    }
 }
