@@ -1,5 +1,10 @@
-//! Extensions that services and other layers set: the priority of a request, and a response that
-//! must not be stored.
+//! Extensions between the cache and the services around it: the priority of a request, how far a
+//! request came, and a response that must not be stored.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
 
 /// A request extension that says whether a client waits for the response. A request without it
 /// counts as [`Foreground`](Self::Foreground).
@@ -29,3 +34,107 @@ pub enum Priority {
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
+
+/// A request extension by which a service says how far a request came that got no response.
+///
+/// The cache puts it on every request with an unsafe method, such as POST (RFC 9110 §9.2.1). If such
+/// a request fails, or its client disconnects, the cache cannot see whether the origin carried it out.
+/// So it assumes that: what is stored for the URL is validated before it is used again, or served in
+/// place of an error. A service that knows better says so before it fails, or before its future is
+/// dropped:
+///
+/// - [`not_sent`](Self::not_sent): the origin got nothing, for example because no connection could be
+///   made. Nothing changes in the cache.
+/// - [`incomplete`](Self::incomplete): the origin got a part of the request only, because the client
+///   did not send all of its content. Nothing changes in the cache.
+/// - [`sent`](Self::sent): the origin may have all of the request.
+///
+/// A request that nothing is said of counts as sent. What is said only grows, from `not_sent` to
+/// `sent`, as one request may be sent several times: the furthest counts. A response says more than
+/// this extension, which counts only if there is none.
+///
+/// ```
+/// use cachewarp::RequestProgress;
+/// # use http::Request;
+/// # fn connect() -> Result<(), std::io::Error> { Ok(()) }
+///
+/// fn send(request: Request<()>) -> Result<(), std::io::Error> {
+///     let progress = request.extensions().get::<RequestProgress>().cloned();
+///     if let Some(progress) = &progress {
+///         progress.not_sent();
+///     }
+///     let connection = connect()?;
+///     if let Some(progress) = &progress {
+///         progress.sent();
+///     }
+///     Ok(connection)
+/// }
+/// # send(Request::new(())).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RequestProgress(Arc<AtomicU8>);
+
+const NOT_SENT: u8 = 1;
+const INCOMPLETE: u8 = 2;
+const SENT: u8 = 3;
+
+impl RequestProgress {
+    /// Nothing of the request has been sent.
+    pub fn not_sent(&self) {
+        self.at_least(NOT_SENT);
+    }
+
+    /// The client has not sent all of its content yet, so the origin has a part of the request at
+    /// most.
+    pub fn incomplete(&self) {
+        self.at_least(INCOMPLETE);
+    }
+
+    /// All of the request may have been sent.
+    pub fn sent(&self) {
+        self.at_least(SENT);
+    }
+
+    /// Whether the origin may have carried out the request.
+    pub(crate) fn may_be_done(&self) -> bool {
+        !matches!(self.0.load(Ordering::Acquire), NOT_SENT | INCOMPLETE)
+    }
+
+    fn at_least(&self, progress: u8) {
+        self.0.fetch_max(progress, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_furthest_that_was_said_counts() {
+        type Says = fn(&RequestProgress);
+        let (not_sent, incomplete, sent): (Says, Says, Says) = (
+            RequestProgress::not_sent,
+            RequestProgress::incomplete,
+            RequestProgress::sent,
+        );
+        let cases: &[(&[Says], bool)] = &[
+            (&[], true),
+            (&[not_sent], false),
+            (&[incomplete], false),
+            (&[not_sent, incomplete], false),
+            (&[incomplete, not_sent], false),
+            (&[sent], true),
+            (&[not_sent, incomplete, sent], true),
+            (&[sent, not_sent], true),
+            (&[sent, incomplete], true),
+        ];
+        for (index, (said, expected)) in cases.iter().enumerate() {
+            let progress = RequestProgress::default();
+            let copy = progress.clone();
+            for say in *said {
+                say(&copy);
+            }
+            assert_eq!(progress.may_be_done(), *expected, "case {index}");
+        }
+    }
+}

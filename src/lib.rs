@@ -43,7 +43,8 @@
 //!   stored, the response is fetched. One request does this for all that want the same. With a tier
 //!   that nodes share, that tier is asked first.
 //! - Every other method goes to the origin. A successful write invalidates what is stored for its
-//!   URI before its response is released. A write that ends without a response does so too.
+//!   URI before its response is released. After a write that was sent and got no response, what is
+//!   stored is validated before it is used, or served in place of an error ([`RequestProgress`]).
 //! - Upgrades and CONNECT pass untouched. gRPC passes with its streams and trailers and gets only
 //!   the fields that say how it was answered.
 //!
@@ -171,7 +172,7 @@ pub use self::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
     executor::{Executor, Task},
-    extensions::{NoStore, Priority},
+    extensions::{NoStore, Priority, RequestProgress},
     fill::OnAbandoned,
     future::ResponseFuture,
     handle::{CacheHandle, CacheStats, Warmed},

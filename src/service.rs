@@ -98,7 +98,7 @@ impl<S> CacheService<S> {
     #[inline(never)]
     fn send<Q>(
         &self,
-        request: CacheRequest,
+        mut request: CacheRequest,
         body: Q,
         destination: Destination,
         trigger: Trigger,
@@ -116,8 +116,8 @@ impl<S> CacheService<S> {
                 )));
             }
             Destination::Bypass(reason) => Forwarding::bypass(cache, &request.parts, reason),
-            Destination::Forward(safety) => Forwarding::method(cache, &request.parts, safety),
-            Destination::Tunnel => Forwarding::tunnel(cache, &request.parts),
+            Destination::Forward(safety) => Forwarding::method(cache, &mut request.parts, safety),
+            Destination::Tunnel => Forwarding::tunnel(cache, &mut request.parts),
         };
         let request = Request::from_parts(request.parts, body);
         let inner = self.inner.clone();

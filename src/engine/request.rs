@@ -105,20 +105,26 @@ impl CacheRequest {
     ///
     /// An invalidation flags the entries of the resource's plain key in the store. It cannot
     /// enumerate the extended keys, whose entries are older than the resource's generation instead.
-    /// An invalidation by another node marks the entry's remote version.
+    /// An invalidation by another node marks the entry's remote version. The same is true of writes
+    /// that got no answer.
     pub(crate) fn validity(&self, cache: &Cache, entry: &Entry) -> Validity {
-        if entry
+        let elsewhere = entry
             .remote_version()
-            .is_some_and(RemoteVersion::is_invalidated)
-        {
-            return Validity::Invalidated;
-        }
-        match self.key.dimensions() {
-            Dimensions::Extended if entry.generation() != self.generation(cache) => {
-                Validity::Invalidated
+            .map_or(Validity::Valid, RemoteVersion::validity);
+        let here = match self.key.dimensions() {
+            Dimensions::Extended => {
+                let (stored, now) = (entry.generation(), self.generation(cache));
+                if stored == now {
+                    entry.validity()
+                } else if stored.is_invalidated_in(now) {
+                    Validity::Invalidated
+                } else {
+                    entry.validity().max(Validity::Unanswered)
+                }
             }
-            Dimensions::Extended | Dimensions::Plain => entry.validity(),
-        }
+            Dimensions::Plain => entry.validity(),
+        };
+        here.max(elsewhere)
     }
 
     /// Whether `entry` may be served if the origin fails (`stale-if-error`, RFC 5861 §4).

@@ -77,7 +77,8 @@ pub(crate) fn stale<B>(
     reason: StaleReason,
 ) -> Option<Response<CacheBody<B>>> {
     let entry = context.selected.as_ref()?;
-    let is_valid = context.request.generation(cache) == context.generation;
+    let generation = context.request.generation(cache);
+    let is_valid = !context.generation.is_invalidated_in(generation);
     is_valid.then(|| stale_entry(cache, &context.request, entry, reason))?
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::codec::Stamp;
+use crate::{codec::Stamp, semantics::decide::Validity};
 
 /// The change counters that concern an entry: the one of its own name and, if it is a partition of
 /// a resource, the one of the resource's name.
@@ -90,7 +90,12 @@ impl RemoteVersion {
         self.validated_at(Snapshot::INVALIDATED);
     }
 
-    pub(crate) fn is_invalidated(&self) -> bool {
-        self.snapshot() == Snapshot::INVALIDATED
+    /// What other nodes did to the resource since.
+    pub(crate) fn validity(&self) -> Validity {
+        if self.snapshot() == Snapshot::INVALIDATED {
+            Validity::Invalidated
+        } else {
+            Validity::Valid
+        }
     }
 }

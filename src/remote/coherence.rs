@@ -100,7 +100,7 @@ fn slot(name: Name) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Stamp;
+    use crate::{codec::Stamp, semantics::decide::Validity};
 
     fn slots(own: u16, resource: Option<u16>) -> Slots {
         Slots { own, resource }
@@ -171,7 +171,7 @@ mod tests {
         let own = slots(1, None);
         let version = version(own, tracker.snapshot(own));
         version.invalidate();
-        assert!(version.is_invalidated());
+        assert_eq!(version.validity(), Validity::Invalidated);
         assert!(!tracker.is_current(&version));
     }
 }

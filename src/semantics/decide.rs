@@ -28,10 +28,13 @@ pub(crate) struct Candidate<'a> {
     pub(crate) validity: Validity,
 }
 
-/// Whether a stored response was invalidated (RFC 9111 §4.4).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whether a stored response was invalidated (RFC 9111 §4.4). The later ones are stronger.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Validity {
     Valid,
+    /// A write was sent and got no answer, so the resource may have changed: the response must be
+    /// validated before any use, except in place of an error.
+    Unanswered,
     /// The resource was changed since: the response must be validated before any use.
     Invalidated,
 }
@@ -177,7 +180,7 @@ pub(crate) fn on_error(candidate: &Candidate<'_>, request: &RequestDirectives) -
 fn choose(candidate: &Candidate<'_>, request: &RequestDirectives) -> Decision {
     let freshness = candidate.freshness;
     let ttl = freshness.ttl(candidate.age);
-    if candidate.validity == Validity::Invalidated || freshness.reuse == Reuse::Validate {
+    if candidate.validity != Validity::Valid || freshness.reuse == Reuse::Validate {
         return Decision::Revalidate(ValidationReason::Stale);
     }
     if demands_validation(request)

@@ -13,3 +13,4 @@ mod readiness;
 mod refresh;
 mod support;
 mod waits;
+mod writes;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use cachewarp::RequestProgress;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
@@ -33,6 +34,8 @@ pub(crate) struct Watched {
     body: Incoming,
     progress: Arc<Progress>,
     hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What the cache is told of the request, if it wants to know.
+    told: Option<RequestProgress>,
 }
 
 /// The other end of a watched body.
@@ -88,7 +91,7 @@ impl RequestBody {
     /// Puts a watch on a client's body; an empty one needs none. With `hold` no byte is read from
     /// the client before [`Watch::go_on`]: it is hyper's server that sends the client its 100
     /// (Continue), and it does so when the body is first polled.
-    pub(crate) fn watch(&mut self, hold: Hold) -> Option<Watch> {
+    pub(crate) fn watch(&mut self, hold: Hold, told: Option<RequestProgress>) -> Option<Watch> {
         match std::mem::take(self) {
             Self::Client(body) => {
                 let watch = Watch {
@@ -102,6 +105,7 @@ impl RequestBody {
                         Hold::UntilContinue => Some(watch.held()),
                         Hold::Nothing => None,
                     },
+                    told,
                 });
                 Some(watch)
             }
@@ -116,6 +120,19 @@ impl RequestBody {
     pub(crate) fn release(&mut self) {
         if let Self::Watched(watched) = self {
             watched.hold = None;
+        }
+    }
+}
+
+impl Watched {
+    /// The origin takes the content, and can only act on all of it.
+    fn tell<T, E>(&self, frame: &Poll<Option<Result<T, E>>>) {
+        let Some(told) = &self.told else { return };
+        match frame {
+            Poll::Ready(None) => told.sent(),
+            // The end is not asked for where the length says it.
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => told.sent(),
+            Poll::Ready(Some(_)) | Poll::Pending => told.incomplete(),
         }
     }
 }
@@ -170,6 +187,7 @@ impl Body for RequestBody {
                 }
                 let frame = Pin::new(&mut watched.body).poll_frame(cx);
                 watched.progress.polled(&frame);
+                watched.tell(&frame);
                 frame
             }
         }

@@ -65,6 +65,11 @@ impl Failure {
         self.kind == Kind::Broken
     }
 
+    /// Whether the origin got nothing of the request, as there was no connection.
+    pub(crate) fn is_not_sent(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::ConnectTimeout)
+    }
+
     /// A connection that could not be made.
     pub(crate) fn connect(error: impl Into<BoxError>) -> Self {
         let error = error.into();

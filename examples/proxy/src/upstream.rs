@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use cachewarp::RequestProgress;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, EXPECT, HOST, UPGRADE},
@@ -77,6 +78,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, Failure> {
         let path = request.uri().path().to_owned();
         let client = self.take_upgrade(&mut request);
+        let progress = request.extensions_mut().remove::<RequestProgress>();
         // The server's extensions mean nothing to the client's side of hyper.
         *request.extensions_mut() = Extensions::new();
         self.sign(&mut request);
@@ -87,7 +89,7 @@ impl Upstream {
         };
         // The cache may have put a condition on the request, or taken one off.
         let conditional = response::is_conditional(request.headers());
-        let response = self.send(request, needs).await;
+        let response = self.send(request, needs, progress).await;
         let response =
             response.and_then(|response| response::check_condition(conditional, response));
         let mut response = response.inspect_err(|failure| {
@@ -139,12 +141,23 @@ impl Upstream {
         &self,
         mut request: Request<RequestBody>,
         needs: Needs,
+        progress: Option<RequestProgress>,
     ) -> Result<Response<Incoming>, Failure> {
         let limit = self.policy.origin_timeout;
-        let Some(watch) = watch_body(&mut request) else {
+        let Some(watch) = watch_body(&mut request, progress.clone()) else {
             let response = timeout(limit, self.send_without_content(request, needs)).await;
-            return response.unwrap_or_else(|_| Err(Kind::ResponseTimeout.into()));
+            let response = response.unwrap_or_else(|_| Err(Kind::ResponseTimeout.into()));
+            if let (Err(failure), Some(progress)) = (&response, progress)
+                && failure.is_not_sent()
+            {
+                progress.not_sent();
+            }
+            return response;
         };
+        // Until the origin takes the first of the content.
+        if let Some(progress) = progress {
+            progress.not_sent();
+        }
         // A slow upload is no slow origin: the clock starts again with every piece of it, and
         // while the next one is the client's to send, it is the client's clock.
         let response = self.origin.send(request, Attempt::Any, needs);
@@ -199,7 +212,10 @@ impl Upstream {
 ///
 /// That 100 is the only interim response that reaches the client. hyper's server has no way to
 /// send others, such as 103 (Early Hints), so those end here.
-fn watch_body(request: &mut Request<RequestBody>) -> Option<Watch> {
+fn watch_body(
+    request: &mut Request<RequestBody>,
+    progress: Option<RequestProgress>,
+) -> Option<Watch> {
     let expects = request
         .headers()
         .get(EXPECT)
@@ -209,7 +225,7 @@ fn watch_body(request: &mut Request<RequestBody>) -> Option<Watch> {
     } else {
         Hold::Nothing
     };
-    let watch = request.body_mut().watch(hold);
+    let watch = request.body_mut().watch(hold, progress);
     match &watch {
         Some(watch) if hold == Hold::UntilContinue => {
             let watch = watch.clone();

@@ -22,3 +22,4 @@ mod support;
 mod trouble;
 mod upgrade;
 mod warming;
+mod writes;

@@ -9,11 +9,13 @@ use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
     engine::{fetch::failure::whole_seconds, request, respond},
+    extensions::RequestProgress,
     inner::CacheableService,
     key::{KeyTarget, RequestKey},
     outcome::{CacheOutcome, Generated},
     semantics::{
         classify::{Bypass, Safety},
+        decide::Validity,
         invalidation::{self, InvalidationScope},
     },
     state::cache::Cache,
@@ -32,10 +34,11 @@ pub(crate) struct Forwarding {
 impl Forwarding {
     /// A request that may become a tunnel: nothing is stored. If the origin answers it as an
     /// ordinary request and its method is unsafe, it is a write.
-    pub(crate) fn tunnel(cache: &Cache, parts: &Parts) -> Self {
+    pub(crate) fn tunnel(cache: &Cache, parts: &mut Parts) -> Self {
+        let safety = Safety::of(&parts.method);
         Self {
             outcome: CacheOutcome::Tunnelled,
-            ..Self::method(cache, parts, Safety::of(&parts.method))
+            ..Self::method(cache, parts, safety)
         }
     }
 
@@ -43,7 +46,7 @@ impl Forwarding {
         Self::new(cache, parts, CacheOutcome::Bypassed(reason))
     }
 
-    pub(crate) fn method(cache: &Cache, parts: &Parts, safety: Safety) -> Self {
+    pub(crate) fn method(cache: &Cache, parts: &mut Parts, safety: Safety) -> Self {
         Self {
             write: match safety {
                 Safety::Safe => None,
@@ -115,42 +118,49 @@ where
 }
 
 /// An unsafe request in progress. If it is dropped without a response, because its client
-/// disconnected or the service failed, it may still have changed the resource, so the resource is
-/// invalidated.
+/// disconnected or the service failed, it may still have changed the resource, unless the service
+/// says that the origin did not get it.
 #[derive(Debug)]
 struct Write {
     cache: Cache,
     key: RequestKey,
     /// The target as an absolute URI, if it has that form.
     target: Option<Uri>,
-    progress: WriteProgress,
+    state: WriteState,
+    progress: RequestProgress,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum WriteProgress {
+enum WriteState {
     Pending,
-    Done,
+    Answered,
 }
 
 impl Write {
     /// `None` if the request changes no resource: CONNECT names a tunnel.
-    fn new(cache: &Cache, parts: &Parts) -> Option<Self> {
+    fn new(cache: &Cache, parts: &mut Parts) -> Option<Self> {
         if parts.method == Method::CONNECT {
             return None;
         }
         let key = request::resource_key(cache, parts).ok()?;
+        // Another cache around this one may have put it there.
+        let progress = parts
+            .extensions
+            .get_or_insert_default::<RequestProgress>()
+            .clone();
         Some(Self {
             cache: cache.clone(),
             key,
             target: invalidate::absolute(cache, parts),
-            progress: WriteProgress::Pending,
+            state: WriteState::Pending,
+            progress,
         })
     }
 
     /// Invalidates the target, and the resources that the response says were created or changed.
     fn complete<B>(mut self, response: &Response<B>) {
-        self.progress = WriteProgress::Done;
-        invalidate::invalidate(&self.cache, &self.key);
+        self.state = WriteState::Answered;
+        invalidate::invalidate(&self.cache, &self.key, Validity::Invalidated);
         let Some(target) = &self.target else {
             return;
         };
@@ -162,20 +172,21 @@ impl Write {
                 &self.cache.config.default_scheme,
                 authority.as_bytes(),
             );
-            invalidate::invalidate(&self.cache, &RequestKey::of(target, self.cache.shared.seed));
+            let key = RequestKey::of(target, self.cache.shared.seed);
+            invalidate::invalidate(&self.cache, &key, Validity::Invalidated);
         }
     }
 
     /// The write was refused, by the origin or before it was sent: nothing is invalidated.
     fn reject(mut self) {
-        self.progress = WriteProgress::Done;
+        self.state = WriteState::Answered;
     }
 }
 
 impl Drop for Write {
     fn drop(&mut self) {
-        if self.progress == WriteProgress::Pending {
-            invalidate::invalidate(&self.cache, &self.key);
+        if self.state == WriteState::Pending && self.progress.may_be_done() {
+            invalidate::invalidate(&self.cache, &self.key, Validity::Unanswered);
         }
     }
 }

@@ -13,16 +13,20 @@ use crate::{
     store::{Resource, StoreFuture, Update},
 };
 
-/// Invalidates a resource: its stored responses are validated before they are used again, and
-/// nothing that was fetched before this moment is stored after it.
-pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
+/// Makes the stored responses of a resource invalidated or unanswered: they are validated before they
+/// are used again, and nothing that was fetched before this moment is stored after it.
+pub(super) fn invalidate(cache: &Cache, key: &RequestKey, validity: Validity) {
     // The order matters. First the tombstone for the shared tier: a request that sees the new
     // generation must not find an older response there. Then the generation: a fill that stores
     // before the update below is flagged by it, a later one sees the new generation and does not
     // store.
     let shared = &cache.shared;
     peers::publish::invalidate(cache, key);
-    shared.generations.advance(key.resource_hash());
+    match validity {
+        Validity::Invalidated => shared.generations.invalidate(key.resource_hash()),
+        Validity::Unanswered => shared.generations.doubt(key.resource_hash()),
+        Validity::Valid => {}
+    }
     shared.metrics().invalidations.increment(1);
     let flagging = Arc::clone(shared);
     let max_variants = cache.config.max_variants;
@@ -36,7 +40,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
             let flagged = stored
                 .variants()
                 .iter()
-                .filter_map(|entry| mark_invalid(&flagging, entry))
+                .filter_map(|entry| flag(&flagging, entry, validity))
                 .collect();
             Resource::new(flagged, max_variants, max_bytes).map_or(Update::Remove, Update::Replace)
         }),
@@ -51,13 +55,14 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey) {
     }
 }
 
-/// The entry, to be validated before its next use. `None` if it has no validator.
-fn mark_invalid(shared: &Shared, entry: &Entry) -> Option<Arc<Entry>> {
+/// The entry, to be validated before its next use. `None` if it is of no use any more: it is
+/// invalidated and has no validator.
+fn flag(shared: &Shared, entry: &Entry, validity: Validity) -> Option<Arc<Entry>> {
     let mut head = entry.unpack();
-    validate::has_validator(&head.headers).then(|| {
-        head.meta.validity = Validity::Invalidated;
-        Arc::new(entry.with_head(&head, &shared.names))
-    })
+    head.meta.validity = head.meta.validity.max(validity);
+    let is_of_use =
+        head.meta.validity != Validity::Invalidated || validate::has_validator(&head.headers);
+    is_of_use.then(|| Arc::new(entry.with_head(&head, &shared.names)))
 }
 
 /// The URI of the target resource in absolute form, if it has one.
