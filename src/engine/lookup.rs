@@ -80,6 +80,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
             if served == Served::Fresh && refreshes_early(cache, entry, now) {
                 return FromMemory::RefreshEarly;
             }
+            cache.shared.touch(entry, &request.key, now);
             FromMemory::Answer(serve(cache, request, entry, now, served))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => {

@@ -3,7 +3,10 @@
 //!
 //! Whether it still is the current one is a question to the tier, which counts the changes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::{codec::Stamp, semantics::decide::Validity};
 
@@ -45,6 +48,8 @@ pub(crate) struct RemoteVersion {
     stamp: Stamp,
     variant: Option<u64>,
     snapshot: AtomicU64,
+    /// In which [`tick`] it was last touched there. Zero for never.
+    touched: AtomicU32,
 }
 
 impl RemoteVersion {
@@ -59,6 +64,7 @@ impl RemoteVersion {
             stamp,
             variant,
             snapshot: AtomicU64::new(snapshot.0),
+            touched: AtomicU32::new(0),
         }
     }
 
@@ -98,4 +104,21 @@ impl RemoteVersion {
             Validity::Valid
         }
     }
+
+    /// How many eighths of a second ago it was last touched.
+    pub(crate) fn since_touch(&self, now: Duration) -> u32 {
+        match self.touched.load(Ordering::Relaxed) {
+            0 => u32::MAX,
+            touched => tick(now).wrapping_sub(touched),
+        }
+    }
+
+    pub(crate) fn touched_at(&self, now: Duration) {
+        self.touched.store(tick(now), Ordering::Relaxed);
+    }
+}
+
+/// The eighth of a second that `now` is in, counted from one. It may repeat after 17 years.
+fn tick(now: Duration) -> u32 {
+    (now.as_millis() / 125 + 1) as u32
 }

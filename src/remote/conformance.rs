@@ -357,6 +357,27 @@ async fn a_watch_ends_when_it_is_dropped(server: &impl Fixture) {
     lasting.until(&WatchEvent::Changed(name.into())).await;
 }
 
+async fn a_touch_changes_nothing(server: &impl Fixture) {
+    let node = server.node().await;
+    let mut watch = Watched::connected(&node).await;
+    let (first, second) = (format!("{PREFIX}a"), format!("{PREFIX}b"));
+    let stored = value(1, 2, b"text");
+    server.set(&first, &stored);
+    watch.changed([&first]).await;
+    let expires = server.expires_in(&first).unwrap();
+    let missing = format!("{PREFIX}missing");
+    let names = [first.clone(), missing.clone()];
+    node.touch(&names).await.unwrap();
+    node.touch(&[]).await.unwrap();
+    assert_eq!(node.get(&first).await.unwrap(), Some(stored));
+    assert_eq!(node.get(&missing).await.unwrap(), None);
+    assert!(server.expires_in(&first).unwrap() <= expires);
+    // Nobody was notified: the next event is of what happens next.
+    server.set(&second, b"");
+    let event = watch.next().await;
+    assert_eq!(event, WatchEvent::Changed(second.into()));
+}
+
 /// A watch, and the events that it reported.
 struct Watched {
     events: UnboundedReceiver<WatchEvent>,
@@ -537,6 +558,7 @@ macro_rules! both {
 }
 
 both! {
+    a_touch_changes_nothing
     a_value_that_was_put_is_read
     only_a_value_with_a_stamp_is_peeked_at
     a_conditional_put_compares_the_stamp

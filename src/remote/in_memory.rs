@@ -60,6 +60,8 @@ struct State {
     watchers: Vec<Watcher>,
     writes: u64,
     operations: usize,
+    /// The names of the values that were touched, in order.
+    touched: Vec<String>,
 }
 
 struct Stored {
@@ -168,6 +170,11 @@ impl InMemoryServer {
     /// How many operations nodes have begun so far.
     pub(crate) fn operations(&self) -> usize {
         self.state().operations
+    }
+
+    /// The names of the values that were touched since the last look, in order.
+    pub(crate) fn touched(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().touched)
     }
 
     /// Stores a value by hand.
@@ -437,6 +444,14 @@ impl RemoteStore for InMemory {
                 state.remove(name);
             }
             holds
+        })
+    }
+
+    fn touch<'a>(&'a self, names: &'a [String]) -> RemoteFuture<'a, ()> {
+        self.operate(WRITE_TIMEOUT, move |_, state| {
+            let live = names.iter().filter(|name| state.live(name).is_some());
+            let live: Vec<_> = live.cloned().collect();
+            state.touched.extend(live);
         })
     }
 

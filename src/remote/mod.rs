@@ -3,7 +3,8 @@
 //!
 //! `store` is what it asks of a server, and `redis` the client for one. `remote` is a server as one
 //! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease`
-//! who fetches what none has, and `coherence` which entries in memory are still current.
+//! who fetches what none has, `coherence` which entries in memory are still current, and `touch` that
+//! these are in use.
 
 mod accept;
 mod budget;
@@ -23,6 +24,7 @@ mod redis;
 mod remote;
 mod selecting;
 pub(crate) mod store;
+mod touch;
 mod variants;
 mod write;
 

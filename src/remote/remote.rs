@@ -7,6 +7,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use moka::sync::Cache as BoundedMap;
@@ -20,9 +21,13 @@ use super::{
     names::{Name, Role, prefix},
     notify::{ChangeNotifier, Subscription},
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
+    touch::Touches,
     variants,
 };
-use crate::{codec::VariantList, executor::Executor, metrics::RemoteMetrics};
+use crate::{
+    codec::VariantList, entry::RemoteVersion, executor::Executor, key::RequestKey,
+    metrics::RemoteMetrics,
+};
 
 /// How many bytes of variant lists are remembered, so that a variant can be read together with its
 /// list.
@@ -39,6 +44,7 @@ pub(crate) struct Remote {
     budget: WriteBudget,
     metrics: OnceLock<RemoteMetrics>,
     nonces: AtomicU64,
+    touches: Touches,
     _watch: Box<dyn Watch>,
 }
 
@@ -71,6 +77,7 @@ impl Remote {
             metrics: OnceLock::new(),
             nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
             notifier,
+            touches: Touches::new(Arc::clone(&store)),
             tracker,
             _watch: store.watch(prefix, Box::new(on_event)),
             store,
@@ -89,6 +96,11 @@ impl Remote {
     /// Registered with the first request, like all metrics.
     pub(crate) fn metrics(&self) -> &RemoteMetrics {
         self.metrics.get_or_init(RemoteMetrics::register)
+    }
+
+    /// Keeps a version that answers from memory from looking unused to the server.
+    pub(crate) fn touch(&self, version: &RemoteVersion, key: &RequestKey, now: Duration) {
+        self.touches.add(version, key, now);
     }
 
     /// A number that no other response, invalidation or lease has, on any node.

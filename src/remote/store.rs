@@ -70,6 +70,10 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Deletes what was [acquired](Self::acquire). `false` if the token is no longer stored.
     fn release<'a>(&'a self, name: &'a str, token: &'a [u8]) -> RemoteFuture<'a, bool>;
 
+    /// Marks values as used, so that a server which has to evict something keeps them. It changes
+    /// nothing, and nobody is notified. There may be no value under a name.
+    fn touch<'a>(&'a self, names: &'a [String]) -> RemoteFuture<'a, ()>;
+
     /// Watches all names that begin with `prefix`, until the watch is dropped. Returns at once, and
     /// connects in the background for as long as it takes.
     ///

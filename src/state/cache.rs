@@ -3,6 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -119,6 +120,15 @@ impl Shared {
     pub(crate) fn remote_connected(&self) -> bool {
         let remote = self.remote.as_ref();
         remote.is_some_and(|remote| remote.tracker.is_connected())
+    }
+
+    /// Keeps `entry`, which answers a request from memory, from looking unused in the shared tier.
+    pub(crate) fn touch(&self, entry: &Entry, key: &RequestKey, now: Duration) {
+        if let Some(remote) = &self.remote
+            && let Some(version) = entry.remote_version()
+        {
+            remote.touch(version, key, now);
+        }
     }
 
     /// Whether `entry` may be used without asking the shared tier whether it is still current.

@@ -11,6 +11,7 @@ mod support;
 mod cluster;
 mod coherence;
 mod corrupt;
+mod eviction;
 mod interleavings;
 mod lateness;
 #[path = "../support/node.rs"]

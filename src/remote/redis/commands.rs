@@ -7,7 +7,9 @@ use fred::{
     clients::{Client, WithOptions},
     error::{Error as FredError, ErrorKind},
     interfaces::{ClientLike, KeysInterface, LuaInterface},
-    types::{Expiration, FromValue, SetOptions, Value, scripts::Script},
+    types::{
+        ClusterHash, CustomCommand, Expiration, FromValue, SetOptions, Value, scripts::Script,
+    },
 };
 use tokio::runtime::Handle;
 
@@ -179,10 +181,50 @@ impl RemoteStore for Redis {
             })
     }
 
+    fn touch<'a>(&'a self, names: &'a [String]) -> RemoteFuture<'a, ()> {
+        Box::pin(async move {
+            let mut ended = Ok(());
+            for names in self.connections.by_section(names) {
+                let Some(first) = names.first() else {
+                    continue;
+                };
+                // No request waits for this, so it has the timeout of a write.
+                let touching = self
+                    .connections
+                    .execute(Purpose::Write, [*first], async |client| {
+                        touch(&client, &names).await
+                    });
+                ended = ended.and(touching.await);
+            }
+            ended
+        })
+    }
+
     fn watch(&self, prefix: String, on_event: WatchHandler) -> Box<dyn Watch> {
         let _runtime = self.connections.runtime.enter();
         let config = self.connections.config.clone();
         Box::new(Tracking::start(config, prefix, on_event))
+    }
+}
+
+/// Touches values on one server. One that does not allow the command, or does not know it, is left
+/// alone: this is worth no alarm.
+async fn touch(client: &WithOptions<Client>, names: &[&str]) -> Result<(), FredError> {
+    let command = CustomCommand::new_static("TOUCH", ClusterHash::FirstKey, false);
+    let touched: Result<Value, FredError> = if client.is_clustered() {
+        // The names are on one server, but not in one hash slot, which is what the command takes.
+        let options = client.options().clone();
+        let pipeline = client.pipeline().with_options(&options);
+        for name in names {
+            let (): () = pipeline.custom(command.clone(), vec![*name]).await?;
+        }
+        pipeline.last().await
+    } else {
+        client.custom(command, names.to_vec()).await
+    };
+    match touched {
+        Err(error) if is_not_allowed(&error) => Ok(()),
+        answer => answer.map(drop),
     }
 }
 
@@ -215,6 +257,12 @@ fn bytes(bytes: &[u8]) -> Value {
 /// Whether the name holds a Redis type other than a string, which no node stores.
 fn is_other_type(error: &FredError) -> bool {
     error.details().starts_with("WRONGTYPE")
+}
+
+/// Whether the user may not send this command, or the server has none of its name.
+fn is_not_allowed(error: &FredError) -> bool {
+    let details = error.details();
+    details.starts_with("NOPERM") || details.contains("unknown command")
 }
 
 /// At least one, as the server requires.

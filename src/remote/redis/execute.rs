@@ -2,6 +2,7 @@
 //! recorded.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, ready},
     sync::Arc,
     time::Duration,
@@ -156,6 +157,16 @@ impl Connections {
     pub(super) fn are_on_one_server(&self, first: &str, second: &str) -> bool {
         self.pauses.sections() == 1
             || redis_keyslot(first.as_bytes()) == redis_keyslot(second.as_bytes())
+    }
+
+    /// The names by the section of the key space that they are in: those of one section are on one
+    /// server, but while a Cluster changes.
+    pub(super) fn by_section<'n>(&self, names: &'n [String]) -> Vec<Vec<&'n str>> {
+        let mut sections: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for name in names {
+            sections.entry(self.section(name)).or_default().push(name);
+        }
+        sections.into_values().collect()
     }
 
     fn section(&self, name: &str) -> usize {

@@ -8,7 +8,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     client::Redis,
     settings::RedisBuilder,
-    support::{cluster::cluster, redis::Reply, sentinels::sentinels},
+    support::{
+        cluster::cluster,
+        redis::{Reply, Server, standalone},
+        sentinels::sentinels,
+    },
 };
 use crate::{
     codec::Stamp,
@@ -70,6 +74,42 @@ pub(super) fn text(error: &impl ToString) -> String {
 }
 
 // === Cluster ===
+
+/// An alarm for something that is worth none would hide the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_may_not_touch_is_no_outage() {
+    let server = standalone();
+    let allowed = server.command(&["ACL", "SETUSER", "default", "-touch"]);
+    assert!(allowed.is_ok());
+    let redis = connected(Redis::builder(server.url())).await;
+    redis.touch(&["a".to_owned()]).await.unwrap();
+}
+
+/// One command takes names of one hash slot only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_touched_on_every_server() {
+    let mut cluster = cluster(3, 0);
+    let redis = connected(Redis::builder(cluster.url())).await;
+    let names: Vec<String> = (0..50).map(|at| format!("key-{at}")).collect();
+    for name in &names {
+        redis.put(name, "x".into(), KEEP).await.unwrap();
+    }
+    let mut idle = || -> Vec<Option<i64>> {
+        let servers = cluster.nodes();
+        let idle = |name| {
+            let asked = |server: &Server| match server.command(&["OBJECT", "IDLETIME", name]) {
+                Reply::Integer(seconds) => Some(seconds),
+                _ => None,
+            };
+            servers.iter().find_map(asked)
+        };
+        names.iter().map(|name| idle(name)).collect()
+    };
+    came(async || idle().iter().all(|seconds| *seconds >= Some(2))).await;
+    redis.touch(&names).await.unwrap();
+    let idle = idle();
+    assert!(idle.iter().all(|it| matches!(it, Some(0 | 1))), "{idle:?}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_serves_every_command() {

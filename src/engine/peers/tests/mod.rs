@@ -15,4 +15,5 @@ mod node;
 mod origin;
 mod queues;
 mod refreshes;
+mod touches;
 mod writes;
