@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) keep_stale_without_validator: Duration,
     pub(crate) max_variants: usize,
     pub(crate) namespace: Box<str>,
+    /// The longest lifetime that a policy gives to a 404 or 410.
+    pub(crate) negative_ttl: Option<Duration>,
     pub(crate) origin_timeout: Duration,
     pub(crate) range_miss: RangeMiss,
     pub(crate) refresh_pause: Duration,
@@ -68,6 +70,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("namespace", &self.namespace)
+            .field("negative_ttl", &self.negative_ttl)
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }

@@ -184,7 +184,8 @@ pub use self::{
         classify::Bypass,
         rules::{
             AgePolicy, DuplicatePolicy, ErrorStatusPolicy, ForwardedPolicy, HeadUpdates,
-            Heuristics, LanguageOrder, SMaxagePolicy, SetCookiePolicy, VaryCredentials,
+            Heuristics, LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy,
+            VaryCredentials,
         },
         storable::NotStored,
     },

@@ -7,7 +7,8 @@ use crate::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     semantics::rules::{
         AgePolicy, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, IgnoredRequest,
-        LanguageOrder, SMaxagePolicy, SetCookiePolicy, StrayContentRange, VaryCredentials,
+        LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy, StrayContentRange,
+        VaryCredentials,
     },
     ttl::TtlPolicy,
 };
@@ -15,10 +16,71 @@ use crate::{
 impl CacheBuilder {
     // === Freshness ===
 
-    /// The policy that gives a freshness lifetime to responses that state none. Defaults to
-    /// [`OriginTtl`](crate::OriginTtl), which gives none.
+    /// The policy that gives a freshness lifetime to responses that state none: a `Duration` for all,
+    /// a [`FixedTtl`](crate::FixedTtl), an [`AdaptiveTtl`](crate::AdaptiveTtl), a closure. Defaults
+    /// to [`OriginTtl`](crate::OriginTtl), which gives none. Which responses may have such a lifetime
+    /// is described at [`TtlPolicy`].
+    ///
+    /// ```
+    /// use cachewarp::CacheLayer;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheLayer::builder().ttl(Duration::from_secs(60)).build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
     pub fn ttl(mut self, policy: impl TtlPolicy) -> Self {
         self.config.ttl = Arc::new(policy);
+        self
+    }
+
+    /// Whether the [policy](Self::ttl)'s lifetime takes the place of the one that a response states: a
+    /// forced lifetime, shorter or longer. Defaults to [`OverrideOrigin::Off`].
+    ///
+    /// With [`OverrideOrigin::Lifetimes`], the policy is asked about every response, and
+    /// [`Fetched::explicit`](crate::Fetched::explicit) is the lifetime that it states. Where the
+    /// policy answers `None`, that one stays. Only lifetimes are overridden (`max-age`, `s-maxage`,
+    /// `Expires`). All of this still holds:
+    ///
+    /// - `no-store`, `private`, `Vary: *`, and every other reason not to store a response
+    ///   ([`NotStored`](crate::NotStored)).
+    /// - The policy can only shorten the stated lifetime if the response says `no-cache`, or
+    ///   `private` of some fields; has a malformed directive, or a field for other caches that
+    ///   forbids to store it (`Surrogate-Control: no-store`); has `Set-Cookie`; has an error status
+    ///   (403, 409, 422, 5xx other than 501); or answers a request with credentials or a cookie
+    ///   without saying `public`.
+    /// - `must-revalidate`, `proxy-revalidate` and `s-maxage` forbid stale answers, and the windows
+    ///   that the response states stay, unless the policy gives others.
+    /// - The age on arrival counts: what is 50 s old in an upstream cache is fresh for 10 s more if
+    ///   the policy says 60 s.
+    /// - What `Cache-Control` says to the client: it is passed on as it is.
+    ///
+    /// ```
+    /// use cachewarp::{CacheLayer, OverrideOrigin};
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheLayer::builder()
+    ///     .ttl(Duration::from_secs(60))
+    ///     .override_origin(OverrideOrigin::Lifetimes)
+    ///     .build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn override_origin(mut self, policy: OverrideOrigin) -> Self {
+        self.config.rules.override_origin = policy;
+        self
+    }
+
+    /// The longest lifetime, in whole seconds, that a [policy](Self::ttl) gives to a 404 or 410: what
+    /// is not there now may be there soon. At most 2^31 s; `None` removes the limit; with less than
+    /// one second such a response gets no lifetime. Defaults to 10 s.
+    ///
+    /// It also limits the time after that in which the response is served while it is refreshed in
+    /// the background. It does not limit a lifetime that the response states, nor one that the policy
+    /// gives expressly for the status: [`FixedTtl::status`](crate::FixedTtl::status),
+    /// [`FixedTtl::negative`](crate::FixedTtl::negative), and of other policies each one with the
+    /// reason [`Status`](crate::LifetimeReason::Status) or
+    /// [`Negative`](crate::LifetimeReason::Negative).
+    pub fn negative_ttl(mut self, longest: impl Into<Option<Duration>>) -> Self {
+        self.config.negative_ttl = longest.into();
         self
     }
 

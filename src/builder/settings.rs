@@ -93,6 +93,7 @@ impl CacheBuilder {
                 keep_stale_without_validator: Duration::from_secs(3600),
                 max_variants: 64,
                 namespace: "".into(),
+                negative_ttl: Some(Duration::from_secs(10)),
                 origin_timeout: Duration::from_secs(60),
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),

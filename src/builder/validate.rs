@@ -84,6 +84,7 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
             "keep_stale_without_validator",
             config.keep_stale_without_validator,
         ),
+        ("negative_ttl", config.negative_ttl.unwrap_or_default()),
         ("refresh_pause", config.refresh_pause),
         ("uncacheable_for", config.uncacheable_for),
     ] {

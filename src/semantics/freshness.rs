@@ -107,11 +107,11 @@ impl Freshness {
     }
 
     /// The same response with the lifetime and the stale windows of a policy. Where the policy
-    /// gives no window, the operator's default applies.
+    /// gives no window, that of the response applies, else the operator's default.
     ///
-    /// `reuse` stays as the response has it: a policy cannot allow what the response forbids. An
-    /// explicit lifetime stays explicit even if the policy changed it, so it is still a reason to
-    /// store.
+    /// `reuse` stays as the response has it: a policy cannot allow what the response forbids. So
+    /// beside `s-maxage` only the windows apply that the response opens. An explicit lifetime stays
+    /// explicit unless it became longer, so it is still a reason to store.
     pub(crate) fn with_policy(
         self,
         lifetime: u32,
@@ -119,11 +119,13 @@ impl Freshness {
         stale_if_error: Option<u32>,
         rules: &Rules,
     ) -> Self {
+        let of_policy = |window: Option<u32>| window.filter(|_| self.reuse == Reuse::AsRequested);
         let given = Self {
             lifetime: lifetime.min(MAX_DELTA),
-            stale_while_revalidate,
-            stale_if_error,
-            source: if self.is_explicit() {
+            stale_while_revalidate: of_policy(stale_while_revalidate)
+                .or(self.stale_while_revalidate),
+            stale_if_error: of_policy(stale_if_error).or(self.stale_if_error),
+            source: if self.is_explicit() && lifetime <= self.lifetime {
                 self.source
             } else {
                 LifetimeSource::Policy

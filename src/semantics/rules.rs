@@ -20,6 +20,7 @@ pub(crate) struct Rules {
     pub(crate) language_order: LanguageOrder,
     pub(crate) max_body: u64,
     pub(crate) max_vary_names: usize,
+    pub(crate) override_origin: OverrideOrigin,
     /// A request with one of these, or with one of `credential_headers`, has no part in what only a
     /// policy gave a lifetime.
     pub(crate) policy_credentials: CredentialFields,
@@ -49,6 +50,7 @@ impl Default for Rules {
             language_order: LanguageOrder::Keep,
             max_body: 16 << 20,
             max_vary_names: 16,
+            override_origin: OverrideOrigin::Off,
             policy_credentials: CredentialFields::default(),
             s_maxage: SMaxagePolicy::AllowExplicitStale,
             set_cookie: SetCookiePolicy::Refuse,
@@ -204,6 +206,17 @@ pub enum LanguageOrder {
     Keep,
     /// It does not: members are sorted before they are compared.
     Sort,
+}
+
+/// Whether a lifetime policy overrides the lifetime that a response states.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OverrideOrigin {
+    /// It does not, but may [shorten](crate::TtlPolicy::shorten) it. The default.
+    #[default]
+    Off,
+    /// The policy's lifetime takes the place of `max-age`, `s-maxage` and `Expires`.
+    Lifetimes,
 }
 
 /// Whether `s-maxage` forbids all stale answers (RFC 9111 §5.2.2.10).

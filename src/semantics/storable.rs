@@ -13,11 +13,11 @@ use status::{StatusClass, blames_form, class, is_understood};
 use crate::semantics::cache_control::{RequestDirectives, Scope};
 use crate::semantics::classify::{Facts, Requester};
 use crate::semantics::fields::{self, Length};
-use crate::semantics::freshness::{Freshness, Reuse, is_heuristically_cacheable};
+use crate::semantics::freshness::{Freshness, LifetimeSource, Reuse, is_heuristically_cacheable};
 use crate::semantics::hop::{self, ConnectionOptions};
 use crate::semantics::list;
 use crate::semantics::rules::{
-    ErrorStatusPolicy, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
+    ErrorStatusPolicy, OverrideOrigin, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
 };
 use crate::semantics::targeted::EffectiveDirectives;
 use crate::semantics::validate;
@@ -57,12 +57,16 @@ pub(crate) enum Storable {
 /// The fields that the stored copy does not contain.
 pub(crate) type Omitted = SmallVec<[HeaderName; 2]>;
 
-/// Whether a response may get a default lifetime.
+/// What a policy may do to the lifetime of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DefaultLifetime {
+    /// Give one.
     Allowed,
+    /// Shorten the stated one, if it is asked to.
     Refused,
-    /// It may not, but only because of the request: the same response to another request might.
+    /// Replace the stated one by a shorter one.
+    Lowering,
+    /// Give none, but only because of the request: the same response to another request might.
     Withheld(NotStored),
 }
 
@@ -102,35 +106,50 @@ pub(crate) fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Storable {
     }
 }
 
-/// Decides whether a response may get a default lifetime.
+/// Decides what a policy may do to the lifetime of a response.
 ///
-/// What the response states takes precedence, also in fields for other caches, and so does what
-/// nobody can read: a malformed directive. A response that may be meant for one user gets no
-/// default: not one that sets a cookie, nor one to a request with credentials or a cookie, unless
-/// it is marked `public`.
-pub(crate) fn default_lifetime(exchange: &Exchange<'_>) -> DefaultLifetime {
+/// What the response states takes precedence, unless the operator overrides its lifetime, also in
+/// fields for other caches, and so does what nobody can read: a malformed directive. A response that
+/// may be meant for one user gets no default: not one that sets a cookie, nor one to a request with
+/// credentials or a cookie, unless it is marked `public`.
+pub(crate) fn default_lifetime(exchange: &Exchange<'_>, rules: &Rules) -> DefaultLifetime {
     let directives = &exchange.effective.directives;
     let facts = exchange.facts;
-    let stated = exchange.freshness.is_explicit()
-        || !exchange.effective.leave_lifetime_open()
+    let stated = exchange.freshness.is_explicit();
+    let replaced = stated && rules.override_origin == OverrideOrigin::Lifetimes;
+    let restricted = !exchange.effective.leave_lifetime_open()
         || directives.no_store
         || directives.no_cache.is_some()
         || directives.private.is_some();
     let cookie = exchange.response.contains_key(header::SET_COOKIE);
-    let guessable = match class(exchange.status) {
-        StatusClass::Ordinary => directives.public || is_heuristically_cacheable(exchange.status),
+    let has_ground = match class(exchange.status) {
+        StatusClass::Ordinary => {
+            replaced || directives.public || is_heuristically_cacheable(exchange.status)
+        }
         StatusClass::Error | StatusClass::Never => false,
     } && !blames_form(exchange.status);
-    if !guessable || stated || cookie {
-        return DefaultLifetime::Refused;
+    let one_user = if directives.public {
+        None
+    } else if facts.any_credential() {
+        Some(NotStored::Authorization)
+    } else if facts.counted_cookie() {
+        Some(NotStored::Cookie)
+    } else {
+        None
+    };
+    match one_user {
+        _ if !has_ground || restricted || cookie => {
+            if replaced {
+                DefaultLifetime::Lowering
+            } else {
+                DefaultLifetime::Refused
+            }
+        }
+        Some(_) if replaced => DefaultLifetime::Lowering,
+        _ if stated && !replaced => DefaultLifetime::Refused,
+        Some(reason) => DefaultLifetime::Withheld(reason),
+        None => DefaultLifetime::Allowed,
     }
-    if !directives.public && facts.any_credential() {
-        return DefaultLifetime::Withheld(NotStored::Authorization);
-    }
-    if !directives.public && facts.counted_cookie() {
-        return DefaultLifetime::Withheld(NotStored::Cookie);
-    }
-    DefaultLifetime::Allowed
 }
 
 /// Decides what a response that is not stored does to the stored one (RFC 9111 §4.3.3).
@@ -201,10 +220,11 @@ fn refused_by_directives(exchange: &Exchange<'_>) -> Option<NotStored> {
     matches!(directives.private, Some(Scope::Whole)).then_some(NotStored::Private)
 }
 
-/// Refuses a response that nothing makes cacheable (RFC 9111 §3): neither its directives nor,
-/// unless it is an error, its status.
+/// Refuses a response that nothing makes cacheable (RFC 9111 §3): neither its directives, nor a
+/// policy that may do so, nor, unless it is an error, its status.
 fn not_cacheable(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
     let stated = exchange.freshness.is_explicit();
+    let given = exchange.freshness.source == LifetimeSource::Policy;
     let public = exchange.effective.directives.public;
     match class(exchange.status) {
         StatusClass::Error => {
@@ -212,7 +232,7 @@ fn not_cacheable(exchange: &Exchange<'_>, rules: &Rules) -> Option<NotStored> {
             (!ground || exchange.freshness.lifetime == 0).then_some(NotStored::ErrorStatus)
         }
         StatusClass::Never | StatusClass::Ordinary => {
-            let ground = stated || public || is_heuristically_cacheable(exchange.status);
+            let ground = stated || given || public || is_heuristically_cacheable(exchange.status);
             (!ground).then_some(NotStored::NoGround)
         }
     }
@@ -278,11 +298,12 @@ fn refused_by_fields(
 fn not_reusable(exchange: &Exchange<'_>) -> Option<NotStored> {
     let freshness = exchange.freshness;
     let fresh = freshness.reuse != Reuse::Validate && freshness.ttl(freshness.initial_age) > 0;
+    let is_open = |window: Option<u32>| window.is_some_and(|seconds| seconds > 0);
     let usable = fresh
-        || freshness.stale_while_revalidate.is_some()
-        || freshness.stale_if_error.is_some()
+        || is_open(freshness.stale_while_revalidate)
+        || is_open(freshness.stale_if_error)
         || validate::has_validator(exchange.response);
-    (!usable).then_some(NotStored::Useless)
+    (!usable).then_some(NotStored::NoLifetime)
 }
 
 fn refused_by_request(exchange: &Exchange<'_>) -> Option<NotStored> {

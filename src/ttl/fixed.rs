@@ -12,7 +12,9 @@ use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 /// A request with `Cookie`, `Authorization` or another field with credentials has no part in such a
 /// lifetime, unless the response is marked `public`. Which responses may have one at all is
 /// described at [`TtlPolicy`]. Those with the statuses 404, 405, 410, 451 and 501 are among them:
-/// [`negative`](Self::negative) sets a shorter lifetime for these.
+/// [`negative`](Self::negative) sets a shorter lifetime for these. A 404 or 410 without a rule for its
+/// status is not fresh for longer than [`negative_ttl`](crate::CacheBuilder::negative_ttl), 10 s by
+/// default.
 ///
 /// The first rule that applies decides:
 ///
@@ -72,7 +74,8 @@ impl FixedTtl {
     }
 
     /// The lifetime of negative responses (404, 405, 410, 451 and 501). Defaults to none: they
-    /// are treated like any other.
+    /// are treated like any other, but for 404 and 410, which
+    /// [`negative_ttl`](crate::CacheBuilder::negative_ttl) limits.
     #[must_use]
     pub const fn negative(mut self, fresh: Duration) -> Self {
         self.negative = Some(fresh);

@@ -10,7 +10,7 @@ use crate::key::target_uri;
 /// Gives a lifetime to responses that state none, and may shorten one that is stated.
 ///
 /// [`lifetime`](Self::lifetime) is only called for a response without `max-age`, `s-maxage` and
-/// `Expires`, and only if it may have a default lifetime: never for a response with `no-store`,
+/// `Expires`, unless the policy [overrides](crate::CacheBuilder::override_origin) those, and only if it may have a default lifetime: never for a response with `no-store`,
 /// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3); nor for one with a
 /// malformed directive, or with a field for other caches that forbids to store it, such as
 /// `Surrogate-Control: no-store`. If the request had
@@ -25,7 +25,8 @@ use crate::key::target_uri;
 /// and 307, except 206, 304, the errors 403, 409, 422 and 5xx other than 501, and those that
 /// answer one request only, such as 400, 401, 412, 414, 416 and 429.
 ///
-/// Implemented for closures.
+/// Implemented for closures, and for [`Duration`]: `ttl(Duration::from_secs(60))` gives every response
+/// that may have a lifetime this one.
 ///
 /// ```
 /// use cachewarp::{CacheLayer, Fetched, Lifetime, Memory};
@@ -41,7 +42,9 @@ use crate::key::target_uri;
 /// # Ok::<(), cachewarp::ConfigError>(())
 /// ```
 pub trait TtlPolicy: Send + Sync + 'static {
-    /// The lifetime of a response that states none, or `None` to give it none.
+    /// The lifetime of a response that states none, or `None` to give it none. If the policy
+    /// [overrides](crate::CacheBuilder::override_origin) what the response states, also of one with
+    /// an [explicit](Fetched::explicit) lifetime, and `None` keeps that.
     ///
     /// If a response without a validator replaces another, only its body shows whether it changed.
     /// Then a policy that [learns](Self::learns) is called twice: when the head arrives, with
@@ -75,6 +78,14 @@ where
 {
     fn lifetime(&self, fetched: &Fetched<'_>) -> Option<Lifetime> {
         self(fetched)
+    }
+}
+
+/// The same lifetime for all. The reason is [`LifetimeReason::Default`].
+impl TtlPolicy for Duration {
+    fn lifetime(&self, _: &Fetched<'_>) -> Option<Lifetime> {
+        let whole = Self::from_secs(self.as_secs());
+        Some(Lifetime::fresh_for(whole).because(LifetimeReason::Default))
     }
 }
 
@@ -127,21 +138,36 @@ impl<'a> Fetched<'a> {
 }
 
 /// How long a response may be used. The durations count in whole seconds.
+///
+/// ```
+/// use cachewarp::Lifetime;
+/// use std::time::Duration;
+///
+/// let lifetime = Lifetime::fresh_for(Duration::from_secs(60))
+///     .with_stale_while_revalidate(Duration::from_secs(30))
+///     .with_stale_if_error(Duration::from_secs(86_400));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Lifetime {
     /// How long it is fresh, from its generation at the origin.
     pub fresh: Duration,
     /// How long after that it may be served while it is refreshed in the background (RFC 5861 §3).
+    /// `None` leaves it to
+    /// [`CacheBuilder::stale_while_revalidate`](crate::CacheBuilder::stale_while_revalidate).
+    ///
+    /// No window opens where the response forbids stale answers: `must-revalidate`,
+    /// `proxy-revalidate`, `s-maxage`.
     pub stale_while_revalidate: Option<Duration>,
-    /// How long after that it may be served in place of an error (RFC 5861 §4).
+    /// How long after that it may be served in place of an error (RFC 5861 §4). `None` leaves it to
+    /// [`CacheBuilder::stale_if_error`](crate::CacheBuilder::stale_if_error).
     pub stale_if_error: Option<Duration>,
     /// Why the policy chose it.
     pub reason: LifetimeReason,
 }
 
 impl Lifetime {
-    /// Fresh for this long, without stale windows. The reason is
+    /// Fresh for this long, without stale windows of its own. The reason is
     /// [`LifetimeReason::Custom`].
     #[must_use]
     pub const fn fresh_for(fresh: Duration) -> Self {
@@ -153,6 +179,27 @@ impl Lifetime {
         }
     }
 
+    /// The same lifetime with this
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate) window. Less than one second means
+    /// none.
+    #[must_use]
+    pub const fn with_stale_while_revalidate(self, window: Duration) -> Self {
+        Self {
+            stale_while_revalidate: Some(window),
+            ..self
+        }
+    }
+
+    /// The same lifetime with this [`stale_if_error`](Self::stale_if_error) window. Less than one
+    /// second means none.
+    #[must_use]
+    pub const fn with_stale_if_error(self, window: Duration) -> Self {
+        Self {
+            stale_if_error: Some(window),
+            ..self
+        }
+    }
+
     /// The same lifetime with another reason.
     #[must_use]
     pub const fn because(self, reason: LifetimeReason) -> Self {
@@ -161,6 +208,10 @@ impl Lifetime {
 }
 
 /// Why a policy chose a lifetime.
+///
+/// A lifetime that was chosen for the status of the response ([`Negative`](Self::Negative),
+/// [`Status`](Self::Status)) is an express wish:
+/// [`CacheBuilder::negative_ttl`](crate::CacheBuilder::negative_ttl) does not shorten it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum LifetimeReason {

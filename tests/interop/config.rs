@@ -5,8 +5,9 @@ use std::{fs::read_to_string, path::Path, sync::OnceLock, time::Duration};
 use cachewarp::{
     AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
     DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadMiss, HeadUpdates,
-    Heuristics, KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, RangeMiss,
-    RequestDirective, SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials, clock::SystemClock,
+    Heuristics, KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, OverrideOrigin,
+    RangeMiss, RequestDirective, SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials,
+    clock::SystemClock,
 };
 use http::{Response, header::LAST_MODIFIED};
 use tokio::runtime::Runtime;
@@ -59,6 +60,7 @@ const REFUSED: &[Refused] = &[
     ("max_vary_names", "257", |c| c.max_vary_names(257)),
     ("max_waiters", "0", |c| c.max_waiters(0)),
     ("memory", "0", |c| c.memory(Memory::with_capacity(0))),
+    ("negative_ttl", "2147483649s", |c| c.negative_ttl(TOO_LONG)),
     ("origin_timeout", "0ns", |c| {
         c.origin_timeout(Duration::ZERO)
     }),
@@ -144,10 +146,15 @@ const TAKEN: &[Taken] = &[
     ("max_waiters", |c| c.max_waiters(usize::MAX)),
     ("memory", |c| c.memory(Memory::with_capacity(2 * MIB))),
     ("namespace", |c| c.namespace("\u{fc} \0 anything")),
+    ("negative_ttl", |c| c.negative_ttl(Duration::ZERO)),
+    ("negative_ttl", |c| c.negative_ttl(None)),
     ("policy_credentials", |c| c.policy_credentials([""; 0])),
     ("on_abandoned", |c| c.on_abandoned(OnAbandoned::Discard)),
     ("origin_timeout", |c| {
         c.origin_timeout(Duration::from_secs(1 << 31))
+    }),
+    ("override_origin", |c| {
+        c.override_origin(OverrideOrigin::Lifetimes)
     }),
     ("range_miss", |c| c.range_miss(RangeMiss::Fill)),
     ("reader_stall", |c| c.reader_stall(Duration::from_nanos(1))),
@@ -169,6 +176,7 @@ const TAKEN: &[Taken] = &[
         c.targeted_cache_control(["CDN-Cache-Control"])
     }),
     ("ttl", |c| c.ttl(FixedTtl::new(Duration::MAX))),
+    ("ttl", |c| c.ttl(Duration::MAX)),
     ("uncacheable_for", |c| c.uncacheable_for(Duration::ZERO)),
     ("vary_credentials", |c| {
         c.vary_credentials(VaryCredentials::Store)

@@ -21,6 +21,7 @@ mod later;
 mod origin;
 mod parsing;
 mod personal;
+mod policy;
 mod range;
 mod reply;
 mod request;

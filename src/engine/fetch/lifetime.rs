@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, response};
+use http::{HeaderMap, StatusCode, response};
 
 use crate::{
     config::Config,
@@ -10,14 +10,16 @@ use crate::{
     entry::Head,
     semantics::{freshness::Freshness, validate},
     state::cache::{Cache, Shared},
-    ttl::{Fetched, History},
+    ttl::{Fetched, History, Lifetime, LifetimeReason},
 };
 
 /// What to ask a policy about a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum PolicyCall {
-    /// To give a lifetime, as the response states none.
+    /// To give a lifetime: the response states none, or the policy overrides it.
     Give,
+    /// To give a lifetime that counts if it is shorter than the one that the response states.
+    Lower,
     /// To shorten the lifetime that the response states.
     Shorten,
 }
@@ -37,9 +39,24 @@ impl PolicyCall {
             Some(history) => fetched.with_history(history),
             None => fetched,
         };
-        match self {
-            Self::Give => given(config, request, &fetched, own),
-            Self::Shorten => shortened(config, &fetched, own),
+        let fetched = if own.is_explicit() {
+            fetched.with_explicit(Duration::from_secs(own.lifetime.into()))
+        } else {
+            fetched
+        };
+        let given = match self {
+            Self::Give | Self::Lower => give(config, request, &fetched),
+            Self::Shorten => None,
+        };
+        match given {
+            Some(given) if self == Self::Lower => own.at_most(seconds(given.fresh)),
+            Some(given) => own.with_policy(
+                seconds(given.fresh),
+                given.stale_while_revalidate.map(seconds),
+                given.stale_if_error.map(seconds),
+                &config.rules,
+            ),
+            None => shortened(config, &fetched, own),
         }
     }
 }
@@ -101,24 +118,42 @@ pub(super) fn retention(config: &Config, freshness: Freshness, headers: &HeaderM
     Duration::from_secs(fresh.into()) + Duration::from_secs(stale.into()).max(beyond)
 }
 
-/// The freshness that the policy gives a response which states no lifetime.
-fn given(
-    config: &Config,
-    request: &CacheRequest,
-    fetched: &Fetched<'_>,
-    own: Freshness,
-) -> Freshness {
-    let Some(given) = config.ttl.lifetime(fetched) else {
-        return own;
-    };
+/// What the policy gives.
+fn give(config: &Config, request: &CacheRequest, fetched: &Fetched<'_>) -> Option<Lifetime> {
+    let given = config.ttl.lifetime(fetched)?;
+    let given = limited(config, fetched.response.status, given);
     let fresh = given.fresh;
     tracing::debug!(key = ?request.key, ?fresh, reason = ?given.reason, "lifetime by policy");
-    own.with_policy(
-        seconds(given.fresh),
-        given.stale_while_revalidate.map(seconds),
-        given.stale_if_error.map(seconds),
-        &config.rules,
-    )
+    Some(given)
+}
+
+/// What a policy gives, but not for long if it is told that something is not there, unless it means
+/// this very case.
+fn limited(config: &Config, status: StatusCode, given: Lifetime) -> Lifetime {
+    let Some(longest) = config.negative_ttl else {
+        return given;
+    };
+    let missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    let express = matches!(
+        given.reason,
+        LifetimeReason::Negative | LifetimeReason::Status
+    );
+    if !missing || express {
+        return given;
+    }
+    let fresh = given.fresh.min(longest);
+    // The operator's window follows only a lifetime.
+    let by_default = config
+        .rules
+        .stale_while_revalidate
+        .filter(|_| seconds(fresh) > 0)
+        .map(|window| Duration::from_secs(window.into()));
+    let refreshed = given.stale_while_revalidate.or(by_default);
+    Lifetime {
+        fresh,
+        stale_while_revalidate: refreshed.map(|window| window.min(longest)),
+        ..given
+    }
 }
 
 /// The freshness that the policy leaves of a stated lifetime.
@@ -127,10 +162,7 @@ fn shortened(config: &Config, fetched: &Fetched<'_>, own: Freshness) -> Freshnes
         return own;
     }
     let explicit = Duration::from_secs(own.lifetime.into());
-    match config
-        .ttl
-        .shorten(&fetched.with_explicit(explicit), explicit)
-    {
+    match config.ttl.shorten(fetched, explicit) {
         Some(shorter) => own.at_most(seconds(shorter)),
         None => own,
     }

@@ -90,8 +90,9 @@ pub(crate) fn evaluate(
     });
     let history = history_update.as_ref().map(HistoryUpdate::at_head);
     let ask = |call: PolicyCall| call.ask(config, request, response, own, history.as_ref());
-    let (call, withheld) = match storable::default_lifetime(&exchange(&own)) {
+    let (call, withheld) = match storable::default_lifetime(&exchange(&own), rules) {
         DefaultLifetime::Allowed => (Some(PolicyCall::Give), None),
+        DefaultLifetime::Lowering => (Some(PolicyCall::Lower), None),
         DefaultLifetime::Refused => (Some(PolicyCall::Shorten), None),
         DefaultLifetime::Withheld(reason) => {
             let others = ask(PolicyCall::Give);
@@ -106,7 +107,7 @@ pub(crate) fn evaluate(
             (Err(NotStored::Extension), Default::default())
         }
         // The response would be stored, and for longer, if another request had caused it.
-        (Storable::Store(_) | Storable::Refuse(NotStored::Useless), Some(reason)) => {
+        (Storable::Store(_) | Storable::Refuse(NotStored::NoLifetime), Some(reason)) => {
             (Err(reason), Default::default())
         }
         (Storable::Store(omitted), None) => (Ok(()), omitted),

@@ -479,6 +479,41 @@ fn a_policy_gives_a_lifetime_but_never_overrules_a_restriction() {
         (explicit.lifetime, explicit.source),
         (30, LifetimeSource::MaxAge)
     );
+    let longer =
+        freshness(&["Cache-Control: max-age=60"]).with_policy(300, None, None, &Rules::default());
+    assert_eq!(
+        (longer.lifetime, longer.source),
+        (300, LifetimeSource::Policy)
+    );
+    // The windows of the response, of the policy, and of the response alone beside `s-maxage`.
+    for (directives, windows, expected) in [
+        (
+            "max-age=60, stale-if-error=5",
+            (None, None),
+            (None, Some(5)),
+        ),
+        (
+            "max-age=60, stale-if-error=5",
+            (Some(7), Some(8)),
+            (Some(7), Some(8)),
+        ),
+        ("s-maxage=60", (Some(7), Some(8)), (None, None)),
+        (
+            "s-maxage=60, stale-if-error=5",
+            (Some(7), Some(8)),
+            (None, Some(5)),
+        ),
+        (
+            "max-age=60, stale-if-error=5, must-revalidate",
+            (Some(7), Some(8)),
+            (None, None),
+        ),
+    ] {
+        let own = freshness(&[&format!("Cache-Control: {directives}")]);
+        let given = own.with_policy(300, windows.0, windows.1, &Rules::default());
+        let found = (given.stale_while_revalidate, given.stale_if_error);
+        assert_eq!(found, expected, "{directives} {windows:?}");
+    }
 }
 
 #[test]

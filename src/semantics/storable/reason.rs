@@ -29,6 +29,9 @@ pub enum NotStored {
     Method,
     /// No directive, field or status makes the response cacheable (RFC 9111 §3).
     NoGround,
+    /// The response could never be reused: nothing gives it a lifetime, or that is over, and it has
+    /// neither a validator nor a stale window (RFC 9111 §3).
+    NoLifetime,
     /// The response says `no-store` (RFC 9111 §5.2.2.5).
     NoStore,
     /// The response says `must-understand`, and this cache does not understand its status (RFC 9111
@@ -46,8 +49,6 @@ pub enum NotStored {
     /// The content type is that of an event stream, of gRPC, or of parts that are sent as events
     /// occur.
     Stream,
-    /// The response could never be reused: it is not fresh and has no validator (RFC 9111 §3).
-    Useless,
     /// The response says `Vary: *`, so it matches no other request (RFC 9111 §4.1).
     VaryAny,
     /// `Vary` lists `Authorization` or `Cookie`, so hardly any other request matches.
@@ -80,6 +81,7 @@ impl NotStored {
             Self::HeadTooLarge => "head-too-large",
             Self::Method => "method",
             Self::NoGround => "no-ground",
+            Self::NoLifetime => "no-lifetime",
             Self::NoStore => "no-store",
             Self::NotUnderstood => "not-understood",
             Self::Private => "private",
@@ -87,7 +89,6 @@ impl NotStored {
             Self::SetCookie => "set-cookie",
             Self::Status => "status",
             Self::Stream => "stream",
-            Self::Useless => "useless",
             Self::VaryAny => "vary-any",
             Self::VaryCredentials => "vary-credentials",
             Self::VaryTooLong => "vary-too-long",

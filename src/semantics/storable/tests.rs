@@ -10,7 +10,8 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::classify::{Facts, Requester};
 use crate::semantics::freshness::{Freshness, Times};
 use crate::semantics::rules::{
-    ErrorStatusPolicy, Heuristics, Rules, SetCookiePolicy, StrayContentRange, VaryCredentials,
+    ErrorStatusPolicy, Heuristics, OverrideOrigin, Rules, SetCookiePolicy, StrayContentRange,
+    VaryCredentials,
 };
 use crate::semantics::testing::head_of;
 use crate::semantics::{targeted, vary};
@@ -371,34 +372,38 @@ fn fields_named_by_no_cache_or_private_are_left_out() {
 
 #[test]
 fn a_response_that_can_never_be_reused_is_not_stored() {
-    let useless = || refused(NotStored::Useless);
+    let no_lifetime = || refused(NotStored::NoLifetime);
     check(
         &Rules::default(),
         &[
-            (200, &[], useless()),
-            (200, &["Cache-Control: public"], useless()),
-            (200, &["Cache-Control: max-age=0"], useless()),
-            (200, &["Cache-Control: max-age=60, no-cache"], useless()),
-            (200, &["Cache-Control: max-age=60", "Age: 60"], useless()),
+            (200, &[], no_lifetime()),
+            (200, &["Cache-Control: public"], no_lifetime()),
+            (200, &["Cache-Control: max-age=0"], no_lifetime()),
+            (200, &["Cache-Control: max-age=60, no-cache"], no_lifetime()),
+            (
+                200,
+                &["Cache-Control: max-age=60", "Age: 60"],
+                no_lifetime(),
+            ),
             (
                 200,
                 &["Cache-Control: max-age=0", "ETag: unquoted"],
-                useless(),
+                no_lifetime(),
             ),
             (
                 200,
                 &["Cache-Control: max-age=0", "Last-Modified: once"],
-                useless(),
+                no_lifetime(),
             ),
             (
                 200,
                 &["Cache-Control: max-age=0, must-revalidate, stale-if-error=60"],
-                useless(),
+                no_lifetime(),
             ),
             (
                 200,
                 &["Cache-Control: stale-while-revalidate=60"],
-                useless(),
+                no_lifetime(),
             ),
             // With something to validate, or to fall back on.
             (200, &["ETag: \"a\""], stored()),
@@ -834,14 +839,98 @@ fn only_responses_that_state_nothing_and_are_not_private_get_a_default_lifetime(
             *status,
             response,
             &rules,
-            default_lifetime,
+            |exchange| default_lifetime(exchange, &rules),
         );
         assert_eq!(found, *expected, "{request:?} {status} {response:?}");
     }
     for status in NEVER.into_iter().chain(ERRORS).chain(FORM) {
         let public = ["Cache-Control: public"];
         let rules = Rules::default();
-        let found = judge(&Method::GET, &[], status, &public, &rules, default_lifetime);
+        let found = judge(&Method::GET, &[], status, &public, &rules, |exchange| {
+            default_lifetime(exchange, &rules)
+        });
         assert_eq!(found, Refused, "{status}");
+    }
+}
+
+#[test]
+fn an_overridden_lifetime_is_replaced_only_where_nothing_restricts_the_response() {
+    use DefaultLifetime::{Allowed, Lowering, Refused, Withheld};
+    let rules = Rules {
+        override_origin: OverrideOrigin::Lifetimes,
+        ..Rules::default()
+    };
+    let cases: &[(&[&str], u16, &[&str], DefaultLifetime)] = &[
+        (&[], 200, &["Cache-Control: max-age=60"], Allowed),
+        (
+            &[],
+            200,
+            &["Cache-Control: max-age=0, must-revalidate"],
+            Allowed,
+        ),
+        (&[], 200, &["Cache-Control: s-maxage=x"], Lowering),
+        (&[], 200, &["Expires: 0"], Allowed),
+        (&[], 302, &["Cache-Control: max-age=60"], Allowed),
+        (&[], 404, &["Cache-Control: max-age=60"], Allowed),
+        (
+            &["Cookie: a=b"],
+            200,
+            &["Cache-Control: public, max-age=0"],
+            Allowed,
+        ),
+        // As without it where nothing is stated.
+        (&[], 200, &[], Allowed),
+        (&[], 302, &[], Refused),
+        (&[], 200, &["Cache-Control: no-store"], Refused),
+        (&["Cookie: a=b"], 200, &[], Withheld(NotStored::Cookie)),
+        // A restriction.
+        (&[], 200, &["Cache-Control: max-age=60, no-store"], Lowering),
+        (&[], 200, &["Cache-Control: max-age=60, no-cache"], Lowering),
+        (&[], 200, &["Cache-Control: max-age=60, private"], Lowering),
+        (
+            &[],
+            200,
+            &["Cache-Control: max-age=60, private=\"x-a\""],
+            Lowering,
+        ),
+        (&[], 200, &["Cache-Control: max-age=60, foo bar"], Lowering),
+        (
+            &[],
+            200,
+            &["Cache-Control: max-age=60", "Surrogate-Control: no-store"],
+            Lowering,
+        ),
+        (
+            &[],
+            200,
+            &["Cache-Control: max-age=60", "Set-Cookie: a=b"],
+            Lowering,
+        ),
+        (
+            &["Cookie: a=b"],
+            200,
+            &["Cache-Control: max-age=60"],
+            Lowering,
+        ),
+        (
+            &["Authorization: a"],
+            200,
+            &["Cache-Control: s-maxage=60"],
+            Lowering,
+        ),
+        (&[], 400, &["Cache-Control: max-age=60"], Lowering),
+        (&[], 401, &["Cache-Control: max-age=60"], Lowering),
+        (&[], 503, &["Cache-Control: max-age=60"], Lowering),
+    ];
+    for (request, status, response, expected) in cases {
+        let found = judge(
+            &Method::GET,
+            request,
+            *status,
+            response,
+            &rules,
+            |exchange| default_lifetime(exchange, &rules),
+        );
+        assert_eq!(found, *expected, "{request:?} {status} {response:?}");
     }
 }
