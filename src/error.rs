@@ -149,6 +149,9 @@ impl Error for StoreError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FillError {
+    /// The origin's body stood still for longer than
+    /// [`body_idle_timeout`](crate::CacheBuilder::body_idle_timeout).
+    Idle,
     /// The origin's body failed, or the recording task ended before the body.
     Origin,
     /// The length of the body differs from its `Content-Length` (RFC 9112 §8).
@@ -164,6 +167,7 @@ pub enum FillError {
 impl fmt::Display for FillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Idle => "the origin's body stood still for too long",
             Self::Origin => "the origin's body ended with an error",
             Self::Length => "the origin's body differs in length from its Content-Length",
             Self::Timeout => "the origin's body took too long",

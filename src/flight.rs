@@ -115,6 +115,25 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
         Joined::Leader(self.leader(key, flight, permit))
     }
 
+    /// Begins another flight for `key` in place of the waiter's, which new requests do not join any
+    /// more. If that has happened already, joins what took its place.
+    pub(crate) fn replace(self: &Arc<Self>, waiter: &Waiter<T>, key: K) -> Joined<K, T> {
+        let mut flights = self.shard(&key);
+        let is_current = |it: &Arc<Flight<T>>| Arc::ptr_eq(it, &waiter.flight);
+        if !flights.get(&key).is_some_and(is_current) {
+            drop(flights);
+            return self.join(key);
+        }
+        let Some(permit) = self.permit() else {
+            return Joined::NoPermit;
+        };
+        let flight = Flight::new(Attempt::First);
+        // The leader of the flight that was in the table will only remove its own.
+        flights.insert(key.clone(), Arc::clone(&flight));
+        drop(flights);
+        Joined::Leader(self.leader(key, flight, permit))
+    }
+
     /// Begins a flight for `key`. `None` if there is one, or no permit.
     pub(crate) fn lead(self: &Arc<Self>, key: K) -> Option<Leader<K, T>> {
         let mut flights = self.shard(&key);

@@ -21,6 +21,23 @@ impl CacheBuilder {
         self
     }
 
+    /// How long a body that is fetched in order to be stored may stand still, before the cache gives
+    /// it up: its readers get an error ([`FillError::Idle`](crate::FillError::Idle)), nothing is
+    /// stored, and the next request fetches. Above zero. Defaults to 30 seconds.
+    ///
+    /// Only the time counts in which the cache waits for the body of the inner service, not the
+    /// time in which readers hold the body back. Empty frames do not count as progress. Bodies that
+    /// are only passed on have no such limit: event streams, gRPC, tunnels, what forbids to be
+    /// stored ([`NoStore`](crate::NoStore) too), and requests that bypass the cache.
+    ///
+    /// A request that comes when such a body has stood still for
+    /// [`wait_timeout`](Self::wait_timeout) does not read it: it calls the origin, and requests
+    /// after it share that call.
+    pub fn body_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.fill.idle = timeout;
+        self
+    }
+
     /// How many bytes of a body that is too large to store are held for its readers, if concurrent
     /// requests share it. When the window is full, the slowest reader sets the pace. Defaults to 1
     /// MiB.

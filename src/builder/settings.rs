@@ -79,6 +79,7 @@ impl CacheBuilder {
                 executor: Arc::new(TokioExecutor),
                 id: 0,
                 fill: Limits {
+                    idle: Duration::from_secs(30),
                     max_body: 0,
                     on_abandoned: OnAbandoned::Continue,
                     reader_stall: Duration::from_secs(10),

@@ -67,6 +67,7 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         "from 0 to 0.5",
     )?;
     for (setting, span) in [
+        ("body_idle_timeout", config.fill.idle),
         ("fill_timeout", config.fill.timeout),
         ("origin_timeout", config.origin_timeout),
         ("reader_stall", config.fill.reader_stall),

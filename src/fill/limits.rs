@@ -9,6 +9,9 @@ pub(crate) struct Limits {
     pub(crate) max_body: u64,
     /// How many bytes of a larger body are kept for its readers.
     pub(crate) window: u64,
+    /// How long the recorder waits for the next bytes of a body that is fetched in order to be
+    /// stored.
+    pub(crate) idle: Duration,
     /// How long a reader may stall while it holds others back.
     pub(crate) reader_stall: Duration,
     /// How long a body may take to arrive once it has no reader.

@@ -1,19 +1,24 @@
 //! Recording: drives a body to its end, for its readers and for the store.
 
-use std::{future::poll_fn, pin::pin, task::Waker};
+use std::{
+    future::{pending, poll_fn},
+    pin::pin,
+    task::Waker,
+    time::Duration,
+};
 
 use bytes::{Buf, BufMut};
 use http::HeaderMap;
 use http_body::Body;
 use tokio::{
     task::consume_budget,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
     budget::Grant,
     limits::{Limits, OnAbandoned},
-    shared::Fill,
+    shared::{Fill, FillPurpose},
     state::{CutOff, FillState, Keeping, SEGMENT},
 };
 use crate::{
@@ -78,8 +83,12 @@ impl Fill {
         let mut body = pin!(body);
         let mut trailers = None;
         let mut without_reader_since = None;
+        // How long the origin has been silent. Readers that hold the body back do not add to it.
+        let mut silence = Duration::ZERO;
+        self.lock().moved_at = Some(Instant::now());
         loop {
             self.make_room(limits).await?;
+            let waits_since = Instant::now();
             // Without this, a body that is always ready would keep its readers from running.
             consume_budget().await;
             let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
@@ -89,7 +98,11 @@ impl Fill {
                 stopped = self.no_longer_wanted(limits, &mut without_reader_since) => {
                     return Err(stopped);
                 }
+                () = self.idle(waits_since + limits.idle.saturating_sub(silence)) => {
+                    return Err(Stopped::Failed(FillError::Idle));
+                }
             };
+            silence += waits_since.elapsed();
             let frame = match frame {
                 None => break,
                 Some(Ok(frame)) => frame,
@@ -99,8 +112,14 @@ impl Fill {
                 }
             };
             match frame.into_data() {
-                Ok(data) => self.push(data, limits)?,
+                // An empty frame brings the body no further.
+                Ok(data) if !data.has_remaining() => {}
+                Ok(data) => {
+                    silence = Duration::ZERO;
+                    self.push(data, limits)?;
+                }
                 Err(frame) => {
+                    silence = Duration::ZERO;
                     if let Ok(fields) = frame.into_trailers() {
                         trailers = Some(fields);
                     }
@@ -140,6 +159,7 @@ impl Fill {
             piece.put((&mut data).take(length));
             state.append(piece.into());
         }
+        state.moved_at = Some(Instant::now());
         let wakers: Vec<Waker> = state.wakers().collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -207,6 +227,21 @@ impl Fill {
             }
         }
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Resolves at the moment until which the origin may be silent. Never for a body that is for its
+    /// readers only, as without a cache.
+    async fn idle(&self, until: Instant) {
+        match self.purpose {
+            FillPurpose::Store => sleep_until(until).await,
+            FillPurpose::Deliver => pending().await,
+        }
+    }
+
+    /// Whether no bytes have arrived for `patience`, and the end has not come either.
+    pub(crate) fn stands_still(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        state.ended.is_none() && state.moved_at.is_some_and(|at| at.elapsed() >= patience)
     }
 
     /// Resolves when the body has no reader and will not be stored either, or has had no reader for

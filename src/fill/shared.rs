@@ -13,12 +13,23 @@ use super::{
     state::{FillState, Keeping},
 };
 
+/// What a body is received for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FillPurpose {
+    /// To be stored, if it is not too large.
+    Store,
+    /// For its readers only.
+    Deliver,
+}
+
 /// One body, shared by its recorder and its readers.
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(super) budget: Arc<Budget>,
     /// The length that the head declared.
     pub(super) declared: Option<u64>,
+    /// What the body is received for.
+    pub(super) purpose: FillPurpose,
     /// Wakes the recorder when a reader moved on or was dropped.
     pub(super) moved: Notify,
     pub(super) state: Mutex<FillState>,
@@ -27,24 +38,31 @@ pub(crate) struct Fill {
 impl Fill {
     /// A body that is kept whole if its length allows it.
     pub(crate) fn new(declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
-        Self::with(Keeping::Whole, declared, budget)
+        Self::with(FillPurpose::Store, Keeping::Whole, declared, budget)
     }
 
     /// A body that is not kept, whatever its length. It ends with its last reader.
     pub(crate) fn not_kept(declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
-        Self::with(Keeping::Window, declared, budget)
+        Self::with(FillPurpose::Deliver, Keeping::Window, declared, budget)
     }
 
-    fn with(keeping: Keeping, declared: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
+    fn with(
+        purpose: FillPurpose,
+        keeping: Keeping,
+        declared: Option<u64>,
+        budget: Arc<Budget>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             budget,
             declared,
+            purpose,
             moved: Notify::new(),
             state: Mutex::new(FillState {
                 ended: None,
                 keeping,
                 loose: 0,
                 loose_bytes: 0,
+                moved_at: None,
                 readers: Slab::new(),
                 received: 0,
                 segments: VecDeque::new(),

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, task::Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use slab::Slab;
+use tokio::time::Instant;
 
 use crate::error::FillError;
 
@@ -18,6 +19,9 @@ pub(super) struct FillState {
     /// How many segments at the end may still be merged, and their total length.
     pub(super) loose: usize,
     pub(super) loose_bytes: usize,
+    /// When bytes last arrived, or when the recorder began to wait for the first ones. `None`
+    /// before that.
+    pub(super) moved_at: Option<Instant>,
     pub(super) readers: Slab<ReaderState>,
     pub(super) received: u64,
     pub(super) segments: VecDeque<Segment>,

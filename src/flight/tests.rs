@@ -46,6 +46,28 @@ async fn waiters_share_the_outcome_of_the_leader() {
 }
 
 #[tokio::test]
+async fn a_flight_is_replaced_once_and_those_who_come_too_late_join_its_successor() {
+    let flights = table(8);
+    let stuck = lead(&flights);
+    let (one, mut other) = (wait(&flights), wait(&flights));
+    stuck.complete(7);
+    let Joined::Leader(second) = flights.replace(&one, "key") else {
+        panic!("nobody replaced it before");
+    };
+    let Joined::Waiter(mut late) = flights.replace(&other, "key") else {
+        panic!("it was replaced already");
+    };
+    // The first leader takes nothing away but its own.
+    drop(stuck);
+    assert_eq!(other.end().await, FlightEnd::Completed(7));
+    second.complete(8);
+    assert_eq!(late.end().await, FlightEnd::Completed(8));
+    assert_eq!(flights.completed(&"key"), Some(8));
+    drop(second);
+    assert_eq!(flights.len(), 0);
+}
+
+#[tokio::test]
 async fn a_completed_flight_can_be_joined_until_its_leader_is_dropped() {
     let flights = table(8);
     let leader = lead(&flights);

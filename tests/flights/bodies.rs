@@ -410,10 +410,14 @@ async fn a_body_that_does_not_end_as_declared_fails_for_all_and_is_not_stored() 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_nobody_reads_has_so_much_time() {
     let (origin, mut feeds) = fed_origin(|_| {});
-    let cache = origin.cached_with(|builder| builder.fill_timeout(Duration::from_secs(60)));
+    let cache = origin.cached_with(|builder| {
+        builder
+            .fill_timeout(Duration::from_secs(60))
+            .body_idle_timeout(Duration::from_secs(3_600))
+    });
     let (answers, feed) = readers(&cache, &mut feeds, 1).await;
     feed.data("slow").await;
-    // Its reader waits as long as it likes.
+    // It does not count while it has a reader.
     sleep(Duration::from_secs(600)).await;
     assert!(!feed.is_dropped());
     drop(answers);

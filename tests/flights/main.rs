@@ -11,6 +11,7 @@ mod leaders;
 mod neighbours;
 mod readiness;
 mod refresh;
+mod silence;
 mod support;
 mod waits;
 mod writes;

@@ -346,6 +346,11 @@ impl Feed {
         assert!(sent.is_ok(), "the body was dropped");
     }
 
+    /// Sends if the body is still there by then.
+    pub(crate) async fn try_data(&self, data: impl Into<Bytes>) {
+        let _ = self.0.send(Ok(Frame::data(data.into()))).await;
+    }
+
     /// Whether the next frame would be taken in at once.
     pub(crate) fn has_room(&self) -> bool {
         self.0.capacity() > 0

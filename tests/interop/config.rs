@@ -39,6 +39,12 @@ const REFUSED: &[Refused] = &[
     ("early_refresh", "0", |c| c.early_refresh(0.0)),
     ("early_refresh", "100.5", |c| c.early_refresh(100.5)),
     ("early_refresh", "NaN", |c| c.early_refresh(f64::NAN)),
+    ("body_idle_timeout", "0ns", |c| {
+        c.body_idle_timeout(Duration::ZERO)
+    }),
+    ("body_idle_timeout", "2147483649s", |c| {
+        c.body_idle_timeout(TOO_LONG)
+    }),
     ("fill_timeout", "0ns", |c| c.fill_timeout(Duration::ZERO)),
     ("fill_timeout", "2147483649s", |c| c.fill_timeout(TOO_LONG)),
     ("fill_window", "0", |c| c.fill_window(0)),
@@ -113,6 +119,9 @@ const TAKEN: &[Taken] = &[
         c.error_statuses(ErrorStatusPolicy::Refuse)
     }),
     ("executor", |c| c.executor(|task: Task| drop(task))),
+    ("body_idle_timeout", |c| {
+        c.body_idle_timeout(Duration::from_nanos(1))
+    }),
     ("fill_timeout", |c| c.fill_timeout(Duration::from_nanos(1))),
     ("fill_window", |c| c.fill_window(u64::MAX)),
     ("forwarded", |c| c.forwarded(ForwardedPolicy::Trusted)),

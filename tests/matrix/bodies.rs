@@ -14,13 +14,19 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn row_169_a_body_of_the_wrong_length_is_an_error_and_not_stored() {
+async fn row_169_a_body_that_does_not_end_as_it_should_is_an_error_and_not_stored() {
     let declared = || ok().cc("max-age=60").with("content-length", "10");
     let wrong = [
         declared().body("0123456"),
         declared().body("0123456").then_fail(),
         declared().body("012345678901"),
         declared().body("01234567").then("8901"),
+        // For longer than `body_idle_timeout`.
+        declared().body("0123456").then_hold(&Gate::new()),
+        ok().cc("max-age=60")
+            .body("0123456")
+            .then_hold(&Gate::new())
+            .chunked(),
     ];
     play(wrong.map(|reply| case(reply).first(|step| step.body_fails()).not_stored())).await;
 }

@@ -73,8 +73,13 @@ where
     let config = &handler.cache.config;
     let deadline = began + config.origin_timeout.max(config.wait_timeout);
     let mut flights = 0;
+    let mut stuck = None;
     while flights < MAX_FLIGHTS {
-        let waiter = match shared.flights.join(key.clone()) {
+        let joined = match stuck.take() {
+            None => shared.flights.join(key.clone()),
+            Some(waiter) => shared.flights.replace(&waiter, key.clone()),
+        };
+        let waiter = match joined {
             Joined::Leader(leader) => return lead(handler, leader, context, body).await,
             Joined::Full => {
                 return Ok(respond::generated(
@@ -88,8 +93,10 @@ where
         let share = match wait::wait(&handler.cache, waiter, &key, &context).await {
             Waited::StartOver => Share::StartOver,
             Waited::Answer(answer) => return Ok(answer),
-            Waited::Ended(outcome, _waiter) => {
-                share::share(&handler.cache, &context, outcome, began)
+            Waited::Ended(outcome, waiter) => {
+                let share = share::share(&handler.cache, &context, outcome, began);
+                stuck = matches!(share, Share::Replace).then_some(waiter);
+                share
             }
             Waited::Lead(leader) => return lead(handler, leader, context, body).await,
         };
@@ -119,6 +126,7 @@ where
                 key.audience = Audience::Plain;
                 flights += 1;
             }
+            Share::Replace => flights += 1,
             Share::OtherVariant(variant) => {
                 key.variant = Some(variant);
                 flights += 1;

@@ -35,6 +35,8 @@ pub(super) enum Share<B> {
     PlainOnly,
     /// Go to the origin directly: the response is not for this request.
     GoDirect,
+    /// Begin another flight in place of this one: its body has stood still for too long.
+    Replace,
 }
 
 /// Judges the outcome of a flight, for a request that began to wait at `began`.
@@ -58,9 +60,11 @@ pub(super) fn share<B>(
         FlightOutcome::FromPeer(entry) => {
             match share_entry(cache, context, &entry, SharedSince::OnAnotherNode) {
                 Share::Answer(answer) => Share::Answer(answer),
-                Share::StartOver | Share::GoDirect | Share::OtherVariant(_) | Share::PlainOnly => {
-                    Share::StartOver
-                }
+                Share::StartOver
+                | Share::GoDirect
+                | Share::OtherVariant(_)
+                | Share::PlainOnly
+                | Share::Replace => Share::StartOver,
             }
         }
         FlightOutcome::Streaming(streaming) => share_streaming(cache, context, &streaming, began),
@@ -105,6 +109,9 @@ fn share_streaming<B>(
     else {
         return Share::GoDirect;
     };
+    if fill.stands_still(cache.config.wait_timeout) {
+        return Share::Replace;
+    }
     let request = &context.request;
     match respond::from_fill(cache, request, head, fill, now, outcome.into()) {
         Some(answer) => Share::Answer(answer),

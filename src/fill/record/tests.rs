@@ -15,6 +15,7 @@ const KIB: u64 = 1024;
 
 fn limits() -> Limits {
     Limits {
+        idle: Duration::from_secs(30),
         max_body: 256 * KIB,
         window: 64 * KIB,
         reader_stall: Duration::from_secs(10),
@@ -302,7 +303,11 @@ async fn the_time_of_a_stalled_reader_counts_while_others_read() {
 async fn the_time_of_a_body_without_readers_counts_from_the_last_one() {
     let fill = fill();
     let reader = fill.read(0, None).unwrap();
-    let (sizes, recorder) = fed(&fill, limits());
+    let limits = Limits {
+        idle: Duration::from_secs(3_600),
+        ..limits()
+    };
+    let (sizes, recorder) = fed(&fill, limits);
     send(&sizes, 1, 10).await;
     sleep(Duration::from_secs(59)).await;
     drop(reader);
