@@ -16,10 +16,14 @@ use crate::{
         handle,
         lookup::{self, FromMemory},
         request::{CacheRequest, Destination},
-        write::forward::{self, Forwarding},
+        write::{
+            bypass,
+            forward::{self, Forwarding},
+        },
     },
     future::ResponseFuture,
     inner::CacheableService,
+    semantics::classify::Bypass,
     state::cache::Cache,
 };
 
@@ -121,7 +125,15 @@ impl<S> CacheService<S> {
         };
         let request = Request::from_parts(request.parts, body);
         let inner = self.inner.clone();
-        match cache.config.breaker.clone() {
+        let breaker = cache.config.breaker.clone();
+        // What the operator sends past the cache takes the time that it takes.
+        if let Destination::Bypass(reason) = destination
+            && reason != Bypass::KeyPolicy
+        {
+            let call = bypass::forward_in_time(cache.clone(), breaker, inner, request, forwarding);
+            return ResponseFuture::handle(Box::pin(call));
+        }
+        match breaker {
             None => ResponseFuture::forward(inner, request, forwarding),
             Some(breaker) => ResponseFuture::handle(Box::pin(forward::forward_guarded(
                 breaker, inner, request, forwarding,

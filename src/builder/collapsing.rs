@@ -7,8 +7,8 @@ use crate::fill::OnAbandoned;
 
 impl CacheBuilder {
     /// How long requests wait for a concurrent request to fetch the same response. After that one
-    /// of them calls the origin too, and the others wait for whichever response comes first.
-    /// Defaults to 5 seconds.
+    /// of them calls the origin too, and the others wait for whichever response comes first. None
+    /// waits longer than [`origin_timeout`](Self::origin_timeout) in all. Defaults to 5 seconds.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.config.wait_timeout = timeout;
         self

@@ -6,9 +6,17 @@ use super::settings::CacheBuilder;
 use crate::breaker::BreakerConfig;
 
 impl CacheBuilder {
-    /// How long the origin may take to begin its response to a request that the cache may answer.
-    /// After that the client gets a stale response if `stale-if-error` allows it, else 504.
-    /// Defaults to 60 seconds.
+    /// How long a GET or HEAD may wait for the origin to begin its response. After that the client
+    /// gets a stale response if `stale-if-error` allows it, else 504
+    /// ([`Generated::OriginTimeout`](crate::Generated::OriginTimeout)). Defaults to 60 seconds.
+    ///
+    /// The time counts from when the request comes. All that it waits for is a part of it: the
+    /// readiness of the inner service, the call of a concurrent request or of another node, a second
+    /// call after that failed, and the call that follows a 304 for another representation. A call
+    /// that others wait for too goes on for them, for this long from its own beginning.
+    ///
+    /// Other methods, tunnels, and what a [`KeyPolicy`](crate::KeyPolicy) sends past the cache have
+    /// no limit: put a timeout around the service for those.
     pub fn origin_timeout(mut self, timeout: Duration) -> Self {
         self.config.origin_timeout = timeout;
         self

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
 
-use super::{lookup::Next, request::CacheRequest, respond::Label};
+use super::{deadline::Deadline, lookup::Next, request::CacheRequest, respond::Label};
 use crate::{
     entry::Entry,
     generation::Generation,
@@ -33,6 +33,8 @@ impl<S> Handler<S> {
 pub(crate) struct RequestContext {
     pub(crate) request: CacheRequest,
     pub(crate) trigger: Trigger,
+    /// Until when it waits for the origin.
+    pub(crate) deadline: Deadline,
     /// The generation of the resource before the first lookup for this request. What is fetched for
     /// it is stored only under this generation.
     pub(crate) generation: Generation,
@@ -67,9 +69,10 @@ pub(crate) enum Trigger {
 
 impl RequestContext {
     /// A request before anything is known about what is stored for it.
-    pub(crate) fn new(request: CacheRequest, generation: Generation) -> Self {
+    pub(crate) fn new(request: CacheRequest, generation: Generation, deadline: Deadline) -> Self {
         Self {
             request,
+            deadline,
             trigger: Trigger::OnDemand,
             generation,
             stored: None,

@@ -21,6 +21,7 @@ use http_body::Body;
 use super::{
     collapse::{collapse, refresh},
     context::{Handler, RequestContext, Trigger},
+    deadline::Deadline,
     fetch::{bypass, conditions, head_request},
     lookup::{self, Next},
     peers::{self, lookup::RemoteLookup},
@@ -42,6 +43,7 @@ where
     Q: Body + Default + Send + 'static,
 {
     let shared = &handler.cache.shared;
+    let deadline = Deadline::after(handler.cache.config.origin_timeout);
     // Before the lookup: a fetch for this request may replace what the lookup finds, but not what
     // is stored after an invalidation from here on.
     let generation = request.generation(&handler.cache);
@@ -54,7 +56,7 @@ where
     });
     let now = shared.clock.monotonic();
     // In a box: it is large, and many futures pass it on.
-    let mut context = Box::new(RequestContext::new(request, generation));
+    let mut context = Box::new(RequestContext::new(request, generation, deadline));
     let next = lookup::evaluate(&handler.cache, &context.request, stored.as_ref(), now);
     let next = context.adopt(next);
     context.stored = stored;
@@ -130,7 +132,7 @@ where
         &context,
         body,
     ));
-    if !stale::has_fallback(&handler.cache, &context) {
+    if !stale::has_soft_fallback(&handler.cache, &context) {
         return fetching.await;
     }
     // The answer to a HEAD is not stored, so it may be dropped for a stale one.

@@ -2,6 +2,7 @@
 
 pub(crate) mod collapse;
 pub(crate) mod context;
+pub(crate) mod deadline;
 pub(crate) mod fetch;
 pub(crate) mod handle;
 pub(crate) mod hit_for_miss;

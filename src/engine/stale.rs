@@ -27,12 +27,16 @@ pub(crate) enum WithinSoftTimeout<B, T> {
     Stale(Response<CacheBody<B>>),
 }
 
-/// Whether the request may get a stored response if the origin is slow.
+/// Whether the request may get a stored response if the origin is slow or does not answer.
 pub(crate) fn has_fallback(cache: &Cache, context: &RequestContext) -> bool {
     let now = cache.shared.clock.monotonic();
     let selected = context.selected.as_ref();
-    cache.config.soft_timeout.is_some()
-        && selected.is_some_and(|entry| context.request.allows_stale_if_error(cache, entry, now))
+    selected.is_some_and(|entry| context.request.allows_stale_if_error(cache, entry, now))
+}
+
+/// The same, if there is a soft timeout.
+pub(crate) fn has_soft_fallback(cache: &Cache, context: &RequestContext) -> bool {
+    cache.config.soft_timeout.is_some() && has_fallback(cache, context)
 }
 
 /// Waits for an answer until the soft timeout, and longer only if no stored response may be served.

@@ -152,8 +152,7 @@ async fn an_origin_that_never_answers_costs_two_calls_and_everybody_is_told() {
         assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     }
     assert_eq!(origin.calls(), 2);
-    // The second was asked when patience ran out, and took as long as it may.
-    assert_eq!(began.elapsed().as_secs(), 65);
+    assert_eq!(began.elapsed().as_secs(), 60);
     // Nothing is left behind: the next one asks anew.
     tokio::time::timeout(Duration::from_secs(1), send(&cache, get("/")))
         .await

@@ -6,6 +6,7 @@ mod bodies;
 mod bounds;
 mod conditions;
 mod crowds;
+mod deadline;
 mod invalidation;
 mod leaders;
 mod neighbours;

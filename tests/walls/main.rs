@@ -57,6 +57,7 @@ const CLOCK: &str = "clock.rs";
 const TOKIO_TIME: &[&str] = &[
     "fill/record.rs",
     "engine/collapse/wait.rs",
+    "engine/deadline.rs",
     "engine/peers/turn.rs",
 ];
 

@@ -35,6 +35,7 @@ use crate::{
     body::CacheBody,
     engine::{
         context::{Handler, RequestContext},
+        deadline::Deadline,
         fetch::{fetch, fetched::Permit, storing},
         lookup::{self, Served},
         peers::{self, lookup::RemoteLookup, turn::Turn},
@@ -70,8 +71,6 @@ where
         }
         return direct::fetch_direct(handler, context, body).await;
     }
-    let config = &handler.cache.config;
-    let deadline = began + config.origin_timeout.max(config.wait_timeout);
     let mut flights = 0;
     let mut stuck = None;
     while flights < MAX_FLIGHTS {
@@ -101,7 +100,7 @@ where
             Waited::Lead(leader) => return lead(handler, leader, context, body).await,
         };
         match share {
-            Share::StartOver if shared.clock.monotonic() >= deadline => break,
+            Share::StartOver if context.deadline.has_passed() => break,
             Share::StartOver => {
                 if let Some((entry, now, served)) =
                     join::recheck_as_waiter(&handler.cache, &mut context).await
@@ -203,11 +202,14 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    let deadline = context.deadline;
     let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
     // A client that gets a stale answer first has not abandoned the fetch.
     let limits = match &fallback {
-        Some(_) => handler.cache.config.fill.without_discarding(),
-        None => handler.cache.config.fill.clone(),
+        Some(_) if handler.cache.config.soft_timeout.is_some() => {
+            handler.cache.config.fill.without_discarding()
+        }
+        _ => handler.cache.config.fill.clone(),
     };
     let (reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
@@ -223,6 +225,9 @@ where
             return;
         }
         leader.start();
+        // The call is for all who wait. Its client may have waited for others before, and leaves at
+        // its own deadline.
+        context.deadline = Deadline::after(handler.cache.config.origin_timeout);
         // In a box, because the whole task is moved.
         let fetching = fetch::fetch(
             &handler.cache,
@@ -262,5 +267,5 @@ where
         drop(leader);
     };
     cache.shared.tasks.spawn(&*cache.config.executor, task);
-    reply::reply(&cache, fallback.as_deref(), answer).await
+    reply::reply(&cache, fallback.as_deref(), deadline, answer).await
 }

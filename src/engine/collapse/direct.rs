@@ -53,7 +53,7 @@ where
             handler, context, None, &entry, now, served,
         ));
     }
-    let fallback = stale::has_fallback(&handler.cache, &context).then(|| context.clone());
+    let fallback = stale::has_soft_fallback(&handler.cache, &context).then(|| context.clone());
     let Handler { cache, inner } = handler;
     let asking = cache.clone();
     let mut fetching = Box::pin(async move {

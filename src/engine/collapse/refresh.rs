@@ -17,6 +17,7 @@ use crate::{
     body::CacheBody,
     engine::{
         context::{Handler, RequestContext, Trigger},
+        deadline::Deadline,
         fetch::{fetch, fetched::Permit, storing},
         lookup::{self, Served},
         peers::{self, turn::Turn},
@@ -113,6 +114,8 @@ where
         }
         leader.start();
         let Handler { cache, inner } = handler;
+        // The request that caused it has its answer.
+        context.deadline = Deadline::after(cache.config.origin_timeout);
         let fetching = fetch::fetch(&cache, inner, &context, Q::default(), Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
         match fetched.as_ref().map(|fetched| &fetched.outcome) {

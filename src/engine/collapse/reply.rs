@@ -9,10 +9,11 @@ use crate::{
     body::CacheBody,
     engine::{
         context::RequestContext,
+        deadline::{Deadline, DeadlinePassed},
         respond,
         stale::{self, WithinSoftTimeout},
     },
-    outcome::Generated,
+    outcome::{Generated, StaleReason},
     state::cache::Cache,
 };
 
@@ -22,19 +23,37 @@ pub(super) enum LeaderReply<B, E> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Waits for the task's reply. If it takes longer than the soft timeout and `fallback` has a stored
-/// response that may be served stale, that is the answer.
+/// Waits for the task's reply. If it takes longer than the soft timeout or than until the client's
+/// deadline, and `fallback` has a stored response that may be served stale, that is the answer.
 pub(super) async fn reply<B, E>(
     cache: &Cache,
     fallback: Option<&RequestContext>,
+    deadline: Deadline,
     mut answer: oneshot::Receiver<LeaderReply<B, E>>,
 ) -> Result<Response<CacheBody<B>>, E> {
     let answered = match fallback {
-        Some(context) => match stale::within_soft_timeout(cache, context, &mut answer).await {
-            WithinSoftTimeout::Answered(answered) => answered,
-            WithinSoftTimeout::Stale(stale) => return Ok(stale),
-        },
-        None => answer.await,
+        Some(context) => {
+            let answer = stale::within_soft_timeout(cache, context, &mut answer);
+            match deadline.limit(answer).await {
+                Ok(WithinSoftTimeout::Answered(answered)) => Ok(answered),
+                Ok(WithinSoftTimeout::Stale(stale)) => return Ok(stale),
+                Err(passed) => Err(passed),
+            }
+        }
+        None => deadline.limit(answer).await,
+    };
+    let answered = match answered {
+        Ok(answered) => answered,
+        // The task goes on, for those who came later.
+        Err(DeadlinePassed) => {
+            let reason = StaleReason::IfError(None);
+            let stale = match fallback {
+                Some(context) => stale::best_available(cache, context, reason).await,
+                None => None,
+            };
+            let timeout = || respond::generated(cache, Generated::OriginTimeout);
+            return Ok(stale.unwrap_or_else(timeout));
+        }
     };
     match answered {
         Ok(LeaderReply::Answer(answer)) => answer,

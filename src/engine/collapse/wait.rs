@@ -41,8 +41,8 @@ pub(super) async fn wait<B>(
 ) -> Waited<B> {
     let flights = &cache.shared.flights;
     let started = Instant::now();
-    let deadline = started + cache.config.origin_timeout.max(cache.config.wait_timeout);
-    let mut patience = started + cache.config.wait_timeout;
+    let deadline = context.deadline.instant();
+    let mut patience = deadline.min(started + cache.config.wait_timeout);
     let mut soft = cache.config.soft_timeout.map(|after| started + after);
     let mut current = waiter;
     let mut earlier: Option<Waiter<FlightOutcome>> = None;
@@ -92,6 +92,9 @@ pub(super) async fn wait<B>(
         if let Some(earlier) = earlier.take() {
             current = earlier;
             continue;
+        }
+        if context.deadline.has_passed() {
+            return Waited::Answer(respond::generated(cache, failure.for_waiters()));
         }
         match flights.retry(&current, key.clone()) {
             Retry::Leader(leader) => return Waited::Lead(leader),

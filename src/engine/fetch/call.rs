@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use tokio::time::{error::Elapsed, timeout};
 use tower::ServiceExt;
 
 use super::storability::ExchangeTimes;
 use crate::{
     breaker::{HttpClassify, OriginBreaker, Verdict},
+    engine::deadline::{Deadline, DeadlinePassed},
     inner::CacheableService,
     semantics::{fields, freshness::Times},
     state::cache::Cache,
@@ -24,16 +24,20 @@ pub(crate) enum CallError<E> {
 }
 
 /// Waits until this instance of the inner service is ready, and calls it, if the circuit breaker
-/// permits.
+/// permits. Both end at the deadline.
 pub(crate) async fn call_origin<S, Q>(
     cache: &Cache,
     inner: S,
     request: Request<Q>,
+    deadline: Deadline,
 ) -> Result<(Response<S::Body>, ExchangeTimes), CallError<S::Error>>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    if deadline.has_passed() {
+        return Err(CallError::Timeout);
+    }
     let Cache { shared, config } = cache;
     let priority = request.extensions().get().copied().unwrap_or_default();
     let path = config
@@ -44,7 +48,7 @@ where
     let began = shared.clock.monotonic();
     let call = async {
         shared.metrics().origin_calls.increment(1);
-        timeout(config.origin_timeout, inner.oneshot(request)).await
+        deadline.limit(inner.oneshot(request)).await
     };
     let answer = match config.breaker.as_ref().zip(path) {
         None => call.await,
@@ -80,7 +84,7 @@ where
 }
 
 /// What the result of a call says about the origin.
-fn judge<B, E>(answer: &Result<Result<Response<B>, E>, Elapsed>) -> Verdict {
+fn judge<B, E>(answer: &Result<Result<Response<B>, E>, DeadlinePassed>) -> Verdict {
     match answer {
         Ok(Ok(response)) => HttpClassify::status(response.status()),
         Ok(Err(_)) => Verdict::Failure,

@@ -35,7 +35,9 @@ where
     }
     let mut request = Request::from_parts(context.request.parts.clone(), body);
     let conditions = conditions::set_conditions(cache, context, &mut request);
-    let (response, times) = match call::call_origin(cache, inner.clone(), request).await {
+    let deadline = context.deadline;
+    let call = call::call_origin(cache, inner.clone(), request, deadline);
+    let (response, times) = match call.await {
         Ok(answer) => answer,
         Err(failure) => return failure::failed(cache, context, failure),
     };
@@ -53,7 +55,7 @@ where
     }
     let mut request = Request::from_parts(context.request.parts.clone(), Q::default());
     validate::strip(request.headers_mut());
-    match call::call_origin(cache, inner, request).await {
+    match call::call_origin(cache, inner, request, deadline).await {
         Ok((response, times)) => {
             receive::receive(
                 cache,

@@ -39,7 +39,8 @@ where
     Q: Body + Default + Send + 'static,
 {
     let request = Request::from_parts(context.request.parts.clone(), body);
-    let (response, times) = match call::call_origin(cache, inner, request).await {
+    let call = call::call_origin(cache, inner, request, context.deadline);
+    let (response, times) = match call.await {
         Ok(answer) => answer,
         Err(failure) => return failure::failed(cache, context, failure).answer,
     };

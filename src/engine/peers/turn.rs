@@ -38,7 +38,8 @@ pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext)
     let Some(remote) = cache.shared.remote.clone() else {
         return Turn::Fetch;
     };
-    let deadline = Instant::now() + cache.config.wait_timeout;
+    let own = context.deadline.instant();
+    let deadline = own.min(Instant::now() + cache.config.wait_timeout);
     let key = RemoteKey::of(&context.request.key);
     let mut pause = FIRST_PAUSE;
     loop {

@@ -1,0 +1,46 @@
+//! Forwards a GET or HEAD that bypasses the cache, within the origin timeout.
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::ServiceExt;
+
+use super::forward::{Forwarding, forward_guarded};
+use crate::{
+    body::CacheBody,
+    breaker::OriginBreaker,
+    engine::{
+        deadline::{Deadline, DeadlinePassed},
+        respond,
+    },
+    inner::CacheableService,
+    outcome::Generated,
+    state::cache::Cache,
+};
+
+/// Forwards a request, and waits for the head of its response until the origin timeout.
+pub(crate) async fn forward_in_time<S, Q>(
+    cache: Cache,
+    breaker: Option<OriginBreaker>,
+    inner: S,
+    request: Request<Q>,
+    forwarding: Forwarding,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let deadline = Deadline::after(cache.config.origin_timeout);
+    let forwarded = async move {
+        match breaker {
+            None => {
+                let response = inner.oneshot(request).await?;
+                Ok(forwarding.arrive(response))
+            }
+            Some(breaker) => forward_guarded(breaker, inner, request, forwarding).await,
+        }
+    };
+    match deadline.limit(forwarded).await {
+        Ok(answer) => answer,
+        Err(DeadlinePassed) => Ok(respond::generated(&cache, Generated::OriginTimeout)),
+    }
+}
