@@ -1,10 +1,14 @@
 //! Extensions between the cache and the services around it: the priority of a request, how far a
 //! request came, and a response that must not be stored.
 
+mod body_end;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
 };
+
+pub use self::body_end::BodyEnd;
 
 /// A request extension that says whether a client waits for the response. A request without it
 /// counts as [`Foreground`](Self::Foreground).

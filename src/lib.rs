@@ -172,7 +172,7 @@ pub use self::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
     executor::{Executor, Task},
-    extensions::{NoStore, Priority, RequestProgress},
+    extensions::{BodyEnd, NoStore, Priority, RequestProgress},
     fill::OnAbandoned,
     future::ResponseFuture,
     handle::{CacheHandle, CacheStats, Warmed},

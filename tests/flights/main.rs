@@ -7,6 +7,7 @@ mod bounds;
 mod conditions;
 mod crowds;
 mod deadline;
+mod endings;
 mod invalidation;
 mod leaders;
 mod neighbours;

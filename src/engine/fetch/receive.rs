@@ -176,6 +176,7 @@ fn streaming<B: Body, E>(
     } else {
         hit_for_miss::forget_uncacheable(cache, context);
     }
+    let end = parts.extensions.get().cloned();
     let declared = storability::declared_length(&parts, &body);
     let fill = Fill::new(declared, Arc::clone(&cache.shared.budget));
     let sent = StreamingHead {
@@ -203,6 +204,7 @@ fn streaming<B: Body, E>(
             body,
             completion,
             demand,
+            end,
             permit,
         }),
     }
@@ -238,6 +240,7 @@ fn cut_range<B: Body, E>(
             body,
             completion,
             demand: Demand::Reader,
+            end: None,
             permit,
         }),
     }

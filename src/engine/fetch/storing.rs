@@ -43,6 +43,7 @@ pub(crate) async fn record<B>(
         body,
         completion,
         demand,
+        end,
         permit: _permit,
     } = recording;
     let limits = match demand {
@@ -58,6 +59,9 @@ pub(crate) async fn record<B>(
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, &limits).await;
     match recorded {
+        Recorded::Whole(_) if end.is_some_and(|end| end.is_doubtful()) => {
+            tracing::debug!(key = ?context.request.key, "not stored: the end is not certain");
+        }
         Recorded::Whole(segments) => {
             let mut head = head.clone();
             complete(&mut head.headers, head.meta.status, &segments);
