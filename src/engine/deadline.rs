@@ -21,6 +21,11 @@ impl Deadline {
         Self(Instant::now() + span)
     }
 
+    /// A moment later.
+    pub(crate) fn plus(self, moment: Duration) -> Self {
+        Self(self.0 + moment)
+    }
+
     pub(crate) fn instant(self) -> Instant {
         self.0
     }

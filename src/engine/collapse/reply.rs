@@ -1,6 +1,6 @@
 //! How the client that started a fetch gets its answer from the task that runs it.
 
-use std::{any::Any, panic::resume_unwind};
+use std::{any::Any, panic::resume_unwind, time::Duration};
 
 use http::{Response, StatusCode};
 use tokio::sync::oneshot;
@@ -17,6 +17,10 @@ use crate::{
     state::cache::Cache,
 };
 
+/// How long after its deadline a client still waits for its task: a call that began with the request
+/// ends at the same moment, and the task says best how.
+const GRACE: Duration = Duration::from_millis(5);
+
 /// How the task of a fetch ended, for the client that started it.
 pub(super) enum LeaderReply<B, E> {
     Answer(Result<Response<CacheBody<B>>, E>),
@@ -31,6 +35,7 @@ pub(super) async fn reply<B, E>(
     deadline: Deadline,
     mut answer: oneshot::Receiver<LeaderReply<B, E>>,
 ) -> Result<Response<CacheBody<B>>, E> {
+    let deadline = deadline.plus(GRACE);
     let answered = match fallback {
         Some(context) => {
             let answer = stale::within_soft_timeout(cache, context, &mut answer);
