@@ -17,8 +17,8 @@ use crate::{
         lookup::{self, FromMemory},
         request::{CacheRequest, Destination},
         write::{
-            bypass,
             forward::{self, Forwarding},
+            in_time,
         },
     },
     future::ResponseFuture,
@@ -130,7 +130,7 @@ impl<S> CacheService<S> {
         if let Destination::Bypass(reason) = destination
             && reason != Bypass::KeyPolicy
         {
-            let call = bypass::forward_in_time(cache.clone(), breaker, inner, request, forwarding);
+            let call = in_time::forward_in_time(cache.clone(), breaker, inner, request, forwarding);
             return ResponseFuture::handle(Box::pin(call));
         }
         match breaker {

@@ -31,11 +31,12 @@ where
     Q: Body + Default + Send + 'static,
 {
     let parts = context.request.parts.clone();
-    let response: Response<S::Body> =
-        match call::call_origin(cache, inner, Request::from_parts(parts, body)).await {
-            Ok((response, _)) => response,
-            Err(failure) => return failure::failed(cache, context, failure),
-        };
+    let request = Request::from_parts(parts, body);
+    let call = call::call_origin(cache, inner, request, context.deadline);
+    let response: Response<S::Body> = match call.await {
+        Ok((response, _)) => response,
+        Err(failure) => return failure::failed(cache, context, failure),
+    };
     if OriginAnswer::of(response.status()) == OriginAnswer::Error {
         cache.shared.metrics().origin_failures.increment(1);
     }

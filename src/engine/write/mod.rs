@@ -1,5 +1,5 @@
 //! Requests that are forwarded without a lookup, and the invalidation that follows a write.
 
-pub(crate) mod bypass;
 pub(crate) mod forward;
+pub(crate) mod in_time;
 mod invalidate;
