@@ -1,6 +1,6 @@
 //! What it costs to write a response for the remote tier and to read it back.
 //!
-//! `cargo bench --features redis --bench codec` prints the sizes of the encoded values first, then
+//! `cargo bench --features redis-zstd --bench codec` prints the sizes of the encoded values first, then
 //! criterion's figures by kind and size of the body, stored raw and compressed. The group `lz4` is
 //! what the other candidate for the compression would take for the body alone.
 

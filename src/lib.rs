@@ -109,6 +109,9 @@
 //! - `axum`: keys on axum's `OriginalUri`, so that routers nested under different prefixes never
 //!   share an entry. Turn it on whenever the layer is applied inside a nested router.
 //! - `redis`: [`Redis`], a second tier that nodes share, in Redis or Valkey.
+//! - `redis-tls`: TLS to it, for URLs such as `rediss://`. Turns on `redis`.
+//! - `redis-zstd`: bodies are compressed there. Turns on `redis`. Nodes that share a namespace should
+//!   all have it or all lack it.
 //! - `full`: all of them.
 //!
 //! [tower]: https://docs.rs/tower

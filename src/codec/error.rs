@@ -33,7 +33,7 @@ pub(crate) enum DecodeError {
     Method(u8),
     /// The body is compressed, and this build does not decompress.
     #[cfg_attr(
-        feature = "redis",
+        feature = "redis-zstd",
         allow(dead_code, reason = "a build with zstd decompresses")
     )]
     Compression,
@@ -42,6 +42,10 @@ pub(crate) enum DecodeError {
     /// The body does not have the announced length.
     BodyLength,
     /// The body does not decompress.
+    #[cfg_attr(
+        not(feature = "redis-zstd"),
+        allow(dead_code, reason = "a build without zstd does not even try")
+    )]
     Compressed,
     /// Bytes follow the end of the value.
     Trailing,

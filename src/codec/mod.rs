@@ -19,7 +19,7 @@
 //! Numbers are big-endian and of fixed size; the length of a field is in base 128. A reader skips
 //! fields that it does not know, so a field that must not be skipped needs a new format version.
 //!
-//! zstd comes with the feature `redis`. Without it nothing is compressed, and a compressed value
+//! zstd comes with the feature `redis-zstd`. Without it nothing is compressed, and a compressed value
 //! does not decode.
 //!
 //! These files use nothing else of the crate, so that a bench and a fuzz target can include them.
@@ -33,9 +33,9 @@ mod headers;
 mod tag;
 mod value;
 mod wire;
-#[cfg(feature = "redis")]
+#[cfg(feature = "redis-zstd")]
 mod zstandard;
-#[cfg(not(feature = "redis"))]
+#[cfg(not(feature = "redis-zstd"))]
 #[path = "no_zstandard.rs"]
 mod zstandard;
 

@@ -669,6 +669,23 @@ fn a_body_that_is_not_as_announced_is_refused() {
     }
 }
 
+// === What a build without zstd does ===
+
+#[path = "no_zstandard.rs"]
+mod no_zstandard;
+
+#[test]
+fn without_zstd_nothing_is_compressed_and_what_is_has_an_error_of_its_own() {
+    assert_eq!(no_zstandard::LARGEST, 0);
+    assert_eq!(no_zstandard::compress(b"text"), None);
+    let error = no_zstandard::decompress(b"frame", 5).unwrap_err();
+    assert_eq!(error, DecodeError::Compression);
+    assert_eq!(
+        error.to_string(),
+        "the body is compressed, and this build has no zstd"
+    );
+}
+
 // === What is damaged, by chance and on purpose ===
 
 /// Reads what may be anything; what it decodes to must come back when written again.

@@ -261,14 +261,7 @@ impl Remote {
         let body = Body::AtMost(acceptance.rules.max_body);
         let (mut value, at) = match self.decoded(bytes, body).await {
             Some(Ok(decoded)) => decoded,
-            Some(Err(DecodeError::Compression)) => {
-                self.metrics().refused_compressed.increment(1);
-                return stamp(bytes).map_or(Taken::Nothing, Taken::ForOthers);
-            }
-            Some(Err(error)) => {
-                self.delete_undecodable(name, bytes, &error);
-                return Taken::Nothing;
-            }
+            Some(Err(error)) => return self.undecodable(name, bytes, error),
             None => return Taken::Nothing,
         };
         match acceptance.judge(key, variant, &mut value) {
@@ -290,6 +283,21 @@ impl Remote {
                 self.metrics().refused_forged.increment(1);
                 tracing::warn!(name, ?forgery, "a value in the shared tier is of no node");
                 self.delete(name, bytes);
+                Taken::Nothing
+            }
+        }
+    }
+
+    /// What is taken of a value that does not decode: one that no node wrote is deleted.
+    fn undecodable(&self, name: &str, bytes: &Bytes, error: DecodeError) -> Taken {
+        match error {
+            DecodeError::Compression => {
+                self.metrics().refused_compressed.increment(1);
+                tracing::debug!(name, "a value in the shared tier is compressed");
+                stamp(bytes).map_or(Taken::Nothing, Taken::ForOthers)
+            }
+            error => {
+                self.delete_undecodable(name, bytes, &error);
                 Taken::Nothing
             }
         }
@@ -353,6 +361,7 @@ fn decodes_quickly(bytes: &[u8], body: Body) -> bool {
 }
 
 /// What was taken of a value that was read.
+#[derive(Debug)]
 enum Taken {
     Value(Value, Stamp),
     /// Nothing. Another node may use it: it stays until this node replaces it.

@@ -1,6 +1,10 @@
-//! Which thread decodes a value: a large one, or one that becomes large, never that of a request.
+//! Which thread decodes a value: a large one, or one that becomes large, never that of a request. What
+//! becomes of one that this build does not read.
+
+use tokio::task::yield_now;
 
 use super::*;
+use crate::remote::in_memory::InMemoryServer;
 
 /// An encoded response with this body.
 fn stored(body: Vec<u8>, compression: Compression) -> Bytes {
@@ -46,5 +50,34 @@ fn the_size_that_a_body_will_have_chooses_the_thread() {
     ] {
         let seen = decodes_quickly(&bytes, body);
         assert_eq!(seen, expected, "{} bytes, {body:?}", bytes.len());
+    }
+}
+
+/// Another node may have zstd, and its values are as good as any. What this node stores later takes
+/// the place of the value that was read.
+#[tokio::test(start_paused = true)]
+async fn what_is_compressed_stays_where_a_build_has_no_zstd() {
+    let server = InMemoryServer::new();
+    let remote = Remote::new(Arc::new(server.node()));
+    let bytes = stored(vec![0; 4 << 10], Compression::AtLeast(0));
+    let keep = std::time::Duration::from_secs(60);
+    for (error, is_kept) in [
+        (DecodeError::Compression, true),
+        (DecodeError::Compressed, false),
+        (DecodeError::Method(9), false),
+        (DecodeError::TooLarge(1 << 40), false),
+    ] {
+        server.set("a", bytes.clone(), keep);
+        let taken = remote.undecodable("a", &bytes, error);
+        let stamp = stamp(&bytes).unwrap();
+        match taken {
+            Taken::ForOthers(at) if is_kept => assert_eq!(at, stamp),
+            Taken::Nothing if !is_kept => {}
+            other => panic!("{error}: {other:?}"),
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!(server.value("a").is_some(), is_kept, "{error}");
     }
 }

@@ -84,8 +84,8 @@ impl Redis {
     ///   and password before the host for the server.
     ///
     /// With `rediss` in place of `redis` connections are encrypted, and the servers' certificates
-    /// checked against the system's (or those of `SSL_CERT_FILE`). `valkey` and `valkeys` work as
-    /// well.
+    /// checked against the system's (or those of `SSL_CERT_FILE`). That takes the feature
+    /// `redis-tls`. `valkey` and `valkeys` work as well.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
     }
@@ -104,8 +104,9 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// When a setting is not allowed, when TLS is asked for and the system has no certificates to
-    /// trust, and, with `require_at_start`, when there is no connection after three seconds.
+    /// When a setting is not allowed, when TLS is asked for and the feature `redis-tls` is off or the
+    /// system has no certificates to trust, and, with `require_at_start`, when there is no connection
+    /// after three seconds.
     ///
     /// # Panics
     ///

@@ -11,6 +11,10 @@ mod pauses;
 mod refusals;
 mod scripts;
 mod settings;
+#[cfg(feature = "redis-tls")]
+mod tls;
+#[cfg(not(feature = "redis-tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 mod tracking;
 mod url;

@@ -128,7 +128,8 @@ impl RedisBuilder {
         self
     }
 
-    /// The size in bytes from which on bodies are compressed, or `None` for never.
+    /// The size in bytes from which on bodies are compressed, or `None` for never. Without the
+    /// feature `redis-zstd` none is, and responses that other nodes compressed are not used.
     ///
     /// Defaults to: 1 KiB.
     pub fn compression_threshold(mut self, bytes: impl Into<Option<usize>>) -> Self {

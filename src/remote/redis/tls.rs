@@ -3,14 +3,20 @@
 use fred::{
     rustls::{ClientConfig, RootCertStore, crypto::ring},
     rustls_native_certs::load_native_certs,
-    types::config::{TlsConfig, TlsConnector},
+    types::config::{Config, TlsConfig, TlsConnector},
 };
 
 use crate::error::ConfigError;
 
+/// Makes all connections use TLS.
+pub(super) fn enable(config: &mut Config) -> Result<(), ConfigError> {
+    config.tls = Some(connector()?);
+    Ok(())
+}
+
 /// A connector that trusts the system's certificates, or those that `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR` name.
-pub(super) fn connector() -> Result<TlsConfig, ConfigError> {
+fn connector() -> Result<TlsConfig, ConfigError> {
     let found = load_native_certs();
     let mut trusted = RootCertStore::empty();
     // Some systems have certificates that cannot be parsed.

@@ -48,7 +48,7 @@ pub(super) fn parse(url: &str) -> Result<Config, ConfigError> {
         })
     })?;
     if scheme == *tls {
-        config.tls = Some(tls::connector()?);
+        tls::enable(&mut config)?;
     }
     Ok(config)
 }

@@ -9,6 +9,10 @@ use crate::{
     remote::redis::{settings::RedisBuilder, url::servers},
 };
 
+// What stands in for TLS in a build without it.
+#[path = "../no_tls.rs"]
+mod no_tls;
+
 const LOCAL: &str = "redis://127.0.0.1";
 
 fn builder(url: &str) -> RedisBuilder {
@@ -192,6 +196,15 @@ fn no_password_is_repeated() {
         assert!(!said.contains("hunter2"), "{url}: {said}");
         assert!(!said.contains("swordfish"), "{url}: {said}");
     }
+}
+
+#[test]
+fn without_tls_a_url_that_asks_for_it_names_the_feature() {
+    let mut config = builder(LOCAL).check().unwrap();
+    let error = no_tls::enable(&mut config).unwrap_err();
+    assert_eq!(error.setting(), "url");
+    assert!(error.to_string().contains("`redis-tls`"), "{error}");
+    assert!(config.tls.is_none());
 }
 
 #[test]
