@@ -1,5 +1,7 @@
 //! The settings of a layer, after [`CacheBuilder`](crate::CacheBuilder) validated them.
 
+mod nested;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;

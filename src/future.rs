@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,10 +13,20 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 
-use crate::{body::CacheBody, engine::write::forward::Forwarding, inner::CacheableService};
+use crate::{
+    body::CacheBody,
+    engine::{
+        nesting::reports::{self, Report},
+        write::forward::Forwarding,
+    },
+    inner::CacheableService,
+    state::cache::Shared,
+};
 
 /// An answer that needs a fetch, a wait or a slow store.
-type Handling<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
+type Handling<B, E> = Pin<Box<dyn Future<Output = Answer<B, E>> + Send>>;
+
+type Answer<B, E> = Result<Response<CacheBody<B>>, E>;
 
 pin_project! {
     /// Response future of [`CacheService`](crate::CacheService).
@@ -27,6 +38,8 @@ pin_project! {
     {
         #[pin]
         state: FutureState<S, Q>,
+        // What to tell the layers of the same cache that are further out.
+        report: Option<(Arc<Shared>, Report)>,
     }
 }
 
@@ -39,6 +52,7 @@ pin_project! {
         Q: Default,
     {
         Ready { response: Option<Response<CacheBody<S::Body>>> },
+        Pass { #[pin] call: Oneshot<S, Request<Q>> },
         Forward { #[pin] call: Oneshot<S, Request<Q>>, forwarding: Option<Forwarding> },
         Handle { future: Handling<S::Body, S::Error> },
     }
@@ -62,12 +76,30 @@ where
         })
     }
 
+    /// Passes a request on for a layer of the same cache that is further out.
+    pub(crate) fn pass(inner: S, request: Request<Q>) -> Self {
+        Self::from(FutureState::Pass {
+            call: Oneshot::new(inner, request),
+        })
+    }
+
+    /// The same, with a report to the layers of this cache that are further out.
+    pub(crate) fn reporting(self, shared: Arc<Shared>, report: Report) -> Self {
+        Self {
+            report: Some((shared, report)),
+            ..self
+        }
+    }
+
     pub(crate) fn handle(future: Handling<S::Body, S::Error>) -> Self {
         Self::from(FutureState::Handle { future })
     }
 
     fn from(state: FutureState<S, Q>) -> Self {
-        Self { state }
+        Self {
+            state,
+            report: None,
+        }
     }
 }
 
@@ -79,12 +111,31 @@ where
     type Output = Result<Response<CacheBody<S::Body>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
+        let this = self.project();
+        let mut answer = ready!(this.state.poll(cx));
+        if let (Ok(response), Some((shared, report))) = (&mut answer, this.report.take()) {
+            reports::add(&shared, response.extensions_mut(), report);
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl<S, Q> FutureState<S, Q>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<S::Body, S::Error>> {
+        match self.project() {
             FutureStateProj::Ready { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
                 // Polled after completion: a future may do anything then.
                 None => Poll::Pending,
             },
+            FutureStateProj::Pass { call } => {
+                let answer = ready!(call.poll(cx));
+                Poll::Ready(answer.map(|response| response.map(CacheBody::origin)))
+            }
             FutureStateProj::Forward { call, forwarding } => {
                 let outcome = ready!(call.poll(cx));
                 match (outcome, forwarding.take()) {
@@ -109,6 +160,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             FutureState::Ready { .. } => "ResponseFuture::Ready",
+            FutureState::Pass { .. } => "ResponseFuture::Pass",
             FutureState::Forward { .. } => "ResponseFuture::Forward",
             FutureState::Handle { .. } => "ResponseFuture::Handle",
         })

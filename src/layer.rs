@@ -24,6 +24,26 @@ use crate::{
 /// All services made from one layer and its clones share one cache. A router may therefore apply
 /// the layer once or for each route. See the [crate docs](crate) for examples.
 ///
+/// # Layers inside one another
+///
+/// A request may pass several layers of one cache: one around a router, and one
+/// [with](Self::with) other settings around a route of it. Exactly one of them stores the response,
+/// labels it, and counts it:
+///
+/// - If both would answer a request with the same stored response, the outer one stores. What the
+///   innermost one says about responses applies: lifetimes, stale windows, and what may be stored. So
+///   a route has the lifetimes of its own layer. A circuit breaker and an `origin_timeout` of the
+///   inner layer stay in force. Everything else is up to the outer one.
+/// - If they differ in the scope, the key, the host or scheme that requests imply, the credentials, or
+///   the request directives that they ignore, or if the URI was rewritten in between, the inner one
+///   answers, and the outer one stores nothing of that exchange. What the outer one's key keeps
+///   apart, such as tenants, stays apart.
+///
+/// What lies between the layers has to keep the extensions of requests and responses. Layers of
+/// different caches each work for themselves. If a layer of one cache is both outside and inside of
+/// another cache, a hit of that other cache does not reach the innermost layer, so what this one says
+/// about responses does not apply to it.
+///
 /// # Bounds
 ///
 /// The wrapped service must be `Clone + Send + 'static`. Its future, its error and the bodies of

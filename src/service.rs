@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,8 +14,10 @@ use crate::{
     body::CacheBody,
     engine::{
         context::{Handler, Trigger},
+        fetch::call,
         handle,
         lookup::{self, FromMemory},
+        nesting::{self, Guards, Place, reports::Report},
         request::{CacheRequest, Destination},
         write::{
             forward::{self, Forwarding},
@@ -83,6 +86,25 @@ where
         let (parts, body) = request.into_parts();
         let mut request = CacheRequest::new(parts);
         let destination = request.destination(&self.cache, &body);
+        if nesting::is_nested(&request) {
+            return self.call_nested(request, body, destination);
+        }
+        self.answer(request, body, destination)
+    }
+}
+
+impl<S> CacheService<S> {
+    /// From memory if possible.
+    fn answer<Q>(
+        &self,
+        request: CacheRequest,
+        body: Q,
+        destination: Destination,
+    ) -> ResponseFuture<S, Q>
+    where
+        S: CacheableService<Q>,
+        Q: Body + Default + Send + 'static,
+    {
         let mut trigger = Trigger::OnDemand;
         if destination == Destination::Lookup {
             match lookup::from_memory(&self.cache, &request) {
@@ -93,9 +115,46 @@ where
         }
         self.send(request, body, destination, trigger)
     }
-}
 
-impl<S> CacheService<S> {
+    /// Answers a request that came through another layer, perhaps of this cache, or passes it on.
+    #[cold]
+    #[inline(never)]
+    fn call_nested<Q>(
+        &self,
+        mut request: CacheRequest,
+        body: Q,
+        mut destination: Destination,
+    ) -> ResponseFuture<S, Q>
+    where
+        S: CacheableService<Q>,
+        Q: Body + Default + Send + 'static,
+    {
+        let Cache { shared, config } = &self.cache;
+        let guards = match nesting::place(&self.cache, &mut request, &mut destination) {
+            Place::Outermost => return self.answer(request, body, destination),
+            Place::Answers => {
+                let answer = self.answer(request, body, destination);
+                return answer.reporting(Arc::clone(shared), Report::Answered);
+            }
+            Place::HandsOutward(guards) => guards,
+        };
+        nesting::enter(&self.cache, &mut request, destination);
+        let inner = self.inner.clone();
+        let request = Request::from_parts(request.parts, body);
+        let passed = match (guards, config.breaker.clone()) {
+            (Guards::Own, Some(breaker)) if destination != Destination::Lookup => {
+                ResponseFuture::handle(Box::pin(forward::pass_on(breaker, inner, request)))
+            }
+            (Guards::None, _) => ResponseFuture::pass(inner, request),
+            (Guards::Own, _) => {
+                let cache = self.cache.clone();
+                let passing = async move { call::pass_on(&cache, inner, request).await };
+                ResponseFuture::handle(Box::pin(passing))
+            }
+        };
+        passed.reporting(Arc::clone(shared), Report::Settings(Arc::clone(config)))
+    }
+
     /// Hands a request that memory does not answer to the engine. Not a part of `call`, so that the
     /// code of a hit stays compact.
     #[cold]
@@ -112,6 +171,7 @@ impl<S> CacheService<S> {
         Q: Body + Default + Send + 'static,
     {
         let cache = &self.cache;
+        nesting::enter(cache, &mut request, destination);
         let forwarding = match destination {
             Destination::Lookup => {
                 let handler = Handler::new(cache.clone(), self.inner.clone());
@@ -126,6 +186,7 @@ impl<S> CacheService<S> {
         let request = Request::from_parts(request.parts, body);
         let inner = self.inner.clone();
         let breaker = cache.config.breaker.clone();
+        let breaker = breaker.filter(|it| !nesting::has_permit(it, request.extensions()));
         // What the operator sends past the cache takes the time that it takes.
         if let Destination::Bypass(reason) = destination
             && reason != Bypass::KeyPolicy

@@ -48,6 +48,11 @@ impl OriginBreaker {
         Part(path_hash(uri))
     }
 
+    /// Whether both are one circuit: layers over the same cache share theirs.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.keys, &other.keys)
+    }
+
     pub(crate) fn handle(&self) -> BreakerHandle {
         BreakerHandle::new(Arc::clone(&self.keys))
     }

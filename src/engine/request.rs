@@ -26,6 +26,8 @@ pub(crate) struct CacheRequest {
     pub(crate) facts: Facts,
     pub(crate) directives: RequestDirectives,
     pub(crate) key: RequestKey,
+    /// The key as this layer's settings alone make it, if the layers further out added to it.
+    pub(crate) own_key: Option<Box<RequestKey>>,
     pub(crate) wants: Wants,
 }
 
@@ -59,6 +61,7 @@ impl CacheRequest {
             facts: Facts::default(),
             directives: RequestDirectives::default(),
             key: RequestKey::default(),
+            own_key: None,
             wants: Wants::default(),
         }
     }

@@ -10,6 +10,7 @@ use http::{
 use http_body::Body;
 
 use super::{
+    nesting::reports::{self, Report},
     request::CacheRequest,
     shape::{self, Shape},
 };
@@ -254,6 +255,12 @@ fn declare_length(status: StatusCode, headers: &mut HeaderMap, length: Option<u6
 
 /// An answer that the cache makes itself.
 pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBody<B>> {
+    let response = unlabelled(&reason);
+    finish(cache, response, CacheOutcome::Generated(reason).into())
+}
+
+/// The same for a layer of this cache that is further out, which labels it.
+pub(crate) fn unlabelled<B>(reason: &Generated) -> Response<CacheBody<B>> {
     let mut response = Response::new(CacheBody::empty());
     *response.status_mut() = reason.status();
     response
@@ -263,14 +270,18 @@ pub(crate) fn generated<B>(cache: &Cache, reason: Generated) -> Response<CacheBo
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     if let Generated::BreakerOpen { retry_after } = reason {
-        let seconds = HeaderValue::from(retry_after);
+        let seconds = HeaderValue::from(*retry_after);
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
-    finish(cache, response, CacheOutcome::Generated(reason).into())
+    response
 }
 
-/// Adds the label to an answer's fields and extensions, and counts the answer.
+/// Adds the label to an answer's fields and extensions, and counts the answer, unless an inner
+/// layer of this cache did that.
 pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) -> Response<B> {
+    if let Some(Report::Answered) = reports::take(&cache.shared, response.extensions_mut()) {
+        return response;
+    }
     let sent = response.status();
     cache
         .config

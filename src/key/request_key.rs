@@ -103,6 +103,11 @@ impl RequestKey {
         &self.bytes.as_slice()[..self.resource_len]
     }
 
+    /// The further dimensions.
+    pub(crate) fn dimension_bytes(&self) -> &[u8] {
+        &self.bytes.as_slice()[self.resource_len..]
+    }
+
     pub(crate) fn as_ref(&self) -> KeyRef<'_> {
         KeyRef {
             bytes: self.bytes.as_slice(),

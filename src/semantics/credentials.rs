@@ -67,7 +67,7 @@ const DEFAULT: [&str; 58] = [
 ];
 
 /// A set of field names that is asked about every field of every request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CredentialFields {
     /// By length, so that nearly every field of a request is compared with two names at most.
     by_length: Box<[Box<[HeaderName]>]>,

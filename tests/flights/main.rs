@@ -11,6 +11,7 @@ mod endings;
 mod invalidation;
 mod leaders;
 mod neighbours;
+mod nesting;
 mod readiness;
 mod refresh;
 mod silence;

@@ -20,6 +20,7 @@ use crate::{
         deadline::Deadline,
         fetch::{fetch, fetched::Permit, storing},
         lookup::{self, Served},
+        nesting,
         peers::{self, turn::Turn},
         stale,
     },
@@ -94,6 +95,7 @@ where
         .parts
         .extensions
         .insert(Priority::Background);
+    nesting::detach(&mut context.request);
     let executor = Arc::clone(&handler.cache.config.executor);
     shared.tasks.spawn(&*executor, async move {
         // The refresh before this one may have stored a response since this request's lookup.

@@ -8,9 +8,15 @@ use tower::ServiceExt;
 
 use super::storability::ExchangeTimes;
 use crate::{
+    body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
-    engine::deadline::{Deadline, DeadlinePassed},
+    config::Config,
+    engine::{
+        deadline::{Deadline, DeadlinePassed},
+        nesting, respond,
+    },
     inner::CacheableService,
+    outcome::Generated,
     semantics::{fields, freshness::Times},
     state::cache::Cache,
 };
@@ -39,24 +45,10 @@ where
         return Err(CallError::Timeout);
     }
     let Cache { shared, config } = cache;
-    let priority = request.extensions().get().copied().unwrap_or_default();
-    let path = config
-        .breaker
-        .as_ref()
-        .map(|_| OriginBreaker::path(request.uri()));
     let forwarded = shared.clock.wall();
     let began = shared.clock.monotonic();
-    let call = async {
-        shared.metrics().origin_calls.increment(1);
-        deadline.limit(inner.oneshot(request)).await
-    };
-    let answer = match config.breaker.as_ref().zip(path) {
-        None => call.await,
-        Some((breaker, path)) => match breaker.call(priority, path, call, judge).await {
-            Ok(answer) => answer,
-            Err(retry_after) => return Err(CallError::Open(retry_after)),
-        },
-    };
+    let counting = || shared.metrics().origin_calls.increment(1);
+    let answer = guarded_call(config, deadline, inner, request, counting).await;
     let arrived = shared.clock.monotonic();
     let cost = arrived.saturating_sub(began);
     let response = shared.clock.wall();
@@ -74,12 +66,69 @@ where
         cost,
     };
     match answer {
-        Ok(Ok(mut response)) => {
+        Ok(mut response) => {
             fields::ensure_date(response.headers_mut(), times.times.response);
             Ok((response, times))
         }
-        Ok(Err(error)) => Err(CallError::Error(error)),
-        Err(_) => Err(CallError::Timeout),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Passes a request on to the inner service for a layer of the same cache that is further out, with
+/// the time limit and the circuit breaker of this layer.
+pub(crate) async fn pass_on<S, Q>(
+    cache: &Cache,
+    inner: S,
+    request: Request<Q>,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    // The outer layer counts the call.
+    let deadline = Deadline::after(cache.config.origin_timeout);
+    match guarded_call(&cache.config, deadline, inner, request, || ()).await {
+        Ok(response) => Ok(response.map(CacheBody::origin)),
+        Err(CallError::Error(error)) => Err(error),
+        Err(CallError::Open(retry_after)) => {
+            let retry_after = whole_seconds(retry_after);
+            Ok(respond::unlabelled(&Generated::BreakerOpen { retry_after }))
+        }
+        Err(CallError::Timeout) => Ok(respond::unlabelled(&Generated::OriginTimeout)),
+    }
+}
+
+/// Calls this instance once it is ready, if the circuit breaker permits, and at most until the
+/// deadline. `counting` is called if it is called.
+async fn guarded_call<S, Q>(
+    config: &Config,
+    deadline: Deadline,
+    inner: S,
+    request: Request<Q>,
+    counting: impl FnOnce(),
+) -> Result<Response<S::Body>, CallError<S::Error>>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    let priority = request.extensions().get().copied().unwrap_or_default();
+    let breaker = config.breaker.as_ref();
+    let breaker = breaker.filter(|it| !nesting::has_permit(it, request.extensions()));
+    let breaker = breaker.map(|it| (it, OriginBreaker::path(request.uri())));
+    let call = async {
+        counting();
+        deadline.limit(inner.oneshot(request)).await
+    };
+    let answer = match breaker {
+        None => call.await,
+        Some((breaker, path)) => match breaker.call(priority, path, call, judge).await {
+            Ok(answer) => answer,
+            Err(retry_after) => return Err(CallError::Open(retry_after)),
+        },
+    };
+    match answer {
+        Ok(answer) => answer.map_err(CallError::Error),
+        Err(DeadlinePassed) => Err(CallError::Timeout),
     }
 }
 
@@ -91,4 +140,10 @@ fn judge<B, E>(answer: &Result<Result<Response<B>, E>, DeadlinePassed>) -> Verdi
         // One slow page says nothing about the others.
         Err(_) => Verdict::PartFailure,
     }
+}
+
+/// The seconds of a `Retry-After` field: rounded up, and at least one.
+pub(crate) fn whole_seconds(span: Duration) -> u32 {
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }

@@ -1,12 +1,10 @@
 //! An exchange that failed: a stale answer where that is allowed, else the error.
 
-use std::time::Duration;
-
 use http::Response;
 use http_body::Body;
 
 use super::{
-    call::CallError,
+    call::{self, CallError},
     fetched::{self, FetchResult},
 };
 use crate::{
@@ -27,7 +25,7 @@ pub(crate) fn failed<B, E>(
 ) -> FetchResult<B, E> {
     let failed = match &failure {
         CallError::Error(_) => Failure::Error,
-        CallError::Open(retry_after) => Failure::Open(whole_seconds(*retry_after)),
+        CallError::Open(retry_after) => Failure::Open(call::whole_seconds(*retry_after)),
         CallError::Timeout => Failure::Timeout,
     };
     if !matches!(failed, Failure::Open(_)) {
@@ -73,10 +71,4 @@ pub(crate) fn error_status<B: Body, E>(
         outcome: FlightOutcome::Failed(failed),
         recording: None,
     }
-}
-
-/// The seconds of a `Retry-After` field: rounded up, and at least one.
-pub(crate) fn whole_seconds(span: Duration) -> u32 {
-    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
-    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }

@@ -11,7 +11,7 @@ use super::{
     receive, revalidate, storing,
 };
 use crate::{
-    engine::context::RequestContext,
+    engine::{context::RequestContext, nesting::reports},
     inner::CacheableService,
     semantics::{classify::Requester, validate},
     state::cache::Cache,
@@ -41,6 +41,7 @@ where
         Ok(answer) => answer,
         Err(failure) => return failure::failed(cache, context, failure),
     };
+    let cache = &reports::judge(cache, response.extensions());
     if conditions != Conditions::Validating || response.status() != StatusCode::NOT_MODIFIED {
         return receive::receive(cache, context, response, times, conditions, permit).await;
     }
@@ -57,6 +58,7 @@ where
     validate::strip(request.headers_mut());
     match call::call_origin(cache, inner, request, deadline).await {
         Ok((response, times)) => {
+            let cache = &reports::judge(cache, response.extensions());
             receive::receive(
                 cache,
                 context,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, peers::publish},
+    engine::{context::RequestContext, nesting::reports, peers::publish},
     entry::Entry,
     inner::CacheableService,
     outcome::Storing,
@@ -48,6 +48,7 @@ where
         return failure::error_status(cache, context, response).answer;
     }
     let (parts, body) = response.into_parts();
+    let cache = &reports::judge(cache, &parts.extensions);
     // What a HEAD says for its own client only changes nothing for the others.
     if let Some(stored) = &context.stored
         && context.request.requester() == Requester::Plain
@@ -100,6 +101,7 @@ async fn freshen_from_head(
             let mut merged = Response::new(()).into_parts().0;
             merged.status = entry.status();
             merged.headers = stored.headers;
+            reports::copy(&head.extensions, &mut merged.extensions);
             validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
             // The stored response answers GET, so the merged head is judged as a response to GET.
             let mut as_get = context.clone();

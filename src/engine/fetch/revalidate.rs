@@ -12,6 +12,7 @@ use super::{
 use crate::{
     engine::{
         context::RequestContext,
+        nesting::reports,
         peers::publish,
         respond::{self, Label},
     },
@@ -39,6 +40,7 @@ pub(crate) async fn freshen<B, E>(
     let mut merged = Response::new(()).into_parts().0;
     merged.status = entry.status();
     merged.headers = entry.unpack().headers;
+    reports::copy(&not_modified.extensions, &mut merged.extensions);
     let now = times.times.response;
     match validate::accepts(&merged.headers, &not_modified.headers, now) {
         Confirmation::Accept => {}

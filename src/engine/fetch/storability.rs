@@ -7,7 +7,11 @@ use http_body::Body;
 
 use super::lifetime::{self, PendingLifetime, PolicyCall};
 use crate::{
-    engine::context::RequestContext,
+    config::Config,
+    engine::{
+        context::RequestContext,
+        nesting::reports::{self, Report},
+    },
     entry::{Arrival, Entry, Head, HeadMeta, HistoryUpdate},
     extensions::NoStore,
     semantics::{
@@ -44,6 +48,8 @@ pub(crate) struct Evaluation {
 /// What it takes to complete an entry once its body is there.
 #[derive(Debug)]
 pub(crate) struct Completion {
+    /// The settings by which the response was judged.
+    pub(crate) config: Arc<Config>,
     /// How long the origin took for the head.
     pub(crate) cost: Duration,
     /// What the response adds to the history that a learning policy is given.
@@ -102,8 +108,11 @@ pub(crate) fn evaluate(
     };
     let freshness = call.map_or(own, ask);
     let storable = storable::storable(&exchange(&freshness), rules);
+    // By an inner layer, which stored it if it may be stored.
+    let reported = reports::of(shared, &response.extensions);
+    let is_answered = matches!(reported, Some(Report::Answered));
     let (storable, omitted) = match (storable, withheld) {
-        _ if response.extensions.get::<NoStore>().is_some() => {
+        _ if response.extensions.get::<NoStore>().is_some() || is_answered => {
             (Err(NotStored::Extension), Default::default())
         }
         // The response would be stored, and for longer, if another request had caused it.
@@ -140,6 +149,7 @@ pub(crate) fn evaluate(
     let keep = lifetime::retention(config, freshness, &headers);
     Evaluation {
         completion: Completion {
+            config: Arc::clone(config),
             cost: times.cost,
             history_update,
             pending: pending.map(Box::new),

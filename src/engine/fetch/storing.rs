@@ -51,10 +51,19 @@ pub(crate) async fn record<B>(
         Demand::StoreOnly => limits.without_discarding(),
     };
     let Completion {
+        config,
         cost,
         history_update,
         pending,
     } = completion;
+    let cache = &Cache {
+        shared: Arc::clone(&cache.shared),
+        config,
+    };
+    let limits = Limits {
+        max_body: cache.config.fill.max_body,
+        ..limits
+    };
     let StreamingResponse { head, fill } = &*streaming;
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, &limits).await;

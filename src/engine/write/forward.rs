@@ -1,5 +1,7 @@
 //! Requests that are forwarded without a lookup. An unsafe one is a write, which invalidates.
 
+use std::time::Duration;
+
 use http::{Method, Request, Response, Uri, request::Parts, uri};
 use http_body::Body;
 use tower::ServiceExt;
@@ -8,7 +10,7 @@ use super::invalidate::{self};
 use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
-    engine::{fetch::failure::whole_seconds, request, respond},
+    engine::{fetch::call::whole_seconds, request, respond},
     extensions::RequestProgress,
     inner::CacheableService,
     key::{KeyTarget, RequestKey},
@@ -89,6 +91,49 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    match guarded_call(&breaker, inner, request).await {
+        Ok(answer) => answer.map(|response| forwarding.arrive(response)),
+        Err(wait) => {
+            if let Some(write) = forwarding.write.take() {
+                write.reject();
+            }
+            let retry_after = whole_seconds(wait);
+            let generated = Generated::BreakerOpen { retry_after };
+            Ok(respond::generated(&forwarding.cache, generated))
+        }
+    }
+}
+
+/// Passes a request on for a layer of the same cache that is further out, if the circuit breaker of
+/// this layer permits.
+pub(crate) async fn pass_on<S, Q>(
+    breaker: OriginBreaker,
+    inner: S,
+    request: Request<Q>,
+) -> Result<Response<CacheBody<S::Body>>, S::Error>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
+    match guarded_call(&breaker, inner, request).await {
+        Ok(answer) => answer.map(|response| response.map(CacheBody::origin)),
+        Err(wait) => {
+            let retry_after = whole_seconds(wait);
+            Ok(respond::unlabelled(&Generated::BreakerOpen { retry_after }))
+        }
+    }
+}
+
+/// One call through the circuit breaker, or how long to wait before the next one.
+async fn guarded_call<S, Q>(
+    breaker: &OriginBreaker,
+    inner: S,
+    request: Request<Q>,
+) -> Result<Result<Response<S::Body>, S::Error>, Duration>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default + Send + 'static,
+{
     let priority = request.extensions().get().copied().unwrap_or_default();
     let path = OriginBreaker::path(request.uri());
     let on_error = if request.body().is_end_stream() {
@@ -101,20 +146,8 @@ where
         Ok(response) => HttpClassify::status(response.status()),
         Err(_) => on_error,
     };
-    match breaker
-        .call(priority, path, inner.oneshot(request), judge)
-        .await
-    {
-        Ok(answer) => answer.map(|response| forwarding.arrive(response)),
-        Err(wait) => {
-            if let Some(write) = forwarding.write.take() {
-                write.reject();
-            }
-            let retry_after = whole_seconds(wait);
-            let generated = Generated::BreakerOpen { retry_after };
-            Ok(respond::generated(&forwarding.cache, generated))
-        }
-    }
+    let call = inner.oneshot(request);
+    breaker.call(priority, path, call, judge).await
 }
 
 /// An unsafe request in progress. If it is dropped without a response, because its client
