@@ -1,6 +1,7 @@
 //! [`CacheLayer`]: one cache, and any number of services in front of it.
 
 use std::{
+    any::type_name,
     fmt,
     sync::{
         Arc,
@@ -116,9 +117,33 @@ impl fmt::Debug for CacheLayer {
 impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
+    /// Puts the cache in front of `inner`.
+    ///
+    /// # Panics
+    ///
+    /// Without the feature `axum`, if `inner` is a service of axum's. A router that is nested in
+    /// another one does not tell its layers the prefix that it removed from the URI, so one cache in
+    /// two such routers would answer `/b/x` with what it stored for `/a/x`. Turn on the feature.
     fn layer(&self, inner: S) -> Self::Service {
+        assert!(
+            cfg!(feature = "axum") || !is_axum(type_name::<S>()),
+            "cachewarp: turn on the feature `axum` to put a `CacheLayer` around a service of axum's, \
+             here {}. Without it, the cache sees only what nested routers leave of a URI, and answers \
+             `/b/x` with what it stored for `/a/x`. In Cargo.toml: \
+             cachewarp = {{ version = \"{}\", features = [\"axum\"] }}",
+            type_name::<S>(),
+            env!("CARGO_PKG_VERSION"),
+        );
         CacheService::new(inner, self.cache.clone())
     }
+}
+
+/// Whether the name of a type names one of axum's.
+fn is_axum(type_name: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    type_name
+        .match_indices("axum::")
+        .any(|(at, _)| !type_name[..at].ends_with(is_name))
 }
 
 #[cfg(test)]

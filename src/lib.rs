@@ -107,7 +107,8 @@
 //! # Features
 //!
 //! - `axum`: keys on axum's `OriginalUri`, so that routers nested under different prefixes never
-//!   share an entry. Turn it on whenever the layer is applied inside a nested router.
+//!   share an entry. Without it, the layer refuses services of axum's: it panics when the router is
+//!   built.
 //! - `redis`: [`Redis`], a second tier that nodes share, in Redis or Valkey.
 //! - `redis-tls`: TLS to it, for URLs such as `rediss://`. Turns on `redis`.
 //! - `redis-zstd`: bodies are compressed there. Turns on `redis`. Nodes that share a namespace should

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, request::Parts};
+use http::{
+    HeaderMap, HeaderName, Method,
+    request::Parts,
+    uri::{Authority, PathAndQuery},
+};
 use http_body::Body;
 
 use crate::{
     entry::{Entry, RemoteVersion},
     generation::Generation,
-    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, target_uri},
+    key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, rewritten_uri, target_uri},
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
@@ -214,6 +218,16 @@ fn extend_key(
     key: &mut RequestKey,
 ) -> Result<(), Bypass> {
     let config = &cache.config;
+    if let Some(uri) = rewritten_uri(parts) {
+        key.push(b"rewritten");
+        key.push(uri.scheme_str().unwrap_or_default().as_bytes());
+        key.push(uri.authority().map_or("", Authority::as_str).as_bytes());
+        key.push(
+            uri.path_and_query()
+                .map_or("", PathAndQuery::as_str)
+                .as_bytes(),
+        );
+    }
     if facts.forwarded() && config.rules.forwarded == ForwardedPolicy::Key {
         for name in &FORWARDED_FIELDS {
             push_forwarded(key, &parts.headers, name);

@@ -7,6 +7,9 @@
 //! add parts and cannot remove any: caches whose keys left out the host have served pages of one
 //! site to readers of another.
 //!
+//! With the feature `axum`, the URI is the one that the outermost axum router received. If the layer is
+//! within a router and middleware has rewritten the URI there, the result is a dimension too.
+//!
 //! Path and query are compared byte for byte (RFC 9111 §4, RFC 9110 §4.2.3): they are not decoded
 //! or sorted, and dot segments are not removed. The host is in lower case, without a default port.
 
@@ -19,5 +22,5 @@ pub use self::policy::{KeyExtension, KeyPolicy, Keying};
 pub(crate) use self::{
     key::{BuildKeyHasher, Key, KeyHash, KeyRef},
     request_key::{Dimensions, RequestKey},
-    target::{KeyTarget, target_uri},
+    target::{KeyTarget, rewritten_uri, target_uri},
 };

@@ -11,6 +11,26 @@ pub(crate) fn target_uri(parts: &Parts) -> &Uri {
     &parts.uri
 }
 
+/// The URI that the inner service gets, if it is not what a router leaves of the target. A router only
+/// removes a prefix of the path. Whatever else changes a URI may follow from anything in the request,
+/// so both URIs are part of the key.
+pub(crate) fn rewritten_uri(parts: &Parts) -> Option<&Uri> {
+    let target = target_uri(parts);
+    (!is_rest(&parts.uri, target)).then_some(&parts.uri)
+}
+
+/// Whether `rest` is `target` without a prefix of its path.
+fn is_rest(rest: &Uri, target: &Uri) -> bool {
+    if std::ptr::eq(rest, target) {
+        return true;
+    }
+    rest.query() == target.query()
+        // Where the prefix is all of the path, a slash is left.
+        && (rest.path() == "/" || target.path().ends_with(rest.path()))
+        && rest.authority() == target.authority()
+        && rest.scheme() == target.scheme()
+}
+
 /// The parts that every key has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyTarget<'a> {
@@ -53,4 +73,47 @@ pub(super) fn without_default_port<'a>(authority: &'a [u8], scheme: &str) -> &'a
         .strip_suffix(default.as_bytes())
         .or_else(|| authority.strip_suffix(b":"))
         .unwrap_or(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_removes_a_prefix_of_the_path_and_nothing_else() {
+        for (target, rest) in [
+            ("/a/item", "/item"),
+            ("/a/b/item?x=1", "/item?x=1"),
+            ("/a", "/"),
+            ("/a/", "/"),
+            ("/a?x=1", "/?x=1"),
+            ("/item", "/item"),
+            ("/a/item?", "/item?"),
+            ("http://a.test/a/item", "http://a.test/item"),
+        ] {
+            assert!(
+                is_rest(&rest.parse().unwrap(), &target.parse().unwrap()),
+                "{target} {rest}"
+            );
+        }
+        for (target, rest) in [
+            ("/item", "/a/item"),
+            ("/a/item", "/other"),
+            ("/aitem", "/item"),
+            ("/a/item", "/ITEM"),
+            ("/a/%69tem", "/item"),
+            ("/a/item?utm_source=x", "/item"),
+            ("/a/item", "/item?x=1"),
+            ("/a/item", "/item?"),
+            ("/a/item?x=1", "/item?x=2"),
+            ("/a/item", "http://a.test/item"),
+            ("http://a.test/item", "http://b.test/item"),
+            ("http://a.test/item", "https://a.test/item"),
+        ] {
+            assert!(
+                !is_rest(&rest.parse().unwrap(), &target.parse().unwrap()),
+                "{target} {rest}"
+            );
+        }
+    }
 }

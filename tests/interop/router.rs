@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{Router, body::Body, response::IntoResponse, routing::get as on_get};
 use cachewarp::{CacheLayer, FixedTtl, Memory};
 use http::{
-    StatusCode,
+    Request, StatusCode, Uri,
     header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG},
 };
 
@@ -144,6 +144,78 @@ async fn nested_routers_with_equal_inner_paths_do_not_collide() {
         assert_answer(&ask(address, get(path)).await, 200, "MISS", body);
         settle(&cache).await;
         assert_answer(&ask(address, get(path)).await, 200, "HIT", body);
+    }
+}
+
+/// What middleware within the router makes of a URI, by a header field that the key does not have.
+#[tokio::test]
+async fn a_uri_that_was_rewritten_within_the_router_is_part_of_the_key() {
+    type Rewrite = fn(&Uri, &str) -> String;
+    let rewrites: [(&str, Rewrite); 9] = [
+        ("a tenant before the path", |uri, tenant| {
+            format!("/{tenant}{}", uri.path())
+        }),
+        ("a tenant after it", |uri, tenant| {
+            format!("{}/{tenant}", uri.path())
+        }),
+        ("another path", |_, tenant| format!("/{tenant}")),
+        ("an added query", |uri, tenant| {
+            format!("{}?tenant={tenant}", uri.path())
+        }),
+        ("a changed query", |uri, tenant| {
+            format!("{uri}&tenant={tenant}")
+        }),
+        ("an authority", |uri, tenant| {
+            format!("http://{tenant}.test{uri}")
+        }),
+        ("a scheme", |uri, tenant| match tenant {
+            "one" => format!("http://a.test{uri}"),
+            _ => format!("https://a.test{uri}"),
+        }),
+        ("the letter case", |uri, tenant| match tenant {
+            "one" => uri.path().to_uppercase(),
+            _ => uri.to_string(),
+        }),
+        ("a removed query", |uri, tenant| match tenant {
+            "one" => uri.path().to_owned(),
+            _ => uri.to_string(),
+        }),
+    ];
+    for (name, rewrite) in rewrites {
+        for nested in [false, true] {
+            let cache = cache();
+            let calls = Calls::default();
+            let counted = calls.clone();
+            let echo = on_get(move |uri: Uri| {
+                counted.add();
+                async move { ([(CACHE_CONTROL, "max-age=3600")], uri.to_string()) }
+            });
+            let change = axum::middleware::map_request(move |mut asked: Request<Body>| {
+                let tenant = asked.headers()["x-tenant"].to_str().unwrap().to_owned();
+                *asked.uri_mut() = rewrite(asked.uri(), &tenant).parse().unwrap();
+                async { asked }
+            });
+            let routes = Router::new().route("/page", echo);
+            let routes = routes.layer(cache.clone()).layer(change);
+            let (app, path) = match nested {
+                false => (routes, "/page?q=1"),
+                true => (Router::new().nest("/a", routes), "/a/page?q=1"),
+            };
+            let address = serve(app).await;
+            let inside = "/page?q=1".parse().unwrap();
+            for (round, expected) in [(1, "MISS"), (2, "HIT")] {
+                for tenant in ["one", "two"] {
+                    let asked = with(get(path), "x-tenant", tenant.as_bytes());
+                    let reply = ask(address, asked).await;
+                    let seen = String::from_utf8(reply.body.to_vec()).unwrap();
+                    let context = format!("{name}, nested: {nested}, {tenant}, {round}");
+                    assert_eq!(seen, rewrite(&inside, tenant), "{context}");
+                    assert_eq!(reply.x_cache(), expected, "{context}");
+                    settle(&cache).await;
+                }
+            }
+            assert_eq!(calls.count(), 2);
+        }
     }
 }
 
