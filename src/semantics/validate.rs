@@ -142,9 +142,10 @@ pub(crate) enum HeadUpdate {
 
 /// Compares the response to a HEAD with the stored response. Each validator and the length, if it has
 /// them, must be those of the stored response, and one validator must confirm it. Only a 200 describes
-/// the response that a GET would get.
+/// the response that a GET would get, and it confirms only a 200.
 pub(crate) fn head_update(
     stored: &HeaderMap,
+    stored_status: StatusCode,
     stored_length: u64,
     status: StatusCode,
     head: &HeaderMap,
@@ -166,7 +167,9 @@ pub(crate) fn head_update(
         HeadUpdates::Off => HeadUpdate::Keep,
         _ if !agrees => HeadUpdate::Invalidate,
         HeadUpdates::Literal => HeadUpdate::Update,
-        HeadUpdates::Full if has_confirmation(head, stored) => HeadUpdate::Update,
+        HeadUpdates::Full if stored_status == status && has_confirmation(head, stored) => {
+            HeadUpdate::Update
+        }
         HeadUpdates::Full | HeadUpdates::InvalidateOnly => HeadUpdate::Keep,
     }
 }

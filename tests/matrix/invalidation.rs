@@ -83,6 +83,14 @@ async fn row_192_a_head_that_confirms_no_validator_refreshes_nothing() {
     }))
     .await;
 
+    // Nor does a success confirm an error.
+    let missing = status(404).etag(A).cc("max-age=60");
+    let found = tag().cc("max-age=600");
+    play([case(missing)
+        .then(at(10).method("HEAD").cc("no-cache").reply(found).fwd())
+        .then(at(59).hit().age(59).status(404))])
+    .await;
+
     // So a response does not stay fresh for ever because of a HEAD from time to time.
     let again = |seconds| {
         at(seconds)

@@ -86,6 +86,7 @@ async fn freshen_from_head(
     let mut stored = entry.unpack();
     match validate::head_update(
         &stored.headers,
+        entry.status(),
         entry.body_len(),
         head.status,
         &head.headers,

@@ -373,7 +373,14 @@ fn a_head_response_is_compared_with_the_stored_one() {
     for (stored, received, full, literal) in cases {
         let update = |status, updates| {
             let code = StatusCode::from_u16(status).unwrap();
-            head_update(&head(stored), 10, code, &head(received), updates)
+            head_update(
+                &head(stored),
+                StatusCode::OK,
+                10,
+                code,
+                &head(received),
+                updates,
+            )
         };
         let place = format!("{stored:?} {received:?}");
         assert_eq!(update(200, HeadUpdates::Full), *full, "{place}");
@@ -390,5 +397,21 @@ fn a_head_response_is_compared_with_the_stored_one() {
                 assert_eq!(update(status, updates), Keep, "{status} {place}");
             }
         }
+    }
+}
+
+#[test]
+fn a_success_confirms_no_stored_error() {
+    let tagged = head(&[("etag", "\"a\"")]);
+    for (stored, full, literal) in [
+        (200, HeadUpdate::Update, HeadUpdate::Update),
+        (203, HeadUpdate::Keep, HeadUpdate::Update),
+        (301, HeadUpdate::Keep, HeadUpdate::Update),
+        (404, HeadUpdate::Keep, HeadUpdate::Update),
+    ] {
+        let stored = StatusCode::from_u16(stored).unwrap();
+        let update = |updates| head_update(&tagged, stored, 10, StatusCode::OK, &tagged, updates);
+        assert_eq!(update(HeadUpdates::Full), full, "{stored}");
+        assert_eq!(update(HeadUpdates::Literal), literal, "{stored}");
     }
 }
