@@ -22,6 +22,7 @@ use crate::{
     error::{ConfigError, in_range},
     executor::Executor,
     layer::CacheLayer,
+    remote::Remote,
     semantics::credentials::CredentialFields,
     state::cache::Shared,
     store::Memory,
@@ -100,7 +101,7 @@ impl CacheBuilder {
     ) -> Self {
         match &mut self.target {
             BuildTarget::New { remote: it, .. } => {
-                *it = Some(Arc::new(crate::remote::Remote::new(store)));
+                *it = Some(store);
             }
             BuildTarget::Existing { fixed_setting, .. } => *fixed_setting = Some("remote"),
         }
@@ -208,6 +209,10 @@ impl CacheBuilder {
                 let ConcurrencyLimits { fills, waiters, .. } = limits;
                 in_range("max_fills", &fills, 1.., "at least 1")?;
                 in_range("max_waiters", &waiters, 1.., "at least 1")?;
+                let remote = remote.map(|store| {
+                    let clock = Arc::<ElapsedClock>::clone(&clock);
+                    Arc::new(Remote::new(store, clock))
+                });
                 Arc::new(Shared::new(memory, remote, clock, limits))
             }
             BuildTarget::Existing {

@@ -111,14 +111,14 @@ const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
 const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
 const REMOTE_REFUSED: &str = "cachewarp_remote_refused_total";
 const REMOTE_OUTAGES: &str = "cachewarp_remote_outages_total";
-const REMOTE_INVALIDATIONS_LOST: &str = "cachewarp_remote_invalidations_lost_total";
+const REMOTE_DISTRUSTS: &str = "cachewarp_remote_distrusts_total";
 
 /// The metrics of the shared tier.
 #[derive(Debug)]
 pub(crate) struct RemoteMetrics {
+    pub(crate) distrusts: Counter,
     pub(crate) errors: Counter,
     pub(crate) hits: Counter,
-    pub(crate) invalidations_lost: Counter,
     pub(crate) misses: Counter,
     pub(crate) refused_ahead: Counter,
     pub(crate) refused_compressed: Counter,
@@ -162,17 +162,17 @@ impl RemoteMetrics {
             "How often reads from or writes to the shared tier stopped working"
         );
         describe_counter!(
-            REMOTE_INVALIDATIONS_LOST,
+            REMOTE_DISTRUSTS,
             Unit::Count,
-            "Invalidations that were not sent to the other nodes"
+            "How often the other nodes were told to distrust everything that was stored"
         );
         let lookups = |found: &'static str| counter!(REMOTE_LOOKUPS, "found" => found);
         let refused = |because: &'static str| counter!(REMOTE_REFUSED, "because" => because);
         let writes = |became: &'static str| counter!(REMOTE_WRITES, "became" => became);
         Self {
+            distrusts: counter!(REMOTE_DISTRUSTS),
             errors: counter!(REMOTE_ERRORS),
             hits: lookups("hit"),
-            invalidations_lost: counter!(REMOTE_INVALIDATIONS_LOST),
             misses: lookups("miss"),
             refused_ahead: refused("ahead"),
             refused_compressed: refused("compressed"),

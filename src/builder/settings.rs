@@ -11,7 +11,7 @@ use crate::{
     config::{ConcurrencyLimits, ConditionalMiss, Config, HeadMiss, RangeMiss},
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
-    remote::Remote,
+    remote::store::RemoteStore,
     semantics::{credentials::CredentialFields, rules::Rules},
     state::cache::Shared,
     store::Memory,
@@ -46,7 +46,7 @@ pub(super) enum BuildTarget {
         limits: ConcurrencyLimits,
         clock: Arc<ElapsedClock>,
         memory: Memory,
-        remote: Option<Arc<Remote>>,
+        remote: Option<Arc<dyn RemoteStore>>,
     },
     /// The cache of another layer.
     Existing {

@@ -9,13 +9,23 @@
 //!
 //! Names that share a slot make each other's entries look changed. That costs one question to the
 //! shared tier, no more.
+//!
+//! If the shared tier has nothing for an entry, it may have been evicted there, or invalidated so
+//! long ago that the tombstone has expired. So invalidations are notified under a name of their
+//! own, and the tracker remembers for each slot when there was the last one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
-use super::{location::RemoteKey, names::Name};
+use super::{fence::FILL_LIMIT, location::RemoteKey, names::Name};
 use crate::entry::{RemoteVersion, Slots, Snapshot};
 
 const SLOTS: usize = 1 << 16;
+
+/// By how much the arrival of a response may seem later than it was: clocks of nodes differ.
+const CLOCKS_DIFFER: u32 = 5;
 
 /// Counts the changes that other nodes made, by slot.
 #[derive(Debug)]
@@ -23,29 +33,76 @@ pub(crate) struct ChangeTracker {
     /// Odd while changes may go unnoticed. It moves on whenever the connection is lost or regained.
     era: AtomicU32,
     slots: Box<[AtomicU32]>,
+    /// When the last invalidation was noticed, by slot. This and the other times are in seconds by
+    /// the monotonic clock, and begin at one: zero is for never.
+    invalidated: Box<[AtomicU32]>,
+    /// Since when changes have been going unnoticed. Zero while they do not.
+    unnoticed_since: AtomicU32,
+    /// When changes had last gone unnoticed for longer than a tombstone is certain to live.
+    blind_until: AtomicU32,
 }
 
 impl ChangeTracker {
     /// Begins disconnected: no entry is current until there are change notifications.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Duration) -> Self {
+        let slots = || (0..SLOTS).map(|_| AtomicU32::new(0)).collect();
         Self {
             era: AtomicU32::new(1),
-            slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            slots: slots(),
+            invalidated: slots(),
+            unnoticed_since: AtomicU32::new(seconds(now)),
+            blind_until: AtomicU32::new(0),
         }
     }
 
     /// Every change is notified from here on.
-    pub(super) fn connected(&self) {
+    pub(super) fn connected(&self, now: Duration) {
+        let since = self.unnoticed_since.swap(0, Ordering::SeqCst);
+        if since != 0 && is_long(since, now) {
+            self.blind_until.store(seconds(now), Ordering::SeqCst);
+        }
         self.next_era(0);
     }
 
     /// Changes may go unnoticed from here on.
-    pub(super) fn disconnected(&self) {
+    pub(super) fn disconnected(&self, now: Duration) {
         self.next_era(1);
+        let (never, relaxed) = (0, Ordering::SeqCst);
+        // Unless they have been for longer.
+        let _ = self
+            .unnoticed_since
+            .compare_exchange(never, seconds(now), relaxed, relaxed);
     }
 
     pub(super) fn changed(&self, name: Name) {
         self.slots[usize::from(slot(name))].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A resource was invalidated, by the notification.
+    pub(super) fn invalidated(&self, name: Name, now: Duration) {
+        self.invalidated[usize::from(slot(name))].store(seconds(now), Ordering::SeqCst);
+        self.changed(name);
+    }
+
+    /// Everything may have changed.
+    pub(super) fn everything_changed(&self) {
+        self.era.fetch_add(2, Ordering::SeqCst);
+    }
+
+    /// Whether an entry that arrived at this time, and is gone from the shared tier, may have been
+    /// invalidated since.
+    pub(crate) fn may_be_invalidated(
+        &self,
+        slots: Slots,
+        arrived: Duration,
+        now: Duration,
+    ) -> bool {
+        let last = self.invalidated[usize::from(slots.own)].load(Ordering::SeqCst);
+        let blind = self.blind_until.load(Ordering::SeqCst);
+        let unnoticed = self.unnoticed_since.load(Ordering::SeqCst);
+        let last = last.max(blind);
+        let since = last != 0 && last.saturating_add(CLOCKS_DIFFER) >= seconds(arrived);
+        since || (unnoticed != 0 && is_long(unnoticed, now))
     }
 
     /// Whether changes are notified at this moment.
@@ -92,6 +149,18 @@ pub(crate) fn slots_of(key: &RemoteKey) -> Slots {
     }
 }
 
+/// A time by the monotonic clock, in seconds from one on.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
+}
+
+/// Whether a tombstone from then may have expired by now.
+fn is_long(since: u32, now: Duration) -> bool {
+    u64::from(seconds(now).saturating_sub(since)) >= FILL_LIMIT.as_secs()
+}
+
 fn slot(name: Name) -> u16 {
     // The lowest bits: there are as many slots.
     name.hash() as u16
@@ -101,6 +170,8 @@ fn slot(name: Name) -> u16 {
 mod tests {
     use super::*;
     use crate::{codec::Stamp, semantics::decide::Validity};
+
+    const NOW: Duration = Duration::from_secs(1000);
 
     fn slots(own: u16, resource: Option<u16>) -> Slots {
         Slots { own, resource }
@@ -112,13 +183,13 @@ mod tests {
 
     #[test]
     fn an_entry_is_current_until_its_name_changes_or_changes_may_go_unnoticed() {
-        let tracker = ChangeTracker::new();
+        let tracker = ChangeTracker::new(NOW);
         let (name, other) = (Name::of(b"a"), Name::of(b"b"));
         let own = slots(slot(name), None);
         let version = version(own, tracker.snapshot(own));
         let validate = || version.validated_at(tracker.snapshot(own));
         assert!(!tracker.is_current(&version), "before any notification");
-        tracker.connected();
+        tracker.connected(NOW);
         assert!(!tracker.is_current(&version), "stored before");
         validate();
         assert!(tracker.is_current(&version));
@@ -128,21 +199,21 @@ mod tests {
         assert!(!tracker.is_current(&version));
         validate();
         assert!(tracker.is_current(&version));
-        tracker.disconnected();
+        tracker.disconnected(NOW);
         assert!(!tracker.is_current(&version));
         validate();
         assert!(!tracker.is_current(&version), "while disconnected");
-        tracker.connected();
+        tracker.connected(NOW);
         assert!(!tracker.is_current(&version));
         validate();
-        tracker.connected();
+        tracker.connected(NOW);
         assert!(!tracker.is_current(&version), "after an unseen loss");
     }
 
     #[test]
     fn a_partition_is_current_until_its_resource_changes() {
-        let tracker = ChangeTracker::new();
-        tracker.connected();
+        let tracker = ChangeTracker::new(NOW);
+        tracker.connected(NOW);
         let (name, resource) = (Name::of(b"a"), Name::of(b"b"));
         let both = slots(slot(name), Some(slot(resource)));
         for change in [name, resource] {
@@ -155,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_change_between_the_question_and_its_answer_is_noticed() {
-        let tracker = ChangeTracker::new();
-        tracker.connected();
+        let tracker = ChangeTracker::new(NOW);
+        tracker.connected(NOW);
         let name = Name::of(b"a");
         let own = slots(slot(name), None);
         let snapshot = tracker.snapshot(own);
@@ -166,12 +237,83 @@ mod tests {
 
     #[test]
     fn what_was_invalidated_is_never_current() {
-        let tracker = ChangeTracker::new();
-        tracker.connected();
+        let tracker = ChangeTracker::new(NOW);
+        tracker.connected(NOW);
         let own = slots(1, None);
         let version = version(own, tracker.snapshot(own));
         version.invalidate();
         assert_eq!(version.validity(), Validity::Invalidated);
         assert!(!tracker.is_current(&version));
+    }
+
+    #[test]
+    fn what_is_gone_from_the_tier_may_be_invalidated_if_that_was_noticed_since() {
+        let (tracker, name) = (ChangeTracker::new(NOW), Name::of(b"a"));
+        let own = slots(slot(name), None);
+        let other = slots(slot(Name::of(b"b")), None);
+        let second = Duration::from_secs(1);
+        let long_after = NOW + 100 * FILL_LIMIT;
+        let at = NOW + Duration::from_secs(20);
+        tracker.connected(NOW);
+        let may_be = |slots, arrived| tracker.may_be_invalidated(slots, arrived, long_after);
+        tracker.changed(name);
+        assert!(
+            !may_be(own, NOW),
+            "it changed: an eviction, or another response"
+        );
+        tracker.invalidated(name, at);
+        for (what, slots, arrived, expected) in [
+            ("it arrived before", own, NOW, true),
+            ("just then", own, at, true),
+            ("or so it seems", own, at + 5 * second, true),
+            ("it arrived after that", own, at + 6 * second, false),
+            ("another resource", other, NOW, false),
+        ] {
+            assert_eq!(may_be(slots, arrived), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_from_the_tier_may_be_invalidated_if_much_went_unnoticed() {
+        let tracker = ChangeTracker::new(NOW);
+        let own = slots(1, None);
+        let second = Duration::from_secs(1);
+        let (short, long) = (FILL_LIMIT - second, FILL_LIMIT);
+        let may_be = |arrived, now| tracker.may_be_invalidated(own, arrived, now);
+        assert!(!may_be(NOW, NOW + short), "it would find the tombstone");
+        assert!(may_be(NOW, NOW + long));
+        tracker.connected(NOW + short);
+        assert!(!may_be(NOW, NOW + long));
+        // A short loss, then one that is reported twice and is long.
+        let lost = NOW + 2 * long;
+        tracker.disconnected(lost);
+        tracker.connected(lost + short);
+        assert!(!may_be(NOW, lost + 2 * long));
+        tracker.disconnected(lost + long);
+        tracker.disconnected(lost + long + short);
+        assert!(!may_be(NOW, lost + long + short));
+        assert!(may_be(NOW, lost + 2 * long));
+        tracker.connected(lost + 2 * long);
+        assert!(
+            may_be(NOW, lost + 3 * long),
+            "of the time before, all is unknown"
+        );
+        assert!(!may_be(lost + 2 * long + 6 * second, lost + 3 * long));
+    }
+
+    #[test]
+    fn everything_changes_at_once() {
+        let tracker = ChangeTracker::new(NOW);
+        let own = slots(1, None);
+        let before = version(own, tracker.snapshot(own));
+        tracker.everything_changed();
+        assert!(!tracker.is_connected());
+        assert!(!tracker.is_current(&before));
+        tracker.connected(NOW);
+        let before = version(own, tracker.snapshot(own));
+        assert!(tracker.is_current(&before));
+        tracker.everything_changed();
+        assert!(tracker.is_connected());
+        assert!(!tracker.is_current(&before));
     }
 }

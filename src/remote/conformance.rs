@@ -18,7 +18,9 @@ use super::{
         Redis,
         support::redis::{Reply, Server, standalone},
     },
-    store::{ConditionalPut, PutOutcome, RemoteLimits, RemoteStore, Watch, WatchEvent},
+    store::{
+        ConditionalPut, Invalidation, PutOutcome, RemoteLimits, RemoteStore, Watch, WatchEvent,
+    },
 };
 use crate::codec::Stamp;
 
@@ -164,6 +166,81 @@ async fn an_unconditional_put_keeps_older_conditional_ones_out(server: &impl Fix
     assert_eq!(next.unwrap(), PutOutcome::Stored);
 }
 
+async fn an_invalidation_leaves_a_tombstone_and_nothing_for_partitions(server: &impl Fixture) {
+    let node = server.node().await;
+    // What is stored under both names, before.
+    let table = [
+        ("nothing", None, None),
+        ("a response", Some(value(3, 9, b"a body")), None),
+        ("a tombstone", Some(value(4, 4, b"")), None),
+        ("junk", Some("junk".into()), Some("junk".into())),
+        ("partitions", None, Some(value(5, 5, b""))),
+        ("all", Some(value(3, 9, b"")), Some(value(5, 5, b""))),
+    ];
+    for at_once in [1, table.len()] {
+        let mut invalidations = Vec::new();
+        for (index, (_, main, partitions)) in table.iter().enumerate() {
+            let invalidation = invalidation(&format!("{at_once}-{index}"), 7);
+            let stored = [
+                (&invalidation.main, main),
+                (&invalidation.partitions, partitions),
+            ];
+            for (name, stored) in stored {
+                if let Some(stored) = stored {
+                    server.set(name, stored);
+                }
+            }
+            invalidations.push(invalidation);
+        }
+        for batch in invalidations.chunks(at_once) {
+            let done = node.invalidate(batch, MINUTE).await.unwrap();
+            assert_eq!(done, vec![true; batch.len()]);
+        }
+        for (invalidation, (what, ..)) in invalidations.iter().zip(&table) {
+            let Invalidation {
+                main, partitions, ..
+            } = invalidation;
+            let found = node.get_two(main, partitions).await.unwrap();
+            assert_eq!(found, (Some(value(7, 7, b"")), None), "{what}");
+            // What was observed before is not written any more, what observed this is.
+            for (expected, outcome) in [
+                ((0, 0), PutOutcome::EpochChanged),
+                ((3, 9), PutOutcome::EpochChanged),
+                ((7, 7), PutOutcome::Stored),
+            ] {
+                let put = node.put_if(put_over(main, expected, value(7, 8, b"")));
+                assert_eq!(put.await.unwrap(), outcome, "{what}");
+            }
+        }
+    }
+    assert_eq!(node.invalidate(&[], MINUTE).await.unwrap(), [true; 0]);
+}
+
+async fn a_tombstone_expires_when_what_it_replaces_would_have(server: &impl Fixture) {
+    let node = server.node().await;
+    let hour = 60 * MINUTE;
+    for (what, stored, at_least, expected) in [
+        ("nothing is stored", None, MINUTE, MINUTE),
+        ("it would live longer", Some(hour), MINUTE, hour),
+        ("it would live less long", Some(MINUTE), hour, hour),
+    ] {
+        let invalidation = invalidation(what, 7);
+        let Invalidation { main, .. } = &invalidation;
+        if let Some(keep) = stored {
+            node.put(main, value(1, 1, b""), keep).await.unwrap();
+        }
+        for _ in 0..2 {
+            let batch = std::slice::from_ref(&invalidation);
+            assert_eq!(node.invalidate(batch, at_least).await.unwrap(), [true]);
+            let left = server.expires_in(main).unwrap();
+            assert!(
+                left <= expected && left >= expected - PATIENCE,
+                "{what}: {left:?}"
+            );
+        }
+    }
+}
+
 async fn only_an_equal_value_is_deleted(server: &impl Fixture) {
     let node = server.node().await;
     server.set("a", b"junk");
@@ -289,6 +366,17 @@ async fn every_watch_reports_every_change(server: &impl Fixture) {
     assert!(writer.release(&lease, b"token").await.unwrap());
     for watch in &mut watches {
         watch.changed([&*lease]).await;
+    }
+    // Of an invalidation both names are reported, whatever there was.
+    let before = invalidation("c", 7);
+    for _ in 0..2 {
+        let batch = [before.clone(), invalidation("d", 7)];
+        writer.invalidate(&batch, MINUTE).await.unwrap();
+        for watch in &mut watches {
+            let names = batch.each_ref().map(|it| [&*it.main, &*it.partitions]);
+            let [[a, b], [c, d]] = names;
+            watch.changed([a, b, c, d]).await;
+        }
     }
     // Of a value that expires the end is reported too.
     let short = Duration::from_millis(50);
@@ -426,6 +514,15 @@ fn stamp(epoch: u64, version: u64) -> Stamp {
     Stamp { epoch, version }
 }
 
+/// Begins this epoch of a resource.
+fn invalidation(resource: &str, epoch: u64) -> Invalidation {
+    Invalidation {
+        main: format!("{PREFIX}{{{resource}}}"),
+        partitions: format!("{PREFIX}{{{resource}}}:partitions"),
+        tombstone: value(epoch, epoch, b""),
+    }
+}
+
 fn put_over(name: &str, (epoch, version): (u64, u64), value: Bytes) -> ConditionalPut<'_> {
     ConditionalPut {
         name,
@@ -468,6 +565,7 @@ impl Fixture for Memory {
             namespace: "cachewarp".to_owned(),
             max_value_bytes: 1 << 10,
             compression_threshold: None,
+            max_pending: 1,
         }))
     }
 
@@ -564,6 +662,8 @@ both! {
     a_conditional_put_compares_the_stamp
     of_conditional_puts_at_once_one_is_stored
     an_unconditional_put_keeps_older_conditional_ones_out
+    an_invalidation_leaves_a_tombstone_and_nothing_for_partitions
+    a_tombstone_expires_when_what_it_replaces_would_have
     only_an_equal_value_is_deleted
     a_lease_is_held_by_one_and_released_by_its_holder
     a_value_expires

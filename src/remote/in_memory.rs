@@ -29,8 +29,8 @@ use tokio::{
 };
 
 use super::store::{
-    ConditionalPut, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch, WatchEvent,
-    WatchHandler,
+    ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
+    WatchEvent, WatchHandler,
 };
 use crate::{
     codec::{Stamp, stamp},
@@ -126,12 +126,14 @@ impl InMemoryServer {
         }
     }
 
-    /// The connection of one more node, with the limits that Redis has by default.
+    /// The connection of one more node. Its limits are those that Redis has by default, but for the
+    /// pending invalidations, of which tests would take long to make as many.
     pub(crate) fn node(&self) -> InMemory {
         self.node_with(RemoteLimits {
             namespace: "cachewarp".to_owned(),
             max_value_bytes: 8 << 20,
             compression_threshold: Some(1 << 10),
+            max_pending: 4_096,
         })
     }
 
@@ -396,6 +398,29 @@ impl RemoteStore for InMemory {
     fn put<'a>(&'a self, name: &'a str, value: Bytes, keep: Duration) -> RemoteFuture<'a, ()> {
         self.write(value.len(), move |server, state| {
             server.store(state, name, value, keep);
+        })
+    }
+
+    fn invalidate<'a>(
+        &'a self,
+        invalidations: &'a [Invalidation],
+        at_least: Duration,
+    ) -> RemoteFuture<'a, Vec<bool>> {
+        self.operate(WRITE_TIMEOUT, move |server, state| {
+            for invalidation in invalidations {
+                let Invalidation {
+                    main,
+                    partitions,
+                    tombstone,
+                } = invalidation;
+                let now = Instant::now();
+                let left = state.live(main).map(|stored| stored.expires - now);
+                let keep = left.unwrap_or_default().max(at_least);
+                server.store(state, main, tombstone.clone(), keep);
+                state.stored.remove(partitions);
+                state.changed(partitions);
+            }
+            vec![true; invalidations.len()]
         })
     }
 

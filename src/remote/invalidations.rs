@@ -1,24 +1,30 @@
-//! Invalidations that the shared tier does not have yet.
+//! Invalidations that the shared tier does not have yet: which are sent first, and what happens
+//! when there are too many.
 //!
 //! Until the tier has an invalidation, this node uses nothing from the tier that it concerns. One
 //! that cannot be sent at once is sent again and again, until it succeeds.
+//!
+//! Writes to URLs that nobody stored must not delay the others, however many there are. So pending
+//! invalidations wait in lanes, each of which is emptied by a task of its own: those of resources
+//! that this node knows to be stored, all others, and for both those that could not be sent before.
+//! No lane waits for another.
+//!
+//! If too many are pending, they are given up together, and the other nodes are told to distrust
+//! all that was stored before (`distrust`). That covers each of them.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use super::names::Name;
 
-/// How many invalidations may be pending at once. The other nodes do not learn of more.
-pub(super) const MAX_PENDING: usize = 65_536;
-
-/// How long a tombstone is kept: longer than any response in the shared tier.
-pub(super) const KEEP_TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How many invalidations are sent as one. The server does nothing else meanwhile, for less than a
+/// millisecond.
+const BATCH: usize = 128;
 
 /// One invalidation of a resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,92 +34,281 @@ pub(super) struct PendingInvalidation {
     pub(super) epoch: u64,
 }
 
-/// What to do about an invalidation that was added.
+/// Whether a resource is stored, as far as this node knows.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Known {
+    /// Nothing is known to be stored. Other nodes may have stored something all the same.
+    Nothing,
+    Stored,
+}
+
+/// Which task sends an invalidation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Added {
-    /// Start a task that sends the pending invalidations.
-    StartSending,
-    /// Nothing: a task is sending the pending invalidations, this one included.
-    AlreadySending,
-    /// Report that it is lost: too many are pending.
-    QueueFull,
+pub(super) enum Lane {
+    /// Of resources that are known to be stored.
+    Stored,
+    /// Of all others.
+    Unknown,
+    /// Those of [`Stored`](Self::Stored) that could not be sent before.
+    StoredAgain,
+    /// Those of [`Unknown`](Self::Unknown) that could not be sent before.
+    UnknownAgain,
+}
+
+impl Lane {
+    const COUNT: usize = 4;
+
+    fn first(known: Known) -> Self {
+        match known {
+            Known::Stored => Self::Stored,
+            Known::Nothing => Self::Unknown,
+        }
+    }
+
+    fn again(known: Known) -> Self {
+        match known {
+            Known::Stored => Self::StoredAgain,
+            Known::Nothing => Self::UnknownAgain,
+        }
+    }
+}
+
+/// A task to start, as none does its work yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SendingTask {
+    /// Sends the invalidations of a lane.
+    Sending(Lane),
+    /// Tells the other nodes to distrust everything.
+    Distrusting,
+}
+
+/// What a pending invalidation means for a lookup in the shared tier.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pending {
+    Nothing,
+    /// What the tier has is invalid. This epoch begins.
+    Epoch(u64),
+    /// What the tier has may be invalid, whatever it is.
+    Everything,
 }
 
 /// The pending invalidations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PendingInvalidations {
+    /// How many there may be at once.
+    most: usize,
     /// How many there are: every lookup asks, and usually there are none.
     count: AtomicUsize,
+    /// Whether the other nodes are still to be told to distrust everything.
+    everything: AtomicBool,
     queue: Mutex<Queue>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    epochs: HashMap<Name, u64>,
-    /// In which order they are sent. Round-robin, so that one that fails does not block the others.
-    order: VecDeque<Name>,
-    /// Whether a task is sending.
+    pending: HashMap<Name, Waiting>,
+    lanes: [LaneQueue; Lane::COUNT],
+    /// How many places in lanes have been taken so far.
+    places: u64,
+    distrust: Announcement,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    epoch: u64,
+    known: Known,
+    /// Its lane, and its place there. `None` while it is being sent, so that no two of one name
+    /// are.
+    place: Option<(Lane, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct LaneQueue {
+    /// The places in this lane. Some may have been left for a place in another.
+    order: VecDeque<(Name, u64)>,
+    /// Whether a task is sending them.
     sending: bool,
 }
 
+/// Whether the other nodes are to be told to distrust everything.
+#[derive(Debug, Default)]
+struct Announcement {
+    due: Due,
+    /// Whether a task tells them.
+    telling: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Due {
+    #[default]
+    Nothing,
+    /// They are to be told.
+    Everything,
+    /// They are being told, which covers what was given up until now.
+    Told,
+}
+
 impl PendingInvalidations {
-    /// The epoch that a pending invalidation of this name begins.
-    pub(super) fn epoch_of(&self, name: Name) -> Option<u64> {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return None;
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            count: AtomicUsize::new(0),
+            everything: AtomicBool::new(false),
+            queue: Mutex::default(),
         }
-        self.queue().epochs.get(&name).copied()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
+    /// What is pending of this name.
+    pub(super) fn of(&self, name: Name) -> Pending {
+        // In this order: when all are given up, the flag is set first.
+        let count = self.count.load(Ordering::SeqCst);
+        if self.everything.load(Ordering::SeqCst) {
+            return Pending::Everything;
+        }
+        if count == 0 {
+            return Pending::Nothing;
+        }
+        let queue = self.queue();
+        match queue.pending.get(&name) {
+            _ if queue.distrust.due != Due::Nothing => Pending::Everything,
+            Some(waiting) => Pending::Epoch(waiting.epoch),
+            None => Pending::Nothing,
+        }
     }
 
-    /// The task that was sending has ended, for whatever reason.
-    pub(super) fn sending_ended(&self) {
-        self.queue().sending = false;
-    }
-
-    /// Adds an invalidation. It replaces an older one of the same name.
-    pub(super) fn add(&self, invalidation: PendingInvalidation) -> Added {
+    /// Adds an invalidation. It replaces an older one of the same name. If too many are pending,
+    /// all of them are given up, and everything is to be distrusted instead.
+    pub(super) fn add(
+        &self,
+        invalidation: PendingInvalidation,
+        known: Known,
+    ) -> Option<SendingTask> {
         let PendingInvalidation { name, epoch } = invalidation;
         let mut queue = self.queue();
-        if queue.epochs.len() >= MAX_PENDING && !queue.epochs.contains_key(&name) {
-            return Added::QueueFull;
-        }
-        if queue.epochs.insert(name, epoch).is_none() {
-            queue.order.push_back(name);
-        }
-        self.count.store(queue.epochs.len(), Ordering::SeqCst);
-        if std::mem::replace(&mut queue.sending, true) {
-            Added::AlreadySending
-        } else {
-            Added::StartSending
-        }
+        let is_full = queue.pending.len() >= self.most;
+        let start = match queue.pending.get_mut(&name) {
+            Some(waiting) => {
+                waiting.epoch = epoch;
+                let is_promoted = known > waiting.known && waiting.place.is_some();
+                waiting.known = known.max(waiting.known);
+                if is_promoted {
+                    queue.wait(name, Lane::first(known))
+                } else {
+                    None
+                }
+            }
+            None if is_full => queue.give_up(),
+            None => {
+                let place = None;
+                let waiting = Waiting {
+                    epoch,
+                    known,
+                    place,
+                };
+                queue.pending.insert(name, waiting);
+                queue.wait(name, Lane::first(known))
+            }
+        };
+        self.count(&queue);
+        start
     }
 
-    /// The invalidation to send next. If there is none, the sending task ends.
-    pub(super) fn next(&self) -> Option<PendingInvalidation> {
+    /// The next invalidations of a lane, which are to be sent now. If there are none, the task of
+    /// the lane ends.
+    pub(super) fn next(&self, lane: Lane) -> Vec<PendingInvalidation> {
         let mut queue = self.queue();
-        let mut next = None;
-        while let Some(name) = queue.order.pop_front() {
-            if let Some(&epoch) = queue.epochs.get(&name) {
-                queue.order.push_back(name);
-                next = Some(PendingInvalidation { name, epoch });
-                break;
+        let Queue { pending, lanes, .. } = &mut *queue;
+        let mut batch = Vec::new();
+        let LaneQueue { order, sending } = &mut lanes[lane as usize];
+        while batch.len() < BATCH
+            && let Some((name, place)) = order.pop_front()
+        {
+            if let Some(waiting) = pending.get_mut(&name)
+                && waiting.place == Some((lane, place))
+            {
+                waiting.place = None;
+                let epoch = waiting.epoch;
+                batch.push(PendingInvalidation { name, epoch });
             }
         }
-        queue.sending = next.is_some();
-        next
+        *sending = !batch.is_empty();
+        batch
     }
 
     /// The tier has this invalidation now.
-    pub(super) fn sent(&self, invalidation: PendingInvalidation) {
+    pub(super) fn sent(&self, invalidation: PendingInvalidation) -> Option<SendingTask> {
+        let PendingInvalidation { name, epoch } = invalidation;
         let mut queue = self.queue();
-        if queue.epochs.get(&invalidation.name) == Some(&invalidation.epoch) {
-            queue.epochs.remove(&invalidation.name);
+        let start = match queue.pending.get(&name) {
+            Some(waiting) if waiting.epoch == epoch => {
+                queue.pending.remove(&name);
+                None
+            }
+            // Another one came while it was being sent.
+            Some(waiting) if waiting.place.is_none() => {
+                let lane = Lane::first(waiting.known);
+                queue.wait(name, lane)
+            }
+            Some(_) | None => None,
+        };
+        self.count(&queue);
+        start
+    }
+
+    /// This invalidation could not be sent.
+    pub(super) fn failed(&self, invalidation: PendingInvalidation) -> Option<SendingTask> {
+        let name = invalidation.name;
+        let mut queue = self.queue();
+        match queue.pending.get(&name) {
+            Some(waiting) if waiting.place.is_none() => {
+                let lane = Lane::again(waiting.known);
+                queue.wait(name, lane)
+            }
+            Some(_) | None => None,
         }
-        self.count.store(queue.epochs.len(), Ordering::SeqCst);
+    }
+
+    /// How many invalidations wait in a lane, at most.
+    pub(super) fn len(&self, lane: Lane) -> usize {
+        self.queue().lanes[lane as usize].order.len()
+    }
+
+    /// The task of a lane has ended, for whatever reason.
+    pub(super) fn sending_ended(&self, lane: Lane) {
+        self.queue().lanes[lane as usize].sending = false;
+    }
+
+    /// Whether the other nodes are to be told now to distrust everything. If not, the task that
+    /// tells them ends.
+    pub(super) fn next_distrust(&self) -> bool {
+        let distrust = &mut self.queue().distrust;
+        if distrust.due != Due::Nothing {
+            distrust.due = Due::Told;
+        }
+        distrust.telling = distrust.due != Due::Nothing;
+        distrust.telling
+    }
+
+    /// The other nodes have been told to distrust everything.
+    pub(super) fn distrust_told(&self) {
+        let distrust = &mut self.queue().distrust;
+        // Otherwise more has been given up since.
+        if distrust.due == Due::Told {
+            distrust.due = Due::Nothing;
+            self.everything.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// The task that tells the other nodes has ended, for whatever reason.
+    pub(super) fn telling_ended(&self) {
+        self.queue().distrust.telling = false;
+    }
+
+    fn count(&self, queue: &Queue) {
+        if queue.distrust.due == Due::Everything {
+            self.everything.store(true, Ordering::SeqCst);
+        }
+        self.count.store(queue.pending.len(), Ordering::SeqCst);
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -121,42 +316,35 @@ impl PendingInvalidations {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_invalidation_is_pending_until_it_is_sent() {
-        let pending = PendingInvalidations::default();
-        let name = Name::of(b"a");
-        let [first, second] = [1, 2].map(|epoch| PendingInvalidation { name, epoch });
-        assert_eq!(pending.add(first), Added::StartSending);
-        assert_eq!(pending.next(), Some(first));
-        // Another invalidation while the first is being sent.
-        assert_eq!(pending.add(second), Added::AlreadySending);
-        pending.sent(first);
-        assert_eq!(pending.epoch_of(name), Some(2));
-        assert_eq!(pending.epoch_of(Name::of(b"b")), None);
-        assert_eq!(pending.next(), Some(second));
-        pending.sent(second);
-        assert_eq!(pending.epoch_of(name), None);
-        assert_eq!(pending.next(), None);
-        assert_eq!(pending.add(first), Added::StartSending);
+impl Queue {
+    /// Lets an invalidation wait in a lane.
+    fn wait(&mut self, name: Name, lane: Lane) -> Option<SendingTask> {
+        let Self { pending, lanes, .. } = self;
+        self.places += 1;
+        pending.get_mut(&name)?.place = Some((lane, self.places));
+        let LaneQueue { order, sending } = &mut lanes[lane as usize];
+        if order.len() > 2 * pending.len() + BATCH {
+            // More than half of the places have been left.
+            order.retain(|(name, place)| {
+                pending
+                    .get(name)
+                    .is_some_and(|it| it.place == Some((lane, *place)))
+            });
+        }
+        order.push_back((name, self.places));
+        let is_sending = std::mem::replace(sending, true);
+        (!is_sending).then_some(SendingTask::Sending(lane))
     }
 
-    #[test]
-    fn the_number_of_pending_invalidations_is_bounded() {
-        let pending = PendingInvalidations::default();
-        let invalidation = |name: &[u8], epoch| PendingInvalidation {
-            name: Name::of(name),
-            epoch,
-        };
-        for index in 0..MAX_PENDING as u64 {
-            let added = pending.add(invalidation(&index.to_be_bytes(), 1));
-            assert_ne!(added, Added::QueueFull);
-        }
-        assert_eq!(pending.add(invalidation(b"one more", 1)), Added::QueueFull);
-        let known = invalidation(&0_u64.to_be_bytes(), 2);
-        assert_eq!(pending.add(known), Added::AlreadySending);
+    /// Gives up what is pending, and the one that was to be added.
+    fn give_up(&mut self) -> Option<SendingTask> {
+        self.pending.clear();
+        self.lanes.iter_mut().for_each(|lane| lane.order.clear());
+        self.distrust.due = Due::Everything;
+        let is_telling = std::mem::replace(&mut self.distrust.telling, true);
+        (!is_telling).then_some(SendingTask::Distrusting)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,17 +2,21 @@
 //! depended upon.
 //!
 //! `store` is what it asks of a server, and `redis` the client for one. `remote` is a server as one
-//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `lease`
-//! who fetches what none has, `coherence` which entries in memory are still current, and `touch` that
-//! these are in use.
+//! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `sending`
+//! the invalidations, `lease` who fetches what none has, `coherence` which entries in memory are
+//! still current, and `touch` that these are in use. What an invalidation leaves there, and for how
+//! long, is in `fence`.
 
 mod accept;
 mod budget;
 mod coherence;
 mod conformance;
 pub(crate) mod convert;
+mod distrust;
+mod fence;
 pub(crate) mod in_memory;
 mod invalidations;
+mod known;
 mod lease;
 mod location;
 mod names;
@@ -23,6 +27,7 @@ mod read;
 mod redis;
 mod remote;
 mod selecting;
+mod sending;
 pub(crate) mod store;
 mod touch;
 mod variants;
@@ -33,9 +38,10 @@ pub use self::redis::{Redis, RedisBuilder};
 pub(crate) use self::{
     accept::Acceptance,
     coherence::slots_of,
+    fence::{Asked, LONGEST_KEEP},
+    invalidations::{Known, Pending},
     lease::{Lease, LeaseNote, LeaseOutcome},
     location::RemoteKey,
-    outbox::LONGEST_KEEP,
     read::{ObservedVersion, RemoteRead, RemoteValue},
     remote::Remote,
     selecting::{SelectingHeaders, variant_id},

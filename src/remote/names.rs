@@ -62,7 +62,8 @@ impl Name {
         let hex = std::str::from_utf8(hex).ok()?;
         let name = u128::from_str_radix(hex, 16).ok().map(Self)?;
         let role = match full.get(open + 33..)? {
-            b"}" | b"}:fence" => Role::Main,
+            b"}" => Role::Main,
+            b"}:fence" => Role::Fence,
             _ => Role::Auxiliary,
         };
         Some((name, role))
@@ -74,8 +75,15 @@ impl Name {
 pub(super) enum Role {
     /// Another response may be current now, or none.
     Main,
+    /// The same, and unless this has expired or was evicted, the resource was invalidated.
+    Fence,
     /// Nothing. It is a lease, or a variant, which changes together with the list or expires.
     Auxiliary,
+}
+
+/// The name of the moment until which everything is distrusted.
+pub(super) fn everything(namespace: &str) -> String {
+    [namespace, VERSION, "everything"].concat()
 }
 
 /// What every name begins with.
@@ -115,7 +123,7 @@ mod tests {
             (name.main("ns"), Role::Main),
             (name.variant("ns", 7), Role::Auxiliary),
             (name.lease("ns", 1, 2), Role::Auxiliary),
-            (name.tombstone("ns"), Role::Main),
+            (name.tombstone("ns"), Role::Fence),
         ] {
             assert!(full.starts_with(&prefix("ns")), "{full}");
             let parsed = Name::parse(full.as_bytes());
@@ -146,6 +154,7 @@ mod tests {
             "ns:v1:{zz",
             "{é}",
             "ns:v1:alive",
+            &everything("ns"),
         ] {
             assert_eq!(Name::parse(text.as_bytes()), None, "{text}");
         }

@@ -7,7 +7,7 @@ use futures_util::future::join;
 
 use super::{
     accept::{Acceptance, Accepted, Refusal},
-    invalidations::KEEP_TOMBSTONE,
+    fence::{Asked, KEEP_TOMBSTONE},
     location::RemoteKey,
     remote::Remote,
     selecting::SelectingHeaders,
@@ -37,11 +37,13 @@ pub(crate) struct ObservedVersion {
     pub(crate) epoch: u64,
     /// Taken before the shared tier was asked.
     pub(crate) snapshot: Snapshot,
+    /// The moment of that.
+    pub(super) asked: Asked,
 }
 
 impl ObservedVersion {
     /// What the shared tier will have once a pending invalidation is there.
-    pub(crate) fn invalidated(epoch: u64, snapshot: Snapshot) -> Self {
+    pub(crate) fn invalidated(epoch: u64, snapshot: Snapshot, asked: Asked) -> Self {
         Self {
             main: Stamp {
                 epoch,
@@ -49,15 +51,17 @@ impl ObservedVersion {
             },
             epoch,
             snapshot,
+            asked,
         }
     }
 
     /// This version, which the shared tier still has.
-    pub(crate) fn of(version: &RemoteVersion, snapshot: Snapshot) -> Self {
+    pub(crate) fn of(version: &RemoteVersion, snapshot: Snapshot, asked: Asked) -> Self {
         Self {
             main: version.stamp(),
             epoch: version.stamp().epoch,
             snapshot,
+            asked,
         }
     }
 
@@ -90,13 +94,14 @@ pub(crate) struct RemoteRead {
 
 impl Remote {
     /// Reads what is stored for a request with these selecting header fields, and used if it is
-    /// accepted. `snapshot` was taken just now.
+    /// accepted. `snapshot` and `asked` were taken just now.
     pub(crate) async fn read(
         &self,
         key: &RemoteKey,
         request: &mut SelectingHeaders<'_>,
         acceptance: &Acceptance<'_>,
         snapshot: Snapshot,
+        asked: Asked,
     ) -> Result<RemoteRead, StoreError> {
         let main = self.main_name(key);
         let (first, epoch, read_ahead) = match key.partition_of {
@@ -131,6 +136,7 @@ impl Remote {
             main: at,
             epoch: epoch.unwrap_or(at.epoch),
             snapshot,
+            asked,
         };
         let value = match value {
             Some(Value::Tombstone) => RemoteValue::Tombstone,

@@ -16,16 +16,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     budget::WriteBudget,
     coherence::ChangeTracker,
+    distrust::{Distrust, learn_soon},
     invalidations::PendingInvalidations,
+    known::KnownNames,
     location::RemoteKey,
-    names::{Name, Role, prefix},
+    names::{Name, Role, everything, prefix},
     notify::{ChangeNotifier, Subscription},
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
     touch::Touches,
     variants,
 };
 use crate::{
-    codec::VariantList, entry::RemoteVersion, executor::Executor, key::RequestKey,
+    clock::Clock, codec::VariantList, entry::RemoteVersion, executor::Executor, key::RequestKey,
     metrics::RemoteMetrics,
 };
 
@@ -37,8 +39,11 @@ const REMEMBERED_LISTS: u64 = 4 << 20;
 pub(crate) struct Remote {
     pub(super) store: Arc<dyn RemoteStore>,
     pub(crate) tracker: Arc<ChangeTracker>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) distrust: Arc<Distrust>,
     pub(super) notifier: Arc<ChangeNotifier>,
     pub(super) invalidations: PendingInvalidations,
+    pub(super) known: Arc<KnownNames>,
     /// The variant lists that were read last.
     pub(super) lists: BoundedMap<Name, Arc<VariantList>>,
     budget: WriteBudget,
@@ -50,32 +55,64 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// Uses `store`, and begins to watch it.
-    pub(crate) fn new(store: Arc<dyn RemoteStore>) -> Self {
-        let tracker = Arc::new(ChangeTracker::new());
+    pub(crate) fn new(store: Arc<dyn RemoteStore>, clock: Arc<dyn Clock>) -> Self {
+        let tracker = Arc::new(ChangeTracker::new(clock.monotonic()));
+        let distrust = Arc::new(Distrust::new());
         let notifier = Arc::new(ChangeNotifier::default());
         let (tracks, notifies) = (Arc::clone(&tracker), Arc::clone(&notifier));
+        let (distrusts, time) = (Arc::clone(&distrust), Arc::clone(&clock));
+        let known = Arc::new(KnownNames::new());
+        let knows = Arc::clone(&known);
+        let of_everything = everything(&store.limits().namespace);
+        let learn = {
+            let (distrust, store) = (Arc::clone(&distrust), Arc::clone(&store));
+            let clock = Arc::clone(&clock);
+            move || learn_soon(&distrust, &store, &clock)
+        };
         let on_event = move |event| match event {
+            WatchEvent::Changed(name) if name == of_everything => {
+                // In this order: what is current from here on knows of it.
+                distrusts.has_changed();
+                tracks.everything_changed();
+                learn();
+            }
             WatchEvent::Changed(name) => {
                 if let Some((name, role)) = Name::parse(&name) {
-                    if role == Role::Main {
-                        tracks.changed(name);
+                    match role {
+                        Role::Main => {
+                            knows.insert(name);
+                            tracks.changed(name);
+                        }
+                        // After the change that it comes with, as a rule: by the order of names.
+                        Role::Fence => {
+                            knows.remove(name);
+                            tracks.invalidated(name, time.monotonic());
+                        }
+                        Role::Auxiliary => {}
                     }
                     notifies.notify(name);
                 }
             }
-            WatchEvent::Disconnected => tracks.disconnected(),
-            WatchEvent::Connected => tracks.connected(),
+            WatchEvent::Disconnected => tracks.disconnected(time.monotonic()),
+            WatchEvent::Connected => {
+                distrusts.may_have_changed();
+                tracks.connected(time.monotonic());
+                learn();
+            }
         };
         let prefix = prefix(&store.limits().namespace);
         Self {
             budget: WriteBudget::new(store.limits().max_value_bytes),
-            invalidations: PendingInvalidations::default(),
+            invalidations: PendingInvalidations::new(store.limits().max_pending),
+            known,
             lists: BoundedMap::builder()
                 .max_capacity(REMEMBERED_LISTS)
                 .weigher(|_, list: &Arc<VariantList>| variants::weight(list))
                 .build(),
             metrics: OnceLock::new(),
             nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
+            clock,
+            distrust,
             notifier,
             touches: Touches::new(Arc::clone(&store)),
             tracker,

@@ -46,6 +46,17 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Stores a value, whatever is stored now. It expires after `keep`.
     fn put<'a>(&'a self, name: &'a str, value: Bytes, keep: Duration) -> RemoteFuture<'a, ()>;
 
+    /// Carries out invalidations, each as one step: `main` becomes the tombstone, which expires when
+    /// the value there would have, but not before `at_least`, and `partitions` is deleted. The
+    /// change of both names is notified, whether there were values or not.
+    ///
+    /// Returns for each whether it was carried out.
+    fn invalidate<'a>(
+        &'a self,
+        invalidations: &'a [Invalidation],
+        at_least: Duration,
+    ) -> RemoteFuture<'a, Vec<bool>>;
+
     /// Deletes a value if it is still exactly this one.
     fn delete_if<'a>(&'a self, name: &'a str, value: &'a Bytes) -> RemoteFuture<'a, ()>;
 
@@ -95,6 +106,8 @@ pub(crate) struct RemoteLimits {
     pub(crate) max_value_bytes: usize,
     /// From which size on a body is compressed; `None` for never.
     pub(crate) compression_threshold: Option<usize>,
+    /// How many invalidations may wait to be sent at once.
+    pub(crate) max_pending: usize,
 }
 
 /// A value to store in place of one that was read.
@@ -109,6 +122,16 @@ pub(crate) struct ConditionalPut<'a> {
     /// Another value to store with it if the condition holds, under its own name and for its own
     /// time. Both names must have the same hash tag.
     pub(crate) companion: Option<(String, Bytes, Duration)>,
+}
+
+/// An invalidation of one resource. Both names must have the same hash tag.
+#[derive(Clone, Debug)]
+pub(crate) struct Invalidation {
+    /// The name of its response.
+    pub(crate) main: String,
+    /// The name of the epoch of its partitions.
+    pub(crate) partitions: String,
+    pub(crate) tombstone: Bytes,
 }
 
 /// How a [`ConditionalPut`] ended.

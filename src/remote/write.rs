@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::{
     accept::is_ahead,
-    invalidations::KEEP_TOMBSTONE,
+    fence::KEEP_TOMBSTONE,
     location::RemoteKey,
     read::{LARGE, ObservedVersion},
     remote::Remote,
@@ -101,12 +101,22 @@ impl Remote {
                     }
                 }
             };
+            self.learn_distrust().await?;
+            if !self.may_write(&pending.observed, clock) {
+                // For all that is known.
+                return Ok(PutOutcome::EpochChanged);
+            }
             match self.store.put_if(put).await? {
                 PutOutcome::VersionChanged => {}
                 outcome => return Ok(outcome),
             }
         }
         Ok(PutOutcome::VersionChanged)
+    }
+
+    /// Whether nothing can have been invalidated since this was observed without leaving a trace.
+    fn may_write(&self, observed: &ObservedVersion, clock: &dyn Clock) -> bool {
+        observed.asked.may_write(clock, self.distrust.moment())
     }
 
     /// The encoded list of a new variant and its siblings, and after how long it expires.

@@ -12,6 +12,7 @@ mod cluster;
 mod coherence;
 mod corrupt;
 mod eviction;
+mod floods;
 mod interleavings;
 mod lateness;
 #[path = "../support/node.rs"]

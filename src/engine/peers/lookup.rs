@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
+use super::doubts::{Selected, distrust_selected, invalidate_if_unknown, invalidate_selected};
 use crate::{
     codec::EntryRecord,
     engine::{
@@ -15,7 +16,8 @@ use crate::{
     error::StoreError,
     outcome::{ForwardReason, StaleReason},
     remote::{
-        Acceptance, ObservedVersion, Remote, RemoteKey, RemoteRead, RemoteValue, SelectingHeaders,
+        Acceptance, Asked, ObservedVersion, Pending, Remote, RemoteKey, RemoteRead, RemoteValue,
+        SelectingHeaders,
         convert::{self, UnpackContext},
         slots_of, variant_id,
     },
@@ -51,7 +53,10 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
         return RemoteLookup::Unavailable;
     };
     if !remote.is_available() {
-        return RemoteLookup::Unavailable;
+        return match distrust_selected(cache, remote, context) {
+            Selected::Distrusted => RemoteLookup::Miss,
+            Selected::Trusted => RemoteLookup::Unavailable,
+        };
     }
     let (entry, new) = match search(cache, remote, context).await {
         PeerEntry::Unavailable => return RemoteLookup::Unavailable,
@@ -101,25 +106,47 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
     let key = RemoteKey::of(&context.request.key);
     let snapshot = remote.tracker.snapshot(slots_of(&key));
     context.remote_vary.clear();
-    if let Some(epoch) = remote.pending_epoch(&key) {
-        // A response that is fetched now is written after this invalidation, and finds it there.
-        context.observed =
-            (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot));
-        invalidate_selected(context);
-        return PeerEntry::Nothing;
+    if let Err(error) = remote.learn_distrust().await {
+        return match distrust_selected(cache, remote, context) {
+            Selected::Distrusted => PeerEntry::Nothing,
+            Selected::Trusted => unavailable(remote, &error),
+        };
     }
-    match validate_selected(cache, remote, context, &key, snapshot).await {
+    let asked = remote.asked();
+    match remote.pending(&key) {
+        Pending::Nothing => {}
+        Pending::Epoch(epoch) => {
+            // A response that is fetched now is written after this invalidation, and finds it
+            // there.
+            context.observed =
+                (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot, asked));
+            invalidate_selected(context);
+            return PeerEntry::Nothing;
+        }
+        Pending::Everything => {
+            // What is fetched now may be written over something invalid, and not be found to be
+            // newer.
+            context.observed = None;
+            return PeerEntry::Nothing;
+        }
+    }
+    match validate_selected(cache, remote, context, &key, snapshot, asked).await {
         Ok(Some(entry)) => return PeerEntry::Current(entry),
         Ok(None) => {}
         Err(error) => return unavailable(remote, &error),
     }
-    match read(cache, remote, context, &key, snapshot).await {
+    match read(cache, remote, context, &key, snapshot, asked).await {
+        Ok(RemoteValue::Entry { record, .. }) if !remote.is_trusted(record.arrived_ms) => {
+            remote.metrics().misses.increment(1);
+            PeerEntry::Nothing
+        }
         Ok(RemoteValue::Entry { record, stamp }) => {
             let Some(entry) = unpack(cache, context, &record) else {
                 remote.metrics().misses.increment(1);
                 return PeerEntry::Nothing;
             };
             remote.metrics().hits.increment(1);
+            remote.remember_stored(&key);
             let variant = variant_id(&record.selecting);
             let version = RemoteVersion::new(slots_of(&key), stamp, variant, snapshot);
             PeerEntry::New(Arc::new(entry.with_remote_version(Some(version))))
@@ -132,10 +159,12 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
             let names = names.iter().map(|name| HeaderName::from_bytes(name));
             context.remote_vary = names.flatten().collect();
             context.forward = ForwardReason::VaryMiss;
+            invalidate_if_unknown(cache, remote, context);
             remote.metrics().misses.increment(1);
             PeerEntry::Nothing
         }
         Ok(RemoteValue::Missing) => {
+            invalidate_if_unknown(cache, remote, context);
             remote.metrics().misses.increment(1);
             PeerEntry::Nothing
         }
@@ -151,10 +180,14 @@ async fn validate_selected(
     context: &mut RequestContext,
     key: &RemoteKey,
     snapshot: Snapshot,
+    asked: Asked,
 ) -> Result<Option<Arc<Entry>>, StoreError> {
     let Some(entry) = context.selected.clone() else {
         return Ok(None);
     };
+    if distrust_selected(cache, remote, context) == Selected::Distrusted {
+        return Ok(None);
+    }
     let Some(version) = entry.remote_version() else {
         return Ok(None);
     };
@@ -166,7 +199,7 @@ async fn validate_selected(
         }
         version.validated_at(snapshot);
     }
-    context.observed = Some(ObservedVersion::of(version, snapshot));
+    context.observed = Some(ObservedVersion::of(version, snapshot, asked));
     Ok(Some(entry))
 }
 
@@ -178,6 +211,7 @@ async fn read(
     context: &mut RequestContext,
     key: &RemoteKey,
     snapshot: Snapshot,
+    asked: Asked,
 ) -> Result<RemoteValue, StoreError> {
     let order = cache.config.rules.language_order;
     let mut request = SelectingHeaders::new(&context.request.parts.headers, order);
@@ -185,7 +219,7 @@ async fn read(
         rules: &cache.config.rules,
         now_ms: cache.shared.clock.wall_millis(),
     };
-    let read = remote.read(key, &mut request, &acceptance, snapshot);
+    let read = remote.read(key, &mut request, &acceptance, snapshot, asked);
     let RemoteRead { value, observed } = read.await?;
     context.observed = Some(observed);
     let selected = context.selected.as_ref();
@@ -213,15 +247,6 @@ fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Opti
 async fn is_in_memory(cache: &Cache, context: &RequestContext) -> bool {
     let lookup = cache.shared.store.get(context.request.key.as_ref());
     !matches!(lookup.await, Ok(None))
-}
-
-/// The selected entry was invalidated by another node: it may be validated with the origin, but not
-/// served before that.
-fn invalidate_selected(context: &RequestContext) {
-    let selected = context.selected.as_ref();
-    if let Some(version) = selected.and_then(|entry| entry.remote_version()) {
-        version.invalidate();
-    }
 }
 
 fn unavailable(remote: &Remote, error: &StoreError) -> PeerEntry {

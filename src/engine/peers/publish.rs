@@ -8,11 +8,12 @@ use crate::{
     entry::{Entry, RemoteVersion},
     key::RequestKey,
     remote::{
-        LONGEST_KEEP, LeaseNote, PendingWrite, RemoteKey, SelectingHeaders, convert, slots_of,
-        variant_id,
+        Known, LONGEST_KEEP, LeaseNote, PendingWrite, RemoteKey, SelectingHeaders, convert,
+        slots_of, variant_id,
     },
     semantics::vary::Selecting,
     state::cache::Cache,
+    store::StoreFuture,
 };
 
 /// The version that a response will have in the shared tier, before it is stored in memory. `None`
@@ -73,6 +74,7 @@ pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry
         key,
         observed,
     };
+    remote.remember_stored(&pending.key);
     let held = (context.lease.clone(), permit);
     let (clock, entry) = (Arc::clone(&cache.shared.clock), Arc::downgrade(entry));
     let publishing = async move { remote.publish(pending, order, &*clock, held, &entry).await };
@@ -98,9 +100,14 @@ pub(crate) fn withdraw(cache: &Cache, context: &RequestContext) {
     });
 }
 
-/// Tells the other nodes, in the background, that what is stored for a resource is invalid.
+/// Tells the other nodes, in the background, that what is stored for a resource is invalid: first
+/// those that this node has something of.
 pub(crate) fn invalidate(cache: &Cache, key: &RequestKey) {
     if let Some(remote) = &cache.shared.remote {
-        remote.invalidate(&RemoteKey::of(key), &cache.shared.tasks);
+        let known = match cache.shared.store.get(key.as_ref()) {
+            StoreFuture::Ready(Some(Ok(Some(_)))) => Known::Stored,
+            StoreFuture::Ready(_) | StoreFuture::Pending(_) => Known::Nothing,
+        };
+        remote.invalidate(&RemoteKey::of(key), known, &cache.shared.tasks);
     }
 }

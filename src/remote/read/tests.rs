@@ -58,7 +58,8 @@ fn the_size_that_a_body_will_have_chooses_the_thread() {
 #[tokio::test(start_paused = true)]
 async fn what_is_compressed_stays_where_a_build_has_no_zstd() {
     let server = InMemoryServer::new();
-    let remote = Remote::new(Arc::new(server.node()));
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let remote = Remote::new(Arc::new(server.node()), clock);
     let bytes = stored(vec![0; 4 << 10], Compression::AtLeast(0));
     let keep = std::time::Duration::from_secs(60);
     for (error, is_kept) in [

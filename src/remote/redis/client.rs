@@ -35,6 +35,9 @@ use crate::{
     remote::store::RemoteLimits,
 };
 
+/// How many invalidations may wait to be sent: about 5 MiB of them.
+const MAX_PENDING: usize = 1 << 16;
+
 /// A second tier that nodes share, in Redis (6 or later) or Valkey: one server, Sentinel, or
 /// Cluster.
 ///
@@ -133,6 +136,7 @@ impl RedisBuilder {
                 namespace: self.namespace.clone(),
                 max_value_bytes: self.max_value_bytes,
                 compression_threshold: self.compression_threshold,
+                max_pending: MAX_PENDING,
             },
             pauses: Pauses::new(sections),
             pool,

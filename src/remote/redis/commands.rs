@@ -1,6 +1,6 @@
 //! The commands of Redis behind each operation of the shared tier.
 
-use std::time::Duration;
+use std::{future::ready, slice, time::Duration};
 
 use bytes::Bytes;
 use fred::{
@@ -11,6 +11,7 @@ use fred::{
         ClusterHash, CustomCommand, Expiration, FromValue, SetOptions, Value, scripts::Script,
     },
 };
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
 use super::{
@@ -22,7 +23,8 @@ use super::{
 use crate::{
     codec::{Stamp, stamp},
     remote::store::{
-        ConditionalPut, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch, WatchHandler,
+        ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
+        WatchHandler,
     },
 };
 
@@ -128,6 +130,27 @@ impl RemoteStore for Redis {
         })
     }
 
+    fn invalidate<'a>(
+        &'a self,
+        invalidations: &'a [Invalidation],
+        at_least: Duration,
+    ) -> RemoteFuture<'a, Vec<bool>> {
+        let [first, rest @ ..] = invalidations else {
+            return Box::pin(ready(Ok(Vec::new())));
+        };
+        if rest.is_empty() || self.connections.is_one_server() {
+            return self.invalidate_as_one(first, invalidations, at_least);
+        }
+        // A script has the keys of one hash slot. All are on their way at once.
+        Box::pin(async move {
+            let each = invalidations
+                .iter()
+                .map(|one| self.invalidate_as_one(one, slice::from_ref(one), at_least));
+            let done = join_all(each).await;
+            Ok(done.iter().map(Result::is_ok).collect())
+        })
+    }
+
     fn delete_if<'a>(&'a self, name: &'a str, value: &'a Bytes) -> RemoteFuture<'a, ()> {
         let script = &self.connections.scripts.delete_if;
         let arguments = vec![Value::Bytes(value.clone())];
@@ -225,6 +248,30 @@ async fn touch(client: &WithOptions<Client>, names: &[&str]) -> Result<(), FredE
     match touched {
         Err(error) if is_not_allowed(&error) => Ok(()),
         answer => answer.map(drop),
+    }
+}
+
+impl Redis {
+    /// Carries out invalidations by one script, which all of them are for one server.
+    fn invalidate_as_one<'a>(
+        &'a self,
+        first: &'a Invalidation,
+        all: &'a [Invalidation],
+        at_least: Duration,
+    ) -> RemoteFuture<'a, Vec<bool>> {
+        let script = &self.connections.scripts.invalidate;
+        // Not as a write of values: invalidations do not wait for room among those, and are bounded
+        // by who sends them.
+        self.connections
+            .execute(Purpose::Write, [&*first.main], async move |client| {
+                let keys = all
+                    .iter()
+                    .flat_map(|it| [it.main.clone(), it.partitions.clone()]);
+                let mut arguments = vec![milliseconds(at_least).into()];
+                arguments.extend(all.iter().map(|it| Value::Bytes(it.tombstone.clone())));
+                let _done: i64 = run(&client, script, keys.collect(), arguments).await?;
+                Ok(vec![true; all.len()])
+            })
     }
 }
 

@@ -153,10 +153,14 @@ impl Connections {
         self.pool.next_connected().with_options(&options)
     }
 
+    /// Whether all names are on the same server.
+    pub(super) fn is_one_server(&self) -> bool {
+        self.pauses.sections() == 1
+    }
+
     /// Whether two names are certain to be on the same server.
     pub(super) fn are_on_one_server(&self, first: &str, second: &str) -> bool {
-        self.pauses.sections() == 1
-            || redis_keyslot(first.as_bytes()) == redis_keyslot(second.as_bytes())
+        self.is_one_server() || redis_keyslot(first.as_bytes()) == redis_keyslot(second.as_bytes())
     }
 
     /// The names by the section of the key space that they are in: those of one section are on one

@@ -10,6 +10,7 @@ use fred::types::scripts::Script;
 pub(super) struct Scripts {
     pub(super) delete_if: Script,
     pub(super) extend: Script,
+    pub(super) invalidate: Script,
     pub(super) put: Script,
     pub(super) put_if: Script,
 }
@@ -19,6 +20,7 @@ impl Scripts {
         Self {
             delete_if: Script::from_lua(DELETE_IF),
             extend: Script::from_lua(EXTEND),
+            invalidate: Script::from_lua(INVALIDATE),
             put: Script::from_lua(PUT),
             put_if: Script::from_lua(PUT_IF),
         }
@@ -49,6 +51,21 @@ return 1
 const PUT: &str = r"
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+";
+
+/// Sets the first key of each pair, for as long as what it holds would have lived, and deletes the
+/// second. Both are notified, so the second is set before. Arguments: the shortest expiry in
+/// milliseconds, then a value for each pair. Like [`PUT`] it writes on a full server.
+const INVALIDATE: &str = r"
+for pair = 1, #KEYS / 2 do
+  local main, partitions = KEYS[2 * pair - 1], KEYS[2 * pair]
+  local keep = math.max(redis.call('PTTL', main), tonumber(ARGV[1]))
+  redis.call('DEL', main)
+  redis.call('SET', partitions, '')
+  redis.call('DEL', partitions)
+  redis.call('SET', main, ARGV[1 + pair], 'PX', keep)
+end
 return 1
 ";
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     codec::Stamp,
-    remote::store::{ConditionalPut, PutOutcome, RemoteStore},
+    remote::store::{ConditionalPut, Invalidation, PutOutcome, RemoteStore},
 };
 
 pub(super) const KEEP: Duration = Duration::from_secs(60);
@@ -193,6 +193,13 @@ async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
     }
     assert!(redis.get_two(&first, &second).await.is_err());
     assert!(redis.get_two(&first, &third).await.is_ok());
+    let all = [&first, &second, &third].map(|name| Invalidation {
+        main: name.clone(),
+        partitions: format!("{{{name}}}:partitions"),
+        tombstone: value(7, 7, b""),
+    });
+    let done = redis.invalidate(&all, KEEP).await;
+    assert_eq!(done.unwrap(), [true, false, true]);
     assert!(redis.is_available());
     cluster.nodes()[1].resume();
     came(async || redis.get(&second).await.is_ok()).await;

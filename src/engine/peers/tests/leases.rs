@@ -184,6 +184,7 @@ async fn nodes_do_not_queue_for_what_cannot_be_shared() {
         namespace: "cachewarp".to_owned(),
         max_value_bytes: 16 << 10,
         compression_threshold: None,
+        max_pending: 4_096,
     };
     let node = async || {
         let store = network.server.node_with(limits.clone());

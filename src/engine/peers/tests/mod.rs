@@ -5,6 +5,7 @@ mod coherence;
 mod conditional;
 mod crowds;
 mod faults;
+mod floods;
 mod forged;
 mod leases;
 mod lookups;

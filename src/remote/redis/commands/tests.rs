@@ -6,10 +6,13 @@ use bytes::Bytes;
 use crate::remote::{
     redis::{
         client::Redis,
-        support::redis::{Reply, standalone},
+        support::{
+            cluster::cluster,
+            redis::{Reply, standalone},
+        },
         tests::{KEEP, connected, put_over, value},
     },
-    store::{PutOutcome, RemoteStore},
+    store::{Invalidation, PutOutcome, RemoteStore},
 };
 
 #[tokio::test]
@@ -35,6 +38,48 @@ async fn scripts_outlive_their_cache() {
         redis.release("b", b"token").await.unwrap();
         redis.extend("b", b"token", KEEP).await.unwrap();
         redis.delete_if("b", &"junk".into()).await.unwrap();
+        let all = [invalidation("d"), invalidation("e")];
+        assert_eq!(redis.invalidate(&all, KEEP).await.unwrap(), [true; 2]);
+    }
+}
+
+/// Where nothing can be added any more, what must not be served is still taken away.
+#[tokio::test]
+async fn invalidations_reach_a_full_server() {
+    let server = standalone();
+    let redis = connected(Redis::builder(server.url())).await;
+    redis.put("{d}", value(1, 1, b"old"), KEEP).await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let all = [invalidation("d"), invalidation("e")];
+    assert_eq!(redis.invalidate(&all, KEEP).await.unwrap(), [true; 2]);
+    for Invalidation {
+        main, tombstone, ..
+    } in all
+    {
+        assert_eq!(redis.get(&main).await.unwrap(), Some(tombstone));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalidations_reach_every_server_of_a_cluster() {
+    let cluster = cluster(3, 0);
+    let redis = connected(Redis::builder(cluster.url())).await;
+    let all: Vec<_> = (0..100).map(|it| invalidation(&it.to_string())).collect();
+    let done = redis.invalidate(&all, KEEP).await.unwrap();
+    assert_eq!(done, vec![true; all.len()]);
+    for Invalidation {
+        main, tombstone, ..
+    } in all
+    {
+        assert_eq!(redis.get(&main).await.unwrap(), Some(tombstone));
+    }
+}
+
+fn invalidation(resource: &str) -> Invalidation {
+    Invalidation {
+        main: format!("{{{resource}}}"),
+        partitions: format!("{{{resource}}}:partitions"),
+        tombstone: value(7, 7, b""),
     }
 }
 
