@@ -63,6 +63,8 @@ pub(crate) fn pack(
 pub(crate) struct UnpackContext<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) generation: Generation,
+    /// No fetch takes longer than this.
+    pub(crate) longest_fetch: Duration,
     pub(crate) order: LanguageOrder,
     /// The request that selected the record: its selecting fields equal those of the request that
     /// the response was stored for.
@@ -111,7 +113,7 @@ pub(crate) fn unpack(
         keep,
         validity: Validity::Valid,
     };
-    let cost = Duration::from_millis(record.cost_ms.into());
+    let cost = Duration::from_millis(record.cost_ms.into()).min(context.longest_fetch);
     let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;
     Some(entry.with_fetch_duration(cost))
 }

@@ -237,6 +237,7 @@ fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Opti
     let unpack_context = UnpackContext {
         clock: &*shared.clock,
         generation: context.generation,
+        longest_fetch: config.origin_timeout,
         order: config.rules.language_order,
         request: &context.request.parts.headers,
         seed: shared.seed(),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cachewarp::CacheBuilder;
 use http::{Method, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tokio::{runtime::Builder, task::yield_now};
+use tokio::{runtime::Builder, task::yield_now, time::sleep};
 
 use super::{
     network::Network,
@@ -314,6 +315,25 @@ async fn a_variant_from_the_future_is_replaced() {
         node.settle().await;
     }
     assert_eq!(origin.calls(), 2);
+}
+
+/// The longer a fetch took, the earlier a response is refreshed, but none takes longer than the
+/// origin may.
+#[tokio::test(start_paused = true)]
+async fn a_forged_cost_refreshes_nothing_early() {
+    for cost in [0, 900, 3_600_000, u32::MAX] {
+        let forged = Forged::new(|it| it.cost_ms = cost).await;
+        let set = |it: CacheBuilder| it.early_refresh(1.0).origin_timeout(Duration::from_secs(1));
+        let [node] = forged.network.nodes_with(&forged.origin, set).await;
+        // More than half of the hour is over.
+        sleep(Duration::from_secs(2_000)).await;
+        let calls = forged.origin.calls();
+        for _ in 0..100 {
+            assert!(node.get("/a").await.is_hit(), "{cost}");
+        }
+        node.settle().await;
+        assert_eq!(forged.origin.calls(), calls, "{cost}");
+    }
 }
 
 #[test]
