@@ -605,7 +605,7 @@ async fn two_caches_each_work_for_themselves() {
 #[tokio::test(start_paused = true)]
 async fn a_cache_around_another_one_and_within_it_does_not_wait_for_itself() {
     let stored = [
-        "cachewarp; fwd=uri-miss; detail=useless",
+        "cachewarp; fwd=uri-miss; detail=no-lifetime",
         "cachewarp; fwd=uri-miss; stored; ttl=60",
     ];
     for (name, inner, miss, hit) in [
@@ -615,7 +615,7 @@ async fn a_cache_around_another_one_and_within_it_does_not_wait_for_itself() {
             stored,
             // The inner layer was not asked. The other cache stored nothing.
             [
-                "cachewarp; fwd=uri-miss; detail=useless",
+                "cachewarp; fwd=uri-miss; detail=no-lifetime",
                 "cachewarp; hit; ttl=60",
             ],
         ),
