@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
-    validate::{check, default_max_entry, header_names},
+    validate::{check, default_max_entry, header_names, languages, parameters},
 };
 use crate::{
     breaker::OriginBreaker,
@@ -192,6 +192,12 @@ impl CacheBuilder {
         let policy_credentials = header_names("policy_credentials", self.policy_credentials)?;
         config.rules.policy_credentials = CredentialFields::new(policy_credentials);
         config.key_headers = header_names("key_headers", self.key_headers)?;
+        if let Some(names) = self.ignore_query {
+            config.query.get_or_insert_default().ignored = parameters("ignore_query", &names)?;
+        }
+        if let Some(tags) = self.languages {
+            config.languages = languages("languages", tags)?;
+        }
         let max_body = self
             .max_entry_bytes
             .unwrap_or_else(|| default_max_entry(capacity));

@@ -7,8 +7,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    breaker::OriginBreaker, cache_status::StatusFields, executor::Executor, fill, key::KeyPolicy,
-    semantics::rules::Rules, ttl::TtlPolicy,
+    breaker::OriginBreaker,
+    cache_status::StatusFields,
+    executor::Executor,
+    fill,
+    key::KeyPolicy,
+    semantics::{language::Languages, query::QueryRules, rules::Rules},
+    ttl::TtlPolicy,
 };
 
 /// The settings of one layer. Layers over one cache may have different ones.
@@ -28,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) keep_stale: Duration,
     pub(crate) key: Option<Arc<dyn KeyPolicy>>,
     pub(crate) key_headers: Vec<HeaderName>,
+    /// The languages that the origin has, if the operator lists them.
+    pub(crate) languages: Option<Languages>,
     /// Up to which share of a lifetime is randomly taken off, so that responses that were stored
     /// together do not expire together.
     pub(crate) lifetime_jitter: f64,
@@ -37,6 +44,8 @@ pub(crate) struct Config {
     /// The longest lifetime that a policy gives to a 404 or 410.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) origin_timeout: Duration,
+    /// What of a query has no meaning, if the operator says so.
+    pub(crate) query: Option<QueryRules>,
     pub(crate) range_miss: RangeMiss,
     pub(crate) refresh_pause: Duration,
     pub(crate) rules: Rules,

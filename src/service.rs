@@ -18,6 +18,7 @@ use crate::{
         handle,
         lookup::{self, FromMemory},
         nesting::{self, Guards, Place, reports::Report},
+        normalise,
         request::{CacheRequest, Destination},
         write::{
             forward::{self, Forwarding},
@@ -171,6 +172,9 @@ impl<S> CacheService<S> {
         Q: Body + Default + Send + 'static,
     {
         let cache = &self.cache;
+        if let (Destination::Lookup, Some(query)) = (destination, &cache.config.query) {
+            normalise::set_query(query, &mut request.parts);
+        }
         nesting::enter(cache, &mut request, destination);
         let forwarding = match destination {
             Destination::Lookup => {

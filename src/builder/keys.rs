@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::settings::CacheBuilder;
-use crate::{key::KeyPolicy, semantics::rules::ForwardedPolicy};
+use crate::{
+    key::KeyPolicy,
+    semantics::{query::QueryOrder, rules::ForwardedPolicy},
+};
 
 impl CacheBuilder {
     /// A policy that adds dimensions to the cache key. Defaults to none, which
@@ -24,6 +27,58 @@ impl CacheBuilder {
     /// without naming them in `Vary`. Defaults to none.
     pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.key_headers = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Query parameters that do not change a response, such as those that count clicks: `utm_source`,
+    /// or `utm_*`. A `*` at the beginning or the end of a name stands for any characters. A name is
+    /// compared without its percent-encoding; upper and lower case differ. Replaces the names of an
+    /// earlier call. Defaults to none.
+    ///
+    /// The parameters are removed from the key and from the request to the service, so that what
+    /// shapes a stored response is always a part of its key. A service that has to see them cannot be
+    /// behind this setting. Requests that are not looked up, writes among them, are forwarded as they
+    /// came; a write invalidates its URI without the parameters too. The same applies to
+    /// [`sort_query`](Self::sort_query). A [`KeyPolicy`] sees the query as it came. A query longer
+    /// than 8 KiB stays as it is.
+    ///
+    /// ```
+    /// let layer = cachewarp::CacheLayer::builder().ignore_query(["utm_*", "fbclid"]).build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn ignore_query<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.ignore_query = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sorts query parameters by their names, for services to which their order means nothing. Defaults
+    /// to off: `?a&b` and `?b&a` are two resources (RFC 9110 §4.2.3).
+    ///
+    /// Parameters are separated by `&`. Those with the same name keep their order. Names are compared
+    /// without their percent-encoding, and a plus sign in one is a space. The service gets the sorted
+    /// query.
+    pub fn sort_query(mut self) -> Self {
+        self.config.query.get_or_insert_default().order = QueryOrder::Sort;
+        self
+    }
+
+    /// The languages that the service has responses in, as language tags (RFC 5646). The first one is
+    /// the default. Defaults to no tags: `Accept-Language` stays as it came.
+    ///
+    /// Clients send hundreds of different `Accept-Language` values. With this setting, each request
+    /// that is looked up has one of these tags instead, so a response with `Vary: Accept-Language` has
+    /// as many variants as there are tags. It is the tag that the lookup of RFC 4647 §3.4 finds:
+    /// `de-AT` finds `de`, but `de` does not find `de-AT`. Of several it is the one with the largest
+    /// weight, then the first one. If it finds none, if the client excludes all (`q=0`), or if there is
+    /// no `Accept-Language`, it is the default. The service gets the same value. Requests that are not
+    /// looked up, writes among them, are forwarded as they came.
+    ///
+    /// ```
+    /// let layer = cachewarp::CacheLayer::builder().languages(["en", "de", "pt-BR"]).build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn languages<N: Into<String>>(mut self, tags: impl IntoIterator<Item = N>) -> Self {
+        self.languages = Some(tags.into_iter().map(Into::into).collect());
         self
     }
 

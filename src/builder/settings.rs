@@ -37,6 +37,10 @@ pub struct CacheBuilder {
     pub(super) key_headers: Vec<String>,
     pub(super) credential_headers: Vec<String>,
     pub(super) policy_credentials: Vec<String>,
+    /// If it is changed.
+    pub(super) ignore_query: Option<Vec<String>>,
+    /// If they are changed.
+    pub(super) languages: Option<Vec<String>>,
 }
 
 /// The cache of the layer to build.
@@ -90,12 +94,14 @@ impl CacheBuilder {
                 keep_stale: DAY,
                 key: None,
                 key_headers: Vec::new(),
+                languages: None,
                 lifetime_jitter: 0.0,
                 keep_stale_without_validator: Duration::from_secs(3600),
                 max_variants: 64,
                 namespace: "".into(),
                 negative_ttl: Some(Duration::from_secs(10)),
                 origin_timeout: Duration::from_secs(60),
+                query: None,
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),
                 rules: Rules::default(),
@@ -110,6 +116,8 @@ impl CacheBuilder {
             key_headers: Vec::new(),
             credential_headers: Vec::new(),
             policy_credentials: names(CredentialFields::default().iter()),
+            ignore_query: None,
+            languages: None,
         }
     }
 
@@ -123,6 +131,8 @@ impl CacheBuilder {
             key_headers: names(&config.key_headers),
             credential_headers: names(&config.rules.credential_headers),
             policy_credentials: names(config.rules.policy_credentials.iter()),
+            ignore_query: None,
+            languages: None,
             config: config.clone(),
             target: BuildTarget::Existing {
                 shared,

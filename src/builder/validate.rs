@@ -7,6 +7,8 @@ use http::{HeaderName, uri::Authority};
 use crate::{
     config::Config,
     error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range},
+    semantics::language::Languages,
+    util::pattern::Patterns,
 };
 
 /// The default of `max_entry_bytes`: a quarter of the memory tier, but less than 4 GiB, because an
@@ -108,6 +110,23 @@ pub(super) fn header_names(
         .into_iter()
         .map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(setting, &name)))
         .collect()
+}
+
+/// Parses the names of query parameters. What separates parameters, and ends a name or a query, is in
+/// none.
+pub(super) fn parameters(setting: &'static str, names: &[String]) -> Result<Patterns, ConfigError> {
+    if let Some(name) = names.iter().find(|name| name.contains(['&', '=', '#'])) {
+        return Err(malformed(setting, name));
+    }
+    Patterns::new(names).map_err(|name| malformed(setting, &name))
+}
+
+/// Parses language tags.
+pub(super) fn languages(
+    setting: &'static str,
+    tags: Vec<String>,
+) -> Result<Option<Languages>, ConfigError> {
+    Languages::new(tags).map_err(|tag| malformed(setting, &tag))
 }
 
 fn malformed(setting: &'static str, value: &str) -> ConfigError {

@@ -17,6 +17,8 @@ impl Config {
             && self.default_scheme == other.default_scheme
             && is_same_policy(self.key.as_ref(), other.key.as_ref())
             && self.key_headers == other.key_headers
+            && self.languages == other.languages
+            && self.query == other.query
             && self.namespace == other.namespace
             && answer_alike(&self.rules, &other.rules)
     }

@@ -9,6 +9,7 @@ pub(crate) mod hit_for_miss;
 pub(crate) mod lookup;
 pub(crate) mod memory_write;
 pub(crate) mod nesting;
+pub(crate) mod normalise;
 pub(crate) mod peers;
 pub(crate) mod request;
 pub(crate) mod respond;

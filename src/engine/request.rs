@@ -9,6 +9,7 @@ use http::{
 };
 use http_body::Body;
 
+use super::normalise;
 use crate::{
     entry::{Entry, RemoteVersion},
     generation::Generation,
@@ -93,7 +94,12 @@ impl CacheRequest {
             Route::Bypass(reason) => return Destination::Bypass(reason),
             Route::Lookup(authority) => key.name(key_target(cache, parts, authority)),
         }
+        let languages = cache.config.languages.as_ref();
+        let received = languages.map(|it| normalise::set_language(it, parts));
         if let Err(reason) = extend_key(cache, parts, facts, key) {
+            if let Some(received) = received {
+                normalise::restore_language(received, parts);
+            }
             return Destination::Bypass(reason);
         }
         key.seal(cache.shared.seed);
@@ -207,6 +213,7 @@ fn key_target<'a>(
         &config.default_scheme,
         authority.unwrap_or(config.default_authority.as_bytes()),
     )
+    .normalised_by(config.query.as_ref())
 }
 
 /// Adds the further dimensions. Each kind of them has a section, which begins with a name and with
@@ -218,7 +225,7 @@ fn extend_key(
     key: &mut RequestKey,
 ) -> Result<(), Bypass> {
     let config = &cache.config;
-    if let Some(uri) = rewritten_uri(parts) {
+    if let Some(uri) = rewritten_uri(parts, config.query.as_ref()) {
         key.push(b"rewritten");
         key.push(uri.scheme_str().unwrap_or_default().as_bytes());
         key.push(uri.authority().map_or("", Authority::as_str).as_bytes());

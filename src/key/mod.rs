@@ -10,7 +10,7 @@
 //! With the feature `axum`, the URI is the one that the outermost axum router received. If the layer is
 //! within a router and middleware has rewritten the URI there, the result is a dimension too.
 //!
-//! Path and query are compared byte for byte (RFC 9111 §4, RFC 9110 §4.2.3): they are not decoded
+//! Unless the settings say otherwise, path and query are compared byte for byte (RFC 9111 §4, RFC 9110 §4.2.3): they are not decoded
 //! or sorted, and dot segments are not removed. The host is in lower case, without a default port.
 
 mod key;

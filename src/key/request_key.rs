@@ -1,6 +1,6 @@
 //! The key of a request, while the request is handled.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -45,10 +45,14 @@ impl RequestKey {
             scheme => self.push_lowercase(scheme.as_bytes()),
         }
         self.push_lowercase(without_default_port(target.authority, target.scheme));
-        if target.path_and_query.starts_with('/') {
-            self.push(target.path_and_query.as_bytes());
+        let path_and_query = match target.query {
+            None => Cow::Borrowed(target.path_and_query),
+            Some(query) => query.normalise(target.path_and_query),
+        };
+        if path_and_query.starts_with('/') {
+            self.push(path_and_query.as_bytes());
         } else {
-            self.push_rooted(target.path_and_query.as_bytes());
+            self.push_rooted(path_and_query.as_bytes());
         }
         self.resource_len = self.bytes.len();
     }

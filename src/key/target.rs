@@ -1,6 +1,10 @@
 //! The target resource of a request (RFC 9110 §7.1), as a key names it.
 
+use std::borrow::Cow;
+
 use http::{Uri, request::Parts, uri::PathAndQuery};
+
+use crate::semantics::query::QueryRules;
 
 /// The URI that the client requested, before any router removed a prefix.
 pub(crate) fn target_uri(parts: &Parts) -> &Uri {
@@ -14,9 +18,20 @@ pub(crate) fn target_uri(parts: &Parts) -> &Uri {
 /// The URI that the inner service gets, if it is not what a router leaves of the target. A router only
 /// removes a prefix of the path. Whatever else changes a URI may follow from anything in the request,
 /// so both URIs are part of the key.
-pub(crate) fn rewritten_uri(parts: &Parts) -> Option<&Uri> {
-    let target = target_uri(parts);
-    (!is_rest(&parts.uri, target)).then_some(&parts.uri)
+pub(crate) fn rewritten_uri<'a>(
+    parts: &'a Parts,
+    query: Option<&QueryRules>,
+) -> Option<Cow<'a, Uri>> {
+    let (rest, target) = (&parts.uri, target_uri(parts));
+    if is_rest(rest, target) {
+        return None;
+    }
+    let normal = |uri: &'a Uri| {
+        let normal = query.and_then(|query| query.normal_uri(uri));
+        normal.map_or(Cow::Borrowed(uri), Cow::Owned)
+    };
+    let rest = normal(rest);
+    (!is_rest(&rest, &normal(target))).then_some(rest)
 }
 
 /// Whether `rest` is `target` without a prefix of its path.
@@ -39,6 +54,8 @@ pub(crate) struct KeyTarget<'a> {
     pub(crate) authority: &'a [u8],
     /// The path, with `?` and the query if there is a query, even an empty one.
     pub(crate) path_and_query: &'a str,
+    /// What of the query has no meaning.
+    pub(crate) query: Option<&'a QueryRules>,
 }
 
 impl<'a> KeyTarget<'a> {
@@ -55,7 +72,13 @@ impl<'a> KeyTarget<'a> {
             scheme: uri.scheme_str().unwrap_or(default_scheme),
             authority,
             path_and_query: uri.path_and_query().map_or("/", PathAndQuery::as_str),
+            query: None,
         }
+    }
+
+    /// The same, without what has no meaning.
+    pub(crate) fn normalised_by(self, query: Option<&'a QueryRules>) -> Self {
+        Self { query, ..self }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn absolute(target: &Uri, authority: &[u8], default_scheme: &str) -> 
 }
 
 /// `target` with another path and query.
-pub(super) fn with_path_and_query(target: &Uri, path_and_query: &[u8]) -> Option<Uri> {
+pub(crate) fn with_path_and_query(target: &Uri, path_and_query: &[u8]) -> Option<Uri> {
     let mut parts = target.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
     Uri::from_parts(parts).ok()
@@ -57,7 +57,7 @@ pub(super) fn encode(bytes: &[u8], percent: Percent) -> String {
 }
 
 /// Replaces each percent-encoded triplet by its byte. Other percent signs stay.
-pub(super) fn decode(encoded: &[u8]) -> Vec<u8> {
+pub(crate) fn decode(encoded: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let [first, after @ ..] = rest {

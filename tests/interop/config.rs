@@ -52,7 +52,15 @@ const REFUSED: &[Refused] = &[
         c.heuristics(Heuristics::default().with_percent(101))
     }),
     ("keep_stale", "2147483649s", |c| c.keep_stale(TOO_LONG)),
+    ("ignore_query", "", |c| c.ignore_query([""])),
+    ("ignore_query", "a*b", |c| c.ignore_query(["utm_*", "a*b"])),
+    ("ignore_query", "a=1", |c| c.ignore_query(["a=1"])),
+    ("ignore_query", "a&b", |c| c.ignore_query(["a&b"])),
+    ("ignore_query", "a b", |c| c.ignore_query(["a b"])),
     ("key_headers", "", |c| c.key_headers([""])),
+    ("languages", "*", |c| c.languages(["en", "*"])),
+    ("languages", "en_US", |c| c.languages(["en_US"])),
+    ("languages", "", |c| c.languages([""])),
     ("lifetime_jitter", "-0.5", |c| c.lifetime_jitter(-0.5)),
     ("lifetime_jitter", "0.75", |c| c.lifetime_jitter(0.75)),
     ("lifetime_jitter", "NaN", |c| c.lifetime_jitter(f64::NAN)),
@@ -139,7 +147,16 @@ const TAKEN: &[Taken] = &[
     ("key", |c| {
         c.key(|_: &http::request::Parts, _: &mut KeyExtension<'_>| Keying::Bypass)
     }),
+    ("ignore_query", |c| {
+        c.ignore_query(["*", "utm_*", "*_id", "a[]", "\u{e9}"])
+    }),
+    ("ignore_query", |c| c.ignore_query([""; 0])),
     ("key_headers", |c| c.key_headers(["X-Tenant".to_owned()])),
+    ("languages", |c| {
+        c.languages(["en", "de-CH-1996", "x-klingon"])
+    }),
+    ("languages", |c| c.languages([""; 0])),
+    ("sort_query", |c| c.sort_query()),
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
     ("lifetime_jitter", |c| c.lifetime_jitter(0.5)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),

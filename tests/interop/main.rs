@@ -13,3 +13,4 @@ mod router;
 mod streams;
 mod support;
 mod types;
+mod unkeyed;

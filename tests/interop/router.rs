@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use axum::{Router, body::Body, response::IntoResponse, routing::get as on_get};
+use axum::{
+    Router, body::Body, extract::OriginalUri, response::IntoResponse, routing::get as on_get,
+};
 use cachewarp::{CacheLayer, FixedTtl, Memory};
 use http::{
     Request, StatusCode, Uri,
@@ -215,6 +217,39 @@ async fn a_uri_that_was_rewritten_within_the_router_is_part_of_the_key() {
                 }
             }
             assert_eq!(calls.count(), 2);
+        }
+    }
+}
+
+/// The URI before the router removed a prefix is one that handlers can read too.
+#[tokio::test]
+async fn ignored_parameters_are_in_no_uri_that_a_handler_sees() {
+    for change in [None, Some("/changed")] {
+        let cache = cache().with(|c| c.ignore_query(["utm_*"])).unwrap();
+        let echo = on_get(|uri: Uri, OriginalUri(original): OriginalUri| async move {
+            (
+                [(CACHE_CONTROL, "max-age=3600")],
+                format!("{uri} {original}"),
+            )
+        });
+        let rewrite = axum::middleware::map_request(move |mut asked: Request<Body>| {
+            let query = asked.uri().query().unwrap_or_default();
+            if let Some(path) = change {
+                *asked.uri_mut() = format!("{path}?{query}").parse().unwrap();
+            }
+            async { asked }
+        });
+        let routes = Router::new().route("/page", echo);
+        let routes = routes.layer(cache.clone()).layer(rewrite);
+        let address = serve(Router::new().nest("/a", routes)).await;
+        let body = format!("{}?id=1 /a/page?id=1", change.unwrap_or("/page"));
+        for (path, x_cache) in [
+            ("/a/page?utm_source=x&id=1", "MISS"),
+            ("/a/page?id=1", "HIT"),
+            ("/a/page?id=1&utm_medium=y", "HIT"),
+        ] {
+            assert_answer(&ask(address, get(path)).await, 200, x_cache, &body);
+            settle(&cache).await;
         }
     }
 }

@@ -26,7 +26,8 @@ const FLOORS: &str = "
     breaker entry
     cache_status metrics ttl
     inner key outcome
-    clock codec error executor extensions flight generation semantics util
+    clock codec error executor extensions flight generation semantics
+    util
 ";
 
 /// Modules of one floor do not use each other, except for these: the first uses the second.

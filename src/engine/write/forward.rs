@@ -204,7 +204,8 @@ impl Write {
                 &related,
                 &self.cache.config.default_scheme,
                 authority.as_bytes(),
-            );
+            )
+            .normalised_by(self.cache.config.query.as_ref());
             let key = RequestKey::of(target, self.cache.shared.seed);
             invalidate::invalidate(&self.cache, &key, Validity::Invalidated);
         }
