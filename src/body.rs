@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{entry::Segments, error::BoxError, fill::FillReader};
+use crate::{entry::Slices, error::BoxError, fill::FillReader};
 
 pin_project! {
     /// The body of a response of a [`CacheService`](crate::CacheService) whose inner service has
@@ -45,28 +45,8 @@ impl<B> CacheBody<B> {
         Self::from(BodySource::Omitted)
     }
 
-    pub(crate) fn stored(body: Segments) -> Self {
-        let end = body.len();
-        Self::from(BodySource::Stored {
-            slices: Slices {
-                body,
-                next: 0,
-                skip: 0,
-                left: end,
-            },
-        })
-    }
-
-    /// The bytes of `body` from `first` to `last`, both included.
-    pub(crate) fn part(body: Segments, first: u64, last: u64) -> Self {
-        Self::from(BodySource::Stored {
-            slices: Slices {
-                body,
-                next: 0,
-                skip: first,
-                left: (last + 1).saturating_sub(first),
-            },
-        })
+    pub(crate) fn stored(slices: Slices) -> Self {
+        Self::from(BodySource::Stored { slices })
     }
 
     pub(crate) fn fill(reader: FillReader) -> Self {
@@ -115,7 +95,8 @@ where
         match self.project().source.project() {
             BodySourceProj::Empty | BodySourceProj::Omitted => Poll::Ready(None),
             BodySourceProj::Stored { slices } => {
-                Poll::Ready(slices.next().map(|bytes| Ok(Frame::data(bytes))))
+                let next = slices.next();
+                Poll::Ready(next.map(|bytes| bytes.map(Frame::data).map_err(Into::into)))
             }
             BodySourceProj::Fill { reader } => {
                 let frame = ready!(reader.poll_frame(cx));
@@ -138,7 +119,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.source {
             BodySource::Empty | BodySource::Omitted => true,
-            BodySource::Stored { slices } => slices.left == 0,
+            BodySource::Stored { slices } => slices.left() == 0,
             // Trailers may still follow the last byte.
             BodySource::Fill { .. } => false,
             BodySource::Origin { body } => body.is_end_stream(),
@@ -149,45 +130,11 @@ where
         match &self.source {
             BodySource::Empty => SizeHint::with_exact(0),
             BodySource::Omitted => SizeHint::default(),
-            BodySource::Stored { slices } => SizeHint::with_exact(slices.left),
+            BodySource::Stored { slices } => SizeHint::with_exact(slices.left()),
             BodySource::Fill { reader } => reader
                 .remaining()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
             BodySource::Origin { body } => body.size_hint(),
         }
-    }
-}
-
-/// The rest of a stored body.
-#[derive(Debug)]
-struct Slices {
-    body: Segments,
-    /// The index of the next segment.
-    next: usize,
-    /// How many bytes to skip before the first one that is sent.
-    skip: u64,
-    /// How many bytes are still to be sent.
-    left: u64,
-}
-
-impl Iterator for Slices {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        while self.left > 0 {
-            let segment = self.body.as_slice().get(self.next)?;
-            self.next += 1;
-            let len = segment.len() as u64;
-            if self.skip >= len {
-                self.skip -= len;
-                continue;
-            }
-            // Both ends lie within the segment, so they fit in a `usize`.
-            let start = std::mem::take(&mut self.skip);
-            let end = len.min(start + self.left);
-            self.left -= end - start;
-            return Some(segment.slice(start as usize..end as usize));
-        }
-        None
     }
 }

@@ -159,8 +159,8 @@ pub enum FillError {
     /// The body took longer than [`fill_timeout`](crate::CacheBuilder::fill_timeout) without a
     /// reader.
     Timeout,
-    /// This reader held others back for longer than
-    /// [`reader_stall`](crate::CacheBuilder::reader_stall).
+    /// This reader read nothing for [`reader_stall`](crate::CacheBuilder::reader_stall), and held back
+    /// others or memory that was needed.
     TooSlow,
 }
 
@@ -171,7 +171,7 @@ impl fmt::Display for FillError {
             Self::Origin => "the origin's body ended with an error",
             Self::Length => "the origin's body differs in length from its Content-Length",
             Self::Timeout => "the origin's body took too long",
-            Self::TooSlow => "this reader held back other readers for too long",
+            Self::TooSlow => "this reader stood still for too long",
         })
     }
 }

@@ -33,7 +33,7 @@ impl CacheHandle {
         CacheStats {
             entries: self.shared.memory.entry_count(),
             memory_bytes: self.shared.memory.weighed_size(),
-            fill_bytes: self.shared.budget.used(),
+            fill_bytes: self.shared.account.used(),
             flights: self.shared.flights.len(),
             remote_connected: self.shared.remote_connected(),
             tasks: self.shared.tasks.running(),
@@ -50,8 +50,9 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes in the memory tier, as of its last maintenance.
     pub memory_bytes: u64,
-    /// Bytes held by bodies that are still being received, or that are too large to store and are
-    /// still being read. Stored bodies count as `memory_bytes` instead.
+    /// Bytes held by bodies that are still being received, and by bodies that are being read, whether
+    /// they are stored or not: see [`Memory`](crate::Memory#what-all-of-it-holds). Bodies of up to
+    /// 4 KiB do not count.
     pub fill_bytes: u64,
     /// Origin calls that concurrent requests can wait for.
     pub flights: usize,

@@ -129,8 +129,11 @@ pub enum Storing {
     },
     /// The response is not stored because it is an error of the origin.
     Failure,
-    /// The response is not stored because [`max_fills`](crate::CacheBuilder::max_fills) fetches and
-    /// fills are running.
+    /// The response is not stored because of a limit: [`max_fills`] fetches and fills are in
+    /// progress, or bodies that arrive and bodies that are read [hold] as much as they may.
+    ///
+    /// [`max_fills`]: crate::CacheBuilder::max_fills
+    /// [hold]: crate::Memory#what-all-of-it-holds
     Full,
     /// The response is not stored, for this reason.
     Refused(NotStored),

@@ -39,15 +39,18 @@ impl CacheBuilder {
     }
 
     /// How many bytes of a body that is too large to store are held for its readers, if concurrent
-    /// requests share it. When the window is full, the slowest reader sets the pace. Defaults to 1
-    /// MiB.
+    /// requests share it, and if there is [room](crate::Memory#what-all-of-it-holds) for them: else
+    /// 64 KiB. When the window is full, the slowest reader sets the pace. Defaults to 1 MiB.
     pub fn fill_window(mut self, bytes: u64) -> Self {
         self.config.fill.window = bytes;
         self
     }
 
-    /// How long a reader of such a body may read nothing while it holds up the others, before the
-    /// cache cuts it off. Defaults to 10 seconds.
+    /// How long a reader of a body may read nothing, before the cache cuts it off with
+    /// [`FillError::TooSlow`](crate::FillError::TooSlow): if it holds up other readers of a body that
+    /// is too large to store, or if the memory that it holds is
+    /// [needed](crate::Memory#what-all-of-it-holds). Otherwise it may take its time. Defaults to 10
+    /// seconds.
     pub fn reader_stall(mut self, stall: Duration) -> Self {
         self.config.fill.reader_stall = stall;
         self
@@ -84,8 +87,9 @@ impl CacheBuilder {
     /// Above the limit, a request is fetched for its own client only: the response is neither
     /// shared nor stored, and the fetch ends if the client disconnects.
     ///
-    /// All fills together hold at most as many bytes as the memory tier, and above that up to
-    /// [`fill_window`](Self::fill_window) each.
+    /// Bodies that arrive and bodies that are read, stored or not, hold together at most as many bytes
+    /// as the memory tier has (see [`Memory`](crate::Memory#what-all-of-it-holds)), and above that
+    /// each fill up to 64 KiB.
     pub fn max_fills(mut self, fills: usize) -> Self {
         match &mut self.target {
             BuildTarget::New { limits, .. } => limits.fills = fills,

@@ -86,6 +86,7 @@ fn shaped<B>(
 ) -> Response<CacheBody<B>> {
     let mut headers = entry.headers();
     headers.insert(AGE, cache_status::age_value(age));
+    let account = &cache.shared.account;
     let length = entry.body_len();
     let arrived = Some(entry.arrival().wall);
     let shape = shape::shape(
@@ -98,8 +99,11 @@ fn shaped<B>(
     );
     let body = match shape {
         _ if request.is_head() => CacheBody::empty(),
-        Shape::Whole => CacheBody::stored(entry.body()),
-        Shape::Part { first, last } => CacheBody::part(entry.body(), first, last),
+        Shape::Whole => CacheBody::stored(entry.read(account, 0, length)),
+        Shape::Part { first, last } => {
+            let part = (last + 1).saturating_sub(first);
+            CacheBody::stored(entry.read(account, first, part))
+        }
         Shape::NotModified | Shape::Unsatisfiable => CacheBody::empty(),
     };
     let mut response = Response::new(body);
@@ -129,7 +133,7 @@ fn hit<B>(
     let body = if request.is_head() {
         CacheBody::empty()
     } else {
-        CacheBody::stored(entry.body())
+        CacheBody::stored(entry.read(&shared.account, 0, entry.body_len()))
     };
     Response::from_parts(head, body)
 }

@@ -15,11 +15,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
 use super::{
+    account::Account,
+    body::StoredBody,
     history::{ChangeHistory, Previous},
     mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
     parts::{Arrival, Head, HeadMeta, Segments},
     rendered::{RecentHits, RenderedHead},
+    slices::Slices,
 };
 use crate::{
     generation::Generation,
@@ -46,7 +49,7 @@ pub(crate) struct Entry {
     packed: Bytes,
     head_len: u32,
     /// The body, unless it is in `packed`.
-    body: Option<Segments>,
+    body: Option<StoredBody>,
     pub(super) status: StatusCode,
     /// How long to keep the entry, in seconds from its arrival on.
     keep: u32,
@@ -76,7 +79,7 @@ impl Entry {
 
     /// Packs a response whose fields come as bytes, without building a `HeaderMap`. `None` if a
     /// name or value is invalid (RFC 9110 §5), or if there are more fields than an answer can have.
-    pub(crate) fn read<'f>(
+    pub(crate) fn parse<'f>(
         mut meta: HeadMeta,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
         body: &Segments,
@@ -125,7 +128,7 @@ impl Entry {
             names,
             packed: packed.into(),
             head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
-            body: (!inline).then(|| body.clone()),
+            body: (!inline).then(|| StoredBody::new(body.clone())),
             body_len,
             freshness: meta.freshness,
             arrival: meta.arrival,
@@ -213,10 +216,16 @@ impl Entry {
 
     /// The same response with another head. A small body is copied, a larger one shared.
     pub(crate) fn with_head(&self, head: &Head, interner: &NameInterner) -> Self {
+        let small = match &self.body {
+            Some(_) => Segments::Empty,
+            None => self.segments(),
+        };
         Self {
+            body: self.body.clone(),
+            body_len: self.body_len,
             fetch_duration: self.fetch_duration,
             history: self.history.clone(),
-            ..Self::new(head, &self.body(), interner)
+            ..Self::new(head, &small, interner)
         }
     }
 
@@ -274,11 +283,32 @@ impl Entry {
         self.body_len
     }
 
-    pub(crate) fn body(&self) -> Segments {
+    /// The body for a client, from byte `first` on, `length` bytes of it. `account` counts it for as
+    /// long as it is read, unless it is small enough to be kept beside the head.
+    pub(crate) fn read(&self, account: &Arc<Account>, first: u64, length: u64) -> Slices {
         match &self.body {
-            Some(segments) => segments.clone(),
-            None if self.body_len == 0 => Segments::Empty,
-            None => Segments::One(self.packed.slice(self.head_len as usize..)),
+            Some(body) => Slices::counted(body.read(account), first, length),
+            None => Slices::small(self.inline_body(), first, length),
+        }
+    }
+
+    /// The body, if it is counted while it is read.
+    pub(crate) fn counted_body(&self) -> Option<&StoredBody> {
+        self.body.as_ref()
+    }
+
+    /// The body for one who is not a client and keeps an account of its own.
+    pub(crate) fn segments(&self) -> Segments {
+        match &self.body {
+            Some(body) => body.segments(),
+            None => self.inline_body(),
+        }
+    }
+
+    fn inline_body(&self) -> Segments {
+        match self.body_len {
+            0 => Segments::Empty,
+            _ => Segments::One(self.packed.slice(self.head_len as usize..)),
         }
     }
 
@@ -313,12 +343,7 @@ impl Entry {
     pub(crate) fn heap_bytes(&self) -> usize {
         /// The two counters of an `Arc`, and one word of the allocator.
         const SHARED: usize = 24;
-        let segments = self.body.as_ref().map_or(0, |body| {
-            body.as_slice()
-                .iter()
-                .map(|s| s.len() + size_of::<Bytes>() + 2 * SHARED)
-                .sum()
-        });
+        let body = self.body.as_ref().map_or(0, StoredBody::heap_bytes);
         // Two references: the interner and this entry. The first entry with these names counts
         // them.
         let names = |names: &Arc<[HeaderName]>| {
@@ -339,7 +364,7 @@ impl Entry {
             .remote_version
             .as_ref()
             .map_or(0, |_| size_of::<RemoteVersion>() + SHARED);
-        let beside = segments + names + history + version;
+        let beside = body + names + history + version;
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + beside
     }
 }

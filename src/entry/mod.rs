@@ -1,5 +1,7 @@
 //! A stored response, packed into as little memory as possible.
 
+mod account;
+mod body;
 mod entry;
 mod history;
 mod mark;
@@ -7,14 +9,18 @@ mod names;
 mod parts;
 mod render;
 mod rendered;
+mod slices;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use self::{
+    account::{Account, Grant, Held, Holder, Whose},
+    body::BodyReader,
     entry::Entry,
     history::HistoryUpdate,
     mark::{RemoteVersion, Slots, Snapshot},
     names::NameInterner,
     parts::{Arrival, Head, HeadMeta, Segments},
     rendered::RenderedHeads,
+    slices::Slices,
 };

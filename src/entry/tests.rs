@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-fn head(lines: &[(&str, &[u8])]) -> Head {
+pub(crate) fn head(lines: &[(&str, &[u8])]) -> Head {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         headers.append(
@@ -65,7 +65,7 @@ type Line<'a> = (&'a [u8], &'a [u8]);
 fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     let head = head(&[]);
     move |lines| {
-        Entry::read(
+        Entry::parse(
             head.meta.clone(),
             lines.iter().copied(),
             &Segments::Empty,
@@ -74,8 +74,8 @@ fn reader(interner: &NameInterner) -> impl Fn(&[Line<'_>]) -> Option<Entry> {
     }
 }
 
-fn body_of(entry: &Entry) -> Vec<u8> {
-    entry.body().as_slice().concat()
+pub(crate) fn body_of(entry: &Entry) -> Vec<u8> {
+    entry.segments().as_slice().concat()
 }
 
 #[test]

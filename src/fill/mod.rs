@@ -10,7 +10,6 @@
 //! sets the pace. A reader that stalls while it holds others back is cut off. A single reader may
 //! take as long as it likes, as it could without a cache.
 
-mod budget;
 mod limits;
 mod reader;
 mod record;
@@ -19,5 +18,8 @@ mod state;
 
 pub use self::limits::OnAbandoned;
 pub(crate) use self::{
-    budget::Budget, limits::Limits, reader::FillReader, record::Recorded, shared::Fill,
+    limits::Limits,
+    reader::FillReader,
+    record::Recorded,
+    shared::{Beginning, Fill},
 };

@@ -13,7 +13,10 @@ use super::{
     shared::Fill,
     state::{CutOff, FillState, Keeping, ReaderState},
 };
-use crate::error::FillError;
+use crate::{
+    entry::{Account, Slices},
+    error::FillError,
+};
 
 impl Fill {
     /// A reader of the bytes from `first` on, up to `end` if given. `None` if the body failed, or
@@ -34,6 +37,7 @@ impl Fill {
             fill: Arc::clone(self),
             slot,
             end,
+            stored: None,
         })
     }
 }
@@ -44,6 +48,8 @@ pub(crate) struct FillReader {
     pub(super) fill: Arc<Fill>,
     pub(super) slot: usize,
     end: Option<u64>,
+    /// The rest of the body, once it is stored. In a box, so that the bodies of hits stay small.
+    stored: Option<Box<Slices>>,
 }
 
 impl FillReader {
@@ -63,6 +69,24 @@ impl FillReader {
         }
         if self.end.is_some_and(|end| position >= end) {
             return Poll::Ready(None);
+        }
+        if let Some(stored) = &state.stored
+            && self.stored.is_none()
+        {
+            let Some(reader) = stored.another() else {
+                return Poll::Ready(Some(Err(FillError::TooSlow)));
+            };
+            let end = self
+                .end
+                .map_or(state.received, |end| end.min(state.received));
+            let left = end.saturating_sub(position);
+            self.stored = Some(Box::new(Slices::counted(reader, position, left)));
+        }
+        if let Some(bytes) = self.stored.as_mut().and_then(Iterator::next) {
+            if let Ok(bytes) = &bytes {
+                self.advance(state, position + bytes.len() as u64);
+            }
+            return Poll::Ready(Some(bytes.map(Frame::data)));
         }
         if let Some(mut bytes) = state.at(position) {
             if let Some(end) = self.end {
@@ -93,7 +117,8 @@ impl FillReader {
         if let Some(own) = state.readers.get_mut(self.slot) {
             own.position = position;
         }
-        if state.keeping == Keeping::Window {
+        state.read_at = Account::now();
+        if state.keeping != Keeping::Whole {
             self.fill.moved.notify_one();
         }
     }

@@ -7,22 +7,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http_body::Body;
+use http_body::{Body, Frame};
 use tokio::{
     task::consume_budget,
     time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
-    budget::Grant,
     limits::{Limits, OnAbandoned},
     shared::{Fill, FillPurpose},
     state::{CutOff, FillState, Keeping, SEGMENT},
 };
 use crate::{
-    entry::Segments,
+    entry::{Grant, Segments},
     error::{BoxError, FillError},
 };
 
@@ -34,7 +33,9 @@ pub(crate) enum Recorded {
     /// The last reader was dropped. The body could have been kept.
     Abandoned,
     Failed(FillError),
-    /// The body was not kept whole: it was too large, or the budget was used up.
+    /// The body was not kept whole, as the account had no room for it.
+    NoRoom,
+    /// The body was not kept whole: it was too large.
     NotKept,
 }
 
@@ -57,7 +58,7 @@ impl Fill {
         let recorded = match self.pump(body, limits).await {
             Ok((segments, trailers)) => {
                 guard.ended = Ok(trailers);
-                segments.map_or(Recorded::NotKept, Recorded::Whole)
+                segments.map_or_else(|| self.why_not_kept(), Recorded::Whole)
             }
             Err(Stopped::Failed(error)) => {
                 guard.ended = Err(error);
@@ -66,9 +67,16 @@ impl Fill {
             Err(Stopped::Abandoned) if self.may_be_kept(&self.lock(), limits) => {
                 Recorded::Abandoned
             }
-            Err(Stopped::Abandoned) => Recorded::NotKept,
+            Err(Stopped::Abandoned) => self.why_not_kept(),
         };
         (recorded, guard)
+    }
+
+    fn why_not_kept(&self) -> Recorded {
+        match self.lock().keeping {
+            Keeping::NoRoom => Recorded::NoRoom,
+            Keeping::Whole | Keeping::Window => Recorded::NotKept,
+        }
     }
 
     async fn pump<B>(
@@ -91,10 +99,14 @@ impl Fill {
             let waits_since = Instant::now();
             // Without this, a body that is always ready would keep its readers from running.
             consume_budget().await;
-            let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
-            let frame = tokio::select! {
+            let next = poll_fn(|cx| {
+                body.as_mut()
+                    .poll_frame(cx)
+                    .map(|next| next.map(FramePart::of))
+            });
+            let part = tokio::select! {
                 biased;
-                frame = next => frame,
+                part = next => part,
                 stopped = self.no_longer_wanted(limits, &mut without_reader_since) => {
                     return Err(stopped);
                 }
@@ -103,27 +115,22 @@ impl Fill {
                 }
             };
             silence += waits_since.elapsed();
-            let frame = match frame {
-                None => break,
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => {
-                    tracing::debug!(error = %error.into(), "the origin's body failed");
-                    return Err(Stopped::Failed(FillError::Origin));
-                }
+            let Some(part) = part else {
+                break;
             };
-            match frame.into_data() {
+            match part {
                 // An empty frame brings the body no further.
-                Ok(data) if !data.has_remaining() => {}
-                Ok(data) => {
+                FramePart::Data(data) if data.is_empty() => {}
+                FramePart::Data(data) => {
                     silence = Duration::ZERO;
-                    self.push(data, limits)?;
+                    self.take_in(data, limits).await?;
                 }
-                Err(frame) => {
+                FramePart::Trailers(fields) => {
                     silence = Duration::ZERO;
-                    if let Ok(fields) = frame.into_trailers() {
-                        trailers = Some(fields);
-                    }
+                    trailers = Some(fields);
                 }
+                FramePart::Failure => return Err(Stopped::Failed(FillError::Origin)),
+                FramePart::Unknown => {}
             }
         }
         let mut state = self.lock();
@@ -136,34 +143,63 @@ impl Fill {
         Ok((segments, trailers))
     }
 
-    /// Appends a frame, copied to its exact size and split into pieces of at most one segment.
-    fn push(&self, mut data: impl Buf, limits: &Limits) -> Result<(), Stopped> {
+    /// Takes in a frame, in pieces of at most one segment: however large it is, a window takes no
+    /// more of it than there is room for.
+    async fn take_in(&self, mut frame: Bytes, limits: &Limits) -> Result<(), Stopped> {
+        self.check_length(&frame, limits)?;
+        loop {
+            let piece = frame.split_to(frame.len().min(SEGMENT));
+            self.push(&piece, limits);
+            if frame.is_empty() {
+                return Ok(());
+            }
+            self.make_room(limits).await?;
+        }
+    }
+
+    /// Whether the body is not longer than declared with this frame. From the first byte on that is
+    /// too much to be stored, only a window is kept.
+    fn check_length(&self, frame: &Bytes, limits: &Limits) -> Result<(), Stopped> {
         let mut state = self.lock();
-        let received = state.received.saturating_add(data.remaining() as u64);
+        let received = state.received.saturating_add(frame.len() as u64);
         if self.declared.is_some_and(|length| received > length) {
             return Err(Stopped::Failed(FillError::Length));
         }
         if state.keeping == Keeping::Whole && received > limits.max_body {
             state.keeping = Keeping::Window;
         }
-        if state.keeping == Keeping::Whole {
-            let more = data.remaining() as u64;
-            match self.budget.take(more) {
-                Grant::Granted => state.taken += more,
-                Grant::Refused => state.keeping = Keeping::Window,
-            }
+        Ok(())
+    }
+
+    /// Appends a piece, copied to its exact size.
+    fn push(&self, piece: &Bytes, limits: &Limits) {
+        let bytes = piece.len() as u64;
+        // Only the recorder changes this.
+        let whole = self.lock().keeping == Keeping::Whole;
+        // Not while the state is locked: making room locks the state of others.
+        let granted = whole && self.take(bytes, limits) == Grant::Granted;
+        let mut state = self.lock();
+        if granted {
+            state.taken += bytes;
+        } else if whole {
+            state.keeping = Keeping::NoRoom;
         }
-        while data.has_remaining() {
-            let length = data.remaining().min(SEGMENT);
-            let mut piece = Vec::with_capacity(length);
-            piece.put((&mut data).take(length));
-            state.append(piece.into());
-        }
+        state.append(Bytes::copy_from_slice(piece));
         state.moved_at = Some(Instant::now());
         let wakers: Vec<Waker> = state.wakers().collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
-        Ok(())
+    }
+
+    /// Takes bytes from the account. If there is no room, readers that stand still make it.
+    fn take(&self, bytes: u64, limits: &Limits) -> Grant {
+        if self.account.take(bytes) == Grant::Granted {
+            return Grant::Granted;
+        }
+        match self.account.make_room(bytes, limits.reader_stall) {
+            Grant::Granted => self.account.take(bytes),
+            Grant::Refused => Grant::Refused,
+        }
     }
 
     /// Whether the store may still get the body. A body whose declared length is too large is held
@@ -189,13 +225,8 @@ impl Fill {
                 if state.keeping == Keeping::Whole {
                     return Ok(());
                 }
-                state.release(span.slowest);
-                let freed = state.taken.saturating_sub(state.held());
-                state.taken -= freed;
-                self.budget.give_back(freed);
-                // A reader of a range may start beyond what has arrived, so the difference
-                // could be negative.
-                if state.received.saturating_sub(span.slowest) < limits.window {
+                self.account.give_back(state.release(span.slowest));
+                if self.has_room(&mut state, span.slowest, limits) {
                     return Ok(());
                 }
                 span
@@ -215,6 +246,24 @@ impl Fill {
                 self.cut_off(span.slowest);
             }
         }
+    }
+
+    /// Whether a window has room for more: for one segment in any case, and for what the settings
+    /// allow if the account has room for that.
+    fn has_room(&self, state: &mut FillState, slowest: u64, limits: &Limits) -> bool {
+        let segment = SEGMENT as u64;
+        // A reader of a range may start beyond what has arrived, so the difference could be
+        // negative.
+        let behind = state.received.saturating_sub(slowest);
+        if behind < limits.window.min(segment) {
+            return true;
+        }
+        let more = state.keeping == Keeping::Window && behind < limits.window;
+        if more && self.account.take(segment) == Grant::Granted {
+            state.taken += segment;
+            return true;
+        }
+        false
     }
 
     /// Cuts off the readers that are still at `position`.
@@ -269,6 +318,32 @@ impl Fill {
             if timeout_at(since + limits.timeout, moved).await.is_err() {
                 return Stopped::Failed(FillError::Timeout);
             }
+        }
+    }
+}
+
+/// What the body brought next.
+enum FramePart {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    /// The body failed.
+    Failure,
+    Unknown,
+}
+
+impl FramePart {
+    /// If the data is `Bytes`, this copies nothing.
+    fn of(next: Result<Frame<impl Buf>, impl Into<BoxError>>) -> Self {
+        let frame = match next {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::debug!(error = %error.into(), "the origin's body failed");
+                return Self::Failure;
+            }
+        };
+        match frame.into_data() {
+            Ok(mut data) => Self::Data(data.copy_to_bytes(data.remaining())),
+            Err(frame) => frame.into_trailers().map_or(Self::Unknown, Self::Trailers),
         }
     }
 }

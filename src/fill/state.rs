@@ -7,7 +7,7 @@ use http::HeaderMap;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::error::FillError;
+use crate::{entry::BodyReader, error::FillError};
 
 /// The largest segment, in bytes.
 pub(super) const SEGMENT: usize = 64 * 1024;
@@ -22,10 +22,15 @@ pub(super) struct FillState {
     /// When bytes last arrived, or when the recorder began to wait for the first ones. `None`
     /// before that.
     pub(super) moved_at: Option<Instant>,
+    /// When a reader last took something.
+    pub(super) read_at: Instant,
     pub(super) readers: Slab<ReaderState>,
     pub(super) received: u64,
     pub(super) segments: VecDeque<Segment>,
-    /// How many bytes are taken from the budget: all that are held, except those of a window.
+    /// The body as it is stored, in place of the segments.
+    pub(super) stored: Option<BodyReader>,
+    /// How many bytes are taken from the account: all that are held, except the first ones of a
+    /// window.
     pub(super) taken: u64,
 }
 
@@ -33,8 +38,11 @@ pub(super) struct FillState {
 pub(super) enum Keeping {
     /// All bytes are kept, for the store.
     Whole,
-    /// Only bytes that some reader has not read yet are kept.
+    /// Only bytes that some reader has not read yet are kept, up to the window of the settings: the
+    /// body is too large to be stored.
     Window,
+    /// Only such bytes are kept, up to one segment: the account has no room for more.
+    NoRoom,
 }
 
 #[derive(Debug)]
@@ -105,13 +113,23 @@ impl FillState {
         });
     }
 
-    /// Releases the segments that end at or before `position`.
-    pub(super) fn release(&mut self, position: u64) {
+    /// Releases the segments that end at or before `position`. Returns how many bytes to give back
+    /// to the account.
+    pub(super) fn release(&mut self, position: u64) -> u64 {
         while let Some(first) = self.segments.front()
             && first.start + first.bytes.len() as u64 <= position
         {
             self.segments.pop_front();
         }
+        let freed = self.taken.saturating_sub(self.held());
+        self.taken -= freed;
+        freed
+    }
+
+    /// Releases all segments.
+    pub(super) fn release_all(&mut self) -> VecDeque<Segment> {
+        (self.loose, self.loose_bytes) = (0, 0);
+        std::mem::take(&mut self.segments)
     }
 
     /// The bytes from `position` to the end of their segment.
@@ -124,6 +142,9 @@ impl FillState {
 
     /// The position of the first byte that is still held.
     pub(super) fn beginning(&self) -> u64 {
+        if self.stored.is_some() {
+            return 0;
+        }
         self.segments.front().map_or(self.received, |it| it.start)
     }
 

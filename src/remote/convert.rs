@@ -55,7 +55,7 @@ pub(crate) fn pack(
         keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
         cost_ms: u32::try_from(entry.fetch_duration().as_millis()).unwrap_or(u32::MAX),
         selecting,
-        body: entry.body().as_slice().to_vec(),
+        body: entry.segments().as_slice().to_vec(),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn unpack(
         validity: Validity::Valid,
     };
     let cost = Duration::from_millis(record.cost_ms.into()).min(context.longest_fetch);
-    let entry = Entry::read(meta, record.headers.iter(), &body(record), interner)?;
+    let entry = Entry::parse(meta, record.headers.iter(), &body(record), interner)?;
     Some(entry.with_fetch_duration(cost))
 }
 

@@ -12,9 +12,8 @@ use super::flights::{FlightKey, FlightOutcome};
 use crate::{
     clock::Clock,
     config::{ConcurrencyLimits, Config},
-    entry::{Entry, NameInterner, RenderedHeads},
+    entry::{Account, Entry, NameInterner, RenderedHeads},
     executor::Tasks,
-    fill::Budget,
     flight::Flights,
     generation::Generations,
     key::RequestKey,
@@ -35,8 +34,8 @@ pub(crate) struct Cache {
 /// What all layers and services of one cache share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Counts the bytes of bodies that are being recorded.
-    pub(crate) budget: Arc<Budget>,
+    /// Counts the bytes of bodies that arrive, and of those that are read.
+    pub(crate) account: Arc<Account>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Bounds the work that outlives its request: a permit for each flight, and for each fill
     /// without a flight.
@@ -78,7 +77,7 @@ impl Shared {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let fills = permits(limits.fills);
         Self {
-            budget: Budget::new(memory.capacity()),
+            account: Account::new(memory.capacity()),
             clock,
             flights: Flights::new(limits.waiters, Arc::clone(&fills)),
             fills,

@@ -26,6 +26,25 @@ const LARGE_INSERT: u64 = 1024;
 /// The memory tier (L1): a cache bounded in bytes, which prefers to keep what is requested often
 /// (TinyLFU).
 ///
+/// # What all of it holds
+///
+/// Beside the memory tier a cache counts, in an account of the same size, the bodies that arrive and
+/// the bodies that somebody reads: a stored body that leaves memory while a client reads it is there
+/// until its last reader is gone. So all bodies together hold at most
+///
+/// - the capacity, for what is stored and not read,
+/// - as much again, for what arrives and what is read,
+/// - and for each response that is under way 64 KiB and the frame that comes next, or a body of up to
+///   4 KiB.
+///
+/// When the account is full, nobody waits for room, and hits are served as ever. A response that
+/// comes then is passed on through a window of 64 KiB and not stored
+/// ([`Storing::Full`](crate::Storing::Full)); one found in Redis is not used. But first, readers that
+/// have taken nothing for [`reader_stall`](crate::CacheBuilder::reader_stall) make room: they are cut
+/// off, those of the largest body first, bodies that are not stored before those that are, and only as
+/// many as it takes. [`CacheStats::fill_bytes`](crate::CacheStats::fill_bytes) is what the account
+/// holds.
+///
 /// Give each cache a memory tier of its own. Clones share contents and bound; two caches built over
 /// clones of one memory tier share only the bound. Neither finds what the other stored, because
 /// each cache knows only its own fetches and invalidations: an entry that both served would remain
@@ -115,11 +134,11 @@ impl Memory {
         }
     }
 
-    /// Makes moka apply its bound after a large insert. By itself it applies the bound in batches.
-    /// Many small inserts never outrun it, but few large ones do: without this, 400 inserts of 8
-    /// MiB into 64 MiB held 1.1 GiB at their peak.
-    fn maintain_after(&self, inserted: u64) {
-        if inserted > self.capacity / LARGE_INSERT {
+    /// Makes moka apply its bound after a large change. By itself it applies the bound in batches,
+    /// and drops what was removed some time later. Many small inserts never outrun it, but few large
+    /// ones do: without this, 400 inserts of 8 MiB into 64 MiB held 1.1 GiB at their peak.
+    fn maintain_after(&self, changed: u64) {
+        if changed > self.capacity / LARGE_INSERT {
             self.cache.run_pending_tasks();
         }
     }
@@ -142,14 +161,18 @@ impl Store for Memory {
 
     fn update(&self, key: Key, update: UpdateFn) -> StoreFuture<()> {
         let hash = key.hash();
-        let (mut old_expiry, mut new_expiry, mut inserted) = (None, None, 0);
+        let (mut old_expiry, mut new_expiry, mut changed) = (None, None, 0);
         self.cache.entry(key).and_compute_with(|stored| {
             let stored = stored.as_ref().map(moka::Entry::value);
             match update(stored.map(|stored| &stored.resource)) {
                 Update::Keep => Op::Nop,
-                Update::Remove => Op::Remove,
+                Update::Remove => {
+                    changed = stored.map_or(0, |stored| stored.resource.heap_bytes() as u64);
+                    Op::Remove
+                }
                 Update::Replace(resource) => {
-                    inserted = resource.heap_bytes() as u64;
+                    let removed = stored.map_or(0, |stored| stored.resource.heap_bytes());
+                    changed = resource.heap_bytes().max(removed) as u64;
                     let expires_at = self.expiry.after(resource.keep());
                     old_expiry = stored.map(|stored| stored.expires_at);
                     new_expiry = Some(expires_at);
@@ -164,7 +187,7 @@ impl Store for Memory {
             self.expiry.replace(hash, old_expiry, new_expiry);
         }
         self.remove_expired(self.expiry.now());
-        self.maintain_after(inserted);
+        self.maintain_after(changed);
         StoreFuture::ready(())
     }
 }

@@ -485,22 +485,6 @@ async fn who_has_read_a_body_to_its_end_finds_it_stored() {
     }
 }
 
-#[tokio::test]
-async fn one_who_reads_a_stored_body_slowly_keeps_nothing_else_from_being_stored() {
-    let origin = Origin::answering(|_, _| Ok(fresh(vec![0; 250 * KIB])));
-    let layer = CacheLayer::new(Memory::with_capacity(1 << 20));
-    let cache = layer.layer(origin.clone());
-    let mut unread = Vec::new();
-    for n in 0..8 {
-        unread.push(fetch(&cache, get(&format!("/{n}"))).await);
-        assert_eq!(layer.handle().drain(Duration::from_secs(60)).await, 0);
-        assert_eq!(layer.handle().stats().fill_bytes, 0);
-    }
-    for answer in unread {
-        assert_eq!(text(answer).await.len(), 250 * KIB);
-    }
-}
-
 /// What is kept for readers that stand still is bounded for all bodies together.
 #[tokio::test(start_paused = true)]
 async fn readers_that_stand_still_on_many_bodies_hold_no_more_than_may_be_held() {

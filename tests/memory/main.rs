@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod remote;
+mod stalled;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;

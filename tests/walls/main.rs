@@ -56,6 +56,7 @@ const CLOCK: &str = "clock.rs";
 
 /// The files that ask tokio for it, to bound how long they wait.
 const TOKIO_TIME: &[&str] = &[
+    "entry/account.rs",
     "fill/record.rs",
     "engine/collapse/wait.rs",
     "engine/deadline.rs",

@@ -20,7 +20,7 @@ use crate::{
         hit_for_miss,
         respond::{self, Shaping, StreamingHead},
     },
-    fill::Fill,
+    fill::{Beginning, Fill},
     outcome::{Generated, Storing},
     semantics::{
         decide::OriginAnswer,
@@ -178,13 +178,17 @@ fn streaming<B: Body, E>(
     }
     let end = parts.extensions.get().cloned();
     let declared = storability::declared_length(&parts, &body);
-    let fill = Fill::new(declared, Arc::clone(&cache.shared.budget));
+    let fill = Fill::new(declared, &cache.shared.account, &cache.config.fill);
     let sent = StreamingHead {
         parts,
         arrived: None,
         shaping: conditions.shaping(),
     };
-    let answer = answer_from_fill(cache, context, sent, &fill, Storing::Begun { ttl });
+    let storing = match fill.begins() {
+        Beginning::Kept => Storing::Begun { ttl },
+        Beginning::NotKept => Storing::Full,
+    };
+    let answer = answer_from_fill(cache, context, sent, &fill, storing);
     let demand = if context.request.is_head() || answer.status() == StatusCode::NOT_MODIFIED {
         Demand::StoreOnly
     } else {
@@ -225,7 +229,7 @@ fn cut_range<B: Body, E>(
         completion, head, ..
     } = evaluation;
     let declared = storability::declared_length(&parts, &body);
-    let fill = Fill::not_kept(declared, Arc::clone(&cache.shared.budget));
+    let fill = Fill::not_kept(declared, &cache.shared.account);
     let sent = StreamingHead {
         parts,
         arrived: None,

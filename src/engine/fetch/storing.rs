@@ -90,17 +90,21 @@ pub(crate) async fn record<B>(
                     .with_remote_version(version)
                     .with_fetch_duration(cost),
             );
+            // Before it is stored, which may make others leave memory.
+            fill.hand_over(&entry);
             memory_write::replace_selected(cache, context, Some(Arc::clone(&entry))).await;
             conditions::forget_unfillable(cache, context);
             publish::publish(cache, context, &entry);
-            // Releases the budget: the memory tier accounts for the bytes from now on.
-            fill.release_budget();
         }
         Recorded::Abandoned => {
             tracing::debug!(key = ?context.request.key, "abandoned");
         }
         Recorded::Failed(error) => {
             tracing::debug!(key = ?context.request.key, %error, "not stored");
+        }
+        // Not for what the response is: the next one may find room.
+        Recorded::NoRoom => {
+            tracing::debug!(key = ?context.request.key, "not stored: no room");
         }
         Recorded::NotKept => {
             hit_for_miss::remember_uncacheable(cache, context);
@@ -110,7 +114,7 @@ pub(crate) async fn record<B>(
         }
     }
     let shared = &cache.shared;
-    let held = shared.budget.used();
+    let held = shared.account.used();
     shared.metrics().fill_bytes.set(held as f64);
 }
 

@@ -12,7 +12,7 @@ use crate::{
         lookup::{self, Next, Served},
         memory_write,
     },
-    entry::{Entry, RemoteVersion, Snapshot},
+    entry::{Entry, Grant, RemoteVersion, Snapshot},
     error::StoreError,
     outcome::{ForwardReason, StaleReason},
     remote::{
@@ -136,7 +136,10 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
         Err(error) => return unavailable(remote, &error),
     }
     match read(cache, remote, context, &key, snapshot, asked).await {
-        Ok(RemoteValue::Entry { record, .. }) if !remote.is_trusted(record.arrived_ms) => {
+        Ok(RemoteValue::Entry { record, .. })
+            // As an entry it would be held for as long as it is read.
+            if !remote.is_trusted(record.arrived_ms) || !has_room(cache, &record) =>
+        {
             remote.metrics().misses.increment(1);
             PeerEntry::Nothing
         }
@@ -243,6 +246,13 @@ fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Opti
         seed: shared.seed(),
     };
     convert::unpack(record, &unpack_context, &shared.names)
+}
+
+/// Whether the account of bodies has room for the body of a record.
+fn has_room(cache: &Cache, record: &EntryRecord) -> bool {
+    let bytes = record.body.iter().map(|part| part.len() as u64).sum();
+    let stall = cache.config.fill.reader_stall;
+    Entry::copies(bytes) || cache.shared.account.make_room(bytes, stall) == Grant::Granted
 }
 
 async fn is_in_memory(cache: &Cache, context: &RequestContext) -> bool {

@@ -9,7 +9,13 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 use super::*;
-use crate::fill::{Budget, FillReader};
+use crate::{
+    entry::{
+        Account, Entry, NameInterner,
+        tests::{body_of, head},
+    },
+    fill::FillReader,
+};
 
 const KIB: u64 = 1024;
 
@@ -33,7 +39,7 @@ fn window_only() -> Limits {
 }
 
 fn fill() -> Arc<Fill> {
-    Fill::new(None, Budget::new(1024 * KIB))
+    Fill::new(None, &Account::new(1024 * KIB), &limits())
 }
 
 fn frames(
@@ -55,6 +61,7 @@ fn fed(fill: &Arc<Fill>, limits: Limits) -> (mpsc::Sender<usize>, JoinHandle<&'s
             Recorded::Abandoned => "abandoned",
             Recorded::Failed(_) => "failed",
             Recorded::NotKept => "not kept",
+            Recorded::NoRoom => "no room",
         }
     });
     (sizes, recorder)
@@ -145,30 +152,30 @@ async fn a_recorder_that_is_dropped_fails_its_readers() {
 
 #[tokio::test]
 async fn the_bytes_of_all_fills_are_bounded_and_given_back() {
-    let budget = Budget::new(100);
+    let account = Account::new(100);
     let (one, other) = (
-        Fill::new(None, Arc::clone(&budget)),
-        Fill::new(None, Arc::clone(&budget)),
+        Fill::new(None, &account, &limits()),
+        Fill::new(None, &account, &limits()),
     );
     let recorded = one.record(frames([vec![0; 80]]), &limits()).await.0;
     assert!(matches!(recorded, Recorded::Whole(_)));
-    assert_eq!(budget.used(), 80);
+    assert_eq!(account.used(), 80);
     let reader = other.read(0, None).unwrap();
     let recorded = other
         .record(frames([vec![0; 10], vec![0; 30]]), &limits())
         .await
         .0;
-    assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
+    assert!(matches!(recorded, Recorded::NoRoom), "{recorded:?}");
     assert_eq!(reader.collect().await.unwrap().to_bytes().len(), 40);
     drop(other);
     drop(one);
-    assert_eq!(budget.used(), 0);
+    assert_eq!(account.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_bytes_of_a_window_count_until_they_are_released() {
-    let budget = Budget::new(100 * KIB);
-    let fill = Fill::new(None, Arc::clone(&budget));
+    let account = Account::new(100 * KIB);
+    let fill = Fill::new(None, &account, &limits());
     let mut reader = fill.read(0, None).unwrap();
     let limits = Limits {
         window: KIB,
@@ -177,38 +184,82 @@ async fn the_bytes_of_a_window_count_until_they_are_released() {
     let (sizes, recorder) = fed(&fill, limits.clone());
     // One frame more than all fills together may hold: from here on there is a window.
     send(&sizes, 101, 1024).await;
-    assert_eq!((held(&fill), budget.used()), (101 * KIB, 100 * KIB));
+    assert_eq!((held(&fill), account.used()), (101 * KIB, 100 * KIB));
     // What is held for a reader that stands still leaves no room for others.
-    let other = Fill::new(None, Arc::clone(&budget));
+    let other = Fill::new(None, &account, &limits);
     let beside = other.read(0, None).unwrap();
     let recorded = other.record(frames([vec![0; 10]]), &limits).await.0;
-    assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
+    assert!(matches!(recorded, Recorded::NoRoom), "{recorded:?}");
     drop(beside);
     // It comes back as the window moves on.
     let read = next(&mut reader).await as u64;
     sleep(Duration::from_millis(1)).await;
     assert_eq!(held(&fill), 101 * KIB - read);
-    assert_eq!(budget.used(), held(&fill));
+    assert_eq!(account.used(), held(&fill));
     let rest = tokio::spawn(reader.collect());
     send(&sizes, 10, 1024).await;
-    assert_eq!(budget.used(), 0);
+    assert_eq!(account.used(), 0);
     drop(sizes);
-    assert_eq!(recorder.await.unwrap(), "not kept");
+    assert_eq!(recorder.await.unwrap(), "no room");
     rest.await.unwrap().unwrap();
 }
 
+/// Records this, and stores it in an entry.
+async fn stored(fill: &Arc<Fill>, body: Vec<u8>) -> Entry {
+    let limits = Limits {
+        max_body: u64::MAX,
+        ..limits()
+    };
+    let (recorded, _guard) = fill.record(frames([body]), &limits).await;
+    let Recorded::Whole(segments) = recorded else {
+        panic!("{recorded:?}");
+    };
+    let entry = Entry::new(&head(&[]), &segments, &NameInterner::default());
+    fill.hand_over(&entry);
+    entry
+}
+
 #[tokio::test]
-async fn a_body_that_was_stored_no_longer_counts() {
-    let budget = Budget::new(100);
-    let fill = Fill::new(None, Arc::clone(&budget));
+async fn a_small_body_that_was_stored_no_longer_counts() {
+    let account = Account::new(100);
+    let fill = Fill::new(None, &account, &limits());
     let reader = fill.read(0, None).unwrap();
-    drop(fill.record(frames([vec![0; 80]]), &limits()).await);
-    assert_eq!(budget.used(), 80);
-    fill.release_budget();
-    assert_eq!(budget.used(), 0);
+    let entry = stored(&fill, vec![7; 80]).await;
+    assert_eq!(account.used(), 0);
     assert_eq!(reader.collect().await.unwrap().to_bytes().len(), 80);
+    assert_eq!(body_of(&entry), [7; 80]);
+}
+
+#[tokio::test]
+async fn a_body_that_was_stored_counts_once_until_its_last_reader_is_gone() {
+    let size = 200 * KIB;
+    let account = Account::new(size);
+    let fill = Fill::new(None, &account, &limits());
+    let (mut whole, mut part) = (
+        fill.read(0, None).unwrap(),
+        fill.read(size - 10, Some(size - 5)).unwrap(),
+    );
+    let body: Vec<u8> = (0..size).map(|n| n.to_le_bytes()[0]).collect();
+    let entry = stored(&fill, body.clone()).await;
+    assert_eq!(account.used(), size);
+    // Who comes later reads what is stored, through the fill or not.
+    let late = fill.read(0, None).unwrap();
     drop(fill);
-    assert_eq!(budget.used(), 0);
+    let mut hit = entry.read(&account, 0, size);
+    assert_eq!(account.used(), size);
+    drop(entry);
+    assert_eq!(late.collect().await.unwrap().to_bytes(), body);
+    assert_eq!(next(&mut part).await, 5);
+    assert!(part.frame().await.is_none());
+    let mut read = Vec::new();
+    while read.len() < body.len() {
+        read.extend(whole.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    assert_eq!(read, body);
+    drop((part, whole));
+    assert_eq!(account.used(), size, "the hit is left");
+    assert!(hit.by_ref().all(|bytes| bytes.is_ok()));
+    assert_eq!(account.used(), 0);
 }
 
 #[tokio::test]
@@ -331,7 +382,7 @@ async fn a_body_that_is_always_ready_does_not_block_its_readers() {
         ..limits()
     };
     let recorder = {
-        let fill = Arc::new(Fill::new(None, Budget::new(u64::MAX)));
+        let fill = Fill::new(None, &Account::new(u64::MAX), &limits);
         reader = fill.read(0, None).unwrap_or(reader);
         tokio::spawn(async move { drop(fill.record(endless, &limits).await) })
     };
@@ -343,7 +394,7 @@ async fn a_body_that_is_always_ready_does_not_block_its_readers() {
 /// As of a service that knows the length of its body and does not say it in its head.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_declared_too_large_ends_with_its_last_reader() {
-    let fill = Fill::new(Some(1024 * KIB), Budget::new(1024 * KIB));
+    let fill = Fill::new(Some(1024 * KIB), &Account::new(1024 * KIB), &limits());
     let (sizes, recorder) = fed(&fill, limits());
     let mut part = fill.read(0, Some(1)).unwrap();
     send(&sizes, 1, 1024).await;
@@ -359,7 +410,7 @@ async fn a_body_that_is_declared_too_large_ends_with_its_last_reader() {
 
 #[tokio::test]
 async fn a_body_that_is_not_to_be_kept_never_is() {
-    let fill = Fill::not_kept(Some(0), Budget::new(1024 * KIB));
+    let fill = Fill::not_kept(Some(0), &Account::new(1024 * KIB));
     let _reader = fill.read(0, None).unwrap();
     let (recorded, _guard) = fill.record(frames([]), &limits()).await;
     assert!(matches!(recorded, Recorded::NotKept), "{recorded:?}");
