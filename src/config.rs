@@ -39,6 +39,8 @@ pub(crate) struct Config {
     /// together do not expire together.
     pub(crate) lifetime_jitter: f64,
     pub(crate) keep_stale_without_validator: Duration,
+    /// How many fetches that nobody waits for each caller may have.
+    pub(crate) max_abandoned: usize,
     pub(crate) max_variants: usize,
     pub(crate) namespace: Box<str>,
     /// The longest lifetime that a policy gives to a 404 or 410.

@@ -2,13 +2,14 @@
 //! request came, and a response that must not be stored.
 
 mod body_end;
+mod caller;
 
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
 };
 
-pub use self::body_end::BodyEnd;
+pub use self::{body_end::BodyEnd, caller::Caller};
 
 /// A request extension that says whether a client waits for the response. A request without it
 /// counts as [`Foreground`](Self::Foreground).

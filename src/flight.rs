@@ -45,6 +45,8 @@ struct Flight<T> {
     end: watch::Sender<Option<FlightEnd<T>>>,
     /// Wakes the leader when the last waiter is dropped.
     drained: Notify,
+    /// Wakes the leader when there is a waiter again.
+    joined: Notify,
     attempt: Attempt,
     second_attempt: OnceLock<Arc<Flight<T>>>,
     waiters: AtomicUsize,
@@ -231,6 +233,7 @@ impl<T> Flight<T> {
         Arc::new(Self {
             end: watch::Sender::new(None),
             drained: Notify::new(),
+            joined: Notify::new(),
             attempt,
             second_attempt: OnceLock::new(),
             waiters: AtomicUsize::new(0),
@@ -277,6 +280,13 @@ impl<K: Eq + Hash, T> Leader<K, T> {
             self.flight.drained.notified().await;
         }
     }
+
+    /// Resolves once there is a waiter.
+    pub(crate) async fn joined(&self) {
+        while self.flight.waiters.load(Ordering::Acquire) == 0 {
+            self.flight.joined.notified().await;
+        }
+    }
 }
 
 impl<K: Eq + Hash, T> Drop for Leader<K, T> {
@@ -311,7 +321,10 @@ impl<T: Clone> Waiter<T> {
             flight: Arc::clone(flight),
             end: flight.end.subscribe(),
         };
-        let before = flight.waiters.fetch_add(1, Ordering::Relaxed);
+        let before = flight.waiters.fetch_add(1, Ordering::AcqRel);
+        if before == 0 {
+            flight.joined.notify_one();
+        }
         // If there are too many, dropping the new waiter reduces the count again.
         (before < max_waiters).then_some(waiter)
     }

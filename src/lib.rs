@@ -176,7 +176,7 @@ pub use self::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     error::{BoxError, ConfigError, FillError},
     executor::{Executor, Task},
-    extensions::{BodyEnd, NoStore, Priority, RequestProgress},
+    extensions::{BodyEnd, Caller, NoStore, Priority, RequestProgress},
     fill::OnAbandoned,
     future::ResponseFuture,
     handle::{CacheHandle, CacheStats, Warmed},

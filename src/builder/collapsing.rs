@@ -63,6 +63,17 @@ impl CacheBuilder {
         self
     }
 
+    /// How many fetches each [`Caller`](crate::Caller) may have that go on although all their clients
+    /// left before the head of the response arrived. Beyond it, the oldest of them is cancelled; no
+    /// request is refused. Zero cancels each such fetch. Defaults to 64.
+    ///
+    /// Requests without a [`Caller`](crate::Caller) in their extensions do not count; their fetches
+    /// are bounded by [`max_fills`](Self::max_fills) alone.
+    pub fn max_abandoned(mut self, fetches: usize) -> Self {
+        self.config.max_abandoned = fetches;
+        self
+    }
+
     /// For how long requests for a key are not collapsed after its response could not be shared
     /// (hit-for-miss): each goes to the origin at once. Defaults to 10 seconds.
     pub fn uncacheable_for(mut self, span: Duration) -> Self {

@@ -97,6 +97,7 @@ impl CacheBuilder {
                 languages: None,
                 lifetime_jitter: 0.0,
                 keep_stale_without_validator: Duration::from_secs(3600),
+                max_abandoned: 64,
                 max_variants: 64,
                 namespace: "".into(),
                 negative_ttl: Some(Duration::from_secs(10)),

@@ -5,6 +5,7 @@
 mod account;
 mod bodies;
 mod bounds;
+mod callers;
 mod conditions;
 mod crowds;
 mod deadline;

@@ -24,7 +24,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 
 use super::{
-    direct,
+    abandon, direct,
     join::{self, Collapsing},
     refresh,
     reply::{self, LeaderReply},
@@ -41,6 +41,7 @@ use crate::{
         peers::{self, lookup::RemoteLookup, turn::Turn},
         respond, stale,
     },
+    extensions::Caller,
     flight::{Joined, Leader},
     inner::CacheableService,
     outcome::Generated,
@@ -211,7 +212,11 @@ where
         }
         _ => handler.cache.config.fill.clone(),
     };
-    let (reply, answer) = oneshot::channel();
+    // Nor has it left, and its request is a refresh.
+    let soft = fallback.is_some() && handler.cache.config.soft_timeout.is_some();
+    let caller: Option<Caller> = context.request.parts.extensions.get().cloned();
+    let caller = caller.filter(|_| !soft);
+    let (mut reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
     let task = async move {
         if let Turn::Serve(entry, now) =
@@ -237,9 +242,15 @@ where
             Permit::OfFlight,
         );
         let fetching = AssertUnwindSafe(Box::pin(fetching));
-        let fetched = match fetching.catch_unwind().await {
-            Ok(fetched) => fetched,
-            Err(panic) => {
+        let most = handler.cache.config.max_abandoned;
+        let fetching = fetching.catch_unwind();
+        let fetched =
+            abandon::unless_cancelled(caller.as_ref(), most, &mut reply, &leader, fetching);
+        let fetched = match fetched.await {
+            Some(Ok(fetched)) => fetched,
+            // Who came at this very moment begins anew.
+            None => return,
+            Some(Err(panic)) => {
                 // The waiters first: the client may be slow to take its reply, or be gone.
                 drop(leader);
                 let _ = reply.send(LeaderReply::Panicked(panic));

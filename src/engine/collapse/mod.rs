@@ -1,5 +1,6 @@
 //! Request collapsing: concurrent requests for one response share one origin call.
 
+mod abandon;
 pub(crate) mod collapse;
 mod direct;
 mod join;
