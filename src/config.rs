@@ -50,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) query: Option<QueryRules>,
     pub(crate) range_miss: RangeMiss,
     pub(crate) refresh_pause: Duration,
+    pub(crate) retry_after_cap: Duration,
     pub(crate) rules: Rules,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) status: StatusFields,

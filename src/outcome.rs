@@ -176,7 +176,14 @@ pub enum Generated {
     TooManyWaiters,
     /// The fetch that this request shared with concurrent ones failed (502 or 503), or took longer
     /// than a request may wait (504).
-    FlightFailed(StatusCode),
+    #[non_exhaustive]
+    FlightFailed {
+        /// The status of this answer.
+        status: StatusCode,
+        /// What the origin said with `Retry-After` in the failed response, in seconds. The answer
+        /// says the same.
+        retry_after: Option<u32>,
+    },
     /// 504: the client sent `only-if-cached`, and no stored response may be used
     /// (RFC 9111 §5.2.1.7).
     OnlyIfCached,
@@ -191,8 +198,25 @@ impl Generated {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BreakerOpen { .. } | Self::TooManyWaiters => StatusCode::SERVICE_UNAVAILABLE,
-            Self::FlightFailed(status) => *status,
+            Self::FlightFailed { status, .. } => *status,
             Self::OnlyIfCached | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// After how many seconds the client should try again, as far as that is known.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::BreakerOpen { retry_after } => Some(*retry_after),
+            Self::FlightFailed { retry_after, .. } => *retry_after,
+            Self::TooManyWaiters | Self::OnlyIfCached | Self::OriginTimeout => None,
+        }
+    }
+
+    /// 502, for a fetch that ended without a result.
+    pub(crate) fn no_result() -> Self {
+        Self::FlightFailed {
+            status: StatusCode::BAD_GATEWAY,
+            retry_after: None,
         }
     }
 }

@@ -66,6 +66,17 @@ impl CacheBuilder {
         self
     }
 
+    /// The longest pause that an origin may ask for with `Retry-After` (RFC 9110 §10.2.3) in a response
+    /// that fails. The pause is [`refresh_pause`](Self::refresh_pause) at least. Zero ignores the
+    /// field. Defaults to 60 seconds.
+    ///
+    /// 500, 502, 503 and 504 count, and 429 to a refresh in the background. Requests that shared the
+    /// failed fetch are answered with the same `Retry-After`, whatever this setting.
+    pub fn retry_after_cap(mut self, longest: Duration) -> Self {
+        self.config.retry_after_cap = longest;
+        self
+    }
+
     /// Refreshes responses that are requested often shortly before they expire, so that no client
     /// waits for the refresh. Each request decides at random; the chance rises as expiry comes
     /// near, measured in the time that the last fetch took (XFetch: Vattani, Chierichetti and

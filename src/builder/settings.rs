@@ -105,6 +105,7 @@ impl CacheBuilder {
                 query: None,
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),
+                retry_after_cap: Duration::from_secs(60),
                 rules: Rules::default(),
                 soft_timeout: None,
                 status,

@@ -89,6 +89,7 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         ),
         ("negative_ttl", config.negative_ttl.unwrap_or_default()),
         ("refresh_pause", config.refresh_pause),
+        ("retry_after_cap", config.retry_after_cap),
         ("uncacheable_for", config.uncacheable_for),
     ] {
         in_range(

@@ -5,6 +5,8 @@
 //! nobody may share needs no waiting. One set by a request with a cookie or a key of its own says
 //! nothing about those without, so it holds for such requests only. A request with `Authorization`
 //! waits for no other and sets no mark. So no client can turn off collapsing for the others.
+//!
+//! In the same way refreshes are paused whose response was not stored.
 
 use super::context::RequestContext;
 use crate::{semantics::classify::Requester, state::cache::Cache};
@@ -34,6 +36,24 @@ pub(crate) fn is_uncacheable(cache: &Cache, context: &RequestContext) -> bool {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
     marks(context).any(|mark| shared.hit_for_miss.contains(mark, now))
+}
+
+/// From now on, and for `refresh_pause`, such requests do not have the stored response refreshed.
+pub(crate) fn pause_refreshes(cache: &Cache, context: &RequestContext) {
+    let Cache { shared, config } = cache;
+    if let Some(mark) = mark(context, context.request.requester()) {
+        let now = shared.clock.monotonic();
+        shared
+            .refresh_backoff
+            .insert(mark, now, config.refresh_pause);
+    }
+}
+
+/// Whether such requests do not have the stored response refreshed.
+pub(crate) fn refreshes_are_paused(cache: &Cache, context: &RequestContext) -> bool {
+    let shared = &cache.shared;
+    let now = shared.clock.monotonic();
+    marks(context).any(|mark| shared.refresh_backoff.contains(mark, now))
 }
 
 /// The marks that hold for a request.

@@ -273,9 +273,10 @@ pub(crate) fn unlabelled<B>(reason: &Generated) -> Response<CacheBody<B>> {
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    if let Generated::BreakerOpen { retry_after } = reason {
-        let seconds = HeaderValue::from(*retry_after);
-        response.headers_mut().insert(RETRY_AFTER, seconds);
+    if let Some(seconds) = reason.retry_after() {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -1,6 +1,6 @@
 //! Stale answers in place of errors and of long waits, and the pause after a failure.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::Response;
 use tokio::time::timeout;
@@ -60,16 +60,20 @@ where
 }
 
 /// Pauses the origin calls for a response after a failure, for requests that may get the stored one
-/// instead. An open circuit breaker keeps its own time.
+/// instead: for as long as the origin asks, within `retry_after_cap`, and for `refresh_pause` at
+/// least. An open circuit breaker keeps its own time.
 pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestContext) {
-    if matches!(failure, Failure::Open(_)) {
-        return;
-    }
     let Cache { shared, config } = cache;
+    let asked = match failure {
+        Failure::Open(_) => return,
+        Failure::Status { retry_after, .. } => Duration::from_secs(retry_after.unwrap_or(0).into()),
+        Failure::Error | Failure::Timeout => Duration::ZERO,
+    };
+    let pause = config.refresh_pause.max(asked.min(config.retry_after_cap));
     let now = shared.clock.monotonic();
     if let Some(entry) = &context.selected {
         let hash = context.request.pause_hash(entry);
-        shared.paused.insert(hash, now, config.refresh_pause);
+        shared.paused.insert(hash, now, pause);
     }
 }
 

@@ -1,8 +1,8 @@
-//! Fields with one value: `Age`, `Date`, `Expires`, `Last-Modified`, `If-Modified-Since` and
+//! Fields with one value: `Age`, `Date`, `Retry-After`, `Expires`, `Last-Modified`, `If-Modified-Since` and
 //! `Content-Length`; and whether a response sets cookies.
 
 use http::header::{
-    AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED, SET_COOKIE,
+    AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -36,6 +36,13 @@ pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
         (Some(value), None) => Some(trim_ows(value.as_bytes())),
         _ => None,
     }
+}
+
+/// `Retry-After` in seconds from `now` on (RFC 9110 §10.2.3): a number, or a date.
+pub(crate) fn retry_after(headers: &HeaderMap, now: i64) -> Option<u32> {
+    let value = only(headers, &RETRY_AFTER)?;
+    let until = |date: i64| u32::try_from(date.saturating_sub(now).max(0)).unwrap_or(u32::MAX);
+    delta_seconds(value).or_else(|| date::parse(value, now).map(until))
 }
 
 /// `Age` in seconds (RFC 9111 §5.1). The first member counts. 0 if it is not a number.

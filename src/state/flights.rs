@@ -66,20 +66,34 @@ pub(crate) enum Failure {
     /// The circuit breaker was open, so the origin was not asked. It may close after so many
     /// seconds.
     Open(u32),
-    /// 500, 502, 503 or 504.
-    Status(StatusCode),
+    /// 500, 502, 503 or 504; or 429 to a refresh in the background. The origin may have said after
+    /// how many seconds it is worth trying again.
+    Status {
+        status: StatusCode,
+        retry_after: Option<u32>,
+    },
     Timeout,
 }
 
 impl Failure {
     /// The answer for the waiters: no client sees another client's error page.
     pub(crate) fn for_waiters(self) -> Generated {
-        Generated::FlightFailed(match self {
+        let (status, retry_after) = match self {
             Self::Open(retry_after) => return Generated::BreakerOpen { retry_after },
-            Self::Status(StatusCode::SERVICE_UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Error | Self::Status(_) => StatusCode::BAD_GATEWAY,
-        })
+            Self::Status {
+                status,
+                retry_after,
+            } => match status {
+                StatusCode::SERVICE_UNAVAILABLE => (status, retry_after),
+                _ => (StatusCode::BAD_GATEWAY, retry_after),
+            },
+            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, None),
+            Self::Error => (StatusCode::BAD_GATEWAY, None),
+        };
+        Generated::FlightFailed {
+            status,
+            retry_after,
+        }
     }
 }
 
@@ -87,7 +101,7 @@ impl From<Failure> for StaleReason {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Open(_) => Self::BreakerOpen,
-            Failure::Status(status) => Self::IfError(Some(status)),
+            Failure::Status { status, .. } => Self::IfError(Some(status)),
             Failure::Error | Failure::Timeout => Self::IfError(None),
         }
     }

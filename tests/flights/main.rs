@@ -14,6 +14,7 @@ mod invalidation;
 mod leaders;
 mod neighbours;
 mod nesting;
+mod pauses;
 mod readiness;
 mod refresh;
 mod silence;

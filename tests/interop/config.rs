@@ -89,6 +89,9 @@ const REFUSED: &[Refused] = &[
     ("refresh_pause", "2147483649s", |c| {
         c.refresh_pause(TOO_LONG)
     }),
+    ("retry_after_cap", "2147483649s", |c| {
+        c.retry_after_cap(TOO_LONG)
+    }),
     ("soft_timeout", "0ns", |c| c.soft_timeout(Duration::ZERO)),
     ("soft_timeout", "2147483649s", |c| c.soft_timeout(TOO_LONG)),
     ("targeted_cache_control", "CDN Cache-Control", |c| {
@@ -185,6 +188,7 @@ const TAKEN: &[Taken] = &[
     ("range_miss", |c| c.range_miss(RangeMiss::Fill)),
     ("reader_stall", |c| c.reader_stall(Duration::from_nanos(1))),
     ("refresh_pause", |c| c.refresh_pause(Duration::ZERO)),
+    ("retry_after_cap", |c| c.retry_after_cap(Duration::ZERO)),
     #[cfg(feature = "redis")]
     ("remote", |c| c.remote(nowhere())),
     ("rfc_literal", CacheBuilder::rfc_literal),

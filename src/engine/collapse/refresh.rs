@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,7 +18,8 @@ use crate::{
     engine::{
         context::{Handler, RequestContext, Trigger},
         deadline::Deadline,
-        fetch::{fetch, fetched::Permit, storing},
+        fetch::{failure, fetch, fetched::Permit, storing},
+        hit_for_miss,
         lookup::{self, Served},
         nesting,
         peers::{self, turn::Turn},
@@ -120,13 +121,19 @@ where
         context.deadline = Deadline::after(cache.config.origin_timeout);
         let fetching = fetch::fetch(&cache, inner, &context, Q::default(), Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
-        match fetched.as_ref().map(|fetched| &fetched.outcome) {
-            Ok(FlightOutcome::Failed(Failure::Open(_))) => pause_refreshes(&cache, hash),
-            Ok(FlightOutcome::Failed(failure)) => stale::pause_after(&cache, *failure, &context),
-            Err(_) => stale::pause_after(&cache, Failure::Error, &context),
-            Ok(_) => {}
+        let fetched = fetched.unwrap_or_else(|panic| {
+            stale::pause_after(&cache, Failure::Error, &context);
+            resume_unwind(panic)
+        });
+        match fetched.outcome {
+            FlightOutcome::Failed(Failure::Open(_)) => pause_refreshes(&cache, hash),
+            FlightOutcome::Failed(failure) => stale::pause_after(&cache, failure, &context),
+            FlightOutcome::Private(requester) => {
+                pause_unstored(&cache, &context, requester, &fetched.answer);
+            }
+            FlightOutcome::Stored(_) | FlightOutcome::FromPeer(_) | FlightOutcome::Streaming(_) => {
+            }
         }
-        let fetched = fetched.unwrap_or_else(|panic| resume_unwind(panic));
         leader.complete(fetched.outcome);
         // No client reads this answer: it was fetched to be stored.
         drop(fetched.answer);
@@ -136,6 +143,23 @@ where
         }
         drop((leader, permit));
     });
+}
+
+/// Pauses refreshes after one whose response was not stored: the next would bring the same. After 429
+/// (RFC 6585) to what everybody asks for, the origin wants no calls for it at all.
+fn pause_unstored<B, E>(
+    cache: &Cache,
+    context: &RequestContext,
+    requester: Requester,
+    answer: &Result<Response<CacheBody<B>>, E>,
+) {
+    if let Ok(answer) = answer
+        && answer.status() == StatusCode::TOO_MANY_REQUESTS
+        && requester == Requester::Plain
+    {
+        stale::pause_after(cache, failure::by_status(cache, answer), context);
+    }
+    hit_for_miss::pause_refreshes(cache, context);
 }
 
 /// Pauses refreshes of this key for a moment.
@@ -158,12 +182,7 @@ fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaph
         let hash = context.request.pause_hash(entry);
         shared.paused.contains(hash, now)
     });
-    if unfit
-        || paused
-        || shared
-            .refresh_backoff
-            .contains(context.request.key.hash(), now)
-    {
+    if unfit || paused || hit_for_miss::refreshes_are_paused(cache, context) {
         return None;
     }
     Arc::clone(&shared.refreshes).try_acquire_owned().ok()

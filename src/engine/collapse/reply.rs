@@ -2,7 +2,7 @@
 
 use std::{any::Any, panic::resume_unwind, time::Duration};
 
-use http::{Response, StatusCode};
+use http::Response;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -64,9 +64,6 @@ pub(super) async fn reply<B, E>(
         Ok(LeaderReply::Answer(answer)) => answer,
         Ok(LeaderReply::Panicked(panic)) => resume_unwind(panic),
         // The executor dropped the task.
-        Err(_) => {
-            let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
-            Ok(respond::generated(cache, failed))
-        }
+        Err(_) => Ok(respond::generated(cache, Generated::no_result())),
     }
 }

@@ -9,11 +9,11 @@ use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond},
     entry::{Arrival, Entry},
-    outcome::CacheOutcome,
+    outcome::{CacheOutcome, StaleReason},
     semantics::{
         cache_control::RequestDirectives,
         classify::Requester,
-        decide::{Candidate, Decision, StoredMatch, Validity, decide, withheld},
+        decide::{Candidate, Decision, Stale, StoredMatch, Validity, decide, withheld},
         freshness::Freshness,
         vary::Selecting,
     },
@@ -82,7 +82,7 @@ fn share_entry<B>(
     }
     let now = cache.shared.clock.monotonic();
     let age = entry.age(now);
-    match outcome_if_usable(context, entry.freshness(), age, came) {
+    match outcome_if_usable(context, entry.freshness(), age, came, Received::Whole) {
         None => Share::GoDirect,
         Some(outcome) => {
             entry.count_request();
@@ -105,8 +105,8 @@ fn share_streaming<B>(
     }
     let now = cache.shared.clock.monotonic();
     let came = SharedSince::of(head.meta.arrival, began);
-    let Some(outcome) = outcome_if_usable(context, &head.meta.freshness, head.age(now), came)
-    else {
+    let (freshness, age) = (&head.meta.freshness, head.age(now));
+    let Some(outcome) = outcome_if_usable(context, freshness, age, came, Received::Partly) else {
         return Share::GoDirect;
     };
     if fill.stands_still(cache.config.wait_timeout) {
@@ -152,15 +152,26 @@ impl SharedSince {
     }
 }
 
+/// How much of a response is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Received {
+    Whole,
+    /// It is still being received.
+    Partly,
+}
+
 /// How a response that another request fetched answers this one, if it does.
 ///
 /// A request that demands validation is satisfied by a response that arrived while it waited: the
-/// origin sent that after the request came.
+/// origin sent that after the request came. A response that has become stale while it still arrives
+/// answers within its `stale-while-revalidate` window (RFC 5861 §3), as its fetch goes on, and where
+/// the client accepts it (`max-stale`).
 fn outcome_if_usable(
     context: &RequestContext,
     freshness: &Freshness,
     age: u32,
     came: SharedSince,
+    received: Received,
 ) -> Option<CacheOutcome> {
     if withheld(freshness, context.request.facts).is_some() {
         return None;
@@ -187,6 +198,13 @@ fn outcome_if_usable(
             forward: context.forward,
             ttl,
         }),
+        Decision::ServeStale(allowed) if received == Received::Partly => {
+            let reason = match allowed {
+                Stale::Client => StaleReason::Client,
+                Stale::WhileRevalidate => StaleReason::WhileRevalidate,
+            };
+            Some(CacheOutcome::Stale { reason, ttl })
+        }
         Decision::Bypass(_)
         | Decision::Fetch(_)
         | Decision::Refuse

@@ -11,6 +11,7 @@ use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond, stale},
     outcome::{Generated, Storing},
+    semantics::fields,
     state::{
         cache::Cache,
         flights::{Failure, FlightOutcome},
@@ -62,7 +63,7 @@ pub(crate) fn error_status<B: Body, E>(
     context: &RequestContext,
     response: Response<B>,
 ) -> FetchResult<B, E> {
-    let failed = Failure::Status(response.status());
+    let failed = by_status(cache, &response);
     cache.shared.metrics().origin_failures.increment(1);
     let answer = stale_on_error(cache, context, failed)
         .unwrap_or_else(|| fetched::pass_on(cache, context, Storing::Failure, response));
@@ -70,5 +71,14 @@ pub(crate) fn error_status<B: Body, E>(
         answer: Ok(answer),
         outcome: FlightOutcome::Failed(failed),
         recording: None,
+    }
+}
+
+/// The failure that a response is.
+pub(crate) fn by_status<B>(cache: &Cache, response: &Response<B>) -> Failure {
+    let now = cache.shared.clock.wall();
+    Failure::Status {
+        status: response.status(),
+        retry_after: fields::retry_after(response.headers(), now),
     }
 }

@@ -260,8 +260,6 @@ fn answer_from_fill<B>(
 ) -> Response<CacheBody<B>> {
     let label = context.fetched(head.parts.status, storing);
     // A fill that has not begun can be read from its beginning, so this is never the error.
-    respond::from_live(cache, &context.request, head, fill, label).unwrap_or_else(|| {
-        let failed = Generated::FlightFailed(StatusCode::BAD_GATEWAY);
-        respond::generated(cache, failed)
-    })
+    respond::from_live(cache, &context.request, head, fill, label)
+        .unwrap_or_else(|| respond::generated(cache, Generated::no_result()))
 }

@@ -1,12 +1,14 @@
 //! How dates and numbers are read from fields that are missing, repeated or broken.
 
-use http::header::{AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{
+    AGE, CONTENT_LENGTH, DATE, EXPIRES, IF_MODIFIED_SINCE, LAST_MODIFIED, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::{
     Expires, Length, age, content_length, date, ensure_date, expires, if_modified_since,
-    last_modified, only, sets_cookie,
+    last_modified, only, retry_after, sets_cookie,
 };
 
 /// 2026-07-01T12:00:00Z.
@@ -62,6 +64,33 @@ fn age_is_the_first_member_if_it_is_a_number() {
     ];
     for (lines, expected) in table {
         assert_eq!(age(&headers(&AGE, lines)), *expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn retry_after_is_a_number_of_seconds_or_a_date() {
+    // Sun, 06 Nov 1994 08:49:37 GMT
+    let now = 784_111_777;
+    let table: &[(&[&str], Option<u32>)] = &[
+        (&[], None),
+        (&["120"], Some(120)),
+        (&["0"], Some(0)),
+        (&["99999999999"], Some(1 << 31)),
+        (&["Sun, 06 Nov 1994 08:50:37 GMT"], Some(60)),
+        (&["Sun, 06 Nov 1994 08:49:37 GMT"], Some(0)),
+        (&["Sun, 06 Nov 1994 08:00:00 GMT"], Some(0)),
+        (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(u32::MAX)),
+        // Two values, or none that is one.
+        (&["1", "2"], None),
+        (&["1, 2"], None),
+        (&["-1"], None),
+        (&["1.5"], None),
+        (&["soon"], None),
+        (&[""], None),
+    ];
+    for (lines, expected) in table {
+        let found = retry_after(&headers(&RETRY_AFTER, lines), now);
+        assert_eq!(found, *expected, "{lines:?}");
     }
 }
 
