@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
-    validate::{check, default_max_entry, header_names, languages, parameters},
+    validate::{check, default_max_entry, header_names, languages, parameters, paths},
 };
 use crate::{
     breaker::OriginBreaker,
@@ -198,6 +198,7 @@ impl CacheBuilder {
         if let Some(tags) = self.languages {
             config.languages = languages("languages", tags)?;
         }
+        config.post_fills = paths("post_fills_get", self.post_fills)?;
         let max_body = self
             .max_entry_bytes
             .unwrap_or_else(|| default_max_entry(capacity));

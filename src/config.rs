@@ -14,6 +14,7 @@ use crate::{
     key::KeyPolicy,
     semantics::{language::Languages, query::QueryRules, rules::Rules},
     ttl::TtlPolicy,
+    util::pattern::Patterns,
 };
 
 /// The settings of one layer. Layers over one cache may have different ones.
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     /// The longest lifetime that a policy gives to a 404 or 410.
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) origin_timeout: Duration,
+    /// The paths where a response to POST may be stored for GET and HEAD.
+    pub(crate) post_fills: Patterns,
     /// What of a query has no meaning, if the operator says so.
     pub(crate) query: Option<QueryRules>,
     pub(crate) range_miss: RangeMiss,

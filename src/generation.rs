@@ -64,6 +64,20 @@ impl Generations {
         self.counter(resource_hash).fetch_add(1, Ordering::SeqCst);
     }
 
+    /// The generation that follows `generation` of a resource after the invalidations of these
+    /// resources, if no other invalidation comes between.
+    pub(crate) fn after(
+        generation: Generation,
+        resource_hash: u64,
+        invalidated: &[u64],
+    ) -> Generation {
+        let slot = resource_hash % SLOTS as u64;
+        let own = invalidated
+            .iter()
+            .filter(|hash| **hash % SLOTS as u64 == slot);
+        Generation(generation.0.wrapping_add(own.count() as u64 * INVALIDATION))
+    }
+
     fn counter(&self, resource_hash: u64) -> &AtomicU64 {
         // The remainder is below the length, and fits in a `usize`.
         &self.counters[(resource_hash % SLOTS as u64) as usize]
@@ -94,6 +108,19 @@ mod tests {
         generations.invalidate(7);
         assert!(before.is_invalidated_in(generations.current(7)));
         assert!(after.is_invalidated_in(generations.current(7)));
+    }
+
+    #[test]
+    fn a_generation_that_only_own_invalidations_moved_is_known_beforehand() {
+        let generations = Generations::new();
+        let (before, invalidated) = (generations.current(7), [7, 8, 7 + SLOTS as u64]);
+        invalidated
+            .iter()
+            .for_each(|hash| generations.invalidate(*hash));
+        let after = Generations::after(before, 7, &invalidated);
+        assert_eq!(generations.current(7), after);
+        generations.doubt(7);
+        assert_ne!(generations.current(7), after);
     }
 
     #[test]

@@ -281,6 +281,31 @@ impl CacheBuilder {
         self
     }
 
+    /// A path where the response to a POST may be stored, and answer GET and HEAD of the same URI
+    /// (RFC 9110 §9.3.3). Each call adds one. Defaults to none.
+    ///
+    /// A `*` at the end of the path stands for any more characters, one at the beginning for any
+    /// that precede it. The query does not count.
+    ///
+    /// The response has to say that it is what a GET would get: it is a 200 with a lifetime of its
+    /// own (`max-age`, `s-maxage` or `Expires`), and its `Content-Location` is the URI of the
+    /// request. Everything else that keeps a response to GET from being stored keeps this one too.
+    /// It is stored after the invalidation that the POST causes, and not at all if another
+    /// invalidation of the URI ends while the POST is at the origin. It never answers a POST.
+    ///
+    /// The answer to the POST itself stays [`Forwarded`](crate::CacheOutcome::Forwarded).
+    ///
+    /// ```
+    /// use cachewarp::CacheLayer;
+    ///
+    /// let layer = CacheLayer::builder().post_fills_get("/orders/*").build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn post_fills_get(mut self, path: impl Into<String>) -> Self {
+        self.post_fills.push(path.into());
+        self
+    }
+
     /// How the response to a forwarded HEAD affects the stored GET response. Defaults to
     /// [`HeadUpdates::Full`].
     pub fn head_updates(mut self, policy: HeadUpdates) -> Self {

@@ -16,6 +16,7 @@ use crate::{
     state::cache::Shared,
     store::Memory,
     ttl::OriginTtl,
+    util::pattern::Patterns,
 };
 
 /// The capacity of the default memory tier, in bytes.
@@ -35,6 +36,7 @@ pub struct CacheBuilder {
     pub(super) max_entry_bytes: Option<u64>,
     pub(super) targeted_cache_control: Vec<String>,
     pub(super) key_headers: Vec<String>,
+    pub(super) post_fills: Vec<String>,
     pub(super) credential_headers: Vec<String>,
     pub(super) policy_credentials: Vec<String>,
     /// If it is changed.
@@ -102,6 +104,7 @@ impl CacheBuilder {
                 namespace: "".into(),
                 negative_ttl: Some(Duration::from_secs(10)),
                 origin_timeout: Duration::from_secs(60),
+                post_fills: Patterns::default(),
                 query: None,
                 range_miss: RangeMiss::Forward,
                 refresh_pause: Duration::from_secs(5),
@@ -116,6 +119,7 @@ impl CacheBuilder {
             max_entry_bytes: None,
             targeted_cache_control: Vec::new(),
             key_headers: Vec::new(),
+            post_fills: Vec::new(),
             credential_headers: Vec::new(),
             policy_credentials: names(CredentialFields::default().iter()),
             ignore_query: None,
@@ -131,6 +135,7 @@ impl CacheBuilder {
             max_entry_bytes: Some(config.rules.max_body),
             targeted_cache_control: names(&config.rules.targeted_cache_control),
             key_headers: names(&config.key_headers),
+            post_fills: config.post_fills.names().collect(),
             credential_headers: names(&config.rules.credential_headers),
             policy_credentials: names(config.rules.policy_credentials.iter()),
             ignore_query: None,

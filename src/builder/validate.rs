@@ -130,6 +130,15 @@ pub(super) fn languages(
     Languages::new(tags).map_err(|tag| malformed(setting, &tag))
 }
 
+/// Parses the paths of a setting: each begins with `/`, or with a wildcard.
+pub(super) fn paths(setting: &'static str, paths: Vec<String>) -> Result<Patterns, ConfigError> {
+    let is_path = |path: &&String| path.starts_with(['/', '*']);
+    if let Some(other) = paths.iter().find(|path| !is_path(path)) {
+        return Err(malformed(setting, other));
+    }
+    Patterns::new(paths).map_err(|path| malformed(setting, &path))
+}
+
 fn malformed(setting: &'static str, value: &str) -> ConfigError {
     ConfigError::Malformed {
         setting,

@@ -65,6 +65,32 @@ pub(crate) fn related(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     related
 }
 
+/// Whether the response's `Content-Location` is its `target`, an absolute URI: then its content is
+/// the present representation of that (RFC 9110 §8.7).
+pub(crate) fn is_content_location(target: &Uri, response: &HeaderMap) -> bool {
+    let Some(reference) = fields::only(response, &CONTENT_LOCATION) else {
+        return false;
+    };
+    // An empty field says nothing, and a fragment is not allowed in this one.
+    if reference.is_empty() || reference.contains(&b'#') {
+        return false;
+    }
+    let base = encode(target.path().as_bytes(), Percent::Encode);
+    let base = with_path_and_query(target, base.as_bytes());
+    let reference = HeaderValue::from_bytes(&encode_reference(reference));
+    let (Some(base), Ok(reference)) = (base, reference) else {
+        return false;
+    };
+    let fields = HeaderMap::from_iter([(CONTENT_LOCATION, reference)]);
+    let path_of = |uri: &Uri| {
+        uri.path_and_query()
+            .map_or("/", PathAndQuery::as_str)
+            .to_owned()
+    };
+    sibling(&base, &fields, &CONTENT_LOCATION)
+        .is_some_and(|resolved| decode(path_of(&resolved).as_bytes()) == path_of(target).as_bytes())
+}
+
 /// Resolves `Location` and `Content-Location` against the target.
 fn resolve(target: &Uri, response: &HeaderMap) -> SmallVec<[Uri; 2]> {
     [LOCATION, CONTENT_LOCATION]

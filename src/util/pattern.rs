@@ -25,6 +25,15 @@ impl Patterns {
         patterns.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The names as they were given.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|pattern| match pattern {
+            Pattern::Exactly(name) => name.to_string(),
+            Pattern::StartsWith(start) => format!("{start}*"),
+            Pattern::EndsWith(end) => format!("*{end}"),
+        })
+    }
+
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))
     }

@@ -4,8 +4,19 @@ import { readFile } from 'node:fs/promises'
 
 import { passes } from './suite.mjs'
 
+// Profiles that differ from another one in these tests only, which pass.
+const VARIATIONS = { 'post-fills': { of: 'default', passing: ['method-POST'] } }
+
 // baseline-PROFILE.json is a list of { reason, results: { id: verdict } }.
 export async function readBaseline (profile) {
+  const variation = VARIATIONS[profile]
+  if (variation !== undefined) {
+    const entries = await readBaseline(variation.of)
+    for (const id of variation.passing) {
+      if (!entries.delete(id)) throw new Error(`${id} passes in ${variation.of} too`)
+    }
+    return entries
+  }
   const url = new URL(`baseline-${profile}.json`, import.meta.url)
   const entries = new Map()
   for (const { reason, results } of JSON.parse(await readFile(url, 'utf8'))) {

@@ -14,7 +14,7 @@ import { describeTest, summary } from './report.mjs'
 const HELP = `usage: node run.mjs --proxy PATH [options]
 
   --proxy PATH        the proxy program to start and test
-  --profile NAME      default or rfc-literal: the proxy's settings and the baseline (default: default)
+  --profile NAME      default, rfc-literal or post-fills: the proxy's settings and the baseline (default: default)
   --test ID           run this test only and show what was sent and answered (may be repeated)
   --report FILE       write every result with its whole exchange as JSON
   --against URL       test a server that is already running instead of starting the proxy;
@@ -126,7 +126,7 @@ function readOptions () {
     console.error(`give either --proxy or --against\n\n${HELP}`)
     process.exit(2)
   }
-  if (!['default', 'rfc-literal'].includes(values.profile)) {
+  if (!['default', 'rfc-literal', 'post-fills'].includes(values.profile)) {
     console.error(`unknown profile ${values.profile}\n\n${HELP}`)
     process.exit(2)
   }

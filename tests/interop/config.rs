@@ -84,6 +84,10 @@ const REFUSED: &[Refused] = &[
     ("policy_credentials", "x y", |c| {
         c.policy_credentials(["x-key", "x y"])
     }),
+    ("post_fills_get", "orders", |c| c.post_fills_get("orders")),
+    ("post_fills_get", "/*/a", |c| {
+        c.post_fills_get("/ok").post_fills_get("/*/a")
+    }),
     ("reader_stall", "0ns", |c| c.reader_stall(Duration::ZERO)),
     ("reader_stall", "2147483649s", |c| c.reader_stall(TOO_LONG)),
     ("refresh_pause", "2147483649s", |c| {
@@ -147,6 +151,9 @@ const TAKEN: &[Taken] = &[
         c.ignore_request_directives([RequestDirective::NoCache, RequestDirective::NoStore])
     }),
     ("keep_stale", |c| c.keep_stale(Duration::ZERO)),
+    ("post_fills_get", |c| {
+        c.post_fills_get("/orders/*").post_fills_get("*")
+    }),
     ("key", |c| {
         c.key(|_: &http::request::Parts, _: &mut KeyExtension<'_>| Keying::Bypass)
     }),

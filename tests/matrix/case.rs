@@ -64,6 +64,13 @@ impl Case {
         self
     }
 
+    /// Changes the last step.
+    pub(crate) fn last(mut self, change: impl FnOnce(Step) -> Step) -> Self {
+        let last = self.steps.pop().map(change);
+        self.steps.extend(last);
+        self
+    }
+
     /// Settings other than the defaults.
     pub(crate) fn set(mut self, setting: impl Fn(CacheBuilder) -> CacheBuilder + 'static) -> Self {
         self.settings.push(Arc::new(setting));

@@ -193,20 +193,6 @@ async fn row_180_graphql_by_post_is_a_write_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_181_the_answer_to_post_is_stored_for_nobody() {
-    let reply = || {
-        ok().cc("max-age=60")
-            .with("content-location", "http://a.test/x")
-    };
-    let ask = |seconds| at(seconds).method("POST").reply(reply()).fwd();
-    play([
-        empty().then(ask(0)).then(at(1).fwd()),
-        empty().then(ask(0)).then(ask(1)),
-    ])
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn row_182_query_is_forwarded_and_changes_nothing() {
     let query = |seconds, content: &'static str| {
         at(seconds)

@@ -22,6 +22,7 @@ mod origin;
 mod parsing;
 mod personal;
 mod policy;
+mod posts;
 mod range;
 mod reply;
 mod request;

@@ -53,6 +53,8 @@ enum Profile {
     Default,
     /// The most literal reading of RFC 9111 that allows the most reuse
     RfcLiteral,
+    /// The careful reading, and a response to POST may answer GET if it says so
+    PostFills,
 }
 
 impl Lifetimes {
@@ -84,8 +86,10 @@ impl Lifetimes {
 
     pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> Result<CacheBuilder, String> {
         // The preset first: the other flags may differ from it.
-        if self.profile == Profile::RfcLiteral {
-            cache = cache.rfc_literal();
+        match self.profile {
+            Profile::Default => {}
+            Profile::PostFills => cache = cache.post_fills_get("*"),
+            Profile::RfcLiteral => cache = cache.rfc_literal(),
         }
         if let Some(ttl) = self.ttl {
             cache = cache.ttl(FixedTtl::new(ttl));

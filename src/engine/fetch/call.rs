@@ -17,7 +17,7 @@ use crate::{
     },
     inner::CacheableService,
     outcome::Generated,
-    semantics::{fields, freshness::Times},
+    semantics::fields,
     state::cache::Cache,
 };
 
@@ -49,22 +49,7 @@ where
     let began = shared.clock.monotonic();
     let counting = || shared.metrics().origin_calls.increment(1);
     let answer = guarded_call(config, deadline, inner, request, counting).await;
-    let arrived = shared.clock.monotonic();
-    let cost = arrived.saturating_sub(began);
-    let response = shared.clock.wall();
-    let times = ExchangeTimes {
-        times: Times {
-            request: if response < forwarded {
-                // The wall clock was set back meanwhile: it does not show the delay.
-                response.saturating_sub(cost.as_secs().cast_signed())
-            } else {
-                forwarded
-            },
-            response,
-        },
-        arrived,
-        cost,
-    };
+    let times = ExchangeTimes::until_now(&*shared.clock, forwarded, began);
     match answer {
         Ok(mut response) => {
             fields::ensure_date(response.headers_mut(), times.times.response);

@@ -11,5 +11,5 @@ pub(crate) mod head_request;
 mod lifetime;
 mod receive;
 mod revalidate;
-mod storability;
+pub(crate) mod storability;
 pub(crate) mod storing;

@@ -7,6 +7,7 @@ use http_body::Body;
 
 use super::lifetime::{self, PendingLifetime, PolicyCall};
 use crate::{
+    clock::Clock,
     config::Config,
     engine::{
         context::RequestContext,
@@ -35,6 +36,29 @@ pub(crate) struct ExchangeTimes {
     pub(crate) arrived: Duration,
     /// How long the origin took for it.
     pub(crate) cost: Duration,
+}
+
+impl ExchangeTimes {
+    /// The times of an exchange that began at `forwarded`, by the wall clock in Unix seconds, and
+    /// `began`, by the monotonic clock, and whose response has just arrived.
+    pub(crate) fn until_now(clock: &dyn Clock, forwarded: i64, began: Duration) -> Self {
+        let arrived = clock.monotonic();
+        let cost = arrived.saturating_sub(began);
+        let response = clock.wall();
+        Self {
+            times: Times {
+                request: if response < forwarded {
+                    // The wall clock was set back meanwhile: it does not show the delay.
+                    response.saturating_sub(cost.as_secs().cast_signed())
+                } else {
+                    forwarded
+                },
+                response,
+            },
+            arrived,
+            cost,
+        }
+    }
 }
 
 /// Whether a response may be stored, and the head to store.

@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, Uri, request::Parts, uri};
 use http_body::Body;
+use smallvec::SmallVec;
 use tower::ServiceExt;
 
-use super::invalidate::{self};
+use super::{
+    invalidate::{self},
+    post_fill::PostFill,
+};
 use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
     engine::{fetch::call::whole_seconds, request, respond},
+    error::BoxError,
     extensions::RequestProgress,
     inner::CacheableService,
     key::{KeyTarget, RequestKey},
@@ -31,6 +36,8 @@ pub(crate) struct Forwarding {
     outcome: CacheOutcome,
     /// In a box, so that the futures of other requests stay small.
     write: Option<Box<Write>>,
+    /// What a response may fill, besides what it invalidates.
+    fill: Option<Box<PostFill>>,
 }
 
 impl Forwarding {
@@ -40,6 +47,7 @@ impl Forwarding {
         let safety = Safety::of(&parts.method);
         Self {
             outcome: CacheOutcome::Tunnelled,
+            fill: None,
             ..Self::method(cache, parts, safety)
         }
     }
@@ -54,6 +62,7 @@ impl Forwarding {
                 Safety::Safe => None,
                 Safety::Unsafe => Write::new(cache, parts).map(Box::new),
             },
+            fill: PostFill::begin(cache, parts).map(Box::new),
             ..Self::new(cache, parts, CacheOutcome::Forwarded)
         }
     }
@@ -64,15 +73,26 @@ impl Forwarding {
             method: parts.method.clone(),
             outcome,
             write: None,
+            fill: None,
         }
     }
 
-    /// Invalidates what the response says was changed, then labels the response.
-    pub(crate) fn arrive<B: Body>(mut self, response: Response<B>) -> Response<CacheBody<B>> {
+    /// Invalidates what the response says was changed, then labels the response. What it is to fill
+    /// is recorded from here on.
+    pub(crate) fn arrive<B>(mut self, response: Response<B>) -> Response<CacheBody<B>>
+    where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+    {
         if let Some(write) = self.write.take() {
             let status = response.status();
             match invalidation::invalidates(&self.method, status) {
-                InvalidationScope::Target => write.complete(&response),
+                InvalidationScope::Target => {
+                    let invalidated = write.complete(&response);
+                    if let Some(fill) = self.fill.take() {
+                        let label = self.outcome.into();
+                        return fill.answer(&self.cache, response, &invalidated, label);
+                    }
+                }
                 InvalidationScope::Nothing => write.reject(),
             }
         }
@@ -191,11 +211,17 @@ impl Write {
     }
 
     /// Invalidates the target, and the resources that the response says were created or changed.
-    fn complete<B>(mut self, response: &Response<B>) {
+    /// Returns the hashes of all of them.
+    fn complete<B>(mut self, response: &Response<B>) -> SmallVec<[u64; 4]> {
         self.state = WriteState::Answered;
-        invalidate::invalidate(&self.cache, &self.key, Validity::Invalidated);
+        let mut invalidated = SmallVec::new();
+        let mut invalidate = |key: &RequestKey| {
+            invalidate::invalidate(&self.cache, key, Validity::Invalidated);
+            invalidated.push(key.resource_hash());
+        };
+        invalidate(&self.key);
         let Some(target) = &self.target else {
-            return;
+            return invalidated;
         };
         for related in invalidation::related(target, response.headers()) {
             let authority = related.authority().map_or("", uri::Authority::as_str);
@@ -206,9 +232,9 @@ impl Write {
                 authority.as_bytes(),
             )
             .normalised_by(self.cache.config.query.as_ref());
-            let key = RequestKey::of(target, self.cache.shared.seed);
-            invalidate::invalidate(&self.cache, &key, Validity::Invalidated);
+            invalidate(&RequestKey::of(target, self.cache.shared.seed));
         }
+        invalidated
     }
 
     /// The write was refused, by the origin or before it was sent: nothing is invalidated.

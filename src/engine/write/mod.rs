@@ -3,3 +3,4 @@
 pub(crate) mod forward;
 pub(crate) mod in_time;
 mod invalidate;
+mod post_fill;

@@ -313,3 +313,32 @@ async fn a_variant_that_is_no_more_is_not_found_again() {
     node.settle().await;
     assert_eq!(cold.send(ask()).await.body, "no more");
 }
+
+/// A response to POST that says it is what a GET would get reaches the other nodes, after the
+/// invalidation of what they had.
+#[tokio::test(start_paused = true)]
+async fn what_a_post_fills_is_found_by_the_other_nodes() {
+    let network = Network::new();
+    let origin = Origin::new(|request| {
+        let mut response = fresh(request.method().to_string());
+        let location = http::HeaderValue::from_static("/a");
+        response.headers_mut().insert("content-location", location);
+        response
+    });
+    let allowed = |builder: CacheBuilder| builder.post_fills_get("/a");
+    let [first, second] = network.nodes_with(&origin, allowed).await;
+    for node in [&first, &second] {
+        assert_eq!(node.get("/a").await.body, "GET");
+        node.settle().await;
+    }
+    first.send(request(Method::POST, "/a")).await;
+    first.settle().await;
+    sleep(NOTIFIED).await;
+    let calls = origin.calls();
+    for node in [&first, &second] {
+        let seen = node.get("/a").await;
+        assert!(seen.is_hit(), "{seen:?}");
+        assert_eq!(seen.body, "POST");
+    }
+    assert_eq!(origin.calls(), calls);
+}
