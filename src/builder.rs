@@ -12,7 +12,9 @@ use std::{sync::Arc, time::Duration};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
-    validate::{check, default_max_entry, header_names, languages, parameters, paths},
+    validate::{
+        check, default_max_entry, header_names, languages, parameters, paths, post_read,
+    },
 };
 use crate::{
     breaker::OriginBreaker,
@@ -199,6 +201,9 @@ impl CacheBuilder {
             config.languages = languages("languages", tags)?;
         }
         config.post_fills = paths("post_fills_get", self.post_fills)?;
+        for (path, max_body) in self.post_reads {
+            post_read(&mut config.post_reads, path, max_body)?;
+        }
         let max_body = self
             .max_entry_bytes
             .unwrap_or_else(|| default_max_entry(capacity));

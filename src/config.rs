@@ -12,6 +12,7 @@ use crate::{
     executor::Executor,
     fill,
     key::KeyPolicy,
+    posts::PostReads,
     semantics::{language::Languages, query::QueryRules, rules::Rules},
     ttl::TtlPolicy,
     util::pattern::Patterns,
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) origin_timeout: Duration,
     /// The paths where a response to POST may be stored for GET and HEAD.
     pub(crate) post_fills: Patterns,
+    /// Where a POST is a read.
+    pub(crate) post_reads: PostReads,
     /// What of a query has no meaning, if the operator says so.
     pub(crate) query: Option<QueryRules>,
     pub(crate) range_miss: RangeMiss,

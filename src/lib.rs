@@ -157,6 +157,7 @@ mod key;
 mod layer;
 mod metrics;
 mod outcome;
+mod posts;
 #[cfg_attr(
     not(any(test, feature = "redis")),
     expect(dead_code, reason = "no client for a server constructs a tier")
@@ -184,6 +185,7 @@ pub use self::{
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
     outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
+    posts::ReadBody,
     semantics::{
         classify::Bypass,
         rules::{

@@ -19,6 +19,7 @@ use crate::{
         lookup::{self, FromMemory},
         nesting::{self, Guards, Place, reports::Report},
         normalise,
+        posted,
         request::{CacheRequest, Destination},
         write::{
             forward::{self, Forwarding},
@@ -184,6 +185,10 @@ impl<S> CacheService<S> {
                 )));
             }
             Destination::Bypass(reason) => Forwarding::bypass(cache, &request.parts, reason),
+            Destination::Forward(_) if posted::is_read::<Q>(cache, &request) => {
+                let handler = Handler::new(cache.clone(), self.inner.clone());
+                return ResponseFuture::handle(Box::pin(posted::handle(handler, request, body)));
+            }
             Destination::Forward(safety) => Forwarding::method(cache, &mut request.parts, safety),
             Destination::Tunnel => Forwarding::tunnel(cache, &mut request.parts),
         };

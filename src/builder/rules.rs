@@ -2,9 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http_body::Body;
+
 use super::{settings::CacheBuilder, validate::seconds};
 use crate::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
+    error::BoxError,
+    posts::{ReadBody, RequestBodies},
     semantics::rules::{
         AgePolicy, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, IgnoredRequest,
         LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy, StrayContentRange,
@@ -303,6 +307,77 @@ impl CacheBuilder {
     /// ```
     pub fn post_fills_get(mut self, path: impl Into<String>) -> Self {
         self.post_fills.push(path.into());
+        self
+    }
+
+    /// A path where POST is a read: a query that is too long for a URL, and changes nothing. Each
+    /// call adds one. Defaults to none.
+    ///
+    /// **This is outside of RFC 9111**, for which a POST is a write. Declare it only if the origin
+    /// answers equal requests equally, whoever sends them, and changes nothing by them.
+    ///
+    /// The key has the URI, `Content-Type`, `Content-Encoding`, and 128 bits of the SHA-256 of the
+    /// body, of which up to `max_body` bytes are read: between 1 byte and 16 MiB. The response is
+    /// stored, reused and collapsed by the rules for GET, but it is never validated by its entity
+    /// tag, and it answers POST only. Such a request invalidates nothing. Other writes to the URI
+    /// invalidate its responses.
+    ///
+    /// A request goes to the origin as it is, and its response is not stored, if the body is longer
+    /// or fails, has trailers, or takes longer than 30 seconds; if there are conditions, or a range;
+    /// and if the bodies of all such requests under way hold a quarter of the bytes of the memory
+    /// tier. A field such as `X-HTTP-Method-Override` makes it a write again.
+    ///
+    /// For `path`, `*` stands for the same as in [`post_fills_get`](Self::post_fills_get).
+    ///
+    /// The cache has to know how to make a body of the requests' type from the bytes that it has
+    /// read. With the feature `axum` it makes bodies of axum, so that this is enough for a
+    /// `Router`:
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use cachewarp::{CacheLayer, FixedTtl};
+    /// use std::time::Duration;
+    ///
+    /// let cache = CacheLayer::builder()
+    ///     .ttl(FixedTtl::new(Duration::from_secs(60)))
+    ///     .post_as_read("/search", 64 << 10)
+    ///     .build()?;
+    /// let app: Router = Router::new()
+    ///     .route("/search", post(|query: String| async move { format!("found {query}") }))
+    ///     .layer(cache);
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    ///
+    /// For requests with bodies of another type, set [`request_bodies`](Self::request_bodies).
+    pub fn post_as_read(mut self, path: impl Into<String>, max_body: u64) -> Self {
+        self.post_reads.push((path.into(), max_body));
+        self
+    }
+
+    /// How a body of the requests' type `Q` is made of a [`ReadBody`], for
+    /// [`post_as_read`](Self::post_as_read), which needs it. With the feature `axum` it defaults to
+    /// `axum::body::Body::new`, and without to none. If the requests have bodies of another type, a
+    /// warning is logged once, and no POST is a read.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use cachewarp::{BoxError, CacheLayer, ReadBody};
+    /// use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+    ///
+    /// type Boxed = UnsyncBoxBody<Bytes, BoxError>;
+    ///
+    /// let layer = CacheLayer::builder()
+    ///     .request_bodies(|read: ReadBody<Boxed>| read.boxed_unsync())
+    ///     .post_as_read("/search", 64 << 10)
+    ///     .build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn request_bodies<Q, F>(mut self, make: F) -> Self
+    where
+        Q: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        F: Fn(ReadBody<Q>) -> Q + Send + Sync + 'static,
+    {
+        self.config.post_reads.set_bodies(RequestBodies::new(make));
         self
     }
 

@@ -7,9 +7,13 @@ use http::{HeaderName, uri::Authority};
 use crate::{
     config::Config,
     error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range},
+    posts::PostReads,
     semantics::language::Languages,
     util::pattern::Patterns,
 };
+
+/// The largest body of a POST that is read, in bytes.
+const LARGEST_POST: u64 = 16 << 20;
 
 /// The default of `max_entry_bytes`: a quarter of the memory tier, but less than 4 GiB, because an
 /// entry measures its size in a `u32`.
@@ -137,6 +141,23 @@ pub(super) fn paths(setting: &'static str, paths: Vec<String>) -> Result<Pattern
         return Err(malformed(setting, other));
     }
     Patterns::new(paths).map_err(|path| malformed(setting, &path))
+}
+
+/// Adds a declaration of `post_as_read`.
+pub(super) fn post_read(
+    reads: &mut PostReads,
+    path: String,
+    max_body: u64,
+) -> Result<(), ConfigError> {
+    let setting = "post_as_read";
+    let allowed = "between 1 byte and 16 MiB";
+    in_range(setting, &max_body, 1..=LARGEST_POST, allowed)?;
+    if !reads.makes_bodies() {
+        let cause = "`request_bodies` has to say how bodies of requests are made".to_owned();
+        return Err(ConfigError::Unavailable { setting, cause });
+    }
+    reads.add(paths(setting, vec![path])?, max_body);
+    Ok(())
 }
 
 fn malformed(setting: &'static str, value: &str) -> ConfigError {

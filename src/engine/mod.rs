@@ -11,6 +11,7 @@ pub(crate) mod memory_write;
 pub(crate) mod nesting;
 pub(crate) mod normalise;
 pub(crate) mod peers;
+pub(crate) mod posted;
 pub(crate) mod request;
 pub(crate) mod respond;
 mod shape;

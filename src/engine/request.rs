@@ -1,9 +1,10 @@
 //! A request as the cache sees it: its head, what the head says, and its key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, Method,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
@@ -14,6 +15,7 @@ use crate::{
     entry::{Entry, RemoteVersion},
     generation::Generation,
     key::{Dimensions, KeyExtension, KeyTarget, Keying, RequestKey, rewritten_uri, target_uri},
+    posts::Posted,
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
@@ -34,6 +36,8 @@ pub(crate) struct CacheRequest {
     /// The key as this layer's settings alone make it, if the layers further out added to it.
     pub(crate) own_key: Option<Box<RequestKey>>,
     pub(crate) wants: Wants,
+    /// The content, if it is a part of the key.
+    pub(crate) posted: Option<Arc<Posted>>,
 }
 
 /// What a client wants of a response.
@@ -68,6 +72,7 @@ impl CacheRequest {
             key: RequestKey::default(),
             own_key: None,
             wants: Wants::default(),
+            posted: None,
         }
     }
 
@@ -107,6 +112,52 @@ impl CacheRequest {
             *directives = RequestDirectives::parse(&parts.headers, &rules.ignored_request);
         }
         Destination::Lookup
+    }
+
+    /// Builds the key of a POST that is declared to be a read, after its
+    /// [`destination`](Self::destination) was found to be the origin.
+    pub(crate) fn key_by_content(&mut self, cache: &Cache, posted: Posted) -> Result<(), Bypass> {
+        let Self {
+            parts,
+            facts,
+            directives,
+            key,
+            ..
+        } = self;
+        let uri = target_uri(parts);
+        let authority = classify::declared_read(uri, &parts.headers, facts)?;
+        key.name(key_target(cache, parts, authority));
+        // No field has a name with a space, so no other section begins like this one.
+        key.push(b"content of POST");
+        for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+            push_field(key, &parts.headers, &name);
+        }
+        key.push(&posted.digest());
+        extend_key(cache, parts, facts, key)?;
+        key.seal(cache.shared.seed);
+        if facts.directives() {
+            let ignored = &cache.config.rules.ignored_request;
+            *directives = RequestDirectives::parse(&parts.headers, ignored);
+        }
+        self.posted = Some(Arc::new(posted));
+        Ok(())
+    }
+
+    /// A body for one more request to the origin: the content that is a part of the key, or none.
+    pub(crate) fn new_body<Q: Default + Send + 'static>(&self, cache: &Cache) -> Q {
+        let content = self.posted.as_ref().and_then(|posted| {
+            let bodies = cache.config.post_reads.bodies()?;
+            Some(bodies.whole(posted.bytes()))
+        });
+        content.unwrap_or_default()
+    }
+
+    /// The method whose rules of storing apply to the response.
+    pub(crate) fn stored_as(&self) -> &Method {
+        match self.posted {
+            Some(_) => &Method::GET,
+            None => &self.parts.method,
+        }
     }
 
     /// The generation of the resource at this moment.

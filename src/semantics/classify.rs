@@ -94,6 +94,35 @@ fn keyable<'a>(
     if facts.content() || content == Content::Present {
         return Err(Bypass::Content);
     }
+    let authority = nameable(uri, headers, facts)?;
+    // Only the origin can evaluate these preconditions (RFC 9111 §4.3.2).
+    if facts.origin_preconditions() {
+        return Err(Bypass::Preconditions);
+    }
+    Ok(authority)
+}
+
+/// The authority under which a POST is looked up that is declared to be a read, and whose content
+/// is a part of the key; or the reason why it bypasses the cache.
+pub(crate) fn declared_read<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    facts: &Facts,
+) -> Result<Option<&'a [u8]>, Bypass> {
+    // With a method other than GET and HEAD, a condition that is not met means 412, and ranges have
+    // no meaning (RFC 9110 §13.2.1, §14.2).
+    if facts.origin_preconditions() || facts.conditional() || facts.range() {
+        return Err(Bypass::Preconditions);
+    }
+    nameable(uri, headers, facts)
+}
+
+/// The authority of a request whose fields agree on what it is for, if it names one.
+fn nameable<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    facts: &Facts,
+) -> Result<Option<&'a [u8]>, Bypass> {
     if facts.method_override() {
         return Err(Bypass::MethodOverride);
     }
@@ -114,12 +143,7 @@ fn keyable<'a>(
     // `Host` is nearly always the first field (RFC 9110 §7.2): a scan finds it faster than a
     // lookup.
     let host = headers.iter().find(|(name, _)| **name == HOST);
-    let authority = authority::agreed(uri, host.map(|(_, host)| host))?;
-    // Only the origin can evaluate these preconditions (RFC 9111 §4.3.2).
-    if facts.origin_preconditions() {
-        return Err(Bypass::Preconditions);
-    }
-    Ok(authority)
+    authority::agreed(uri, host.map(|(_, host)| host))
 }
 
 /// Whether the request target names a resource. The asterisk form and the authority form do not

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) names: NameInterner,
     /// Stored responses whose last refresh failed a moment ago.
     pub(crate) paused: ExpiringSet,
+    /// The bytes that the bodies of requests may hold which are a part of the key.
+    pub(crate) posted: Arc<Semaphore>,
     pub(crate) random: Random,
     /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
     pub(crate) refresh_backoff: ExpiringSet,
@@ -86,6 +88,7 @@ impl Shared {
             metrics: OnceLock::new(),
             names: NameInterner::default(),
             paused: ExpiringSet::new(),
+            posted: permits(usize::try_from(memory.capacity() / 4).unwrap_or(usize::MAX)),
             random: Random::new(),
             refresh_backoff: ExpiringSet::new(),
             refreshes: permits(limits.refreshes),

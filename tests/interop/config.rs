@@ -84,6 +84,11 @@ const REFUSED: &[Refused] = &[
     ("policy_credentials", "x y", |c| {
         c.policy_credentials(["x-key", "x y"])
     }),
+    ("post_as_read", "0", |c| c.post_as_read("/search", 0)),
+    ("post_as_read", "16777217", |c| {
+        c.post_as_read("/search", 16 * MIB + 1)
+    }),
+    ("post_as_read", "search", |c| c.post_as_read("search", 1)),
     ("post_fills_get", "orders", |c| c.post_fills_get("orders")),
     ("post_fills_get", "/*/a", |c| {
         c.post_fills_get("/ok").post_fills_get("/*/a")
@@ -151,6 +156,9 @@ const TAKEN: &[Taken] = &[
         c.ignore_request_directives([RequestDirective::NoCache, RequestDirective::NoStore])
     }),
     ("keep_stale", |c| c.keep_stale(Duration::ZERO)),
+    ("post_as_read", |c| {
+        c.post_as_read("/search", 1).post_as_read("/*", 16 * MIB)
+    }),
     ("post_fills_get", |c| {
         c.post_fills_get("/orders/*").post_fills_get("*")
     }),
@@ -198,6 +206,9 @@ const TAKEN: &[Taken] = &[
     ("retry_after_cap", |c| c.retry_after_cap(Duration::ZERO)),
     #[cfg(feature = "redis")]
     ("remote", |c| c.remote(nowhere())),
+    ("request_bodies", |c| {
+        c.request_bodies(axum::body::Body::new)
+    }),
     ("rfc_literal", CacheBuilder::rfc_literal),
     ("s_maxage", |c| c.s_maxage(SMaxagePolicy::Strict)),
     ("set_cookie", |c| c.set_cookie(SetCookiePolicy::Store)),

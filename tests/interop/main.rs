@@ -8,6 +8,7 @@ mod fields;
 mod grpc;
 mod malformed;
 mod metrics;
+mod posts;
 mod protocols;
 mod router;
 mod streams;

@@ -25,7 +25,7 @@ const FLOORS: &str = "
     fill remote store
     breaker entry
     cache_status metrics ttl
-    inner key outcome
+    inner key outcome posts
     clock codec error executor extensions flight generation semantics
     util
 ";

@@ -84,7 +84,9 @@ where
         return;
     };
     // A HEAD that was answered from the store has it refreshed like a GET.
-    context.request.parts.method = Method::GET;
+    if context.request.is_head() {
+        context.request.parts.method = Method::GET;
+    }
     let key = join::flight_key(&handler.cache, &context);
     let Some(mut leader) = handler.cache.shared.flights.lead(key) else {
         return;
@@ -119,7 +121,8 @@ where
         let Handler { cache, inner } = handler;
         // The request that caused it has its answer.
         context.deadline = Deadline::after(cache.config.origin_timeout);
-        let fetching = fetch::fetch(&cache, inner, &context, Q::default(), Permit::OfFlight);
+        let body = context.request.new_body(&cache);
+        let fetching = fetch::fetch(&cache, inner, &context, body, Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;
         let fetched = fetched.unwrap_or_else(|panic| {
             stale::pause_after(&cache, Failure::Error, &context);

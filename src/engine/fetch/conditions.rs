@@ -50,6 +50,11 @@ pub(super) fn set_conditions<Q>(
     context: &RequestContext,
     request: &mut Request<Q>,
 ) -> Conditions {
+    if context.request.posted.is_some() {
+        // To a POST a condition that is not met means 412, so it cannot validate (RFC 9110
+        // §13.2.1). The client has sent none.
+        return Conditions::Stripped;
+    }
     if let Some(entry) = &context.selected {
         let now = cache.shared.clock.wall();
         let stored = entry.unpack().headers;

@@ -54,7 +54,8 @@ where
     if context.request.requester() == Requester::Plain {
         storing::remove_selected(cache, context).await;
     }
-    let mut request = Request::from_parts(context.request.parts.clone(), Q::default());
+    let body = context.request.new_body(cache);
+    let mut request = Request::from_parts(context.request.parts.clone(), body);
     validate::strip(request.headers_mut());
     match call::call_origin(cache, inner, request, deadline).await {
         Ok((response, times)) => {

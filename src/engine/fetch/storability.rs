@@ -104,7 +104,7 @@ pub(crate) fn evaluate(
     let varies = varies.or_names(&context.remote_vary);
     let own = Freshness::of(response.status, received, &effective, times.times, rules);
     let exchange = |freshness| Exchange {
-        method: &request.parts.method,
+        method: request.stored_as(),
         facts: &request.facts,
         request_directives: &request.directives,
         status: response.status,
