@@ -12,9 +12,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
-    validate::{
-        check, default_max_entry, header_names, languages, parameters, paths, post_read,
-    },
+    validate::{check, default_max_entry, header_names, languages, parameters, paths, post_read},
 };
 use crate::{
     breaker::OriginBreaker,

@@ -18,8 +18,7 @@ use crate::{
         handle,
         lookup::{self, FromMemory},
         nesting::{self, Guards, Place, reports::Report},
-        normalise,
-        posted,
+        normalise, posted,
         request::{CacheRequest, Destination},
         write::{
             forward::{self, Forwarding},
@@ -185,6 +184,13 @@ impl<S> CacheService<S> {
                 )));
             }
             Destination::Bypass(reason) => Forwarding::bypass(cache, &request.parts, reason),
+            // The layer further out has read it, perhaps for the very same key, or takes it for a
+            // write, and invalidates.
+            Destination::Forward(_)
+                if posted::is_read::<Q>(cache, &request) && nesting::has_outer(cache, &request) =>
+            {
+                Forwarding::bypass(cache, &request.parts, Bypass::Content)
+            }
             Destination::Forward(_) if posted::is_read::<Q>(cache, &request) => {
                 let handler = Handler::new(cache.clone(), self.inner.clone());
                 return ResponseFuture::handle(Box::pin(posted::handle(handler, request, body)));

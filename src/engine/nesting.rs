@@ -179,6 +179,13 @@ pub(crate) fn detach(request: &mut CacheRequest) {
     }
 }
 
+/// Whether the request, which this layer has [entered](enter), came through another layer of its
+/// cache.
+pub(crate) fn has_outer(cache: &Cache, request: &CacheRequest) -> bool {
+    let layers = request.parts.extensions.get::<Layers>();
+    layers.is_some_and(|layers| layers.of(&cache.shared).nth(1).is_some())
+}
+
 /// Whether a layer further out calls the origin through the same breaker. Its permit is for this
 /// call too: a second one might not be granted.
 pub(crate) fn has_permit(breaker: &OriginBreaker, request: &Extensions) -> bool {

@@ -482,6 +482,36 @@ async fn what_keeps_a_get_from_being_stored_keeps_a_read_from_it() {
     assert!(!is_cached(&cache, personal).await);
 }
 
+/// Of two layers of one cache the outer one reads. If they have different settings, nothing is stored.
+#[tokio::test(start_paused = true)]
+async fn a_layer_within_a_layer_of_its_cache_waits_for_nothing() {
+    let outer = CacheLayer::builder().post_as_read("/search", LIMIT as u64);
+    let outer = outer.build().unwrap();
+    let other = |change: fn(CacheBuilder) -> CacheBuilder| outer.with(change).unwrap();
+    let cases = [
+        (outer.clone(), 1),
+        (other(|c| c.key_headers(["x-key"])), 2),
+        (other(|c| c.post_as_read("/*", 2)), 1),
+        (outer.scope("inner"), 2),
+    ];
+    for (number, (inner, calls)) in cases.into_iter().enumerate() {
+        let origin = Search::default();
+        let service = outer.layer(inner.layer(origin.clone()));
+        let query = format!("query {number}");
+        let began = tokio::time::Instant::now();
+        for _ in 0..2 {
+            let asked = search(query.clone());
+            let answer = service.clone().oneshot(asked).await.unwrap();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            let received = format!("POST 7 bytes, 0 trailers: {query}");
+            assert!(body.ends_with(&received), "{number} {body}");
+        }
+        assert_eq!(origin.calls(), calls, "{number}");
+        assert_eq!(began.elapsed(), Duration::ZERO, "{number}");
+    }
+}
+
 // === Settings ===
 
 #[tokio::test]
