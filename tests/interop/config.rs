@@ -178,6 +178,8 @@ const TAKEN: &[Taken] = &[
     ("language_order", |c| c.language_order(LanguageOrder::Sort)),
     ("lifetime_jitter", |c| c.lifetime_jitter(0.5)),
     ("max_entry_bytes", |c| c.max_entry_bytes(0)),
+    ("max_abandoned", |c| c.max_abandoned(0)),
+    ("max_abandoned", |c| c.max_abandoned(usize::MAX)),
     ("max_fills", |c| c.max_fills(1)),
     ("max_fills", |c| c.max_fills(usize::MAX)),
     ("max_refreshes", |c| c.max_refreshes(0)),
