@@ -12,7 +12,10 @@ use std::{sync::Arc, time::Duration};
 pub use self::{rules::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
-    validate::{check, default_max_entry, header_names, languages, parameters, paths, post_read},
+    validate::{
+        check, cookie_rules, default_max_entry, header_names, languages, parameters, paths,
+        post_read,
+    },
 };
 use crate::{
     breaker::OriginBreaker,
@@ -191,6 +194,9 @@ impl CacheBuilder {
             header_names("credential_headers", self.credential_headers)?;
         let policy_credentials = header_names("policy_credentials", self.policy_credentials)?;
         config.rules.policy_credentials = CredentialFields::new(policy_credentials);
+        if let Some(cookies) = self.cookies {
+            config.rules.cookies = cookie_rules(&cookies)?;
+        }
         config.key_headers = header_names("key_headers", self.key_headers)?;
         if let Some(names) = self.ignore_query {
             config.query.get_or_insert_default().ignored = parameters("ignore_query", &names)?;

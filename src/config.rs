@@ -4,7 +4,7 @@ mod nested;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::HeaderName;
+use http::{HeaderName, header::COOKIE};
 
 use crate::{
     breaker::OriginBreaker,
@@ -65,6 +65,13 @@ pub(crate) struct Config {
     pub(crate) wait_timeout: Duration,
 }
 
+impl Config {
+    /// Whether the key is made of `Cookie`, or may be.
+    pub(crate) fn keys_cookie_field(&self) -> bool {
+        self.key.is_some() || self.key_headers.contains(&COOKIE)
+    }
+}
+
 /// How many fetches and waiters one cache may have at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConcurrencyLimits {
@@ -108,7 +115,7 @@ pub enum ConditionalMiss {
     /// response can be stored. If it cannot, its body is dropped unread, and for ten minutes
     /// conditional requests for this key go to the origin as they are.
     ///
-    /// Requests with credentials, with a cookie or with `no-store` go to the origin as they are, as
+    /// Requests with credentials, with a cookie that counts or with `no-store` go to the origin as they are, as
     /// do those with a `Range` (see [`RangeMiss`]) and those for a key whose response could not be
     /// shared a moment ago (see [`uncacheable_for`](crate::CacheBuilder::uncacheable_for)).
     #[default]

@@ -188,6 +188,7 @@ pub use self::{
     posts::ReadBody,
     semantics::{
         classify::Bypass,
+        cookies::Cookies,
         rules::{
             AgePolicy, DuplicatePolicy, ErrorStatusPolicy, ForwardedPolicy, HeadUpdates,
             Heuristics, LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy,

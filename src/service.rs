@@ -178,6 +178,7 @@ impl<S> CacheService<S> {
         nesting::enter(cache, &mut request, destination);
         let forwarding = match destination {
             Destination::Lookup => {
+                request.remove_ignored_cookies(&cache.config.rules);
                 let handler = Handler::new(cache.clone(), self.inner.clone());
                 return ResponseFuture::handle(Box::pin(handle::handle(
                     handler, request, body, trigger,

@@ -9,6 +9,7 @@ use crate::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     error::BoxError,
     posts::{ReadBody, RequestBodies},
+    semantics::cookies::Cookies,
     semantics::rules::{
         AgePolicy, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, IgnoredRequest,
         LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy, StrayContentRange,
@@ -160,6 +161,15 @@ impl CacheBuilder {
     /// [`ErrorStatusPolicy::Store`].
     pub fn error_statuses(mut self, policy: ErrorStatusPolicy) -> Self {
         self.config.rules.error_statuses = policy;
+        self
+    }
+
+    /// Which cookies of a request are part of the cache key, which count, and which are ignored and
+    /// removed. Defaults to [`Cookies::default`]: all count, except those of analytics and consent.
+    ///
+    /// A warning (`tracing`) names each cookie once that costs hits, up to 64 names.
+    pub fn cookies(mut self, cookies: Cookies) -> Self {
+        self.cookies = Some(cookies);
         self
     }
 

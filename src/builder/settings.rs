@@ -13,7 +13,7 @@ use crate::{
     fill::{Limits, OnAbandoned},
     posts::PostReads,
     remote::store::RemoteStore,
-    semantics::{credentials::CredentialFields, rules::Rules},
+    semantics::{cookies::Cookies, credentials::CredentialFields, rules::Rules},
     state::cache::Shared,
     store::Memory,
     ttl::OriginTtl,
@@ -45,6 +45,8 @@ pub struct CacheBuilder {
     pub(super) ignore_query: Option<Vec<String>>,
     /// If they are changed.
     pub(super) languages: Option<Vec<String>>,
+    /// `None` leaves them as they are.
+    pub(super) cookies: Option<Cookies>,
 }
 
 /// The cache of the layer to build.
@@ -128,6 +130,7 @@ impl CacheBuilder {
             policy_credentials: names(CredentialFields::default().iter()),
             ignore_query: None,
             languages: None,
+            cookies: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl CacheBuilder {
             policy_credentials: names(config.rules.policy_credentials.iter()),
             ignore_query: None,
             languages: None,
+            cookies: None,
             config: config.clone(),
             target: BuildTarget::Existing {
                 shared,

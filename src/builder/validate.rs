@@ -8,7 +8,10 @@ use crate::{
     config::Config,
     error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range},
     posts::PostReads,
-    semantics::language::Languages,
+    semantics::{
+        cookies::{CookieRules, Cookies},
+        language::Languages,
+    },
     util::pattern::Patterns,
 };
 
@@ -104,6 +107,11 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         )?;
     }
     Ok(())
+}
+
+/// Parses the names of cookies.
+pub(super) fn cookie_rules(cookies: &Cookies) -> Result<CookieRules, ConfigError> {
+    CookieRules::new(cookies).map_err(|name| malformed("cookies", &name))
 }
 
 /// Parses the header names of a setting.

@@ -12,6 +12,7 @@ pub(crate) mod nesting;
 pub(crate) mod normalise;
 pub(crate) mod peers;
 pub(crate) mod posted;
+mod report;
 pub(crate) mod request;
 pub(crate) mod respond;
 mod shape;

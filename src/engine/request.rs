@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, Method,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
@@ -21,7 +21,7 @@ use crate::{
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
         decide::{Candidate, OnError, Validity, on_error, withheld},
         list,
-        rules::ForwardedPolicy,
+        rules::{ForwardedPolicy, Rules},
     },
     state::cache::Cache,
 };
@@ -35,6 +35,8 @@ pub(crate) struct CacheRequest {
     pub(crate) key: RequestKey,
     /// The key as this layer's settings alone make it, if the layers further out added to it.
     pub(crate) own_key: Option<Box<RequestKey>>,
+    /// The lines of `Cookie` as the client sent them, once something has been removed from them.
+    received_cookies: Vec<HeaderValue>,
     pub(crate) wants: Wants,
     /// The content, if it is a part of the key.
     pub(crate) posted: Option<Arc<Posted>>,
@@ -71,6 +73,7 @@ impl CacheRequest {
             directives: RequestDirectives::default(),
             key: RequestKey::default(),
             own_key: None,
+            received_cookies: Vec::new(),
             wants: Wants::default(),
             posted: None,
         }
@@ -83,6 +86,7 @@ impl CacheRequest {
             facts,
             directives,
             key,
+            received_cookies,
             ..
         } = self;
         let rules = &cache.config.rules;
@@ -99,9 +103,14 @@ impl CacheRequest {
             Route::Bypass(reason) => return Destination::Bypass(reason),
             Route::Lookup(authority) => key.name(key_target(cache, parts, authority)),
         }
+        // What is keyed is what is forwarded.
         let languages = cache.config.languages.as_ref();
         let received = languages.map(|it| normalise::set_language(it, parts));
+        if facts.ignored_cookie() && cache.config.keys_cookie_field() {
+            *received_cookies = rules.cookies.remove_ignored(&mut parts.headers);
+        }
         if let Err(reason) = extend_key(cache, parts, facts, key) {
+            restore_cookies(&mut parts.headers, received_cookies);
             if let Some(received) = received {
                 normalise::restore_language(received, parts);
             }
@@ -122,6 +131,7 @@ impl CacheRequest {
             facts,
             directives,
             key,
+            received_cookies,
             ..
         } = self;
         let uri = target_uri(parts);
@@ -133,7 +143,17 @@ impl CacheRequest {
             push_field(key, &parts.headers, &name);
         }
         key.push(&posted.digest());
-        extend_key(cache, parts, facts, key)?;
+        if facts.ignored_cookie() {
+            *received_cookies = cache
+                .config
+                .rules
+                .cookies
+                .remove_ignored(&mut parts.headers);
+        }
+        if let Err(reason) = extend_key(cache, parts, facts, key) {
+            restore_cookies(&mut parts.headers, received_cookies);
+            return Err(reason);
+        }
         key.seal(cache.shared.seed);
         if facts.directives() {
             let ignored = &cache.config.rules.ignored_request;
@@ -158,6 +178,23 @@ impl CacheRequest {
             Some(_) => &Method::GET,
             None => &self.parts.method,
         }
+    }
+
+    /// Removes the cookies that are ignored. The origin must not see them if the response may be
+    /// shared, and nothing that is stored is selected by them.
+    ///
+    /// An answer from memory alone does without this.
+    pub(crate) fn remove_ignored_cookies(&mut self, rules: &Rules) {
+        if self.facts.ignored_cookie() && self.received_cookies.is_empty() {
+            self.received_cookies = rules.cookies.remove_ignored(&mut self.parts.headers);
+        }
+    }
+
+    /// The head with the cookies as the client sent them.
+    pub(crate) fn with_all_cookies(&self) -> Parts {
+        let mut parts = self.parts.clone();
+        restore_cookies(&mut parts.headers, &self.received_cookies);
+        parts
     }
 
     /// The generation of the resource at this moment.
@@ -245,6 +282,16 @@ impl CacheRequest {
     }
 }
 
+/// Puts the lines of `Cookie` back, if some of it was removed.
+fn restore_cookies(headers: &mut HeaderMap, received: &[HeaderValue]) {
+    if !received.is_empty() {
+        headers.remove(COOKIE);
+        for line in received {
+            headers.append(COOKIE, line.clone());
+        }
+    }
+}
+
 /// The plain key of the resource that a request is for: without the dimensions that settings add.
 pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, Bypass> {
     let authority = classify::authority(target_uri(parts), &parts.headers)?;
@@ -293,6 +340,16 @@ fn extend_key(
     }
     for name in &config.key_headers {
         push_field(key, &parts.headers, name);
+    }
+    if facts.keyed_cookie() {
+        let cookies = config.rules.cookies.keyed(&parts.headers);
+        // No field has this name.
+        key.push(b"cookies:");
+        key.push(&(cookies.len() as u64).to_le_bytes());
+        for (name, value) in cookies {
+            key.push(name);
+            key.push(value);
+        }
     }
     if let Some(policy) = &config.key {
         key.push(b"policy");

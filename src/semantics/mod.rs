@@ -7,6 +7,7 @@
 pub(crate) mod cache_control;
 pub(crate) mod classify;
 pub(crate) mod conditional;
+pub(crate) mod cookies;
 pub(crate) mod credentials;
 pub(crate) mod date;
 pub(crate) mod decide;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::semantics::cookies::{CookieRules, Cookies};
 use crate::semantics::credentials::CredentialFields;
 
 /// The choices that the RFCs leave open. The defaults are those of a careful shared cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) age_policy: AgePolicy,
+    pub(crate) cookies: CookieRules,
     pub(crate) credential_headers: Vec<HeaderName>,
     pub(crate) duplicate_directives: DuplicatePolicy,
     pub(crate) error_statuses: ErrorStatusPolicy,
@@ -40,6 +42,8 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             age_policy: AgePolicy::Conservative,
+            // The default names are patterns. If one was not, all cookies would count.
+            cookies: CookieRules::new(&Cookies::default()).unwrap_or_default(),
             credential_headers: Vec::new(),
             duplicate_directives: DuplicatePolicy::Stale,
             error_statuses: ErrorStatusPolicy::Store,

@@ -21,7 +21,7 @@ use crate::{
     remote::{Remote, RemoteKey, slots_of},
     semantics::vary::Seed,
     store::{Memory, Store},
-    util::{expiring_set::ExpiringSet, random::Random},
+    util::{expiring_set::ExpiringSet, random::Random, reported::Reported},
 };
 
 /// A cache and the settings of one layer over it.
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     /// The tier shared with other nodes, if there is one.
     pub(crate) remote: Option<Arc<Remote>>,
     pub(crate) rendered_heads: Arc<RenderedHeads>,
+    /// Cookies that cost hits.
+    pub(crate) reported_cookies: Reported,
     /// Per-process hash seed, against hash flooding.
     pub(crate) seed: u64,
     pub(crate) store: Arc<dyn Store>,
@@ -94,6 +96,7 @@ impl Shared {
             refreshes: permits(limits.refreshes),
             remote,
             rendered_heads: memory.rendered_heads(),
+            reported_cookies: Reported::default(),
             seed: RandomState::new().hash_one("cachewarp"),
             store: Arc::new(memory.clone()),
             memory,

@@ -14,7 +14,7 @@ use crate::key::target_uri;
 /// `private` or `no-cache`, or one that sets a cookie (RFC 9111 §4.2.2, §7.3); nor for one with a
 /// malformed directive, or with a field for other caches that forbids to store it, such as
 /// `Surrogate-Control: no-store`. If the request had
-/// `Cookie`, `Authorization` or another field with credentials
+/// a cookie that [counts](crate::Cookies), `Authorization` or another field with credentials
 /// ([`policy_credentials`](crate::CacheBuilder::policy_credentials)) and the response is not marked
 /// `public` (RFC 9111 §3.5), the response is not stored by the policy's lifetime. The policy is
 /// called nevertheless: its answer tells whether the same response to other requests would be
@@ -93,7 +93,7 @@ impl TtlPolicy for Duration {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Fetched<'a> {
-    /// The head of the request, as the cache received it.
+    /// The head of the request, without the [cookies](crate::Cookies) that are ignored.
     pub request: &'a request::Parts,
     /// The URI that the client requested, before a router removed a prefix: with the feature
     /// `axum`, the URI that the outermost axum router received; otherwise that of the request.

@@ -4,7 +4,7 @@ use std::{fs::read_to_string, path::Path, sync::OnceLock, time::Duration};
 
 use cachewarp::{
     AgePolicy, BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, ConditionalMiss, ConfigError,
-    DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadMiss, HeadUpdates,
+    Cookies, DuplicatePolicy, ErrorStatusPolicy, FixedTtl, ForwardedPolicy, HeadMiss, HeadUpdates,
     Heuristics, KeyExtension, Keying, LanguageOrder, Memory, OnAbandoned, OverrideOrigin,
     RangeMiss, RequestDirective, SMaxagePolicy, SetCookiePolicy, Task, VaryCredentials,
     clock::SystemClock,
@@ -29,6 +29,12 @@ type Taken = (&'static str, fn(CacheBuilder) -> CacheBuilder);
 const REFUSED: &[Refused] = &[
     ("cache_status", "two words", |c| c.cache_status("two words")),
     ("cache_status", "", |c| c.cache_status("")),
+    ("cookies", "a*b", |c| {
+        c.cookies(Cookies::default().key(["ok", "a*b"]))
+    }),
+    ("cookies", "", |c| {
+        c.cookies(Cookies::default().ignore([""]))
+    }),
     ("credential_headers", "x y", |c| {
         c.credential_headers(["x-key", "x y"])
     }),
@@ -124,6 +130,10 @@ const TAKEN: &[Taken] = &[
     ("clock", |c| c.clock(SystemClock::new())),
     ("conditional_miss", |c| {
         c.conditional_miss(ConditionalMiss::Forward)
+    }),
+    ("cookies", |c| c.cookies(Cookies::all_count())),
+    ("cookies", |c| {
+        c.cookies(Cookies::default().count(["a*"]).ignore(["*"]).key(["*a"]))
     }),
     ("credential_headers", |c| {
         c.credential_headers(["x-api-key"])

@@ -15,3 +15,4 @@ mod streams;
 mod support;
 mod types;
 mod unkeyed;
+mod warnings;

@@ -12,6 +12,7 @@ mod bodies;
 mod case;
 mod collapse;
 mod conditional;
+mod cookies;
 mod date;
 mod fills;
 mod freshness;

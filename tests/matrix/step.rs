@@ -302,6 +302,12 @@ impl Step {
         self.check(Check::Trailer(name(field), value(with)))
     }
 
+    /// The first request that reached the origin had exactly these lines of the field.
+    pub(crate) fn saw_lines(self, field: &str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(value).collect();
+        self.check(Check::OriginSaw(name(field), lines))
+    }
+
     /// The first request that reached the origin had exactly this line of the field.
     pub(crate) fn saw(self, field: &str, line: &str) -> Self {
         self.check(Check::OriginSaw(name(field), vec![value(line)]))

@@ -10,7 +10,7 @@ use http_body::Body;
 
 use super::{call, failure, fetched::FetchResult};
 use crate::{
-    engine::{context::RequestContext, respond},
+    engine::{context::RequestContext, report, respond},
     inner::CacheableService,
     outcome::CacheOutcome,
     semantics::{classify::Bypass, decide::OriginAnswer},
@@ -30,7 +30,10 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let parts = context.request.parts.clone();
+    if reason == Bypass::Cookie {
+        report::cookie_cost_a_hit(cache, &context.request);
+    }
+    let parts = context.request.with_all_cookies();
     let request = Request::from_parts(parts, body);
     let call = call::call_origin(cache, inner, request, context.deadline);
     let response: Response<S::Body> = match call.await {

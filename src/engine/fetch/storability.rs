@@ -12,6 +12,7 @@ use crate::{
     engine::{
         context::RequestContext,
         nesting::reports::{self, Report},
+        report,
     },
     entry::{Arrival, Entry, Head, HeadMeta, HistoryUpdate},
     extensions::NoStore,
@@ -141,6 +142,9 @@ pub(crate) fn evaluate(
         }
         // The response would be stored, and for longer, if another request had caused it.
         (Storable::Store(_) | Storable::Refuse(NotStored::NoLifetime), Some(reason)) => {
+            if reason == NotStored::Cookie {
+                report::cookie_cost_a_hit(cache, request);
+            }
             (Err(reason), Default::default())
         }
         (Storable::Store(omitted), None) => (Ok(()), omitted),

@@ -12,7 +12,7 @@ pub enum Bypass {
     ConnectionOptions,
     /// The request has content (RFC 9110 §9.3.1).
     Content,
-    /// The request has a cookie that counts, and only this cache's operator, not the origin, gave
+    /// The request has a cookie that [counts](crate::Cookies), and only this cache's operator, not the origin, gave
     /// the stored response a lifetime.
     Cookie,
     /// The request has `Authorization` or another field with credentials

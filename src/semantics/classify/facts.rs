@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::semantics::cookies::Found;
 use crate::semantics::list;
 use crate::semantics::rules::Rules;
 
@@ -19,6 +20,8 @@ pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
 ];
 
 const ANY_CREDENTIAL: u32 = 1 << 14;
+const IGNORED_COOKIE: u32 = 1 << 15;
+const KEYED_COOKIE: u32 = 1 << 16;
 const CONDITIONAL: u32 = 1 << 0;
 const CONNECTION: u32 = 1 << 1;
 const CONTENT: u32 = 1 << 2;
@@ -43,7 +46,7 @@ impl Facts {
     pub(crate) fn scan(headers: &HeaderMap, rules: &Rules) -> Self {
         let mut facts = 0;
         for (name, value) in headers {
-            let fact = fact(name, value);
+            let fact = fact(name, value, rules);
             if fact & facts & HOST != 0 {
                 facts |= REPEATED_HOST;
             }
@@ -76,6 +79,16 @@ impl Facts {
     /// A cookie that counts.
     pub(crate) fn counted_cookie(self) -> bool {
         self.has(COUNTED_COOKIE)
+    }
+
+    /// A cookie that is ignored.
+    pub(crate) fn ignored_cookie(self) -> bool {
+        self.has(IGNORED_COOKIE)
+    }
+
+    /// A cookie that is part of the key.
+    pub(crate) fn keyed_cookie(self) -> bool {
+        self.has(KEYED_COOKIE)
     }
 
     /// `Authorization`, or a field that is configured to mean the same (RFC 9111 §3.5).
@@ -141,7 +154,7 @@ impl Facts {
 }
 
 /// What one field line says.
-fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
+fn fact(name: &HeaderName, value: &HeaderValue, rules: &Rules) -> u32 {
     match *name {
         // Nearly every request has these and no rule needs them. Listed first, they are not
         // compared with the names below, which are compared as text.
@@ -156,7 +169,7 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
         header::CONNECTION => CONNECTION,
         header::CONTENT_LENGTH if is_zero(value.as_bytes()) => 0,
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => CONTENT,
-        header::COOKIE => COUNTED_COOKIE,
+        header::COOKIE => cookies(rules.cookies.scan(value)),
         header::FORWARDED => FORWARDED,
         header::HOST => HOST,
         header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,
@@ -173,6 +186,13 @@ fn fact(name: &HeaderName, value: &HeaderValue) -> u32 {
             _ => 0,
         },
     }
+}
+
+fn cookies(found: Found) -> u32 {
+    let fact = |found, fact| if found { fact } else { 0 };
+    fact(found.counted, COUNTED_COOKIE)
+        | fact(found.ignored, IGNORED_COOKIE)
+        | fact(found.keyed, KEYED_COOKIE)
 }
 
 /// Whether a list contains this member, in any letter case and with any parameters.

@@ -15,7 +15,8 @@ pub enum NotStored {
     ConnectionOptions,
     /// The response has `Content-Range`, to which its status gives no meaning (RFC 9110 §14.4).
     ContentRange,
-    /// The request had `Cookie`, and the response states neither a lifetime nor `public`.
+    /// The request had a cookie that [counts](crate::Cookies), and the response states neither a
+    /// lifetime nor `public`.
     Cookie,
     /// The status is an error, and the response states no lifetime or the settings ignore it.
     ErrorStatus,
