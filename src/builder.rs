@@ -21,12 +21,12 @@ use crate::{
     breaker::OriginBreaker,
     cache_status::XCache,
     clock::{Clock, ElapsedClock, SystemClock},
-    config::ConcurrencyLimits,
+    config::{Caching, ConcurrencyLimits},
     error::{ConfigError, in_range},
     executor::Executor,
     layer::CacheLayer,
     remote::Remote,
-    semantics::credentials::CredentialFields,
+    semantics::{credentials::CredentialFields, rules::CacheKind},
     state::cache::Shared,
     store::Memory,
 };
@@ -37,6 +37,32 @@ impl CacheLayer {
     #[must_use]
     pub fn new(memory: Memory) -> Self {
         CacheBuilder::build_default(memory)
+    }
+
+    /// A layer that caches nothing: requests and responses pass untouched, without `Cache-Status` or
+    /// any other field, and without [`CacheBuilder::breaker`]. It has the type of any other layer, so
+    /// that a setting of a program can turn the cache off. Responses have
+    /// [`CacheOutcome::Disabled`](crate::CacheOutcome::Disabled) as an extension.
+    ///
+    /// [`with`](Self::with) and [`scope`](Self::scope) make layers that are disabled too.
+    ///
+    /// ```
+    /// use cachewarp::{CacheLayer, Memory};
+    ///
+    /// fn cache(on: bool) -> CacheLayer {
+    ///     match on {
+    ///         true => CacheLayer::new(Memory::with_capacity(64 << 20)),
+    ///         false => CacheLayer::disabled(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn disabled() -> Self {
+        // Nothing is ever stored. The capacity only bounds what settings may say.
+        let layer = Self::new(Memory::with_capacity(u64::from(u32::MAX)));
+        let mut config = (*layer.cache.config).clone();
+        config.caching = Caching::Off;
+        Self::from_parts(layer.cache.shared, config)
     }
 
     /// A builder that starts from the default settings.
@@ -239,6 +265,12 @@ impl CacheBuilder {
                 None => shared,
             },
         };
+        if config.rules.kind == CacheKind::Private && shared.remote.is_some() {
+            return Err(ConfigError::Unavailable {
+                setting: "private_client",
+                cause: "nodes share what is in the remote tier".to_owned(),
+            });
+        }
         if let Some(breaker) = self.breaker {
             config.breaker = Some(OriginBreaker::new(breaker, Arc::clone(&shared.clock)));
         }

@@ -62,7 +62,7 @@ fn x_cache(outcome: &CacheOutcome) -> Option<&'static str> {
         CacheOutcome::Hit { .. } => Some("HIT"),
         CacheOutcome::Revalidated { .. } => Some("REVALIDATED"),
         CacheOutcome::Stale { .. } => Some("STALE"),
-        CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => None,
+        CacheOutcome::Disabled | CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => None,
     }
 }
 
@@ -75,7 +75,9 @@ fn cache_status(
 ) -> Option<HeaderValue> {
     let mut member = Member::new(name);
     match outcome {
-        CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => return None,
+        CacheOutcome::Disabled | CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => {
+            return None;
+        }
         CacheOutcome::Hit { ttl } => {
             member.flag("hit");
             member.number("ttl", *ttl);

@@ -22,6 +22,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) breaker: Option<OriginBreaker>,
+    pub(crate) caching: Caching,
     pub(crate) conditional_miss: ConditionalMiss,
     pub(crate) default_authority: Box<str>,
     pub(crate) default_scheme: Box<str>,
@@ -70,6 +71,14 @@ impl Config {
     pub(crate) fn keys_cookie_field(&self) -> bool {
         self.key.is_some() || self.key_headers.contains(&COOKIE)
     }
+}
+
+/// Whether a layer caches at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Caching {
+    On,
+    /// Requests and responses pass untouched.
+    Off,
 }
 
 /// How many fetches and waiters one cache may have at once.

@@ -105,6 +105,16 @@ impl RequestProgress {
         !matches!(self.0.load(Ordering::Acquire), NOT_SENT | INCOMPLETE)
     }
 
+    /// Whether an error of the call is the origin's, as far as the service has said how far the
+    /// request got. `None` if it has not.
+    pub(crate) fn blames_origin(&self) -> Option<bool> {
+        match self.0.load(Ordering::Acquire) {
+            NOT_SENT | SENT => Some(true),
+            INCOMPLETE => Some(false),
+            _ => None,
+        }
+    }
+
     fn at_least(&self, progress: u8) {
         self.0.fetch_max(progress, Ordering::AcqRel);
     }

@@ -97,10 +97,10 @@
 //!
 //! # Good to know
 //!
+//! - [Where to put the layer] says what happens on either side of authentication, sessions, CORS,
+//!   compression, timeouts and other layers.
 //! - Work that outlives a request runs on the current tokio runtime ([`CacheBuilder::executor`]
 //!   takes another way). It has the tracing span of the request, but not its task-locals.
-//! - Outside of a compression layer the cache stores compressed responses, which then must say
-//!   `Vary: Accept-Encoding`. Inside of it, the cache stores them uncompressed.
 //! - Interim responses such as 103 never reach a tower service, and hyper's HTTP/1 server cannot
 //!   send them.
 //!
@@ -118,6 +118,7 @@
 //! [tower]: https://docs.rs/tower
 //! [README.md]: https://docs.rs/crate/cachewarp/latest/source/README.md
 //! [SECURITY.md]: https://docs.rs/crate/cachewarp/latest/source/SECURITY.md
+//! [Where to put the layer]: https://docs.rs/crate/cachewarp/latest/source/docs/placement.md
 //! [METRICS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/METRICS.md
 // What is not compiled has no docs here to link to.
 #![cfg_attr(
@@ -181,7 +182,7 @@ pub use self::{
     fill::OnAbandoned,
     future::ResponseFuture,
     handle::{CacheHandle, CacheStats, Warmed},
-    inner::CacheableService,
+    inner::{CacheableService, RequestBody},
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
     outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},

@@ -91,9 +91,10 @@ impl Metrics {
     /// Counts a request that was answered with this outcome.
     pub(crate) fn answered(&self, outcome: &CacheOutcome) {
         match outcome {
-            CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded | CacheOutcome::Tunnelled => {
-                &self.bypassed
-            }
+            CacheOutcome::Bypassed(_)
+            | CacheOutcome::Disabled
+            | CacheOutcome::Forwarded
+            | CacheOutcome::Tunnelled => &self.bypassed,
             CacheOutcome::Collapsed { .. } => &self.collapsed,
             CacheOutcome::Fetched { .. } => &self.misses,
             CacheOutcome::Generated(_) => &self.generated,

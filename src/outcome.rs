@@ -33,6 +33,9 @@ pub enum CacheOutcome {
         /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
+    /// The layer is [`disabled`](crate::CacheLayer::disabled): the request went to the origin, and
+    /// the response is as it came.
+    Disabled,
     /// The response came from the origin.
     #[non_exhaustive]
     Fetched {

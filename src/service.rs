@@ -12,6 +12,7 @@ use tower::Service;
 
 use crate::{
     body::CacheBody,
+    config::Caching,
     engine::{
         context::{Handler, Trigger},
         fetch::call,
@@ -21,12 +22,12 @@ use crate::{
         normalise, posted,
         request::{CacheRequest, Destination},
         write::{
-            forward::{self, Forwarding},
+            forward::{self, Forwarding, TimeLimit},
             in_time,
         },
     },
     future::ResponseFuture,
-    inner::CacheableService,
+    inner::{CacheableService, RequestBody},
     semantics::classify::Bypass,
     state::cache::Cache,
 };
@@ -73,7 +74,7 @@ impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
 impl<S, Q> Service<Request<Q>> for CacheService<S>
 where
     S: CacheableService<Q>,
-    Q: Body + Default + Send + 'static,
+    Q: RequestBody,
 {
     type Response = Response<CacheBody<S::Body>>;
     type Error = S::Error;
@@ -84,6 +85,10 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
+        if self.cache.config.caching == Caching::Off {
+            let forwarding = Forwarding::disabled(&self.cache, request.method());
+            return ResponseFuture::forward(self.inner.clone(), request, forwarding);
+        }
         let (parts, body) = request.into_parts();
         let mut request = CacheRequest::new(parts);
         let destination = request.destination(&self.cache, &body);
@@ -213,7 +218,11 @@ impl<S> CacheService<S> {
         match breaker {
             None => ResponseFuture::forward(inner, request, forwarding),
             Some(breaker) => ResponseFuture::handle(Box::pin(forward::forward_guarded(
-                breaker, inner, request, forwarding,
+                breaker,
+                inner,
+                request,
+                forwarding,
+                TimeLimit::Off,
             ))),
         }
     }

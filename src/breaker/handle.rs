@@ -90,7 +90,8 @@ pub struct BreakerStats {
     pub failed: u64,
     /// Calls that were slow, whether they succeeded, failed or were cancelled.
     pub slow: u64,
-    /// Calls with the verdict [`Ignored`](super::Verdict::Ignored).
+    /// Calls with the verdict [`Ignored`](super::Verdict::Ignored), and repeated failures of one part
+    /// of the service.
     pub ignored: u64,
     /// Calls that their caller dropped before their end.
     pub cancelled: u64,

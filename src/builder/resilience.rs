@@ -45,7 +45,8 @@ impl CacheBuilder {
     /// of the service count and may be refused: those of misses, refreshes and HEAD requests, and
     /// those of writes, of tunnels and of all other requests that go past the cache. A write that is
     /// refused invalidates nothing. An error of a call whose request goes past the cache with content
-    /// does not count: the client may have broken off.
+    /// does not count, because the client may have broken off, unless the service says by
+    /// [`RequestProgress`](crate::RequestProgress) that all was sent, or nothing.
     /// [`CacheLayer::breaker_handle`](crate::CacheLayer::breaker_handle) returns the handle. If the
     /// service calls several origins, put a [`BreakerLayer`](crate::breaker::BreakerLayer) with
     /// keys between cache and service instead.

@@ -11,9 +11,9 @@ use crate::{
     posts::{ReadBody, RequestBodies},
     semantics::cookies::Cookies,
     semantics::rules::{
-        AgePolicy, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, IgnoredRequest,
-        LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy, StrayContentRange,
-        VaryCredentials,
+        AgePolicy, CacheKind, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics,
+        IgnoredRequest, LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy,
+        StrayContentRange, VaryCredentials,
     },
     ttl::TtlPolicy,
 };
@@ -395,6 +395,36 @@ impl CacheBuilder {
     /// [`HeadUpdates::Full`].
     pub fn head_updates(mut self, policy: HeadUpdates) -> Self {
         self.config.rules.head_updates = policy;
+        self
+    }
+
+    /// Makes this a private cache (RFC 9111 §1.1), for the calls that a program makes with its own
+    /// credentials: the cache around an HTTP client. It is not for a server, and not for calls on
+    /// behalf of users.
+    ///
+    /// | | a shared cache, the default | a private one |
+    /// |-|-|-|
+    /// | `private` (§5.2.2.7) | not stored | stored |
+    /// | `private="a-field"` | stored without the field | stored as it is |
+    /// | `s-maxage` (§5.2.2.10) | is the lifetime, and forbids stale answers | ignored: `max-age`, then `Expires`, then your policy |
+    /// | `proxy-revalidate` (§5.2.2.8) | forbids stale answers | ignored |
+    /// | a request with credentials (§3.5) | stored only if marked `public`, `s-maxage` or `must-revalidate` | stored like others |
+    /// | a request with credentials or cookies, and a lifetime by policy | none | as for others |
+    /// | `Vary: Authorization`, `Vary: Cookie` | not stored | stored |
+    /// | requests with credentials at the same time | one origin call each | one for those with the same |
+    /// | `no-store`, `no-cache`, `must-revalidate`, `Set-Cookie`, statuses, writes | | the same as in a shared one |
+    ///
+    /// `Authorization`, `Cookie`, [`credential_headers`](Self::credential_headers) and
+    /// [`policy_credentials`](Self::policy_credentials) are a part of the key. So nobody gets what was
+    /// fetched with other credentials, should there be more than one identity after all, and what is
+    /// stored is fetched anew after the credentials were renewed. A layer over the same cache without
+    /// this setting shares nothing with it.
+    ///
+    /// What is private does not belong into a tier that nodes share: [`build`](Self::build) refuses
+    /// this setting together with a remote tier.
+    pub fn private_client(mut self) -> Self {
+        self.config.rules.kind = CacheKind::Private;
+        self.config.rules.vary_credentials = VaryCredentials::Store;
         self
     }
 

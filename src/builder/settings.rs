@@ -8,7 +8,7 @@ use crate::{
     breaker::BreakerConfig,
     cache_status::{StatusFields, XCache},
     clock::{ElapsedClock, SystemClock},
-    config::{ConcurrencyLimits, ConditionalMiss, Config, HeadMiss, RangeMiss},
+    config::{Caching, ConcurrencyLimits, ConditionalMiss, Config, HeadMiss, RangeMiss},
     executor::TokioExecutor,
     fill::{Limits, OnAbandoned},
     posts::PostReads,
@@ -82,6 +82,7 @@ impl CacheBuilder {
             breaker: None,
             config: Config {
                 breaker: None,
+                caching: Caching::On,
                 conditional_miss: ConditionalMiss::Fill,
                 default_authority: "localhost".into(),
                 default_scheme: "http".into(),

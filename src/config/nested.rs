@@ -53,7 +53,8 @@ fn is_same_policy(one: Option<&Arc<dyn KeyPolicy>>, other: Option<&Arc<dyn KeyPo
 }
 
 fn answer_alike(one: &Rules, other: &Rules) -> bool {
-    one.credential_headers == other.credential_headers
+    one.kind == other.kind
+        && one.credential_headers == other.credential_headers
         && one.forwarded == other.forwarded
         && one.ignored_request == other.ignored_request
         && one.language_order == other.language_order
@@ -64,6 +65,7 @@ fn answer_alike(one: &Rules, other: &Rules) -> bool {
 /// requests are named.
 fn judging_like(outer: &Rules, inner: &Rules) -> Rules {
     Rules {
+        kind: outer.kind,
         credential_headers: outer.credential_headers.clone(),
         forwarded: outer.forwarded,
         ignored_request: outer.ignored_request,

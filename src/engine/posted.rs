@@ -15,7 +15,7 @@ use super::{
     lookup::{self, FromMemory},
     normalise,
     request::CacheRequest,
-    write::forward::{Forwarding, forward_guarded},
+    write::forward::{Forwarding, TimeLimit, forward_guarded},
 };
 use crate::{
     body::CacheBody, inner::CacheableService, key::target_uri, posts::Reading,
@@ -91,6 +91,6 @@ where
     let request = Request::from_parts(request.parts, body);
     match cache.config.breaker.clone() {
         None => Ok(forwarding.arrive(inner.oneshot(request).await?)),
-        Some(breaker) => forward_guarded(breaker, inner, request, forwarding).await,
+        Some(breaker) => forward_guarded(breaker, inner, request, forwarding, TimeLimit::Off).await,
     }
 }

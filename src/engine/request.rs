@@ -9,6 +9,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body;
+use smallvec::SmallVec;
 
 use super::normalise;
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
         decide::{Candidate, OnError, Validity, on_error, withheld},
         list,
-        rules::{ForwardedPolicy, Rules},
+        rules::{CacheKind, ForwardedPolicy, Rules},
     },
     state::cache::Cache,
 };
@@ -338,6 +339,9 @@ fn extend_key(
             push_forwarded(key, &parts.headers, name);
         }
     }
+    if config.rules.kind == CacheKind::Private {
+        push_identity(key, &parts.headers, facts, &config.rules);
+    }
     for name in &config.key_headers {
         push_field(key, &parts.headers, name);
     }
@@ -371,6 +375,21 @@ fn push_field(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) {
     key.push(&(lines.iter().count() as u64).to_le_bytes());
     for line in lines {
         key.push(line.as_bytes());
+    }
+}
+
+/// Adds what makes a key one of a private cache, which no shared one over the same store may have,
+/// and all fields that say who asks: what one identity got, no other one gets.
+fn push_identity(key: &mut RequestKey, headers: &HeaderMap, facts: &Facts, rules: &Rules) {
+    let mut names: SmallVec<[&HeaderName; 4]> = SmallVec::new();
+    if facts.identity() {
+        names.extend(headers.keys().filter(|name| rules.says_who_asks(name)));
+        names.sort_unstable_by_key(|name| name.as_str());
+    }
+    key.push(b"one client");
+    key.push(&(names.len() as u64).to_le_bytes());
+    for name in names {
+        push_field(key, headers, name);
     }
 }
 

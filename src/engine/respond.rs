@@ -234,6 +234,13 @@ pub(crate) fn from_origin<B: Body>(
     finish(cache, response, label)
 }
 
+/// The origin's response of a layer that does not cache.
+pub(crate) fn untouched<B: Body>(response: Response<B>) -> Response<CacheBody<B>> {
+    let mut response = response.map(CacheBody::origin);
+    response.extensions_mut().insert(CacheOutcome::Disabled);
+    response
+}
+
 /// The answer to a HEAD, without the body that a service may have sent. `Content-Length` says how
 /// long that body would be, as a server would (RFC 9110 §9.3.2).
 fn without_body<B: Body>(mut response: Response<B>) -> Response<CacheBody<B>> {

@@ -131,6 +131,7 @@ where
         ) => WarmResult::Failed,
         Some(
             CacheOutcome::Bypassed(_)
+            | CacheOutcome::Disabled
             | CacheOutcome::Fetched { .. }
             | CacheOutcome::Forwarded
             | CacheOutcome::Tunnelled,

@@ -127,6 +127,17 @@ pub(crate) struct ResponseDirectives {
 }
 
 impl ResponseDirectives {
+    /// The same without the directives that concern shared caches alone (RFC 9111 §5.2.2.7, §5.2.2.8,
+    /// §5.2.2.10).
+    pub(crate) fn for_private_cache(self) -> Self {
+        Self {
+            private: None,
+            proxy_revalidate: false,
+            s_maxage: None,
+            ..self
+        }
+    }
+
     /// The directives in all lines of `Cache-Control`.
     pub(crate) fn parse(headers: &HeaderMap, duplicates: DuplicatePolicy) -> Self {
         Self::in_lines(headers.get_all(CACHE_CONTROL), duplicates)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, header};
 
 use crate::semantics::cookies::{CookieRules, Cookies};
 use crate::semantics::credentials::CredentialFields;
@@ -12,6 +12,7 @@ use crate::semantics::credentials::CredentialFields;
 pub(crate) struct Rules {
     pub(crate) age_policy: AgePolicy,
     pub(crate) cookies: CookieRules,
+    pub(crate) kind: CacheKind,
     pub(crate) credential_headers: Vec<HeaderName>,
     pub(crate) duplicate_directives: DuplicatePolicy,
     pub(crate) error_statuses: ErrorStatusPolicy,
@@ -38,12 +39,22 @@ pub(crate) struct Rules {
     pub(crate) vary_credentials: VaryCredentials,
 }
 
+impl Rules {
+    /// Whether a request field has credentials, cookies, or says by other means who asks.
+    pub(crate) fn says_who_asks(&self, name: &HeaderName) -> bool {
+        matches!(*name, header::AUTHORIZATION | header::COOKIE)
+            || self.credential_headers.contains(name)
+            || self.policy_credentials.contains(name)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
             age_policy: AgePolicy::Conservative,
             // The default names are patterns. If one was not, all cookies would count.
             cookies: CookieRules::new(&Cookies::default()).unwrap_or_default(),
+            kind: CacheKind::Shared,
             credential_headers: Vec::new(),
             duplicate_directives: DuplicatePolicy::Stale,
             error_statuses: ErrorStatusPolicy::Store,
@@ -76,6 +87,15 @@ pub enum AgePolicy {
     Conservative,
     /// The `Age` field only, for origins whose clocks are slow.
     AgeFieldOnly,
+}
+
+/// Whose requests a cache answers (RFC 9111 §1.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CacheKind {
+    /// Those of many users: it is a shared cache.
+    Shared,
+    /// Those that one client makes with its own credentials: it is a private cache.
+    Private,
 }
 
 /// What a freshness directive means that occurs twice with different values (RFC 9111 §4.2.1).

@@ -6,7 +6,7 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope, StaleWindow};
 use crate::semantics::list::{MAX_DELTA, joined, members};
-use crate::semantics::rules::{DuplicatePolicy, Rules};
+use crate::semantics::rules::{CacheKind, DuplicatePolicy, Rules};
 
 /// Fields from before RFC 9213 that tell certain caches what `Cache-Control` tells all.
 const SURROGATE_FIELDS: [&str; 2] = ["edge-control", "surrogate-control"];
@@ -73,6 +73,9 @@ pub(crate) fn effective(headers: &HeaderMap, rules: &Rules) -> EffectiveDirectiv
         ),
     };
     directives.restrict(invalid);
+    if rules.kind == CacheKind::Private {
+        directives = directives.for_private_cache();
+    }
     EffectiveDirectives {
         directives,
         source,

@@ -212,6 +212,7 @@ const TAKEN: &[Taken] = &[
     ("override_origin", |c| {
         c.override_origin(OverrideOrigin::Lifetimes)
     }),
+    ("private_client", CacheBuilder::private_client),
     ("range_miss", |c| c.range_miss(RangeMiss::Fill)),
     ("reader_stall", |c| c.reader_stall(Duration::from_nanos(1))),
     ("refresh_pause", |c| c.refresh_pause(Duration::ZERO)),

@@ -1,13 +1,16 @@
 //! The layer among its neighbours: axum, hyper, tonic, WebSocket, raw sockets, and its own builder.
 
 mod bodies;
+mod clients;
 mod compression;
 mod config;
 mod connections;
+mod disabled;
 mod fields;
 mod grpc;
 mod malformed;
 mod metrics;
+mod placement;
 mod posts;
 mod protocols;
 mod router;

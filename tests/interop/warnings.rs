@@ -1,5 +1,7 @@
 //! What the operator is told, by `tracing`: once, and without anybody's secrets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     fmt::{self, Write},
     sync::{Arc, Mutex},

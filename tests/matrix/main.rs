@@ -24,6 +24,7 @@ mod parsing;
 mod personal;
 mod policy;
 mod posts;
+mod private_client;
 mod range;
 mod reply;
 mod request;

@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use cachewarp::{
     BreakerConfig, BreakerHandle, CacheLayer, CacheOutcome, CacheService, Generated,
+    RequestProgress,
     breaker::{BreakerConfigBuilder, BreakerState},
 };
 use http::{Request, Response, StatusCode, header};
@@ -282,6 +283,24 @@ async fn all_calls_count() {
     }
 }
 
+/// A request past the cache waits for the origin as long as others, and counts when it has.
+#[tokio::test(start_paused = true)]
+async fn requests_past_the_cache_that_wait_too_long_count() {
+    let pages = Pages::default();
+    let (cache, handle) = pages.cache(|it| it.consecutive_failures(3));
+    for path in ["/slow/a", "/slow/a", "/slow/b", "/slow/c"] {
+        assert_eq!(handle.state(""), BreakerState::Closed, "{path}");
+        let mut request = request("GET", path);
+        let method = header::HeaderValue::from_static("DELETE");
+        request
+            .headers_mut()
+            .insert("x-http-method-override", method);
+        let (status, outcome) = send(&cache, request).await;
+        assert_eq!(status, 504, "{outcome:?}");
+    }
+    assert_eq!(handle.state(""), BreakerState::Open);
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_it_is_open_all_calls_are_refused() {
     let pages = Pages::default();
@@ -327,6 +346,41 @@ async fn what_a_client_broke_off_does_not_count() {
     }
     assert_eq!(handle.state(""), BreakerState::Closed);
     assert_eq!(handle.stats("").ignored, 100);
+}
+
+/// What the service says of the request is believed.
+#[tokio::test(start_paused = true)]
+async fn errors_count_as_the_service_says_how_far_the_request_got() {
+    type Says = fn(&RequestProgress);
+    let cases: [(Says, &'static str, u64); 8] = [
+        (RequestProgress::not_sent, "content", 1),
+        (RequestProgress::not_sent, "", 1),
+        (RequestProgress::incomplete, "content", 0),
+        (RequestProgress::incomplete, "", 0),
+        (RequestProgress::sent, "content", 1),
+        (RequestProgress::sent, "", 1),
+        (|_| {}, "content", 0),
+        (|_| {}, "", 1),
+    ];
+    for (index, (say, content, failed)) in cases.into_iter().enumerate() {
+        let layer = CacheLayer::builder()
+            .breaker(BreakerConfig::default())
+            .build()
+            .unwrap();
+        let cache = layer.layer(tower::service_fn(move |request: Request<Full<Bytes>>| {
+            say(request.extensions().get().unwrap());
+            async { Err::<Response<Full<Bytes>>, _>(Broken) }
+        }));
+        let request = Request::post("http://shop.example/").body(Full::from(content));
+        let answer = cache.oneshot(request.unwrap()).await;
+        assert!(answer.is_err());
+        let stats = layer.breaker_handle().unwrap().stats("");
+        assert_eq!(
+            (stats.failed, stats.ignored),
+            (failed, 1 - failed),
+            "case {index}"
+        );
+    }
 }
 
 /// The origin is back, but for one page, which is asked for most.

@@ -14,7 +14,11 @@ use super::{
 use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
-    engine::{fetch::call::whole_seconds, request, respond},
+    engine::{
+        deadline::{Deadline, DeadlinePassed},
+        fetch::call::whole_seconds,
+        request, respond,
+    },
     error::BoxError,
     extensions::RequestProgress,
     inner::CacheableService,
@@ -54,6 +58,17 @@ impl Forwarding {
 
     pub(crate) fn bypass(cache: &Cache, parts: &Parts, reason: Bypass) -> Self {
         Self::new(cache, parts, CacheOutcome::Bypassed(reason))
+    }
+
+    /// A request of a layer that does not cache.
+    pub(crate) fn disabled(cache: &Cache, method: &Method) -> Self {
+        Self {
+            cache: cache.clone(),
+            method: method.clone(),
+            outcome: CacheOutcome::Disabled,
+            write: None,
+            fill: None,
+        }
     }
 
     pub(crate) fn method(cache: &Cache, parts: &mut Parts, safety: Safety) -> Self {
@@ -96,8 +111,18 @@ impl Forwarding {
                 InvalidationScope::Nothing => write.reject(),
             }
         }
+        if self.outcome == CacheOutcome::Disabled {
+            return respond::untouched(response);
+        }
         respond::from_origin(&self.cache, &self.method, response, self.outcome.into())
     }
+}
+
+/// Until when a forwarded request waits for the head of its response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TimeLimit {
+    Off,
+    Until(Deadline),
 }
 
 /// Forwards a request if the circuit breaker permits, and counts how it ends.
@@ -106,20 +131,19 @@ pub(crate) async fn forward_guarded<S, Q>(
     inner: S,
     request: Request<Q>,
     mut forwarding: Forwarding,
+    limit: TimeLimit,
 ) -> Result<Response<CacheBody<S::Body>>, S::Error>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    match guarded_call(&breaker, inner, request).await {
+    match guarded_call(&breaker, inner, request, limit).await {
         Ok(answer) => answer.map(|response| forwarding.arrive(response)),
-        Err(wait) => {
-            if let Some(write) = forwarding.write.take() {
+        Err(none) => {
+            if let (NoAnswer::Open(_), Some(write)) = (&none, forwarding.write.take()) {
                 write.reject();
             }
-            let retry_after = whole_seconds(wait);
-            let generated = Generated::BreakerOpen { retry_after };
-            Ok(respond::generated(&forwarding.cache, generated))
+            Ok(respond::generated(&forwarding.cache, none.into()))
         }
     }
 }
@@ -135,39 +159,72 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    match guarded_call(&breaker, inner, request).await {
+    match guarded_call(&breaker, inner, request, TimeLimit::Off).await {
         Ok(answer) => answer.map(|response| response.map(CacheBody::origin)),
-        Err(wait) => {
-            let retry_after = whole_seconds(wait);
-            Ok(respond::unlabelled(&Generated::BreakerOpen { retry_after }))
+        Err(none) => Ok(respond::unlabelled(&none.into())),
+    }
+}
+
+/// Why a guarded call brought no answer.
+#[derive(Clone, Copy, Debug)]
+enum NoAnswer {
+    /// It was not made: the circuit is open for so long.
+    Open(Duration),
+    TooLate,
+}
+
+impl From<NoAnswer> for Generated {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Open(wait) => {
+                let retry_after = whole_seconds(wait);
+                Self::BreakerOpen { retry_after }
+            }
+            NoAnswer::TooLate => Self::OriginTimeout,
         }
     }
 }
 
-/// One call through the circuit breaker, or how long to wait before the next one.
+/// One call through the circuit breaker.
 async fn guarded_call<S, Q>(
     breaker: &OriginBreaker,
     inner: S,
     request: Request<Q>,
-) -> Result<Result<Response<S::Body>, S::Error>, Duration>
+    limit: TimeLimit,
+) -> Result<Result<Response<S::Body>, S::Error>, NoAnswer>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
     let priority = request.extensions().get().copied().unwrap_or_default();
     let path = OriginBreaker::path(request.uri());
-    let on_error = if request.body().is_end_stream() {
-        Verdict::Failure
-    } else {
-        // The client may have broken off what it sent.
-        Verdict::Ignored
+    let progress: Option<RequestProgress> = request.extensions().get().cloned();
+    let has_content = !request.body().is_end_stream();
+    let judge = |answer: &Result<Result<Response<S::Body>, S::Error>, DeadlinePassed>| match answer
+    {
+        Ok(Ok(response)) => HttpClassify::status(response.status()),
+        Err(DeadlinePassed) => Verdict::PartFailure,
+        Ok(Err(_)) => {
+            let said = progress.as_ref().and_then(RequestProgress::blames_origin);
+            // Unless the service says so, the client may have broken off what it sent.
+            match said.unwrap_or(!has_content) {
+                true => Verdict::Failure,
+                false => Verdict::Ignored,
+            }
+        }
     };
-    let judge = |answer: &Result<Response<S::Body>, S::Error>| match answer {
-        Ok(response) => HttpClassify::status(response.status()),
-        Err(_) => on_error,
+    let call = async {
+        let answer = inner.oneshot(request);
+        match limit {
+            TimeLimit::Off => Ok(answer.await),
+            TimeLimit::Until(deadline) => deadline.limit(answer).await,
+        }
     };
-    let call = inner.oneshot(request);
-    breaker.call(priority, path, call, judge).await
+    match breaker.call(priority, path, call, judge).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(DeadlinePassed)) => Err(NoAnswer::TooLate),
+        Err(wait) => Err(NoAnswer::Open(wait)),
+    }
 }
 
 /// An unsafe request in progress. If it is dropped without a response, because its client

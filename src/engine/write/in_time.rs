@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::ServiceExt;
 
-use super::forward::{Forwarding, forward_guarded};
+use super::forward::{Forwarding, TimeLimit, forward_guarded};
 use crate::{
     body::CacheBody,
     breaker::OriginBreaker,
@@ -30,17 +30,12 @@ where
     Q: Body + Default + Send + 'static,
 {
     let deadline = Deadline::after(cache.config.origin_timeout);
-    let forwarded = async move {
-        match breaker {
-            None => {
-                let response = inner.oneshot(request).await?;
-                Ok(forwarding.arrive(response))
-            }
-            Some(breaker) => forward_guarded(breaker, inner, request, forwarding).await,
-        }
-    };
-    match deadline.limit(forwarded).await {
-        Ok(answer) => answer,
+    if let Some(breaker) = breaker {
+        let limit = TimeLimit::Until(deadline);
+        return forward_guarded(breaker, inner, request, forwarding, limit).await;
+    }
+    match deadline.limit(inner.oneshot(request)).await {
+        Ok(answer) => Ok(forwarding.arrive(answer?)),
         Err(DeadlinePassed) => Ok(respond::generated(&cache, Generated::OriginTimeout)),
     }
 }

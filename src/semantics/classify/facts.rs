@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::semantics::cookies::Found;
 use crate::semantics::list;
-use crate::semantics::rules::Rules;
+use crate::semantics::rules::{CacheKind, Rules};
 
 /// Fields from which applications take the scheme, host, port or prefix of the client's request,
 /// mostly without naming them in `Vary`. See [`Facts::forwarded`].
@@ -36,6 +36,7 @@ const UPGRADE: u32 = 1 << 10;
 const URL_OVERRIDE: u32 = 1 << 11;
 const HOST: u32 = 1 << 12;
 const REPEATED_HOST: u32 = 1 << 13;
+const IDENTITY: u32 = 1 << 15;
 
 /// Which fields that matter to a cache are present in a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,7 +59,18 @@ impl Facts {
                 facts |= ANY_CREDENTIAL;
             }
         }
+        if rules.kind == CacheKind::Private && facts & (ANY_CREDENTIAL | COUNTED_COOKIE) != 0 {
+            // Whose they are is known: they are a part of the key.
+            facts &= !(ANY_CREDENTIAL | COUNTED_COOKIE | CREDENTIALS);
+            facts |= IDENTITY;
+        }
         Self(facts)
+    }
+
+    /// Credentials or cookies of the one client whose requests this cache answers. They do not count
+    /// as [`any_credential`](Self::any_credential) or [`counted_cookie`](Self::counted_cookie).
+    pub(crate) fn identity(self) -> bool {
+        self.has(IDENTITY)
     }
 
     /// `Cache-Control` or `Pragma`: there may be request directives.
