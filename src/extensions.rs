@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
+use http::Extensions;
+
 pub use self::{body_end::BodyEnd, caller::Caller};
 
 /// A request extension that says whether a client waits for the response. A request without it
@@ -40,13 +42,14 @@ pub enum Priority {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
 
-/// A request extension by which a service says how far a request came that got no response.
+/// A request extension by which a service says how far a request came that got no response, and
+/// whether it has sent it twice.
 ///
-/// The cache puts it on every request with an unsafe method, such as POST (RFC 9110 §9.2.1). If such
-/// a request fails, or its client disconnects, the cache cannot see whether the origin carried it out.
-/// So it assumes that: what is stored for the URL is validated before it is used again, or served in
-/// place of an error. A service that knows better says so before it fails, or before its future is
-/// dropped:
+/// The cache puts it on every request that it sends to the service on its own account, and on every
+/// request with an unsafe method, such as POST (RFC 9110 §9.2.1). If a request of that kind fails, or
+/// its client disconnects, the cache cannot see whether the origin carried it out. So it assumes
+/// that: what is stored for the URL is validated before it is used again, or served in place of an
+/// error. A service that knows better says so before it fails, or before its future is dropped:
 ///
 /// - [`not_sent`](Self::not_sent): the origin got nothing, for example because no connection could be
 ///   made. Nothing changes in the cache.
@@ -57,6 +60,10 @@ pub struct NoStore;
 /// A request that nothing is said of counts as sent. What is said only grows, from `not_sent` to
 /// `sent`, as one request may be sent several times: the furthest counts. A response says more than
 /// this extension, which counts only if there is none.
+///
+/// A service that sends a request again by itself, after its connection broke, says so with
+/// [`repeated`](Self::repeated). If the second attempt fails too, the cache does not repeat the request
+/// for those who wait for the same response: an origin that fails gets two calls, and no more.
 ///
 /// ```
 /// use cachewarp::RequestProgress;
@@ -83,6 +90,10 @@ const NOT_SENT: u8 = 1;
 const INCOMPLETE: u8 = 2;
 const SENT: u8 = 3;
 
+/// The bits that say how far the request came.
+const PROGRESS: u8 = 0b11;
+const REPEATED: u8 = 0b100;
+
 impl RequestProgress {
     /// Nothing of the request has been sent.
     pub fn not_sent(&self) {
@@ -100,9 +111,25 @@ impl RequestProgress {
         self.at_least(SENT);
     }
 
+    /// The request is sent for the second time.
+    pub fn repeated(&self) {
+        self.0.fetch_or(REPEATED, Ordering::AcqRel);
+    }
+
+    /// The one on a request, which another layer may have put there.
+    pub(crate) fn of(extensions: &mut Extensions) -> Self {
+        extensions.get_or_insert_default::<Self>().clone()
+    }
+
     /// Whether the origin may have carried out the request.
     pub(crate) fn may_be_done(&self) -> bool {
-        !matches!(self.0.load(Ordering::Acquire), NOT_SENT | INCOMPLETE)
+        let said = self.0.load(Ordering::Acquire) & PROGRESS;
+        !matches!(said, NOT_SENT | INCOMPLETE)
+    }
+
+    /// Whether the service has sent the request twice.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.0.load(Ordering::Acquire) & REPEATED != 0
     }
 
     /// Whether an error of the call is the origin's, as far as the service has said how far the
@@ -116,7 +143,12 @@ impl RequestProgress {
     }
 
     fn at_least(&self, progress: u8) {
-        self.0.fetch_max(progress, Ordering::AcqRel);
+        // The largest in the lower bits; the other bit stays. `Some`, so this cannot fail.
+        let _ = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |said| {
+                Some(said & REPEATED | (said & PROGRESS).max(progress))
+            });
     }
 }
 
@@ -150,6 +182,10 @@ mod tests {
                 say(&copy);
             }
             assert_eq!(progress.may_be_done(), *expected, "case {index}");
+            assert!(!progress.is_repeated());
+            copy.repeated();
+            assert_eq!(progress.may_be_done(), *expected, "case {index}");
+            assert!(progress.is_repeated());
         }
     }
 }

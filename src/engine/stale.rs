@@ -67,7 +67,7 @@ pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestCont
     let asked = match failure {
         Failure::Open(_) => return,
         Failure::Status { retry_after, .. } => Duration::from_secs(retry_after.unwrap_or(0).into()),
-        Failure::Error | Failure::Timeout => Duration::ZERO,
+        Failure::Error | Failure::Repeated | Failure::Timeout => Duration::ZERO,
     };
     let pause = config.refresh_pause.max(asked.min(config.retry_after_cap));
     let now = shared.clock.monotonic();

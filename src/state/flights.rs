@@ -63,6 +63,9 @@ pub(crate) struct StreamingResponse {
 pub(crate) enum Failure {
     /// The service's error, or a panic.
     Error,
+    /// The service's error, after it had sent the request twice: that was the group's second attempt
+    /// too.
+    Repeated,
     /// The circuit breaker was open, so the origin was not asked. It may close after so many
     /// seconds.
     Open(u32),
@@ -88,7 +91,7 @@ impl Failure {
                 _ => (StatusCode::BAD_GATEWAY, retry_after),
             },
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, None),
-            Self::Error => (StatusCode::BAD_GATEWAY, None),
+            Self::Error | Self::Repeated => (StatusCode::BAD_GATEWAY, None),
         };
         Generated::FlightFailed {
             status,
@@ -102,7 +105,7 @@ impl From<Failure> for StaleReason {
         match failure {
             Failure::Open(_) => Self::BreakerOpen,
             Failure::Status { status, .. } => Self::IfError(Some(status)),
-            Failure::Error | Failure::Timeout => Self::IfError(None),
+            Failure::Error | Failure::Repeated | Failure::Timeout => Self::IfError(None),
         }
     }
 }

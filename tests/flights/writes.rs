@@ -7,8 +7,8 @@ use cachewarp::{CacheBuilder, CacheOutcome, RequestProgress, clock::ManualClock}
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::support::{
-    Answer, Asked, Cache, Cached, Count, Origin, answered, feeds, fetch, get, get_with, is_hit,
-    outcome, request, send, settle, soon, status, text, with_directives,
+    Answer, Asked, Cache, Cached, Count, Origin, answered, crowd, feeds, fetch, get, get_with,
+    is_hit, outcome, request, send, settle, soon, status, text, with_directives,
 };
 
 /// What the service says of a write.
@@ -251,15 +251,40 @@ async fn a_fetch_from_before_an_unanswered_write_is_not_stored() {
 }
 
 #[tokio::test]
-async fn only_a_write_carries_the_extension() {
+async fn writes_and_fetches_carry_the_extension() {
     let origin = Origin::answering(|_, request: Asked| {
         let carries = request.extensions().get::<RequestProgress>().is_some();
-        let is_write = *request.method() == Method::POST;
-        assert_eq!(carries, is_write);
+        assert_eq!(carries, *request.method() != Method::OPTIONS);
         Ok(with_directives("no-store", ""))
     });
     let cache = origin.cached();
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST] {
         fetch(&cache, request(method, "/")).await;
+    }
+}
+
+/// The service's own repetition is the second attempt of all who wait.
+#[tokio::test]
+async fn a_request_that_the_service_has_repeated_is_not_repeated_for_the_crowd() {
+    const CROWD: usize = 50;
+    for (repeats, calls) in [(false, 2), (true, 1)] {
+        let aboard = Count::new();
+        let origin = Origin::held(&aboard, CROWD, move |_, request| {
+            if repeats {
+                request
+                    .extensions()
+                    .get::<RequestProgress>()
+                    .unwrap()
+                    .repeated();
+            }
+            Err("closed without an answer".into())
+        });
+        let cache = origin.cached();
+        for request in crowd(&cache, CROWD, &aboard) {
+            if let Ok(answer) = soon(request).await.unwrap() {
+                assert_eq!(answer.status(), 502);
+            }
+        }
+        assert_eq!(origin.calls(), calls);
     }
 }

@@ -1,4 +1,5 @@
-//! How a connection to the origin is opened: TCP, and TLS for https.
+//! How a connection to the origin is opened: TCP, and TLS for https. Each knows whether it has
+//! brought a response before.
 
 use std::time::Duration;
 
@@ -6,16 +7,23 @@ use http::{
     HeaderValue, Uri,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::Instant;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use tokio::{net::TcpStream, time::Instant};
+use tower::{ServiceExt, util::MapResponse};
 
-use crate::failure::{Failure, Kind};
+use crate::{
+    failure::{Failure, Kind},
+    opened::Opened,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 
-pub(crate) type Connector = HttpsConnector<HttpConnector>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+pub(crate) type Connector =
+    MapResponse<HttpsConnector<HttpConnector>, fn(Stream) -> Opened<Stream>>;
 
 /// Where the origin is.
 #[derive(Clone, Debug)]
@@ -95,8 +103,9 @@ pub(crate) fn connector(offer: Offer, limit: Duration) -> Connector {
     let tls = HttpsConnectorBuilder::new()
         .with_webpki_roots()
         .https_or_http();
-    match offer {
+    let connector = match offer {
         Offer::Http1 => tls.enable_http1().wrap_connector(tcp),
         Offer::All => tls.enable_all_versions().wrap_connector(tcp),
-    }
+    };
+    connector.map_response(Opened::new)
 }

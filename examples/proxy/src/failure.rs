@@ -11,7 +11,16 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
+    connection: Connection,
     source: Option<BoxError>,
+}
+
+/// What is known of the connection on which a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    /// It has brought a response before, so the origin may have closed it for being idle.
+    Used,
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +65,21 @@ impl Failure {
     pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
         Self {
             kind,
+            connection: Connection::Unknown,
             source: Some(source.into()),
+        }
+    }
+
+    pub(crate) fn on_used_connection(self) -> Self {
+        Self {
+            connection: Connection::Used,
+            ..self
         }
     }
 
     /// Whether the same request may do better on a new connection.
     pub(crate) fn may_pass(&self) -> bool {
-        self.kind == Kind::Broken
+        self.kind == Kind::Broken && self.connection == Connection::Used
     }
 
     /// Whether the origin got nothing of the request, as there was no connection.
@@ -103,7 +120,11 @@ impl Failure {
 
 impl From<Kind> for Failure {
     fn from(kind: Kind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            connection: Connection::Unknown,
+            source: None,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     body::RequestBody,
     connect::{self, Attempt, Connector, Endpoint, KEEPALIVE, Offer},
     failure::Failure,
+    opened::Used,
 };
 
 pub(crate) struct Http2 {
@@ -48,9 +49,12 @@ pub(crate) enum Agreed {
 
 type Sender = http2::SendRequest<RequestBody>;
 
-struct Open {
+/// A connection that is open.
+#[derive(Clone)]
+pub(crate) struct Open {
     sender: Sender,
     since: Instant,
+    used: Used,
 }
 
 impl Open {
@@ -74,17 +78,17 @@ impl Http2 {
     }
 
     /// The connection to use; `None` if the origin would rather speak HTTP/1.1.
-    pub(crate) async fn sender(
+    pub(crate) async fn open(
         &self,
         endpoint: &Endpoint,
         attempt: Attempt,
-    ) -> Result<Option<Sender>, Failure> {
+    ) -> Result<Option<Open>, Failure> {
         if self.refused.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let mut current = self.current.lock().await;
         if let Some(open) = current.as_ref().filter(|open| open.serves(attempt)) {
-            return Ok(Some(open.sender.clone()));
+            return Ok(Some(open.clone()));
         }
         *current = None;
         // Again: the request that held the lock may have found out.
@@ -92,16 +96,17 @@ impl Http2 {
             return Ok(None);
         }
         let since = Instant::now();
-        let sender = self.connect(endpoint).await?;
-        match &sender {
-            Some(sender) => {
-                let sender = sender.clone();
-                *current = Some(Open { sender, since });
-            }
+        let open = self.connect(endpoint).await?.map(|sender| Open {
+            sender,
+            since,
+            used: Used::default(),
+        });
+        match &open {
+            Some(open) => *current = Some(open.clone()),
             // The connection was opened to find out; from now on the pool is used.
             None => self.refused.store(true, Ordering::Relaxed),
         }
-        Ok(sender)
+        Ok(open)
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Option<Sender>, Failure> {
@@ -129,7 +134,7 @@ impl Http2 {
 
 /// Sends a request with an origin-form target and a `Host`.
 pub(crate) async fn send(
-    mut sender: Sender,
+    open: Open,
     endpoint: &Endpoint,
     mut request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failure> {
@@ -142,9 +147,27 @@ pub(crate) async fn send(
     // hyper does not report interim responses over HTTP/2: there is no 100 to wait for.
     request.headers_mut().remove(EXPECT);
     request.body_mut().release();
-    sender.ready().await.map_err(Failure::exchange)?;
-    let response = sender.send_request(request).await;
-    response.map_err(Failure::exchange)
+    let Open {
+        mut sender, used, ..
+    } = open;
+    let exchange = async {
+        sender.ready().await?;
+        sender.send_request(request).await
+    };
+    match exchange.await {
+        Ok(response) => {
+            used.has_answered();
+            Ok(response)
+        }
+        Err(error) => {
+            let failure = Failure::exchange(error);
+            Err(if used.is_used() {
+                failure.on_used_connection()
+            } else {
+                failure
+            })
+        }
+    }
 }
 
 impl fmt::Debug for Http2 {

@@ -17,7 +17,7 @@
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
-//! | connections to the origin | `origin`, `http2`, `connect` |
+//! | connections to the origin | `origin`, `http2`, `connect`, `opened` |
 //! | make the response fit to store and send | `response` |
 //! | WebSocket and other upgrades | `tunnel` |
 //! | responses of our own | `answer` |
@@ -44,6 +44,7 @@ mod http2;
 mod identity;
 mod lifetimes;
 mod list;
+mod opened;
 mod origin;
 mod patience;
 mod progress;

@@ -18,6 +18,7 @@ use crate::{
     connect::{self, Attempt, Connector, Endpoint, Offer},
     failure::Failure,
     http2::{self, Agreed, Http2},
+    opened::Used,
     response,
 };
 
@@ -100,9 +101,9 @@ impl Origin {
     ) -> Result<Response<Incoming>, Failure> {
         if let Some(http2) = &self.http2
             && needs == Needs::Nothing
-            && let Some(sender) = http2.sender(&self.endpoint, attempt).await?
+            && let Some(open) = http2.open(&self.endpoint, attempt).await?
         {
-            return http2::send(sender, &self.endpoint, request).await;
+            return http2::send(open, &self.endpoint, request).await;
         }
         self.send_http1(request, attempt).await
     }
@@ -131,7 +132,21 @@ impl Origin {
             Attempt::Any => &self.pooled,
             Attempt::Fresh { .. } => &self.fresh,
         };
-        let response = client.request(request).await?;
+        let response = client.request(request).await;
+        let used = Used::of(&connection);
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = Failure::from(error);
+                return Err(match used {
+                    Some(used) if used.is_used() => failure.on_used_connection(),
+                    Some(_) | None => failure,
+                });
+            }
+        };
+        if let Some(used) = used {
+            used.has_answered();
+        }
         response::check_framing(&method, response).inspect_err(|_| {
             // Where this response ends, the next one does not surely begin.
             if let Some(connected) = connection.connection_metadata().as_ref() {

@@ -145,7 +145,8 @@ impl Upstream {
     ) -> Result<Response<Incoming>, Failure> {
         let limit = self.policy.origin_timeout;
         let Some(watch) = watch_body(&mut request, progress.clone()) else {
-            let response = timeout(limit, self.send_without_content(request, needs)).await;
+            let response =
+                timeout(limit, self.send_without_content(request, needs, &progress)).await;
             let response = response.unwrap_or_else(|_| Err(Kind::ResponseTimeout.into()));
             if let (Err(failure), Some(progress)) = (&response, progress)
                 && failure.is_not_sent()
@@ -185,18 +186,22 @@ impl Upstream {
         }
     }
 
-    /// Sends a request, and a safe one again if its connection broke: no other may be repeated
-    /// (RFC 9110 section 9.2.2).
+    /// Sends a request, and a safe one again if the origin closed the connection that an earlier
+    /// request had used: no other may be repeated (RFC 9110 section 9.2.2).
     async fn send_without_content(
         &self,
         request: Request<RequestBody>,
         needs: Needs,
+        progress: &Option<RequestProgress>,
     ) -> Result<Response<Incoming>, Failure> {
         let repeatable = request.method().is_safe() && needs == Needs::Nothing;
         let again = repeatable.then(|| copy(&request));
         match (self.origin.send(request, Attempt::Any, needs).await, again) {
             (Err(failure), Some(again)) if failure.may_pass() => {
                 tracing::debug!(%failure, "once more on a new connection");
+                if let Some(progress) = progress {
+                    progress.repeated();
+                }
                 let since = Instant::now();
                 self.origin
                     .send(again, Attempt::Fresh { since }, needs)

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{Act, Origin, Proxy, field, ok, read_head, read_to_end, soon};
@@ -183,11 +184,11 @@ async fn a_post_is_never_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_request_is_sent_twice_at_most() {
+async fn a_request_on_a_new_connection_is_sent_once() {
     let origin = Origin::start(|_| Act::SayAndClose(String::new())).await;
     let proxy = Proxy::start(origin.address, &[]).await;
     assert_eq!(proxy.get("/", "").await.status(), 502);
-    assert_eq!(origin.heads().len(), 2);
+    assert_eq!(origin.heads().len(), 1);
 }
 
 #[tokio::test]
@@ -268,4 +269,63 @@ async fn a_silent_client_is_hung_up_on_but_not_a_waiting_one() {
             .unwrap()
             .starts_with("HTTP/1.1 204 ")
     );
+}
+
+/// Everybody waits for the same page, and the origin closes each connection without an answer.
+#[tokio::test]
+async fn a_crowd_makes_two_calls_at_most_of_an_origin_that_closes_without_an_answer() {
+    const CROWD: usize = 50;
+    const EMPTY: &[u8] = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n";
+    for connection in ["new", "used"] {
+        let (origin, mut connections) = Origin::by_hand().await;
+        let proxy = Proxy::start(origin.address, &["--workers", "1"]).await;
+        let other = || proxy.get("/other", "");
+        let mut open = None;
+        if connection == "used" {
+            let answering = async {
+                let mut stream = soon(connections.recv()).await.unwrap();
+                read_head(&mut stream).await.unwrap();
+                stream.write_all(EMPTY).await.unwrap();
+                open = Some(stream);
+            };
+            tokio::join!(other(), answering);
+        }
+        let crowd = join_all((0..CROWD).map(|_| proxy.get("/page", "")));
+        let closing = async {
+            let mut first = match open {
+                Some(stream) => stream,
+                None => soon(connections.recv()).await.unwrap(),
+            };
+            let head = read_head(&mut first).await.unwrap();
+            assert!(head.starts_with("GET /page"), "{head}");
+            // The one worker of the proxy has read what all of them sent before it answers these.
+            for _ in 0..3 {
+                let answering = async {
+                    let mut stream = soon(connections.recv()).await.unwrap();
+                    read_head(&mut stream).await.unwrap();
+                    let closing = String::from_utf8_lossy(EMPTY).replacen(
+                        "\r\n",
+                        "\r\nConnection: close\r\n",
+                        1,
+                    );
+                    stream.write_all(closing.as_bytes()).await.unwrap();
+                };
+                tokio::join!(other(), answering);
+            }
+            drop(first);
+            let mut calls = 1;
+            while let Some(mut stream) = connections.recv().await {
+                calls += usize::from(read_head(&mut stream).await.is_some());
+                assert!(calls <= 2, "one more call on a {connection} connection");
+            }
+        };
+        tokio::select! {
+            replies = crowd => {
+                for reply in replies {
+                    assert_eq!(reply.status(), 502);
+                }
+            }
+            () = closing => panic!("the origin is gone"),
+        }
+    }
 }

@@ -93,7 +93,7 @@ pub(super) async fn wait<B>(
             current = earlier;
             continue;
         }
-        if context.deadline.has_passed() {
+        if failure == Failure::Repeated || context.deadline.has_passed() {
             return Waited::Answer(respond::generated(cache, failure.for_waiters()));
         }
         match flights.retry(&current, key.clone()) {

@@ -15,6 +15,7 @@ use crate::{
         deadline::{Deadline, DeadlinePassed},
         nesting, respond,
     },
+    extensions::RequestProgress,
     inner::CacheableService,
     outcome::Generated,
     semantics::fields,
@@ -24,6 +25,8 @@ use crate::{
 /// Why a call of the inner service brought no response.
 pub(crate) enum CallError<E> {
     Error(E),
+    /// An error too, after the service had sent the request twice.
+    Repeated(E),
     /// It was not made: the circuit breaker stays open for this long.
     Open(Duration),
     Timeout,
@@ -74,7 +77,7 @@ where
     let deadline = Deadline::after(cache.config.origin_timeout);
     match guarded_call(&cache.config, deadline, inner, request, || ()).await {
         Ok(response) => Ok(response.map(CacheBody::origin)),
-        Err(CallError::Error(error)) => Err(error),
+        Err(CallError::Error(error) | CallError::Repeated(error)) => Err(error),
         Err(CallError::Open(retry_after)) => {
             let retry_after = whole_seconds(retry_after);
             Ok(respond::unlabelled(&Generated::BreakerOpen { retry_after }))
@@ -89,13 +92,14 @@ async fn guarded_call<S, Q>(
     config: &Config,
     deadline: Deadline,
     inner: S,
-    request: Request<Q>,
+    mut request: Request<Q>,
     counting: impl FnOnce(),
 ) -> Result<Response<S::Body>, CallError<S::Error>>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    let progress = RequestProgress::of(request.extensions_mut());
     let priority = request.extensions().get().copied().unwrap_or_default();
     let breaker = config.breaker.as_ref();
     let breaker = breaker.filter(|it| !nesting::has_permit(it, request.extensions()));
@@ -112,6 +116,7 @@ where
         },
     };
     match answer {
+        Ok(Err(error)) if progress.is_repeated() => Err(CallError::Repeated(error)),
         Ok(answer) => answer.map_err(CallError::Error),
         Err(DeadlinePassed) => Err(CallError::Timeout),
     }

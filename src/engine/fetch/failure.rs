@@ -26,6 +26,7 @@ pub(crate) fn failed<B, E>(
 ) -> FetchResult<B, E> {
     let failed = match &failure {
         CallError::Error(_) => Failure::Error,
+        CallError::Repeated(_) => Failure::Repeated,
         CallError::Open(retry_after) => Failure::Open(call::whole_seconds(*retry_after)),
         CallError::Timeout => Failure::Timeout,
     };
@@ -34,7 +35,7 @@ pub(crate) fn failed<B, E>(
     }
     let answer = match (stale_on_error(cache, context, failed), failure) {
         (Some(stale), _) => Ok(stale),
-        (None, CallError::Error(error)) => Err(error),
+        (None, CallError::Error(error) | CallError::Repeated(error)) => Err(error),
         (None, CallError::Open(_)) => Ok(respond::generated(cache, failed.for_waiters())),
         (None, CallError::Timeout) => Ok(respond::generated(cache, Generated::OriginTimeout)),
     };

@@ -254,10 +254,7 @@ impl Write {
         }
         let key = request::resource_key(cache, parts).ok()?;
         // Another cache around this one may have put it there.
-        let progress = parts
-            .extensions
-            .get_or_insert_default::<RequestProgress>()
-            .clone();
+        let progress = RequestProgress::of(&mut parts.extensions);
         Some(Self {
             cache: cache.clone(),
             key,
