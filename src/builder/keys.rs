@@ -24,7 +24,8 @@ impl CacheBuilder {
     }
 
     /// Request headers whose values are part of the cache key, for applications that read them
-    /// without naming them in `Vary`. Defaults to none.
+    /// without naming them in `Vary`. `cookie` stands for the [cookies](crate::Cookies) that are not
+    /// ignored; to key some of them, use [`Cookies::key`](crate::Cookies::key). Defaults to none.
     pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.key_headers = names.into_iter().map(Into::into).collect();
         self

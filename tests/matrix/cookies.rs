@@ -40,7 +40,7 @@ fn policy_page() -> Case {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_196_ignored_cookies_are_as_good_as_none() {
+async fn row_199_ignored_cookies_are_as_good_as_none() {
     for line in [
         "_ga=GA1.2.1",
         "_ga=1; _ga_X=2;_gid=3",
@@ -67,7 +67,7 @@ async fn row_196_ignored_cookies_are_as_good_as_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_197_a_cookie_that_counts_goes_past_what_a_policy_made_storable() {
+async fn row_200_a_cookie_that_counts_goes_past_what_a_policy_made_storable() {
     for line in [
         "session=1",
         "_ga=1; session=1",
@@ -92,7 +92,7 @@ async fn row_197_a_cookie_that_counts_goes_past_what_a_policy_made_storable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_198_a_keyed_cookie_has_pages_of_its_own() {
+async fn row_201_a_keyed_cookie_has_pages_of_its_own() {
     let lang = || with(Cookies::default().key(["lang", "cur*"]));
     let german = || cookies(0, "lang=de").reply(ok());
     let begin = || empty().set(lang()).then(saw(german(), &["lang=de"]).fwd());
