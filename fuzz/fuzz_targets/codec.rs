@@ -42,6 +42,9 @@ fn assert_round_trip(bytes: &Bytes) {
     }
     for compression in [Compression::Off, Compression::AtLeast(0)] {
         let again = encode(&value, stamp, compression);
-        assert_eq!(decode(&again, Body::AtMost(MOST)).as_ref(), Ok(&(value.clone(), stamp)));
+        assert_eq!(
+            decode(&again, Body::AtMost(MOST)).as_ref(),
+            Ok(&(value.clone(), stamp))
+        );
     }
 }
