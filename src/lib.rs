@@ -137,10 +137,6 @@ pub mod breaker;
 mod builder;
 mod cache_status;
 pub mod clock;
-#[cfg_attr(
-    not(any(test, feature = "redis")),
-    expect(dead_code, reason = "no client for a server uses it")
-)]
 mod codec;
 mod config;
 mod engine;

@@ -11,7 +11,6 @@
 )]
 
 mod breaker;
-#[path = "../../src/extensions.rs"]
 mod extensions;
 mod util;
 

@@ -1,0 +1,13 @@
+//! Extensions between the cache and the services around it: the priority of a request, who sends it,
+//! how far it came, a response that must not be stored, and a body whose end is not certain.
+
+mod body_end;
+mod caller;
+mod no_store;
+mod priority;
+mod request_progress;
+
+pub use self::{
+    body_end::BodyEnd, caller::Caller, no_store::NoStore, priority::Priority,
+    request_progress::RequestProgress,
+};
