@@ -10,6 +10,7 @@ mod conditions;
 mod crowds;
 mod deadline;
 mod endings;
+mod first_byte;
 mod invalidation;
 mod leaders;
 mod neighbours;

@@ -16,15 +16,16 @@
 //! leader's client disconnects while the shared tier is being asked. A leader that is no longer
 //! polled at that point holds up its waiters for at most their own time limit.
 
-use std::{future::pending, panic::AssertUnwindSafe, sync::Arc};
+use std::{convert::Infallible, future::pending, panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::FusedFuture};
 use http::Response;
 use http_body::Body;
 use tokio::sync::oneshot;
 
 use super::{
     abandon, direct,
+    first_byte::{self, FirstByte},
     join::{self, Collapsing},
     refresh,
     reply::{self, LeaderReply},
@@ -246,7 +247,7 @@ where
         let fetching = fetching.catch_unwind();
         let fetched =
             abandon::unless_cancelled(caller.as_ref(), most, &mut reply, &leader, fetching);
-        let fetched = match fetched.await {
+        let mut fetched = match fetched.await {
             Some(Ok(fetched)) => fetched,
             // Who came at this very moment begins anew.
             None => return,
@@ -257,13 +258,37 @@ where
                 return;
             }
         };
-        peers::turn::notify_waiting_nodes(&handler.cache, &context, &fetched.outcome);
+        let cache = &handler.cache;
+        let recording = fetched.recording.take();
+        let fill = recording.as_ref().map(|it| Arc::clone(&it.streaming.fill));
+        // The window keeps the beginning of the body until all waiters have begun to read.
+        let beginning = fill.as_ref().and_then(|fill| fill.read(0, None));
+        let first_byte = fill.and_then(|fill| FirstByte::of(cache, &context, &fill));
+        let mut recording = Box::pin(
+            async {
+                if let Some(recording) = recording {
+                    storing::record(cache, &context, recording, &limits).await;
+                }
+            }
+            .fuse(),
+        );
+        if let Some(first_byte) = first_byte {
+            let begun = tokio::select! {
+                biased;
+                begun = first_byte.wait(&context) => begun,
+                // Once the body has ended, the first byte or the error is there too.
+                never = async {
+                    (&mut recording).await;
+                    pending::<Infallible>().await
+                } => match never {},
+            };
+            fetched = first_byte::judged(cache, &context, fetched, begun);
+        }
+        peers::turn::notify_waiting_nodes(cache, &context, &fetched.outcome);
         leader.complete(fetched.outcome);
         // A client that disconnected does not take the reply; the fill goes on without it.
         let _ = reply.send(LeaderReply::Answer(fetched.answer));
-        if let Some(recording) = fetched.recording {
-            // The window keeps the beginning of the body until all waiters have begun to read.
-            let beginning = recording.streaming.fill.read(0, None);
+        if !recording.is_terminated() {
             let waiters_begin = async {
                 leader.drained().await;
                 drop(beginning);
@@ -271,7 +296,7 @@ where
             };
             tokio::select! {
                 biased;
-                () = Box::pin(storing::record(&handler.cache, &context, recording, &limits)) => {}
+                () = &mut recording => {}
                 () = waiters_begin => {}
             }
         }

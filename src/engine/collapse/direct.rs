@@ -5,7 +5,10 @@ use std::{future::Future, sync::Arc};
 use http::Response;
 use http_body::Body;
 
-use super::refresh;
+use super::{
+    first_byte::{self, FirstByte},
+    refresh,
+};
 use crate::{
     body::CacheBody,
     engine::{
@@ -60,7 +63,7 @@ where
         let fetched = fetch::fetch(&asking, inner, &context, body, Permit::Own).await;
         (context, fetched)
     });
-    let (context, fetched) = match fallback {
+    let (context, mut fetched) = match fallback {
         None => fetching.await,
         Some(fallback) => {
             match stale::within_soft_timeout(&cache, &fallback, &mut fetching).await {
@@ -72,12 +75,22 @@ where
             }
         }
     };
-    if let Some(recording) = fetched.recording {
-        let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
-        shared.tasks.spawn(&*config.executor, async move {
-            let limits = &cache.config.fill;
-            storing::record(&cache, &context, recording, limits).await;
+    let Some(recording) = fetched.recording.take() else {
+        return fetched.answer;
+    };
+    let first_byte = FirstByte::of(&cache, &context, &recording.streaming.fill);
+    let awaiting = first_byte.map(|first_byte| (first_byte, context.clone()));
+    let recording_cache = cache.clone();
+    cache
+        .shared
+        .tasks
+        .spawn(&*cache.config.executor, async move {
+            let limits = &recording_cache.config.fill;
+            storing::record(&recording_cache, &context, recording, limits).await;
         });
+    if let Some((first_byte, context)) = awaiting {
+        let begun = first_byte.wait(&context).await;
+        fetched = first_byte::judged(&cache, &context, fetched, begun);
     }
     fetched.answer
 }

@@ -3,6 +3,7 @@
 mod abandon;
 pub(crate) mod collapse;
 mod direct;
+mod first_byte;
 mod join;
 pub(crate) mod refresh;
 mod reply;

@@ -142,7 +142,10 @@ where
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {
             let limits = cache.config.fill.without_discarding();
-            storing::record(&cache, &context, recording, &limits).await;
+            let failed = storing::record(&cache, &context, recording, &limits).await;
+            if failed.is_some() {
+                stale::pause_after(&cache, Failure::Error, &context);
+            }
         }
         drop((leader, permit));
     });

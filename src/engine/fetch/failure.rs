@@ -48,7 +48,7 @@ pub(crate) fn failed<B, E>(
 
 /// The stored response in place of an error, if that is allowed. Calls for the same response are
 /// then paused for a while.
-fn stale_on_error<B>(
+pub(crate) fn stale_on_error<B>(
     cache: &Cache,
     context: &RequestContext,
     failure: Failure,

@@ -19,7 +19,7 @@ use crate::{
         peers::publish,
     },
     entry::{Entry, Segments},
-    error::BoxError,
+    error::{BoxError, FillError},
     fill::{Limits, Recorded},
     semantics::{
         decide::Validity,
@@ -28,13 +28,15 @@ use crate::{
     state::{cache::Cache, flights::StreamingResponse},
 };
 
-/// Receives a body to its end, for its readers and for the store.
+/// Receives a body to its end, for its readers and for the store. Returns the error with which it
+/// ended, if it did.
 pub(crate) async fn record<B>(
     cache: &Cache,
     context: &RequestContext,
     recording: Recording<B>,
     limits: &Limits,
-) where
+) -> Option<FillError>
+where
     B: Body,
     B::Error: Into<BoxError>,
 {
@@ -67,6 +69,7 @@ pub(crate) async fn record<B>(
     let StreamingResponse { head, fill } = &*streaming;
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, &limits).await;
+    let mut failed = None;
     match recorded {
         Recorded::Whole(_) if end.is_some_and(|end| end.is_doubtful()) => {
             tracing::debug!(key = ?context.request.key, "not stored: the end is not certain");
@@ -101,6 +104,7 @@ pub(crate) async fn record<B>(
         }
         Recorded::Failed(error) => {
             tracing::debug!(key = ?context.request.key, %error, "not stored");
+            failed = Some(error);
         }
         // Not for what the response is: the next one may find room.
         Recorded::NoRoom => {
@@ -116,6 +120,7 @@ pub(crate) async fn record<B>(
     let shared = &cache.shared;
     let held = shared.account.used();
     shared.metrics().fill_bytes.set(held as f64);
+    failed
 }
 
 /// Removes the stored response in whose place a response came that is not stored, if it has to go.
