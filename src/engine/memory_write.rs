@@ -16,8 +16,10 @@ use crate::{
 /// Stores `entry` in place of every variant that the request selects, or only removes those
 /// variants.
 ///
-/// An entry is stored only if the resource has not been invalidated since its request came. This is
-/// checked inside the store's atomic update, so that no invalidation can come in between.
+/// An entry is stored only if the resource has not been invalidated since its request came, and
+/// variants are removed only if they are those that were there when the request came: what arrived
+/// later is more recent than the response that removes them. This is checked inside the store's
+/// atomic update, so that nothing can come in between.
 pub(crate) async fn replace_selected(
     cache: &Cache,
     context: &RequestContext,
@@ -28,6 +30,7 @@ pub(crate) async fn replace_selected(
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let request_headers = context.request.parts.headers.clone();
+    let selected = context.selected.as_ref().map(|it| it.arrival().monotonic);
     let change: UpdateFn = Box::new(move |stored| {
         if entry.is_some() && shared.generations.current(resource_hash) != generation {
             return Update::Keep;
@@ -49,6 +52,17 @@ pub(crate) async fn replace_selected(
                 return Update::Keep;
             }
             shared.metrics().stored.increment(1);
+        } else {
+            let since = |it: &&Arc<Entry>| selected.is_none_or(|at| it.arrival().monotonic > at);
+            let survives = |it: &&Arc<Entry>| kept.iter().any(|kept| Arc::ptr_eq(kept, *it));
+            kept = variants
+                .iter()
+                .filter(|it| survives(it) || since(it))
+                .cloned()
+                .collect();
+            if kept.len() == variants.len() {
+                return Update::Keep;
+            }
         }
         kept.extend(entry);
         match Resource::new(kept, config.max_variants, shared.memory.max_resource()) {

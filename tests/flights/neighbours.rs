@@ -354,3 +354,30 @@ async fn a_head_within_the_stale_window_refreshes_like_a_get() {
     assert_eq!(text(hit).await, "2");
     assert_eq!(origin.calls(), 2);
 }
+
+/// Requests for what was private a moment ago do not wait for each other. The last answer came for a
+/// request that had found nothing, so it takes nothing away.
+#[tokio::test]
+async fn an_answer_takes_away_nothing_that_was_stored_since_its_request() {
+    let gate = Count::new();
+    let origin = Origin::held_if(
+        |call, _| call == 2,
+        &gate,
+        1,
+        |call, _| {
+            Ok(match call {
+                1 => with_directives("private", "own"),
+                2 => status(StatusCode::NOT_FOUND, "gone"),
+                _ => fresh("everybody's"),
+            })
+        },
+    );
+    let cache = origin.cached();
+    fetch(&cache, get("/")).await;
+    let slow = board(&cache, get("/"), &Count::new());
+    settle().await;
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "everybody's");
+    gate.add();
+    assert_eq!(answered(slow).await.status(), StatusCode::NOT_FOUND);
+    assert!(is_hit(&fetch(&cache, get("/")).await));
+}

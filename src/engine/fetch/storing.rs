@@ -145,8 +145,12 @@ pub(super) async fn end_predecessor(
     predecessor
 }
 
-/// Removes the stored responses that the request selects, in memory and in the shared tier.
+/// Removes the stored responses that the request selected, in memory and in the shared tier. Those
+/// that were stored since stay.
 pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
+    if context.selected.is_none() {
+        return;
+    }
     publish::withdraw(cache, context);
     memory_write::replace_selected(cache, context, None).await;
 }
