@@ -1,7 +1,9 @@
 //! Builds a layer from its settings. Only [`CacheBuilder::build`] refuses a setting.
 
 mod collapsing;
+mod freshness;
 mod keys;
+mod requests;
 mod resilience;
 mod rules;
 mod settings;
@@ -9,7 +11,7 @@ mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{rules::RequestDirective, settings::CacheBuilder};
+pub use self::{requests::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
     validate::{
