@@ -145,6 +145,8 @@ async fn a_refresh_whose_body_never_ends_is_given_up() {
     let feed = soon(fed_bodies.recv()).await.unwrap();
     feed.dropped().await;
     assert_eq!(layer.handle().drain(Duration::from_secs(1)).await, 0);
+    // The pause after a failure.
+    clock.advance(Duration::from_secs(6));
     assert!(is_stale(&fetch(&cache, get("/")).await));
     assert_eq!(layer.handle().drain(Duration::from_secs(1)).await, 0);
     assert_eq!(text(fetch(&cache, get("/")).await).await, "3");

@@ -410,6 +410,8 @@ async fn a_refresh_that_falls_silent_is_given_up() {
     silent.data("half").await;
     sleep(IDLE + SECOND).await;
     assert!(silent.is_dropped());
+    // The pause after a failure.
+    sleep(6 * SECOND).await;
     assert_eq!(text(fetch(&cache, get("/")).await).await, "old");
     let feed = next_feed(&mut fed_bodies).await;
     feed.data("new").await;
