@@ -7,6 +7,7 @@ mod no_store;
 mod priority;
 mod request_progress;
 
+pub(crate) use self::request_progress::Blame;
 pub use self::{
     body_end::BodyEnd, caller::Caller, no_store::NoStore, priority::Priority,
     request_progress::RequestProgress,

@@ -11,8 +11,9 @@ use http::Extensions;
 /// whether it has sent it twice.
 ///
 /// The cache puts it on every request that it sends to the service on its own account, and on every
-/// request with an unsafe method, such as POST (RFC 9110 §9.2.1). If a request of that kind fails, or
-/// its client disconnects, the cache cannot see whether the origin carried it out. So it assumes
+/// request with an unsafe method, such as POST (RFC 9110 §9.2.1); with a circuit breaker, on all
+/// others too. If an unsafe request fails, or its client disconnects, the cache cannot see whether the
+/// origin carried it out. So it assumes
 /// that: what is stored for the URL is validated before it is used again, or served in place of an
 /// error. A service that knows better says so before it fails, or before its future is dropped:
 ///
@@ -25,6 +26,11 @@ use http::Extensions;
 /// A request that nothing is said of counts as sent. What is said only grows, from `not_sent` to
 /// `sent`, as one request may be sent several times: the furthest counts. A response says more than
 /// this extension, which counts only if there is none.
+///
+/// A service whose error is not that of a connection says so with [`path_failed`](Self::path_failed):
+/// the origin took too long for this request, or what it answered was no HTTP. A circuit breaker
+/// under the cache counts such an error like 502 or 504: once in ten seconds for each path, so that
+/// one slow page does not speak for the site.
 ///
 /// A service that sends a request again by itself, after its connection broke, says so with
 /// [`repeated`](Self::repeated). If the second attempt fails too, the cache does not repeat the request
@@ -58,6 +64,18 @@ const SENT: u8 = 3;
 /// The bits that say how far the request came.
 const PROGRESS: u8 = 0b11;
 const REPEATED: u8 = 0b100;
+const PATH_FAILED: u8 = 0b1000;
+
+/// Whose trouble the error of a call is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Blame {
+    /// The client did not send all of its content.
+    Client,
+    /// The origin's, whatever it is asked for.
+    Origin,
+    /// That of the path that was asked for.
+    Path,
+}
 
 impl RequestProgress {
     /// Nothing of the request has been sent.
@@ -81,6 +99,11 @@ impl RequestProgress {
         self.0.fetch_or(REPEATED, Ordering::AcqRel);
     }
 
+    /// The origin was reached, and took too long for this request or answered it with no HTTP.
+    pub fn path_failed(&self) {
+        self.0.fetch_or(PATH_FAILED, Ordering::AcqRel);
+    }
+
     /// The one on a request, which another layer may have put there.
     pub(crate) fn of(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_default::<Self>().clone()
@@ -97,22 +120,26 @@ impl RequestProgress {
         self.0.load(Ordering::Acquire) & REPEATED != 0
     }
 
-    /// Whether an error of the call is the origin's, as far as the service has said how far the
-    /// request got. `None` if it has not.
-    pub(crate) fn blames_origin(&self) -> Option<bool> {
-        match self.0.load(Ordering::Acquire) {
-            NOT_SENT | SENT => Some(true),
-            INCOMPLETE => Some(false),
+    /// Whose trouble an error of the call is, as far as the service has said. `None` if it has said
+    /// nothing.
+    pub(crate) fn blame(&self) -> Option<Blame> {
+        let said = self.0.load(Ordering::Acquire);
+        if said & PATH_FAILED != 0 {
+            return Some(Blame::Path);
+        }
+        match said & PROGRESS {
+            NOT_SENT | SENT => Some(Blame::Origin),
+            INCOMPLETE => Some(Blame::Client),
             _ => None,
         }
     }
 
     fn at_least(&self, progress: u8) {
-        // The largest in the lower bits; the other bit stays. `Some`, so this cannot fail.
+        // The largest in the lower bits; the others stay. `Some`, so this cannot fail.
         let _ = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |said| {
-                Some(said & REPEATED | (said & PROGRESS).max(progress))
+                Some(said & !PROGRESS | (said & PROGRESS).max(progress))
             });
     }
 }
@@ -121,9 +148,10 @@ impl RequestProgress {
 mod tests {
     use super::*;
 
+    type Says = fn(&RequestProgress);
+
     #[test]
     fn the_furthest_that_was_said_counts() {
-        type Says = fn(&RequestProgress);
         let (not_sent, incomplete, sent): (Says, Says, Says) = (
             RequestProgress::not_sent,
             RequestProgress::incomplete,
@@ -151,6 +179,35 @@ mod tests {
             copy.repeated();
             assert_eq!(progress.may_be_done(), *expected, "case {index}");
             assert!(progress.is_repeated());
+        }
+    }
+
+    #[test]
+    fn an_error_is_the_trouble_of_whom_the_service_says() {
+        let (not_sent, incomplete, sent): (Says, Says, Says) = (
+            RequestProgress::not_sent,
+            RequestProgress::incomplete,
+            RequestProgress::sent,
+        );
+        let path_failed: Says = RequestProgress::path_failed;
+        let cases: &[(&[Says], Option<Blame>)] = &[
+            (&[], None),
+            (&[not_sent], Some(Blame::Origin)),
+            (&[not_sent, incomplete], Some(Blame::Client)),
+            (&[not_sent, incomplete, sent], Some(Blame::Origin)),
+            (&[path_failed], Some(Blame::Path)),
+            (&[sent, path_failed], Some(Blame::Path)),
+            (&[path_failed, sent], Some(Blame::Path)),
+        ];
+        for (index, (said, expected)) in cases.iter().enumerate() {
+            let progress = RequestProgress::default();
+            for say in *said {
+                say(&progress);
+            }
+            assert_eq!(progress.blame(), *expected, "case {index}");
+            // That it was sent twice is no one's fault.
+            progress.repeated();
+            assert_eq!(progress.blame(), *expected, "case {index}");
         }
     }
 }

@@ -383,6 +383,60 @@ async fn errors_count_as_the_service_says_how_far_the_request_got() {
     }
 }
 
+/// A service that gives up a slow page by itself says so. Then this is no broken connection.
+#[tokio::test(start_paused = true)]
+async fn errors_that_are_those_of_one_path_do_not_speak_for_the_others() {
+    type Says = fn(&RequestProgress);
+    let cases: [(&str, Says, bool); 5] = [
+        ("of a path", RequestProgress::path_failed, false),
+        (
+            "of a path, sent twice",
+            |it| {
+                it.repeated();
+                it.path_failed();
+            },
+            false,
+        ),
+        (
+            "of a path, all of it sent",
+            |it| {
+                it.sent();
+                it.path_failed();
+            },
+            false,
+        ),
+        ("of a connection", RequestProgress::sent, true),
+        ("who knows", |_| {}, true),
+    ];
+    for (what, say, opens) in cases {
+        for (kind, index) in kinds("/").iter().map(|(kind, _)| kind).zip(0..) {
+            let layer = CacheLayer::builder()
+                .clock(Standing::default())
+                .breaker(BreakerConfig::default())
+                .build()
+                .unwrap();
+            let cache = layer.layer(BoxCloneSyncService::new(tower::service_fn(
+                move |request: Request<Wrapped>| {
+                    say(request.extensions().get().unwrap());
+                    async { Err::<Response<Full<Bytes>>, _>(Broken) }
+                },
+            )));
+            for query in 0..20 {
+                let request = kinds(&format!("/slow?{query}")).swap_remove(index).1;
+                send(&cache, request).await;
+            }
+            let handle = layer.breaker_handle().unwrap();
+            let open = handle.state("") == BreakerState::Open;
+            assert_eq!(open, opens, "{what}, {kind}");
+            assert_eq!(
+                handle.stats("").failed,
+                if opens { 20 } else { 1 },
+                "{what}, {kind}"
+            );
+        }
+    }
+}
+
 /// The origin is back, but for one page, which is asked for most.
 #[tokio::test(start_paused = true)]
 async fn one_bad_page_does_not_keep_the_circuit_open() {

@@ -87,6 +87,12 @@ impl Failure {
         matches!(self.kind, Kind::Unreachable | Kind::ConnectTimeout)
     }
 
+    /// Whether it says nothing about other paths: the origin was there, and this is what it made of
+    /// one request.
+    pub(crate) fn is_of_path(&self) -> bool {
+        matches!(self.kind, Kind::ResponseTimeout | Kind::Malformed)
+    }
+
     /// A connection that could not be made.
     pub(crate) fn connect(error: impl Into<BoxError>) -> Self {
         let error = error.into();

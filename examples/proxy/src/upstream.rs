@@ -89,9 +89,14 @@ impl Upstream {
         };
         // The cache may have put a condition on the request, or taken one off.
         let conditional = response::is_conditional(request.headers());
-        let response = self.send(request, needs, progress).await;
+        let response = self.send(request, needs, progress.clone()).await;
         let response =
             response.and_then(|response| response::check_condition(conditional, response));
+        if let (Err(failure), Some(progress)) = (&response, progress)
+            && failure.is_of_path()
+        {
+            progress.path_failed();
+        }
         let mut response = response.inspect_err(|failure| {
             tracing::warn!(path, %failure, "no response from the origin");
         })?;

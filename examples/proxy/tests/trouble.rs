@@ -174,3 +174,34 @@ async fn the_rate_of_the_breaker_counts() {
         assert_eq!(origin.heads().len(), 60 - refused, "{flags:?}");
     }
 }
+
+/// However often it is asked for.
+#[tokio::test]
+async fn one_bad_page_does_not_open_the_breaker_for_the_others() {
+    type Bad = fn() -> Act;
+    let bad: [(&str, Bad); 3] = [
+        ("one that takes too long", || Act::Hang),
+        ("one that is no HTTP", || ok("Content-Length: 2\r\n", "bad")),
+        ("one that fails", || status(503, "")),
+    ];
+    for (what, act) in bad {
+        let origin = Origin::start(move |head| match head.split(' ').nth(1) {
+            Some(path) if path.starts_with("/bad") => act(),
+            _ => ok("", "fine"),
+        })
+        .await;
+        let flags = ["--breaker", "--timeout", "0.05"];
+        let proxy = Proxy::start(origin.address, &flags).await;
+        for method in ["GET", "POST"] {
+            for query in 0..20 {
+                let head = format!("{method} /bad?{query} HTTP/1.1\r\nHost: a.example\r\n");
+                let reply = proxy.ask(&format!("{head}Connection: close\r\n\r\n")).await;
+                assert!(reply.status() >= 502, "{what}");
+            }
+        }
+        for page in 0..5 {
+            let reply = proxy.get(&format!("/{page}"), "").await;
+            assert_eq!(reply.status(), 200, "{what}: {:?}", reply.field("x-cache"));
+        }
+    }
+}

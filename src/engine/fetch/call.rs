@@ -15,7 +15,7 @@ use crate::{
         deadline::{Deadline, DeadlinePassed},
         nesting, respond,
     },
-    extensions::RequestProgress,
+    extensions::{Blame, RequestProgress},
     inner::CacheableService,
     outcome::Generated,
     semantics::fields,
@@ -110,10 +110,13 @@ where
     };
     let answer = match breaker {
         None => call.await,
-        Some((breaker, path)) => match breaker.call(priority, path, call, judge).await {
-            Ok(answer) => answer,
-            Err(retry_after) => return Err(CallError::Open(retry_after)),
-        },
+        Some((breaker, path)) => {
+            let judge = |answer: &_| judge(answer, &progress);
+            match breaker.call(priority, path, call, judge).await {
+                Ok(answer) => answer,
+                Err(retry_after) => return Err(CallError::Open(retry_after)),
+            }
+        }
     };
     match answer {
         Ok(Err(error)) if progress.is_repeated() => Err(CallError::Repeated(error)),
@@ -123,12 +126,16 @@ where
 }
 
 /// What the result of a call says about the origin.
-fn judge<B, E>(answer: &Result<Result<Response<B>, E>, DeadlinePassed>) -> Verdict {
+fn judge<B, E>(
+    answer: &Result<Result<Response<B>, E>, DeadlinePassed>,
+    progress: &RequestProgress,
+) -> Verdict {
     match answer {
         Ok(Ok(response)) => HttpClassify::status(response.status()),
+        // One slow page says nothing about the others, whoever gave it up.
+        Err(DeadlinePassed) => Verdict::PartFailure,
+        Ok(Err(_)) if progress.blame() == Some(Blame::Path) => Verdict::PartFailure,
         Ok(Err(_)) => Verdict::Failure,
-        // One slow page says nothing about the others.
-        Err(_) => Verdict::PartFailure,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         request, respond,
     },
     error::BoxError,
-    extensions::RequestProgress,
+    extensions::{Blame, RequestProgress},
     inner::CacheableService,
     key::{KeyTarget, RequestKey},
     outcome::{CacheOutcome, Generated},
@@ -189,7 +189,7 @@ impl From<NoAnswer> for Generated {
 async fn guarded_call<S, Q>(
     breaker: &OriginBreaker,
     inner: S,
-    request: Request<Q>,
+    mut request: Request<Q>,
     limit: TimeLimit,
 ) -> Result<Result<Response<S::Body>, S::Error>, NoAnswer>
 where
@@ -198,20 +198,19 @@ where
 {
     let priority = request.extensions().get().copied().unwrap_or_default();
     let path = OriginBreaker::path(request.uri());
-    let progress: Option<RequestProgress> = request.extensions().get().cloned();
+    let progress = RequestProgress::of(request.extensions_mut());
     let has_content = !request.body().is_end_stream();
     let judge = |answer: &Result<Result<Response<S::Body>, S::Error>, DeadlinePassed>| match answer
     {
         Ok(Ok(response)) => HttpClassify::status(response.status()),
         Err(DeadlinePassed) => Verdict::PartFailure,
-        Ok(Err(_)) => {
-            let said = progress.as_ref().and_then(RequestProgress::blames_origin);
-            // Unless the service says so, the client may have broken off what it sent.
-            match said.unwrap_or(!has_content) {
-                true => Verdict::Failure,
-                false => Verdict::Ignored,
-            }
-        }
+        Ok(Err(_)) => match progress.blame() {
+            Some(Blame::Path) => Verdict::PartFailure,
+            Some(Blame::Origin) => Verdict::Failure,
+            // Unless the service says otherwise, the client may have broken off what it sent.
+            None if !has_content => Verdict::Failure,
+            Some(Blame::Client) | None => Verdict::Ignored,
+        },
     };
     let call = async {
         let answer = inner.oneshot(request);
