@@ -1,5 +1,8 @@
 //! The bounds on a service that the cache wraps.
 
+mod routers;
+
+pub(crate) use self::routers::{BlindTo, blind_to, is_other_axum_body};
 use http::{Request, Response};
 use http_body::Body;
 use tower::Service;

@@ -15,6 +15,7 @@ use crate::{
     breaker::{BreakerHandle, OriginBreaker},
     config::Config,
     handle::CacheHandle,
+    inner::{BlindTo, blind_to},
     service::CacheService,
     state::cache::{Cache, Shared},
 };
@@ -114,36 +115,37 @@ impl fmt::Debug for CacheLayer {
     }
 }
 
-impl<S> Layer<S> for CacheLayer {
+impl<S: 'static> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
     /// Puts the cache in front of `inner`.
     ///
     /// # Panics
     ///
-    /// Without the feature `axum`, if `inner` is a service of axum's. A router that is nested in
-    /// another one does not tell its layers the prefix that it removed from the URI, so one cache in
-    /// two such routers would answer `/b/x` with what it stored for `/a/x`. Turn on the feature.
+    /// If `inner` is a service of axum's, and the feature `axum` is off, or is for another version of
+    /// axum. A router that is nested in another one does not tell its layers the prefix that it
+    /// removed from the URI, so one cache in two such routers would answer `/b/x` with what it stored
+    /// for `/a/x`. Around a service in which one of another version of axum's is hidden, the cache is
+    /// off, and logs an error once.
     fn layer(&self, inner: S) -> Self::Service {
-        assert!(
-            cfg!(feature = "axum") || !is_axum(type_name::<S>()),
-            "cachewarp: turn on the feature `axum` to put a `CacheLayer` around a service of axum's, \
-             here {}. Without it, the cache sees only what nested routers leave of a URI, and answers \
-             `/b/x` with what it stored for `/a/x`. In Cargo.toml: \
-             cachewarp = {{ version = \"{}\", features = [\"axum\"] }}",
-            type_name::<S>(),
-            env!("CARGO_PKG_VERSION"),
-        );
+        let service = type_name::<S>();
+        match blind_to::<S>() {
+            None => {}
+            Some(BlindTo::AnyAxum) => panic!(
+                "cachewarp: turn on the feature `axum` to put a `CacheLayer` around a service of \
+                 axum's, here {service}. Without it, the cache sees only what nested routers leave of \
+                 a URI, and answers `/b/x` with what it stored for `/a/x`. In Cargo.toml: \
+                 cachewarp = {{ version = \"{}\", features = [\"axum\"] }}",
+                env!("CARGO_PKG_VERSION"),
+            ),
+            Some(BlindTo::OtherAxum) => panic!(
+                "cachewarp: {service} is not of axum 0.8, for which the feature `axum` is. Of other \
+                 versions, the cache sees only what nested routers leave of a URI, and answers `/b/x` \
+                 with what it stored for `/a/x`. Use axum 0.8, or a version of cachewarp for your axum"
+            ),
+        }
         CacheService::new(inner, self.cache.clone())
     }
-}
-
-/// Whether the name of a type names one of axum's.
-fn is_axum(type_name: &str) -> bool {
-    let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    type_name
-        .match_indices("axum::")
-        .any(|(at, _)| !type_name[..at].ends_with(is_name))
 }
 
 #[cfg(test)]

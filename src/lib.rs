@@ -106,9 +106,9 @@
 //!
 //! # Features
 //!
-//! - `axum`: keys on axum's `OriginalUri`, so that routers nested under different prefixes never
-//!   share an entry. Without it, the layer refuses services of axum's: it panics when the router is
-//!   built.
+//! - `axum`, for axum 0.8: keys on its `OriginalUri`, so that routers nested under different prefixes
+//!   never share an entry. Without it, or with another version, the layer refuses services of axum's: it
+//!   panics when the router is built.
 //! - `redis`: [`Redis`], a second tier that nodes share, in Redis or Valkey.
 //! - `redis-tls`: TLS to it, for URLs such as `rediss://`. Turns on `redis`.
 //! - `redis-zstd`: bodies are compressed there. Turns on `redis`. Nodes that share a namespace should

@@ -5,11 +5,13 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Router, body::Body, extract::OriginalUri, response::IntoResponse, routing::get as on_get,
 };
-use cachewarp::{CacheLayer, FixedTtl, Memory};
+use cachewarp::{CacheLayer, CacheOutcome, FixedTtl, Memory};
 use http::{
     Request, StatusCode, Uri,
     header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG},
 };
+use http_body_util::BodyExt;
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::support::{Calls, Reply, ask, asking, get, serve, settle, with};
 
@@ -336,4 +338,44 @@ async fn what_is_not_found_is_not_found() {
     let post = asking("POST", "/text").map(|_| Body::from("content"));
     let refused = ask(address, post).await;
     assert_eq!((refused.status(), refused.x_cache()), (405, "BYPASS"));
+}
+
+// === Another version of axum ===
+
+#[test]
+#[should_panic(expected = "is not of axum 0.8, for which the feature `axum` is")]
+fn a_router_of_another_axum_is_refused() {
+    let _ = axum_0_7::Router::<()>::new()
+        .route("/x", axum_0_7::routing::get(|| async { "x" }))
+        .layer(cache());
+}
+
+/// The cache cannot see at first what is behind another layer.
+#[tokio::test]
+async fn nested_routers_of_another_axum_never_answer_for_each_other() {
+    let cache = cache();
+    let nested = |body: &'static str| {
+        let fresh = [("cache-control", "max-age=60")];
+        let layers = ServiceBuilder::new()
+            .layer(cache.clone())
+            .concurrency_limit(8);
+        axum_0_7::Router::new()
+            .route(
+                "/x",
+                axum_0_7::routing::get(move || async move { (fresh, body) }),
+            )
+            .layer(layers)
+    };
+    let app = axum_0_7::Router::new()
+        .nest("/a", nested("from a"))
+        .nest("/b", nested("from b"));
+    for (path, body) in [("/a/x", "from a"), ("/b/x", "from b"), ("/a/x", "from a")] {
+        let request = Request::get(path).body(axum_0_7::body::Body::empty());
+        let answer = app.clone().oneshot(request.unwrap()).await.unwrap();
+        let outcome = answer.extensions().get().cloned();
+        assert_eq!(outcome, Some(CacheOutcome::Disabled), "{path}");
+        let got = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(got, body, "{path}");
+        settle(&cache).await;
+    }
 }
