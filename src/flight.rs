@@ -9,6 +9,9 @@
 //! makes at most two. A leader that is dropped before it started made no attempt: its waiters start
 //! over.
 //!
+//! A leader may say that it leads [for itself](Leader::for_itself): that its work fails, or takes long,
+//! says nothing to those who wait. What they make of that is theirs.
+//!
 //! A completed flight can be joined until its leader is dropped. So late requests share a response
 //! that is still arriving.
 //!
@@ -20,7 +23,7 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -49,6 +52,7 @@ struct Flight<T> {
     joined: Notify,
     attempt: Attempt,
     second_attempt: OnceLock<Arc<Flight<T>>>,
+    for_itself: AtomicBool,
     waiters: AtomicUsize,
 }
 
@@ -236,6 +240,7 @@ impl<T> Flight<T> {
             joined: Notify::new(),
             attempt,
             second_attempt: OnceLock::new(),
+            for_itself: AtomicBool::new(false),
             waiters: AtomicUsize::new(0),
         })
     }
@@ -264,6 +269,11 @@ impl<K: Eq + Hash, T> Leader<K, T> {
     /// Begins the attempt. From here on it counts, even if the leader is dropped.
     pub(crate) fn start(&mut self) {
         self.stage = Stage::Started;
+    }
+
+    /// What becomes of the attempt may be so for this leader alone. Said before it starts.
+    pub(crate) fn for_itself(&self) {
+        self.flight.for_itself.store(true, Ordering::Release);
     }
 
     /// Releases the waiters with `outcome`. The flight can still be joined until the leader is
@@ -327,6 +337,11 @@ impl<T: Clone> Waiter<T> {
         }
         // If there are too many, dropping the new waiter reduces the count again.
         (before < max_waiters).then_some(waiter)
+    }
+
+    /// Whether the leader said that it leads for itself.
+    pub(crate) fn is_led_for_itself(&self) -> bool {
+        self.flight.for_itself.load(Ordering::Acquire)
     }
 
     /// Waits until the flight ends.

@@ -58,20 +58,14 @@ pub(crate) fn refreshes_are_paused(cache: &Cache, context: &RequestContext) -> b
 
 /// The marks that hold for a request.
 fn marks(context: &RequestContext) -> impl Iterator<Item = u64> {
-    let held: &[Requester] = match context.request.requester() {
-        Requester::Plain | Requester::Private => &[Requester::Plain],
-        Requester::Personal => &[Requester::Plain, Requester::Personal],
-    };
-    held.iter().filter_map(|class| mark(context, *class))
+    let heeded = context.request.requester().heeds().iter();
+    heeded.filter_map(|class| mark(context, *class))
 }
 
 /// The mark of one class of requests.
 fn mark(context: &RequestContext, class: Requester) -> Option<u64> {
-    let hash = context.request.key.hash();
     match class {
-        Requester::Plain => Some(hash),
-        // The set keeps the high bits of a hash, and takes the others for the place.
-        Requester::Personal => Some(!hash),
+        Requester::Plain | Requester::Personal => Some(class.mark(context.request.key.hash())),
         Requester::Private => None,
     }
 }

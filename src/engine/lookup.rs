@@ -149,9 +149,7 @@ pub(crate) fn evaluate<'a>(
 /// place.
 #[cold]
 fn is_paused(cache: &Cache, request: &CacheRequest, entry: &Entry, now: Duration) -> bool {
-    let paused = &cache.shared.paused;
-    paused.contains(request.pause_hash(entry), now)
-        && request.allows_stale_if_error(cache, entry, now)
+    request.is_paused(cache, entry, now) && request.allows_stale_if_error(cache, entry, now)
 }
 
 /// The answer from a stored response.

@@ -245,8 +245,20 @@ impl CacheRequest {
             && on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 
-    /// The hash under which a failed refresh of `entry` is remembered: each variant has its own.
-    pub(crate) fn pause_hash(&self, entry: &Entry) -> u64 {
+    /// The mark that pauses the refreshes of `entry`, after what became of this request. Each variant
+    /// has its own, and each class of requests: what the origin failed at may be the cookie.
+    pub(crate) fn pause_mark(&self, entry: &Entry) -> u64 {
+        self.requester().mark(self.pause_hash(entry))
+    }
+
+    /// Whether the refreshes of `entry` are paused for this request.
+    pub(crate) fn is_paused(&self, cache: &Cache, entry: &Entry, now: Duration) -> bool {
+        let hash = self.pause_hash(entry);
+        let mut marks = self.requester().heeds().iter().map(|it| it.mark(hash));
+        marks.any(|mark| cache.shared.paused.contains(mark, now))
+    }
+
+    fn pause_hash(&self, entry: &Entry) -> u64 {
         let digest = entry.selecting().digest();
         // Both halves of the digest, folded into one.
         self.key.hash() ^ digest as u64 ^ (digest >> 64) as u64

@@ -61,7 +61,8 @@ where
 
 /// Pauses the origin calls for a response after a failure, for requests that may get the stored one
 /// instead: for as long as the origin asks, within `retry_after_cap`, and for `refresh_pause` at
-/// least. An open circuit breaker keeps its own time.
+/// least. A failure of a request that is not plain pauses only those of its class. An open circuit
+/// breaker keeps its own time.
 pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestContext) {
     let Cache { shared, config } = cache;
     let asked = match failure {
@@ -72,8 +73,8 @@ pub(crate) fn pause_after(cache: &Cache, failure: Failure, context: &RequestCont
     let pause = config.refresh_pause.max(asked.min(config.retry_after_cap));
     let now = shared.clock.monotonic();
     if let Some(entry) = &context.selected {
-        let hash = context.request.pause_hash(entry);
-        shared.paused.insert(hash, now, pause);
+        let mark = context.request.pause_mark(entry);
+        shared.paused.insert(mark, now, pause);
     }
 }
 

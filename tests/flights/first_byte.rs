@@ -70,7 +70,7 @@ async fn an_error_before_the_first_byte_has_the_stored_response_served() {
         assert!(is_stale_on_error(&answer));
         assert_eq!(text(answer).await, "stored");
         // And the origin is left alone for a while, as after any failure.
-        fetch(&stale.cache, get("/")).await;
+        fetch(&stale.cache, get_with("/", line.0, line.1)).await;
         assert_eq!(stale.origin.calls(), 2);
     }
 }

@@ -15,6 +15,7 @@ mod invalidation;
 mod leaders;
 mod neighbours;
 mod nesting;
+mod own_failures;
 mod pauses;
 mod readiness;
 mod refresh;

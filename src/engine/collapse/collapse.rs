@@ -99,6 +99,7 @@ where
                 stuck = matches!(share, Share::Replace).then_some(waiter);
                 share
             }
+            Waited::PlainOnly => Share::PlainOnly,
             Waited::Lead(leader) => return lead(handler, leader, context, body).await,
         };
         match share {
@@ -148,6 +149,7 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
+    join::announce(&leader, &context);
     // The flight before this one may have stored a response since this request's lookup.
     if let Some((entry, now)) = join::recheck_as_leader(&handler.cache, &leader, &context).await {
         let leader = Some(leader);

@@ -68,6 +68,13 @@ pub(super) async fn recheck_as_leader(
     }
 }
 
+/// Tells those who will wait whose request leads. Before the attempt begins.
+pub(super) fn announce(leader: &Leader<FlightKey, FlightOutcome>, context: &RequestContext) {
+    if context.request.requester() != Requester::Plain {
+        leader.for_itself();
+    }
+}
+
 /// The flight that a request belongs to. If the resource is known to have variants, each variant
 /// has a flight of its own from the start.
 pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {

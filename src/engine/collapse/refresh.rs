@@ -91,6 +91,7 @@ where
     let Some(mut leader) = handler.cache.shared.flights.lead(key) else {
         return;
     };
+    join::announce(&leader, &context);
     let shared = Arc::clone(&handler.cache.shared);
     let hash = context.request.key.hash();
     context
@@ -184,10 +185,8 @@ fn refresh_permit(cache: &Cache, context: &RequestContext) -> Option<OwnedSemaph
     let now = shared.clock.monotonic();
     // The next request whose response can be shared will refresh it.
     let unfit = context.request.requester() == Requester::Private;
-    let paused = context.selected.as_ref().is_some_and(|entry| {
-        let hash = context.request.pause_hash(entry);
-        shared.paused.contains(hash, now)
-    });
+    let selected = context.selected.as_ref();
+    let paused = selected.is_some_and(|entry| context.request.is_paused(cache, entry, now));
     if unfit || paused || hit_for_miss::refreshes_are_paused(cache, context) {
         return None;
     }

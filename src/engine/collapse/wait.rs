@@ -10,6 +10,7 @@ use crate::{
     engine::{context::RequestContext, respond, stale},
     flight::{FlightEnd, Leader, Retry, Waiter},
     outcome::StaleReason,
+    semantics::classify::Requester,
     state::{
         cache::Cache,
         flights::{Failure, FlightKey, FlightOutcome},
@@ -22,6 +23,9 @@ pub(super) enum Waited<B> {
     Answer(Response<CacheBody<B>>),
     /// The origin was not asked. The response may be in memory by now.
     StartOver,
+    /// The leader's request is not plain, and this one is: what became of it, or did not, may be so
+    /// for that client alone.
+    PlainOnly,
     /// The flight ended. The waiter is held until the request has begun to read the response.
     Ended(FlightOutcome, Waiter<FlightOutcome>),
     /// This request leads the next attempt.
@@ -33,6 +37,9 @@ pub(super) enum Waited<B> {
 /// If it fails, requests that may get a stale response get it, and one of the others leads a second
 /// attempt for the rest. If it takes longer than `wait_timeout`, one request leads a second attempt
 /// at once, and the others wait for whichever ends first.
+///
+/// One client's cookie may be all that makes the origin fail, or take long. So after a failed or slow
+/// attempt of such a client, plain requests share a flight of their own.
 pub(super) async fn wait<B>(
     cache: &Cache,
     waiter: Waiter<FlightOutcome>,
@@ -70,6 +77,9 @@ pub(super) async fn wait<B>(
                     return Waited::Answer(give_up(cache, context, Failure::Timeout).await);
                 }
                 patience = deadline;
+                if is_anothers(&current, context) {
+                    return Waited::PlainOnly;
+                }
                 match flights.retry(&current, key.clone()) {
                     Retry::Leader(leader) => return Waited::Lead(leader),
                     Retry::Waiter(next) => {
@@ -86,6 +96,9 @@ pub(super) async fn wait<B>(
             FlightEnd::Abandoned => Failure::Error,
             FlightEnd::NotStarted => return Waited::StartOver,
         };
+        if is_anothers(&current, context) && !context.deadline.has_passed() {
+            return Waited::PlainOnly;
+        }
         if let Some(stale) = stale::best_available(cache, context, failure.into()).await {
             return Waited::Answer(stale);
         }
@@ -102,6 +115,11 @@ pub(super) async fn wait<B>(
             Retry::Denied => return Waited::Answer(give_up(cache, context, failure).await),
         }
     }
+}
+
+/// Whether the attempt says nothing to this request.
+fn is_anothers(waiter: &Waiter<FlightOutcome>, context: &RequestContext) -> bool {
+    waiter.is_led_for_itself() && context.request.requester() == Requester::Plain
 }
 
 /// The answer when the group has used its attempts: stale if that is allowed.

@@ -28,4 +28,24 @@ impl Requester {
             Self::Personal
         }
     }
+
+    /// The classes by whose marks a request of this class goes. One set by a plain request holds for
+    /// all. One set by another says nothing about those that carry less, or something else.
+    pub(crate) fn heeds(self) -> &'static [Self] {
+        match self {
+            Self::Plain => &[Self::Plain],
+            Self::Personal => &[Self::Plain, Self::Personal],
+            Self::Private => &[Self::Plain, Self::Private],
+        }
+    }
+
+    /// The mark of this class, made of what the mark is about. The upper halves of the marks of two
+    /// classes differ.
+    pub(crate) fn mark(self, hash: u64) -> u64 {
+        match self {
+            Self::Plain => hash,
+            Self::Personal => !hash,
+            Self::Private => hash ^ 0x5555_5555 << 32,
+        }
+    }
 }
