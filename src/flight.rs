@@ -198,7 +198,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Flights<K, T> {
             key,
             flight,
             stage: Stage::NotStarted,
-            _permit: permit,
+            permit: Some(permit),
         }
     }
 
@@ -255,7 +255,7 @@ pub(crate) struct Leader<K: Eq + Hash, T> {
     key: K,
     flight: Arc<Flight<T>>,
     stage: Stage,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Whether the leader has begun its attempt.
@@ -274,6 +274,11 @@ impl<K: Eq + Hash, T> Leader<K, T> {
     /// What becomes of the attempt may be so for this leader alone. Said before it starts.
     pub(crate) fn for_itself(&self) {
         self.flight.for_itself.store(true, Ordering::Release);
+    }
+
+    /// The permit, for work that may need it for longer or shorter than the flight.
+    pub(crate) fn give_permit(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.permit.take()
     }
 
     /// Releases the waiters with `outcome`. The flight can still be joined until the leader is

@@ -93,7 +93,8 @@ impl CacheBuilder {
     }
 
     /// How many fetches and fills may run at once that go on if their client disconnects,
-    /// background refreshes included. At least 1. Defaults to 4096.
+    /// background refreshes included. At least 1. Defaults to 4096. A body that is too large to be
+    /// stored, or finds no room, ends with its clients: it does not count any more.
     ///
     /// Above the limit, a request is fetched for its own client only: the response is neither
     /// shared nor stored, and the fetch ends if the client disconnects.

@@ -225,6 +225,8 @@ impl Fill {
                 if state.keeping == Keeping::Whole {
                     return Ok(());
                 }
+                // From here on the body ends with its last reader, like one that is passed on.
+                state.permit = None;
                 self.account.give_back(state.release(span.slowest));
                 if self.has_room(&mut state, span.slowest, limits) {
                     return Ok(());
@@ -365,6 +367,7 @@ pub(crate) struct EndGuard<'a> {
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.fill.lock();
+        state.permit = None;
         state.ended = Some(std::mem::replace(&mut self.ended, Ok(None)));
         let wakers: Vec<Waker> = state.wakers().collect();
         drop(state);

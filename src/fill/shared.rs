@@ -6,7 +6,7 @@ use std::{
 };
 
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::{
     limits::Limits,
@@ -76,6 +76,7 @@ impl Fill {
                 loose: 0,
                 loose_bytes: 0,
                 moved_at: None,
+                permit: None,
                 read_at: Account::now(),
                 readers: Slab::new(),
                 received: 0,
@@ -97,6 +98,11 @@ impl Fill {
             Keeping::NoRoom => Beginning::NotKept,
             Keeping::Whole | Keeping::Window => Beginning::Kept,
         }
+    }
+
+    /// Holds the permit of a fill until the body ends, or is no longer kept whole.
+    pub(crate) fn hold(&self, permit: OwnedSemaphorePermit) {
+        self.lock().permit = Some(permit);
     }
 
     /// The body is stored in `entry` from now on. Those who still read it read what is stored there,

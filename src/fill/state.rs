@@ -5,7 +5,7 @@ use std::{collections::VecDeque, task::Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use slab::Slab;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{entry::BodyReader, error::FillError};
 
@@ -22,6 +22,8 @@ pub(super) struct FillState {
     /// When bytes last arrived, or when the recorder began to wait for the first ones. `None`
     /// before that.
     pub(super) moved_at: Option<Instant>,
+    /// Held while the body is kept whole: what is received for its readers alone ends with them.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
     /// When a reader last took something.
     pub(super) read_at: Instant,
     pub(super) readers: Slab<ReaderState>,

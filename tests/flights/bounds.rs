@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cachewarp::{CacheLayer, CacheOutcome, Memory, Storing};
+use cachewarp::{CacheLayer, CacheOutcome, Memory, RangeMiss, Storing};
 use tower::Layer;
 
 use crate::support::{
@@ -148,6 +148,72 @@ async fn a_fill_without_a_flight_takes_a_place() {
     assert_eq!(layer.handle().drain(Duration::from_secs(60)).await, 0);
     let cached = fetch(&cache, get("/0")).await;
     assert!(is_hit(&cached));
+}
+
+/// A body that is only passed on ends with its client, and takes no place, however long that client
+/// reads nothing.
+#[tokio::test]
+async fn clients_that_stop_reading_what_is_not_stored_leave_the_others_their_places() {
+    const PIECE: usize = 50_000;
+    const PIECES: usize = 200;
+    const LARGE: usize = PIECE * PIECES;
+    let kinds: [(&str, Option<usize>, &str); 5] = [
+        (
+            "larger than the memory for one",
+            None,
+            "public, max-age=600",
+        ),
+        ("declared so", Some(LARGE), "public, max-age=600"),
+        ("a range of what is not stored", Some(LARGE), "no-store"),
+        (
+            "a range of what is too large",
+            Some(LARGE),
+            "public, max-age=600",
+        ),
+        ("without a flight", None, "public, max-age=600"),
+    ];
+    for (kind, length, directives) in kinds {
+        let (feeds, mut fed_bodies) = feeds();
+        let origin = Origin::answering(move |_, request| {
+            if !request.uri().path().starts_with("/large") {
+                return Ok(fresh("small"));
+            }
+            let mut answer = feeds.answer()?;
+            let headers = answer.headers_mut();
+            headers.insert("cache-control", directives.parse()?);
+            if let Some(length) = length {
+                headers.insert("content-length", length.into());
+            }
+            Ok(answer)
+        });
+        let layer = CacheLayer::builder()
+            .memory(Memory::with_capacity(1 << 20))
+            .range_miss(RangeMiss::Fill)
+            .max_fills(FILLS)
+            .build()
+            .unwrap();
+        let cache = layer.layer(origin.clone());
+        let mut stalled = Vec::new();
+        for n in 0..FILLS {
+            let path = format!("/large/{n}");
+            let request = match kind {
+                "without a flight" => get_with(&path, "authorization", "Basic YTpi"),
+                _ if kind.starts_with("a range") => get_with(&path, "range", "bytes=0-9999998"),
+                _ => get(&path),
+            };
+            stalled.push(fetch(&cache, request).await);
+            let feed = soon(fed_bodies.recv()).await.unwrap();
+            tokio::spawn(async move {
+                for _ in 0..PIECES {
+                    feed.try_data(vec![0; PIECE]).await;
+                }
+            });
+        }
+        settle().await;
+        text(fetch(&cache, get("/small")).await).await;
+        let small = fetch(&cache, get("/small")).await;
+        assert!(is_hit(&small), "{kind}: {:?}", outcome(&small));
+    }
 }
 
 /// Nobody who waits is left without an answer because there is no place for a second attempt.

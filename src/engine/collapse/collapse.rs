@@ -37,7 +37,11 @@ use crate::{
     engine::{
         context::{Handler, RequestContext},
         deadline::Deadline,
-        fetch::{fetch, fetched::Permit, storing},
+        fetch::{
+            fetch,
+            fetched::{Permit, Recording},
+            storing,
+        },
         lookup::{self, Served},
         peers::{self, lookup::RemoteLookup, turn::Turn},
         respond, stale,
@@ -261,7 +265,10 @@ where
             }
         };
         let cache = &handler.cache;
-        let recording = fetched.recording.take();
+        let recording = fetched.recording.take().map(|recording| Recording {
+            permit: leader.give_permit(),
+            ..recording
+        });
         let fill = recording.as_ref().map(|it| Arc::clone(&it.streaming.fill));
         // The window keeps the beginning of the body until all waiters have begun to read.
         let beginning = fill.as_ref().and_then(|fill| fill.read(0, None));

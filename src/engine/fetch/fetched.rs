@@ -45,7 +45,7 @@ pub(crate) struct Recording<B> {
     pub(crate) demand: Demand,
     /// Whether a clean end means that the body is whole, if the service has something to say to it.
     pub(crate) end: Option<BodyEnd>,
-    /// Held until the body ends, if no flight holds a permit for it.
+    /// Held until the body ends, or is only passed on. None if the flight has it and keeps it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 

@@ -46,7 +46,7 @@ where
         completion,
         demand,
         end,
-        permit: _permit,
+        permit,
     } = recording;
     let limits = match demand {
         Demand::Reader => limits.clone(),
@@ -67,6 +67,9 @@ where
         ..limits
     };
     let StreamingResponse { head, fill } = &*streaming;
+    if let Some(permit) = permit {
+        fill.hold(permit);
+    }
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, &limits).await;
     let mut failed = None;
