@@ -19,7 +19,7 @@ use crate::{
         handle,
         lookup::{self, FromMemory},
         nesting::{self, Guards, Place, reports::Report},
-        normalise, posted,
+        posted,
         request::{CacheRequest, Destination},
         write::{
             forward::{self, Forwarding, TimeLimit},
@@ -177,13 +177,12 @@ impl<S> CacheService<S> {
         Q: Body + Default + Send + 'static,
     {
         let cache = &self.cache;
-        if let (Destination::Lookup, Some(query)) = (destination, &cache.config.query) {
-            normalise::set_query(query, &mut request.parts);
+        if destination == Destination::Lookup {
+            request.normalise(cache);
         }
         nesting::enter(cache, &mut request, destination);
         let forwarding = match destination {
             Destination::Lookup => {
-                request.remove_ignored_cookies(&cache.config.rules);
                 let handler = Handler::new(cache.clone(), self.inner.clone());
                 return ResponseFuture::handle(Box::pin(handle::handle(
                     handler, request, body, trigger,
@@ -193,7 +192,8 @@ impl<S> CacheService<S> {
             // The layer further out has read it, perhaps for the very same key, or takes it for a
             // write, and invalidates.
             Destination::Forward(_)
-                if posted::is_read::<Q>(cache, &request) && nesting::has_outer(cache, &request) =>
+                if posted::is_read::<Q>(cache, &request)
+                    && nesting::has_outer(cache, &request.parts.extensions) =>
             {
                 Forwarding::bypass(cache, &request.parts, Bypass::Content)
             }

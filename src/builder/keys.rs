@@ -38,8 +38,9 @@ impl CacheBuilder {
     ///
     /// The parameters are removed from the key and from the request to the service, so that what
     /// shapes a stored response is always a part of its key. A service that has to see them cannot be
-    /// behind this setting. Requests that are not looked up, writes among them, are forwarded as they
-    /// came; a write invalidates its URI without the parameters too. The same applies to
+    /// behind this setting. Requests that go past the cache ([`Bypass`](crate::Bypass)), and those that
+    /// are not looked up, writes among them, are forwarded as they came, except to paths of
+    /// [`post_fills_get`](Self::post_fills_get); a write invalidates its URI without the parameters too. The same applies to
     /// [`sort_query`](Self::sort_query). A [`KeyPolicy`] sees the query as it came. A query longer
     /// than 8 KiB stays as it is.
     ///
@@ -71,8 +72,9 @@ impl CacheBuilder {
     /// as many variants as there are tags. It is the tag that the lookup of RFC 4647 §3.4 finds:
     /// `de-AT` finds `de`, but `de` does not find `de-AT`. Of several it is the one with the largest
     /// weight, then the first one. If it finds none, if the client excludes all (`q=0`), or if there is
-    /// no `Accept-Language`, it is the default. The service gets the same value. Requests that are not
-    /// looked up, writes among them, are forwarded as they came.
+    /// no `Accept-Language`, it is the default. The service gets the same value. Requests that go past
+    /// the cache ([`Bypass`](crate::Bypass)), and those that are not looked up, writes among them, are
+    /// forwarded as they came, except to paths of [`post_fills_get`](Self::post_fills_get).
     ///
     /// ```
     /// let layer = cachewarp::CacheLayer::builder().languages(["en", "de", "pt-BR"]).build()?;

@@ -67,6 +67,11 @@ impl CacheBuilder {
     /// It is stored after the invalidation that the POST causes, and not at all if another
     /// invalidation of the URI ends while the POST is at the origin. It never answers a POST.
     ///
+    /// What [`cookies`](Self::cookies), [`ignore_query`](Self::ignore_query), [`sort_query`](Self::sort_query)
+    /// and [`languages`](Self::languages) remove from a GET they remove from such a POST too, because the
+    /// key of what is stored does not have it. Of layers of one cache inside one another, only the
+    /// outermost stores the response, if it has this setting.
+    ///
     /// The answer to the POST itself stays [`Forwarded`](crate::CacheOutcome::Forwarded).
     ///
     /// ```
@@ -95,7 +100,8 @@ impl CacheBuilder {
     /// A request goes to the origin as it is, and its response is not stored, if the body is longer
     /// or fails, has trailers, or takes longer than 30 seconds; if there are conditions, or a range;
     /// and if the bodies of all such requests under way hold a quarter of the bytes of the memory
-    /// tier. A field such as `X-HTTP-Method-Override` makes it a write again.
+    /// tier. So it is in a layer that has another one of the same cache around it, where only the outer
+    /// one reads. A field such as `X-HTTP-Method-Override` makes it a write again.
     ///
     /// For `path`, `*` stands for the same as in [`post_fills_get`](Self::post_fills_get).
     ///

@@ -184,3 +184,24 @@ pub(super) fn seconds(span: Duration) -> u32 {
 fn is_sf_token(name: &str) -> bool {
     sfv::TokenRef::from_str(name).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the feature `axum` there is no default.
+    #[test]
+    fn a_post_is_no_read_if_nobody_says_how_bodies_are_made() {
+        let mut reads = PostReads::of(None);
+        let refused = post_read(&mut reads, "/search".to_owned(), 1).unwrap_err();
+        assert_eq!(refused.setting(), "post_as_read");
+        assert!(
+            refused.to_string().contains("`request_bodies`"),
+            "{refused}"
+        );
+        assert!(reads.is_empty());
+        let mut reads = PostReads::of(Some(std::sync::Arc::new(())));
+        post_read(&mut reads, "/search".to_owned(), 1).unwrap();
+        assert_eq!(reads.limit("/search"), Some(1));
+    }
+}

@@ -104,6 +104,7 @@ pub(crate) fn place(
         extend_key(cache, request, &layers, &step);
         if request.key.is_too_long() {
             *destination = Destination::Bypass(Bypass::KeyTooLong);
+            request.restore();
         }
     }
     Place::Answers
@@ -181,8 +182,8 @@ pub(crate) fn detach(request: &mut CacheRequest) {
 
 /// Whether the request, which this layer has [entered](enter), came through another layer of its
 /// cache.
-pub(crate) fn has_outer(cache: &Cache, request: &CacheRequest) -> bool {
-    let layers = request.parts.extensions.get::<Layers>();
+pub(crate) fn has_outer(cache: &Cache, request: &Extensions) -> bool {
+    let layers = request.get::<Layers>();
     layers.is_some_and(|layers| layers.of(&cache.shared).nth(1).is_some())
 }
 

@@ -13,7 +13,6 @@ use super::{
     context::{Handler, Trigger},
     handle,
     lookup::{self, FromMemory},
-    normalise,
     request::CacheRequest,
     write::forward::{Forwarding, TimeLimit, forward_guarded},
 };
@@ -62,10 +61,6 @@ where
     let body = bodies.whole(posted.bytes());
     if let Err(reason) = request.key_by_content(&cache, posted) {
         return forward(handler, request, body, reason).await;
-    }
-    if let Some(query) = &cache.config.query {
-        // What the key leaves out does not reach the origin.
-        normalise::set_query(query, &mut request.parts);
     }
     let trigger = match lookup::from_memory(&cache, &request) {
         FromMemory::Answer(response) => return Ok(response),

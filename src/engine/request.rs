@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
+    HeaderMap, HeaderName, Method,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
 use http_body::Body;
 use smallvec::SmallVec;
 
-use super::normalise;
+use super::normalise::{self, HeadAsReceived};
 use crate::{
     entry::{Entry, RemoteVersion},
     generation::Generation,
@@ -36,8 +36,8 @@ pub(crate) struct CacheRequest {
     pub(crate) key: RequestKey,
     /// The key as this layer's settings alone make it, if the layers further out added to it.
     pub(crate) own_key: Option<Box<RequestKey>>,
-    /// The lines of `Cookie` as the client sent them, once something has been removed from them.
-    received_cookies: Vec<HeaderValue>,
+    /// What has been changed in the head for the lookup.
+    received: Option<Box<HeadAsReceived>>,
     pub(crate) wants: Wants,
     /// The content, if it is a part of the key.
     pub(crate) posted: Option<Arc<Posted>>,
@@ -74,7 +74,7 @@ impl CacheRequest {
             directives: RequestDirectives::default(),
             key: RequestKey::default(),
             own_key: None,
-            received_cookies: Vec::new(),
+            received: None,
             wants: Wants::default(),
             posted: None,
         }
@@ -83,15 +83,9 @@ impl CacheRequest {
     /// Decides what to do with the request, and builds its key if it is to be looked up.
     pub(crate) fn destination(&mut self, cache: &Cache, body: &impl Body) -> Destination {
         let Self {
-            parts,
-            facts,
-            directives,
-            key,
-            received_cookies,
-            ..
+            parts, facts, key, ..
         } = self;
-        let rules = &cache.config.rules;
-        *facts = Facts::scan(&parts.headers, rules);
+        *facts = Facts::scan(&parts.headers, &cache.config.rules);
         let content = if body.is_end_stream() || body.size_hint().exact() == Some(0) {
             Content::Absent
         } else {
@@ -104,36 +98,40 @@ impl CacheRequest {
             Route::Bypass(reason) => return Destination::Bypass(reason),
             Route::Lookup(authority) => key.name(key_target(cache, parts, authority)),
         }
+        match self.complete_key(cache) {
+            Ok(()) => Destination::Lookup,
+            Err(reason) => Destination::Bypass(reason),
+        }
+    }
+
+    /// Adds the further dimensions to a key that has all others, and reads the directives.
+    fn complete_key(&mut self, cache: &Cache) -> Result<(), Bypass> {
+        let config = &cache.config;
         // What is keyed is what is forwarded.
-        let languages = cache.config.languages.as_ref();
-        let received = languages.map(|it| normalise::set_language(it, parts));
-        if facts.ignored_cookie() && cache.config.keys_cookie_field() {
-            *received_cookies = rules.cookies.remove_ignored(&mut parts.headers);
+        if let Some(languages) = &config.languages {
+            let received = self.received.get_or_insert_default();
+            received.set_language(languages, &mut self.parts);
         }
-        if let Err(reason) = extend_key(cache, parts, facts, key) {
-            restore_cookies(&mut parts.headers, received_cookies);
-            if let Some(received) = received {
-                normalise::restore_language(received, parts);
-            }
-            return Destination::Bypass(reason);
+        if config.keys_cookie_field() {
+            self.remove_ignored_cookies(&config.rules);
         }
-        key.seal(cache.shared.seed);
-        if facts.directives() {
-            *directives = RequestDirectives::parse(&parts.headers, &rules.ignored_request);
+        if let Err(reason) = extend_key(cache, &self.parts, &self.facts, &mut self.key) {
+            self.restore();
+            return Err(reason);
         }
-        Destination::Lookup
+        self.key.seal(cache.shared.seed);
+        if self.facts.directives() {
+            let ignored = &config.rules.ignored_request;
+            self.directives = RequestDirectives::parse(&self.parts.headers, ignored);
+        }
+        Ok(())
     }
 
     /// Builds the key of a POST that is declared to be a read, after its
     /// [`destination`](Self::destination) was found to be the origin.
     pub(crate) fn key_by_content(&mut self, cache: &Cache, posted: Posted) -> Result<(), Bypass> {
         let Self {
-            parts,
-            facts,
-            directives,
-            key,
-            received_cookies,
-            ..
+            parts, facts, key, ..
         } = self;
         let uri = target_uri(parts);
         let authority = classify::declared_read(uri, &parts.headers, facts)?;
@@ -144,23 +142,9 @@ impl CacheRequest {
             push_field(key, &parts.headers, &name);
         }
         key.push(&posted.digest());
-        if facts.ignored_cookie() {
-            *received_cookies = cache
-                .config
-                .rules
-                .cookies
-                .remove_ignored(&mut parts.headers);
-        }
-        if let Err(reason) = extend_key(cache, parts, facts, key) {
-            restore_cookies(&mut parts.headers, received_cookies);
-            return Err(reason);
-        }
-        key.seal(cache.shared.seed);
-        if facts.directives() {
-            let ignored = &cache.config.rules.ignored_request;
-            *directives = RequestDirectives::parse(&parts.headers, ignored);
-        }
+        self.complete_key(cache)?;
         self.posted = Some(Arc::new(posted));
+        self.normalise(cache);
         Ok(())
     }
 
@@ -181,20 +165,43 @@ impl CacheRequest {
         }
     }
 
-    /// Removes the cookies that are ignored. The origin must not see them if the response may be
-    /// shared, and nothing that is stored is selected by them.
+    /// Removes what no key has and what nothing stored is selected by: the origin must not see it if
+    /// the response may be shared.
     ///
     /// An answer from memory alone does without this.
-    pub(crate) fn remove_ignored_cookies(&mut self, rules: &Rules) {
-        if self.facts.ignored_cookie() && self.received_cookies.is_empty() {
-            self.received_cookies = rules.cookies.remove_ignored(&mut self.parts.headers);
+    pub(crate) fn normalise(&mut self, cache: &Cache) {
+        if let Some(query) = &cache.config.query {
+            let received = self.received.get_or_insert_default();
+            received.set_query(query, &mut self.parts);
+        }
+        self.remove_ignored_cookies(&cache.config.rules);
+    }
+
+    fn remove_ignored_cookies(&mut self, rules: &Rules) {
+        if self.facts.ignored_cookie() {
+            let received = self.received.get_or_insert_default();
+            received.remove_ignored_cookies(&rules.cookies, &mut self.parts);
         }
     }
 
-    /// The head with the cookies as the client sent them.
-    pub(crate) fn with_all_cookies(&self) -> Parts {
+    /// Normalises a head of this very request too.
+    pub(crate) fn normalise_like_this(&self, other: &mut Parts) {
+        normalise::copy(&self.parts, other);
+    }
+
+    /// Makes the head what the client sent: the request goes past the cache after all.
+    pub(crate) fn restore(&mut self) {
+        if let Some(received) = self.received.take() {
+            received.restore(&mut self.parts);
+        }
+    }
+
+    /// The head as the client sent it.
+    pub(crate) fn as_received(&self) -> Parts {
         let mut parts = self.parts.clone();
-        restore_cookies(&mut parts.headers, &self.received_cookies);
+        if let Some(received) = &self.received {
+            received.restore(&mut parts);
+        }
         parts
     }
 
@@ -292,16 +299,6 @@ impl CacheRequest {
     pub(crate) fn fetch_head(&mut self) {
         self.wants = Wants::Whole;
         self.parts.method = Method::HEAD;
-    }
-}
-
-/// Puts the lines of `Cookie` back, if some of it was removed.
-fn restore_cookies(headers: &mut HeaderMap, received: &[HeaderValue]) {
-    if !received.is_empty() {
-        headers.remove(COOKIE);
-        for line in received {
-            headers.append(COOKIE, line.clone());
-        }
     }
 }
 

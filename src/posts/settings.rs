@@ -37,6 +37,11 @@ impl PostReads {
             Some(Arc::new(RequestBodies::new(axum::body::Body::new)));
         #[cfg(not(feature = "axum"))]
         let bodies = None;
+        Self::of(bodies)
+    }
+
+    /// No path yet, and bodies that are made like this.
+    pub(crate) fn of(bodies: Option<Arc<dyn Any + Send + Sync>>) -> Self {
         Self {
             rules: Vec::new(),
             bodies,

@@ -109,7 +109,8 @@ const ANALYTICS: [&str; 78] = [
 ///    origin itself gave a lifetime, or marked `public`, is shared with it.
 /// 3. It is [ignored](Self::ignore): the request is answered as if it had no such cookie. Therefore
 ///    the origin does not see it either, so that no stored response depends on it. A request that
-///    bypasses the cache, or has another method than GET and HEAD, keeps it.
+///    bypasses the cache, or has another method than GET and HEAD, keeps it, unless that is a POST whose
+///    response may [answer a GET](crate::CacheBuilder::post_fills_get).
 /// 4. All other cookies count.
 ///
 /// What is no `name=value` by RFC 6265bis counts too: a cookie without a name or without `=`, a name

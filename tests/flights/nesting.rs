@@ -6,8 +6,8 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use cachewarp::{
     BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, Fetched, FixedTtl, ForwardedPolicy,
-    KeyExtension, Keying, Lifetime, Memory, OriginTtl, RequestDirective, TtlPolicy,
-    clock::ManualClock,
+    KeyExtension, Keying, Lifetime, Memory, OriginTtl, RequestDirective, SetCookiePolicy,
+    TtlPolicy, clock::ManualClock,
 };
 use http::{Method, Response, StatusCode, header::ETAG, request::Parts};
 use http_body::Body;
@@ -693,5 +693,63 @@ async fn an_inner_key_keeps_tenants_apart() {
             .headers_mut()
             .insert("x-tenant", "one".parse().unwrap());
         ask(&stack, write).await;
+    }
+}
+
+/// Of layers inside one another only the outermost stores what a POST fills, by the innermost settings.
+#[tokio::test(start_paused = true)]
+async fn a_response_to_post_is_stored_once_and_by_the_innermost_settings() {
+    let clock = now();
+    let plain = cache(&clock);
+    let fills = other(&plain, |it| it.post_fills_get("/"));
+    let keeps_cookies = other(&fills, |it| it.set_cookie(SetCookiePolicy::Store));
+    let by_tenant = other(&fills, |it| it.key(tenant));
+    let origin = Origin::answering(|call, asked| {
+        let mut answer = Response::new(full(format!("{} {call}", asked.method())));
+        for (name, value) in [
+            ("cache-control", "max-age=60"),
+            ("content-location", "/"),
+            ("set-cookie", "a=1"),
+        ] {
+            if name != "set-cookie" || asked.headers().contains_key("x-cookie") {
+                answer.headers_mut().insert(name, value.parse().unwrap());
+            }
+        }
+        Ok(answer)
+    });
+    for (name, passed, sets_cookie, alone, stored) in [
+        ("alike", vec![&fills, &fills], false, &fills, true),
+        (
+            "with a cookie",
+            vec![&keeps_cookies],
+            true,
+            &keeps_cookies,
+            true,
+        ),
+        (
+            "an inner layer that stores no cookies",
+            vec![&keeps_cookies, &fills],
+            true,
+            &keeps_cookies,
+            false,
+        ),
+        (
+            "an outer layer that keeps tenants apart",
+            vec![&by_tenant, &fills],
+            false,
+            &fills,
+            false,
+        ),
+    ] {
+        let mut write = request(Method::POST, "/");
+        let headers = write.headers_mut();
+        headers.insert("x-tenant", "one".parse().unwrap());
+        if sets_cookie {
+            headers.insert("x-cookie", "1".parse().unwrap());
+        }
+        ask(&layers(&passed, &origin), write).await;
+        let seen = ask(&layers(&[alone], &origin), get("/")).await;
+        assert_eq!(seen.x_cache == "HIT", stored, "{name}: {seen:?}");
+        assert_eq!(seen.body.starts_with(b"POST"), stored, "{name}: {seen:?}");
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
 use cachewarp::{
-    BoxError, CacheBody, CacheBuilder, CacheLayer, CacheOutcome, CacheService, ConfigError,
+    BoxError, Bypass, CacheBody, CacheBuilder, CacheLayer, CacheOutcome, CacheService, ConfigError,
     FixedTtl, Memory, ReadBody, clock::ManualClock,
 };
 use futures_util::future::BoxFuture;
@@ -40,6 +40,8 @@ struct State {
     calls: AtomicUsize,
     directives: Mutex<Option<&'static str>>,
     conditional: AtomicUsize,
+    /// The URI, the languages and the cookies of each call.
+    heads: Mutex<Vec<String>>,
     /// Where it is set, calls wait for it.
     gate: Mutex<Option<Arc<Notify>>>,
 }
@@ -47,6 +49,11 @@ struct State {
 impl Search {
     fn calls(&self) -> usize {
         self.0.calls.load(Ordering::SeqCst)
+    }
+
+    /// The head of the last call.
+    fn last(&self) -> String {
+        self.0.heads.lock().unwrap().last().unwrap().clone()
     }
 
     fn saying(directives: &'static str) -> Self {
@@ -84,6 +91,14 @@ impl Service<Request<Body>> for Search {
                 gate.notified().await;
             }
             let (parts, body) = request.into_parts();
+            let field = |name| {
+                let lines = parts.headers.get_all(name).iter();
+                let lines: Vec<_> = lines.map(|it| it.to_str().unwrap()).collect();
+                lines.join("|")
+            };
+            let fields = [field("accept-language"), field("cookie")].join(" ");
+            let head = format!("{} {fields}", parts.uri.path_and_query().unwrap());
+            state.heads.lock().unwrap().push(head);
             if parts.headers.contains_key("if-none-match") {
                 state.conditional.fetch_add(1, Ordering::SeqCst);
             }
@@ -229,6 +244,31 @@ async fn only_a_post_is_answered() {
         let answer = ask(&cache, asking(method.parse().unwrap(), "")).await;
         assert!(matches!(answer.0, CacheOutcome::Forwarded), "{answer:?}");
     }
+}
+
+/// What has no meaning is neither keyed nor forwarded, as for GET, unless the request goes past the
+/// cache.
+#[tokio::test]
+async fn what_has_no_meaning_is_removed_from_a_read() {
+    let origin = Search::saying("");
+    let cache = origin.cached_with(|it| {
+        it.ttl(Duration::from_secs(60))
+            .languages(["en", "de"])
+            .key_headers(["accept-language"])
+            .ignore_query(["utm_*"])
+    });
+    let asked = |query: &str, languages: &str, cookie: &str| {
+        let mut request = with(search("a"), "accept-language", languages);
+        *request.uri_mut() = format!("http://a.test/search?{query}").parse().unwrap();
+        with(request, "cookie", cookie)
+    };
+    ask(&cache, asked("utm_a&q=1", "de-AT", "_ga=1")).await;
+    assert_eq!(origin.last(), "/search?q=1 de ");
+    let hit = ask(&cache, asked("q=1&utm_b", "fr, de-CH;q=0.5", "_ga=2")).await;
+    assert!(is_hit(&hit), "{hit:?}");
+    let own = ask(&cache, asked("utm_a&q=1", "de-AT", "_ga=1; session=1")).await;
+    assert_eq!(own.0, CacheOutcome::Bypassed(Bypass::Cookie));
+    assert_eq!(origin.last(), "/search?utm_a&q=1 de-AT _ga=1; session=1");
 }
 
 #[tokio::test]

@@ -256,6 +256,26 @@ async fn ignored_parameters_are_in_no_uri_that_a_handler_sees() {
     }
 }
 
+/// A request that turns out to go past the cache is what it was, for both.
+#[tokio::test]
+async fn a_request_past_the_cache_has_both_of_its_uris_whole() {
+    let change =
+        |c: cachewarp::CacheBuilder| c.ignore_query(["utm_*"]).ttl(Duration::from_secs(60));
+    let cache = cache().with(change).unwrap();
+    let echo = on_get(|uri: Uri, OriginalUri(original): OriginalUri| async move {
+        format!("{uri} {original}")
+    });
+    let routes = Router::new().route("/page", echo).layer(cache.clone());
+    let address = serve(Router::new().nest("/a", routes)).await;
+    let asked = || get("/a/page?utm_source=x&id=1");
+    let normal = "/page?id=1 /a/page?id=1";
+    assert_answer(&ask(address, asked()).await, 200, "MISS", normal);
+    settle(&cache).await;
+    let own = with(asked(), "cookie", b"session=1");
+    let whole = "/page?utm_source=x&id=1 /a/page?utm_source=x&id=1";
+    assert_answer(&ask(address, own).await, 200, "BYPASS", whole);
+}
+
 #[tokio::test]
 async fn every_service_of_one_layer_shares_its_cache() {
     let (cache, calls) = (cache(), Calls::default());

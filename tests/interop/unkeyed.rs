@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use cachewarp::{
@@ -11,7 +11,7 @@ use cachewarp::{
 };
 use http::{
     Method, Request, Response,
-    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, LOCATION, VARY},
+    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LOCATION, COOKIE, LOCATION, VARY},
     request::Parts,
 };
 use http_body_util::{BodyExt, Full};
@@ -21,6 +21,9 @@ use crate::support::{Calls, settle};
 
 /// The end of a target that the origin answers with a `Location`.
 const MOVES: &str = "/moves-to/";
+
+/// A page without a lifetime of its own.
+const UNLABELLED: &str = "/unlabelled";
 
 type Change = fn(CacheBuilder) -> CacheBuilder;
 
@@ -43,7 +46,8 @@ impl Site {
         }
     }
 
-    /// The `X-Cache` of the answer, and the URI and the languages that the origin got for it.
+    /// The `X-Cache` of the answer, and the URI, the languages and the cookies that the origin got for
+    /// it.
     async fn ask(&self, method: Method, uri: &str, fields: &[(&str, &str)]) -> (String, String) {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in fields {
@@ -57,10 +61,18 @@ impl Site {
                 calls.add();
                 let languages = asked.headers().get_all(ACCEPT_LANGUAGE).iter();
                 let languages: Vec<_> = languages.map(|it| it.to_str().unwrap()).collect();
-                let got = format!("{} {}", asked.uri(), languages.join("|"));
+                let mut got = format!("{} {}", asked.uri(), languages.join("|"));
+                if let Some(cookie) = asked.headers().get(COOKIE) {
+                    got = format!("{got} {}", cookie.to_str().unwrap());
+                }
+                let directives = match asked.uri().path() {
+                    UNLABELLED => "",
+                    _ => "max-age=60, stale-while-revalidate=60",
+                };
                 let mut response = Response::builder()
-                    .header(CACHE_CONTROL, "max-age=60, stale-while-revalidate=60")
-                    .header(VARY, "accept-language");
+                    .header(CACHE_CONTROL, directives)
+                    .header(VARY, "accept-language")
+                    .header(CONTENT_LOCATION, asked.uri().to_string());
                 if let Some((_, location)) = asked.uri().path().split_once(MOVES) {
                     response = response.header(LOCATION, format!("/{location}?utm_a=1&b=2&a=1"));
                 }
@@ -178,7 +190,38 @@ async fn a_request_that_goes_past_the_cache_is_forwarded_as_it_came() {
         );
         assert_eq!(seen, got, "{method} {name}");
     }
+    // That it goes past the cache may turn out only when something is stored.
+    let site = Site::new(|it| {
+        BOTH(it)
+            .languages(["en", "de"])
+            .ttl(Duration::from_secs(60))
+    });
+    let uri = format!("{UNLABELLED}?b=2&utm_a=1&a=1");
+    let own = [("accept-language", "fr"), ("accept-language", "de-AT")];
+    let normal = answer("MISS", &format!("{UNLABELLED}?a=1&b=2 de"));
+    assert_eq!(site.ask(Method::GET, &uri, &own).await, normal);
+    for who in [
+        ("cookie", "a=1"),
+        ("authorization", "x"),
+        ("x-api-key", "x"),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let calls = site.calls.count();
+            let seen = site
+                .ask(method.clone(), &uri, &[&own[..], &[who]].concat())
+                .await;
+            let cookie = if who.0 == "cookie" { " a=1" } else { "" };
+            let got = match method {
+                Method::GET => format!("{uri} fr|de-AT{cookie}"),
+                _ => String::new(),
+            };
+            assert_eq!(seen, answer("BYPASS", &got), "{method} {who:?}");
+            assert_eq!(site.calls.count(), calls + 1);
+        }
+    }
     // One that could be answered from the store is not.
+    let site = Site::new(|it| BOTH(it).languages(["en", "de"]));
+    let uri = "/p?b=2&utm_a=1&a=1";
     for (name, value) in [
         ("authorization", "x"),
         ("cookie", "a=1"),
@@ -186,8 +229,32 @@ async fn a_request_that_goes_past_the_cache_is_forwarded_as_it_came() {
     ] {
         let fields = [(name, value), ("accept-language", "de-AT")];
         let (_, seen) = site.ask(Method::GET, uri, &fields).await;
-        assert_eq!(seen, "/p?a=1&b=2 de", "{name}");
+        assert!(seen.starts_with("/p?a=1&b=2 de"), "{name}: {seen}");
     }
+}
+
+/// The response to such a POST may be everybody's.
+#[tokio::test]
+async fn a_post_that_may_fill_is_as_normal_as_a_get() {
+    let site = Site::new(|it| BOTH(it).languages(["en", "de"]).post_fills_get("/fills"));
+    let own = [("accept-language", "de-AT"), ("cookie", "_ga=1; session=1")];
+    for (path, got) in [
+        ("/fills", "/fills?a&b de session=1"),
+        ("/other", "/other?b&utm_a&a de-AT _ga=1; session=1"),
+    ] {
+        let seen = site
+            .ask(Method::POST, &format!("{path}?b&utm_a&a"), &own)
+            .await;
+        assert_eq!(seen, answer("BYPASS", got));
+    }
+    let hit = site
+        .ask(
+            Method::GET,
+            "/fills?a&utm_b&b",
+            &[("accept-language", "de")],
+        )
+        .await;
+    assert_eq!(hit, answer("HIT", "/fills?a&b de session=1"));
 }
 
 #[tokio::test]
@@ -230,7 +297,7 @@ async fn every_request_to_the_origin_is_normal() {
         (1, Method::GET, ("x", "x"), "HIT"),
         (0, Method::GET, ("cache-control", "no-cache"), "MISS"),
     ] {
-        site.clock.advance(std::time::Duration::from_secs(after));
+        site.clock.advance(Duration::from_secs(after));
         let is_head = method == Method::HEAD;
         let seen = site.ask(method.clone(), uri, &[field]).await;
         let got = if is_head { "" } else { "/p?a&b en" };

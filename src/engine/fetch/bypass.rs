@@ -33,7 +33,7 @@ where
     if reason == Bypass::Cookie {
         report::cookie_cost_a_hit(cache, &context.request);
     }
-    let parts = context.request.with_all_cookies();
+    let parts = context.request.as_received();
     let request = Request::from_parts(parts, body);
     let call = call::call_origin(cache, inner, request, context.deadline);
     let response: Response<S::Body> = match call.await {

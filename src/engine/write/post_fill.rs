@@ -4,6 +4,9 @@
 //! a 200 with a lifetime of its own, and with the target URI as its `Content-Location`. It is stored
 //! after the invalidation that the POST causes, and never answers a POST.
 //!
+//! What the operator says to have no meaning is removed from such a POST as it is from a GET, because it
+//! is not in the key under which the response is stored.
+//!
 //! A write that ends while this one is at the origin may have changed the resource after it. So the
 //! response is stored only if no invalidation but that of the POST itself has come since the POST
 //! was sent.
@@ -33,6 +36,7 @@ use crate::{
             storability::{self, ExchangeTimes},
             storing,
         },
+        nesting::{self, reports},
         peers::{self, lookup::RemoteLookup},
         request::{CacheRequest, Destination},
         respond::{self, Label, Shaping, StreamingHead},
@@ -76,8 +80,9 @@ pub(super) struct PostFill {
 }
 
 impl PostFill {
-    /// `None` if the settings do not allow it, or if a GET of that URI would bypass the cache.
-    pub(super) fn begin(cache: &Cache, parts: &Parts) -> Option<Self> {
+    /// Normalises the request. `None` if the settings do not allow it, if a GET of that URI would bypass
+    /// the cache, or if a layer further out may store the response, with its own key.
+    pub(super) fn begin(cache: &Cache, parts: &mut Parts) -> Option<Self> {
         let Cache { shared, config } = cache;
         if parts.method != Method::POST
             || !config
@@ -86,14 +91,21 @@ impl PostFill {
         {
             return None;
         }
-        let mut parts = parts.clone();
-        parts.method = Method::GET;
-        for name in OF_THE_POST {
-            parts.headers.remove(name);
+        if nesting::has_outer(cache, &parts.extensions) {
+            return None;
         }
-        let mut request = CacheRequest::new(parts);
-        let destination = request.destination(cache, &Empty::<Bytes>::new());
-        (destination == Destination::Lookup).then(|| Self {
+        let mut get = parts.clone();
+        get.method = Method::GET;
+        for name in OF_THE_POST {
+            get.headers.remove(name);
+        }
+        let mut request = CacheRequest::new(get);
+        if request.destination(cache, &Empty::<Bytes>::new()) != Destination::Lookup {
+            return None;
+        }
+        request.normalise(cache);
+        request.normalise_like_this(parts);
+        Some(Self {
             generation: request.generation(cache),
             changes: shared.remote_changes(&request.key),
             forwarded: shared.clock.wall(),
@@ -114,6 +126,7 @@ impl PostFill {
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,
     {
+        let cache = &reports::judge(cache, response.extensions());
         let as_it_came =
             |response, label| respond::from_origin(cache, &Method::POST, response, label);
         if !describes_target(cache, &self.request.parts, &response) {
