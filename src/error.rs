@@ -16,13 +16,15 @@ pub enum ConfigError {
         /// The builder method that was called.
         setting: &'static str,
     },
-    /// The text is not valid for this setting, which takes an authority, a token or field names.
+    /// The text is not of the form that the setting takes.
     #[non_exhaustive]
     Malformed {
         /// The builder method that set it.
         setting: &'static str,
         /// What was given.
         value: String,
+        /// What is allowed, in words.
+        allowed: &'static str,
     },
     /// The number or duration is outside the range that the setting allows.
     #[non_exhaustive]
@@ -63,12 +65,15 @@ impl fmt::Display for ConfigError {
             Self::Fixed { setting } => {
                 write!(
                     f,
-                    "`{setting}` cannot be changed by a layer over an existing cache"
+                    "`{setting}` cannot be changed by a layer over an existing cache: set it where \
+                     the cache is built"
                 )
             }
-            Self::Malformed { setting, value } => {
-                write!(f, "`{setting}` does not take the value {value:?}")
-            }
+            Self::Malformed {
+                setting,
+                value,
+                allowed,
+            } => write!(f, "`{setting}` has {value:?}, but takes {allowed}"),
             Self::OutOfRange {
                 setting,
                 value,

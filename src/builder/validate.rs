@@ -26,21 +26,25 @@ pub(super) fn default_max_entry(capacity: u64) -> u64 {
 
 /// Validates the settings that need no conversion.
 pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
-    config
-        .default_authority
-        .parse::<Authority>()
-        .map_err(|_| malformed("default_authority", &config.default_authority))?;
+    config.default_authority.parse::<Authority>().map_err(|_| {
+        let allowed = "a host, and perhaps a port: shop.example:8080";
+        malformed("default_authority", &config.default_authority, allowed)
+    })?;
     config
         .default_scheme
         .parse::<http::uri::Scheme>()
         .ok()
         // `http` accepts an empty scheme.
         .filter(|scheme| !scheme.as_str().is_empty())
-        .ok_or_else(|| malformed("default_scheme", &config.default_scheme))?;
+        .ok_or_else(|| {
+            let allowed = "a scheme alone: http or https";
+            malformed("default_scheme", &config.default_scheme, allowed)
+        })?;
     if let Some(name) = &config.status.cache_status
         && !is_sf_token(name)
     {
-        return Err(malformed("cache_status", name));
+        let allowed = "a token (RFC 9651): a name without spaces, that begins with a letter";
+        return Err(malformed("cache_status", name, allowed));
     }
     in_range(
         "max_entry_bytes",
@@ -111,7 +115,8 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
 
 /// Parses the names of cookies.
 pub(super) fn cookie_rules(cookies: &Cookies) -> Result<CookieRules, ConfigError> {
-    CookieRules::new(cookies).map_err(|name| malformed("cookies", &name))
+    let allowed = "names of cookies, with * at the beginning or the end, if at all";
+    CookieRules::new(cookies).map_err(|name| malformed("cookies", &name, allowed))
 }
 
 /// Parses the header names of a setting.
@@ -119,19 +124,21 @@ pub(super) fn header_names(
     setting: &'static str,
     names: Vec<String>,
 ) -> Result<Vec<HeaderName>, ConfigError> {
-    names
-        .into_iter()
-        .map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(setting, &name)))
-        .collect()
+    let parse = |name: String| {
+        let parsed = HeaderName::from_bytes(name.as_bytes());
+        parsed.map_err(|_| malformed(setting, &name, "names of header fields"))
+    };
+    names.into_iter().map(parse).collect()
 }
 
 /// Parses the names of query parameters. What separates parameters, and ends a name or a query, is in
 /// none.
 pub(super) fn parameters(setting: &'static str, names: &[String]) -> Result<Patterns, ConfigError> {
+    let allowed = "names of query parameters, with * at the beginning or the end, if at all";
     if let Some(name) = names.iter().find(|name| name.contains(['&', '=', '#'])) {
-        return Err(malformed(setting, name));
+        return Err(malformed(setting, name, allowed));
     }
-    Patterns::new(names).map_err(|name| malformed(setting, &name))
+    Patterns::new(names).map_err(|name| malformed(setting, &name, allowed))
 }
 
 /// Parses language tags.
@@ -139,16 +146,18 @@ pub(super) fn languages(
     setting: &'static str,
     tags: Vec<String>,
 ) -> Result<Option<Languages>, ConfigError> {
-    Languages::new(tags).map_err(|tag| malformed(setting, &tag))
+    let allowed = "language tags (RFC 5646): en, pt-BR";
+    Languages::new(tags).map_err(|tag| malformed(setting, &tag, allowed))
 }
 
 /// Parses the paths of a setting: each begins with `/`, or with a wildcard.
 pub(super) fn paths(setting: &'static str, paths: Vec<String>) -> Result<Patterns, ConfigError> {
     let is_path = |path: &&String| path.starts_with(['/', '*']);
+    let allowed = "a path, with * at the beginning or the end, if at all: /search, /orders/*";
     if let Some(other) = paths.iter().find(|path| !is_path(path)) {
-        return Err(malformed(setting, other));
+        return Err(malformed(setting, other, allowed));
     }
-    Patterns::new(paths).map_err(|path| malformed(setting, &path))
+    Patterns::new(paths).map_err(|path| malformed(setting, &path, allowed))
 }
 
 /// Adds a declaration of `post_as_read`.
@@ -168,10 +177,11 @@ pub(super) fn post_read(
     Ok(())
 }
 
-fn malformed(setting: &'static str, value: &str) -> ConfigError {
+fn malformed(setting: &'static str, value: &str, allowed: &'static str) -> ConfigError {
     ConfigError::Malformed {
         setting,
         value: value.to_owned(),
+        allowed,
     }
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, header::COOKIE};
 use smallvec::SmallVec;
 
 use self::parse::{Piece, pieces};
+use super::list::is_token;
 use crate::util::pattern::Patterns;
 
 /// The cookies by which web sites measure their visitors, tell advertisers of them, and remember
@@ -234,12 +235,17 @@ pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 impl CookieRules {
     /// # Errors
     ///
-    /// The first name that is no pattern.
+    /// The first name that is no pattern, or that no cookie can have: names are tokens (RFC 6265
+    /// §4.1.1), and a `*` is a part of one.
     pub(crate) fn new(cookies: &Cookies) -> Result<Self, String> {
+        let parse = |names: &[String]| match names.iter().find(|it| !is_token(it.as_bytes())) {
+            Some(other) => Err(other.clone()),
+            None => Patterns::new(names),
+        };
         Ok(Self {
-            keyed: Patterns::new(&cookies.keyed)?,
-            counted: Patterns::new(&cookies.counted)?,
-            ignored: Patterns::new(&cookies.ignored)?,
+            keyed: parse(&cookies.keyed)?,
+            counted: parse(&cookies.counted)?,
+            ignored: parse(&cookies.ignored)?,
         })
     }
 

@@ -35,6 +35,12 @@ const REFUSED: &[Refused] = &[
     ("cookies", "", |c| {
         c.cookies(Cookies::default().ignore([""]))
     }),
+    ("cookies", "theme=dark", |c| {
+        c.cookies(Cookies::default().ignore(["theme=dark"]))
+    }),
+    ("cookies", "lang; theme", |c| {
+        c.cookies(Cookies::default().key(["lang; theme"]))
+    }),
     ("credential_headers", "x y", |c| {
         c.credential_headers(["x-key", "x y"])
     }),
@@ -279,15 +285,16 @@ fn a_refusal_names_the_setting_and_the_value() {
         let Err(error) = set(builder()).build() else {
             panic!("{setting} took {value:?}");
         };
-        let (named, shown) = match &error {
-            ConfigError::Malformed { value, .. } => (error.setting(), value.clone()),
-            ConfigError::OutOfRange { value, .. } => (error.setting(), value.clone()),
+        let (named, shown, allowed) = match &error {
+            ConfigError::Malformed { value, allowed, .. }
+            | ConfigError::OutOfRange { value, allowed, .. } => (error.setting(), value, *allowed),
             other => panic!("{setting} = {value}: {other:?}"),
         };
-        assert_eq!((named, &*shown), (*setting, *value));
+        assert_eq!((named, &**shown), (*setting, *value));
         let text = error.to_string();
         assert!(text.contains(&format!("`{setting}`")), "{text}");
         assert!(text.contains(value), "{text}");
+        assert!(!allowed.is_empty() && text.ends_with(allowed), "{text}");
     }
 }
 

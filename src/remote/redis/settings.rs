@@ -180,6 +180,7 @@ impl RedisBuilder {
             return Err(ConfigError::Malformed {
                 setting: "namespace",
                 value: self.namespace.clone(),
+                allowed: r"1 to 64 visible ASCII characters without {, }, *, ?, [, ] and \",
             });
         }
         let mut config = parse(&self.url)?;
