@@ -27,9 +27,11 @@ impl CacheHandle {
         self.shared.tasks.drain(deadline).await
     }
 
-    /// The current statistics of the cache.
+    /// The current statistics of the cache. It has the memory tier do its maintenance first, so read
+    /// them every second rather than with every request.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
+        self.shared.memory.settle();
         CacheStats {
             entries: self.shared.memory.entry_count(),
             memory_bytes: self.shared.memory.weighed_size(),
@@ -45,10 +47,9 @@ impl CacheHandle {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Resources in the memory tier, as of its last maintenance. All variants of a resource count
-    /// as one.
+    /// Resources in the memory tier. All variants of a resource count as one.
     pub entries: u64,
-    /// Bytes in the memory tier, as of its last maintenance.
+    /// Bytes in the memory tier.
     pub memory_bytes: u64,
     /// Bytes held by bodies that are still being received, and by bodies that are being read, whether
     /// they are stored or not: see [`Memory`](crate::Memory#what-all-of-it-holds). Bodies of up to

@@ -66,7 +66,8 @@ struct StoredResource {
 }
 
 impl Memory {
-    /// A memory tier of at most `bytes` bytes. Bodies, heads, keys and bookkeeping all count.
+    /// A memory tier of at most `bytes` bytes, such as `64 << 20` for 64 MiB. Bodies, heads, keys and
+    /// bookkeeping all count: a small response takes about 1 KiB.
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
         let for_heads = bytes / RENDERED_HEADS_SHARE;
@@ -96,7 +97,8 @@ impl Memory {
         self.capacity
     }
 
-    /// The bytes held, as of moka's last maintenance.
+    /// The bytes held, as of moka's last maintenance. [`CacheStats`](crate::CacheStats) has those of the
+    /// moment.
     #[must_use]
     pub fn weighed_size(&self) -> u64 {
         self.cache.weighted_size()
@@ -107,6 +109,11 @@ impl Memory {
     #[must_use]
     pub fn entry_count(&self) -> u64 {
         self.cache.entry_count()
+    }
+
+    /// Has moka count what was stored and removed a moment ago.
+    pub(crate) fn settle(&self) {
+        self.cache.run_pending_tasks();
     }
 
     /// The largest size of a resource with several variants, in bytes. moka would not admit one
@@ -139,7 +146,7 @@ impl Memory {
     /// ones do: without this, 400 inserts of 8 MiB into 64 MiB held 1.1 GiB at their peak.
     fn maintain_after(&self, changed: u64) {
         if changed > self.capacity / LARGE_INSERT {
-            self.cache.run_pending_tasks();
+            self.settle();
         }
     }
 }

@@ -140,6 +140,22 @@ async fn every_counter_moves_with_what_it_counts() {
 }
 
 #[tokio::test]
+async fn what_was_stored_a_moment_ago_counts_however_small() {
+    let cache = CacheLayer::new(Memory::with_capacity(64 << 20));
+    let service = cache.layer(service_fn(async |_: Request<Body>| {
+        Ok::<_, std::convert::Infallible>(fresh(Body::from("text")))
+    }));
+    for (path, entries) in [("/one", 1), ("/two", 2), ("/one", 2)] {
+        let answer = service.clone().oneshot(get(path)).await.unwrap();
+        answer.into_body().collect().await.unwrap();
+        settle(&cache).await;
+        let stats = cache.handle().stats();
+        assert_eq!(stats.entries, entries, "{path}");
+        assert!(stats.memory_bytes > 100 * entries, "{stats:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_handle_has_the_figures_of_the_moment() {
     const HALF: usize = 16 << 10;
     let (respond, head) = oneshot::channel::<Response<Body>>();
