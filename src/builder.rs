@@ -101,6 +101,7 @@ impl CacheLayer {
     }
 }
 
+/// # Tiers and sizes, status fields, clock, and `build`
 impl CacheBuilder {
     // === Tiers and sizes ===
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::settings::{BuildTarget, CacheBuilder};
 use crate::fill::OnAbandoned;
 
+/// # Collapsing, bodies that arrive, and background work
 impl CacheBuilder {
     /// How long requests wait for a concurrent request to fetch the same response. After that one
     /// of them calls the origin too, and the others wait for whichever response comes first. None

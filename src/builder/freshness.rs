@@ -8,6 +8,7 @@ use crate::{
     ttl::TtlPolicy,
 };
 
+/// # Freshness: lifetimes and stale windows
 impl CacheBuilder {
     /// The policy that gives a freshness lifetime to responses that state none: a `Duration` for all,
     /// a [`FixedTtl`](crate::FixedTtl), an [`AdaptiveTtl`](crate::AdaptiveTtl), a closure. Defaults
@@ -16,7 +17,7 @@ impl CacheBuilder {
     ///
     /// ```
     /// use cachewarp::CacheLayer;
-    /// use std::{sync::Arc, time::Duration};
+    /// use std::time::Duration;
     ///
     /// let layer = CacheLayer::builder().ttl(Duration::from_secs(60)).build()?;
     /// # Ok::<(), cachewarp::ConfigError>(())
@@ -49,7 +50,7 @@ impl CacheBuilder {
     ///
     /// ```
     /// use cachewarp::{CacheLayer, OverrideOrigin};
-    /// use std::{sync::Arc, time::Duration};
+    /// use std::time::Duration;
     ///
     /// let layer = CacheLayer::builder()
     ///     .ttl(Duration::from_secs(60))

@@ -8,6 +8,7 @@ use crate::{
     semantics::{query::QueryOrder, rules::ForwardedPolicy},
 };
 
+/// # The cache key
 impl CacheBuilder {
     /// A policy that adds dimensions to the cache key. Defaults to none, which
     /// [`without_key_policy`](Self::without_key_policy) restores.
@@ -26,6 +27,9 @@ impl CacheBuilder {
     /// Request headers whose values are part of the cache key, for applications that read them
     /// without naming them in `Vary`. `cookie` stands for the [cookies](crate::Cookies) that are not
     /// ignored; to key some of them, use [`Cookies::key`](crate::Cookies::key). Defaults to none.
+    ///
+    /// A field of [`policy_credentials`](Self::policy_credentials), such as `X-Api-Key`, keeps lifetimes
+    /// of a policy away although it is keyed. To have them for each value, set a list without it.
     pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.key_headers = names.into_iter().map(Into::into).collect();
         self

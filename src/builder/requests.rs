@@ -11,6 +11,7 @@ use crate::{
     semantics::rules::{HeadUpdates, IgnoredRequest},
 };
 
+/// # Requests
 impl CacheBuilder {
     /// Request directives to ignore (RFC 9111 §5.2.1): `max-age`, `max-stale`, `min-fresh`,
     /// `no-cache`, `no-store` and `only-if-cached`. With them, any client of a public cache can

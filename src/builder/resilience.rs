@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::settings::CacheBuilder;
 use crate::breaker::BreakerConfig;
 
+/// # Slow and failing origins
 impl CacheBuilder {
     /// How long a GET or HEAD may wait for the origin to begin its response. After that the client
     /// gets a stale response if `stale-if-error` allows it, else 504

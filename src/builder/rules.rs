@@ -10,6 +10,7 @@ use crate::{
     },
 };
 
+/// # What is stored, and for whom
 impl CacheBuilder {
     /// Whether to store responses with `Set-Cookie`. Defaults to [`SetCookiePolicy::Refuse`].
     pub fn set_cookie(mut self, policy: SetCookiePolicy) -> Self {
@@ -132,7 +133,7 @@ impl CacheBuilder {
     /// stored is fetched anew after the credentials were renewed. A layer over the same cache without
     /// this setting shares nothing with it.
     ///
-    /// What is private does not belong into a tier that nodes share: [`build`](Self::build) refuses
+    /// What is private must not be in a tier that nodes share: [`build`](Self::build) refuses
     /// this setting together with a remote tier.
     pub fn private_client(mut self) -> Self {
         self.config.rules.kind = CacheKind::Private;

@@ -28,7 +28,18 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Collects the settings of a [`CacheLayer`](crate::CacheLayer).
 ///
 /// Setters accept every value; [`build`](Self::build) refuses those that are malformed or out of
-/// range.
+/// range. Time limits are above zero, other spans may be zero; both are at most 2^31 seconds.
+///
+/// Most caches need a few of the settings only:
+///
+/// - [`memory`](Self::memory) and [`remote`](Self::remote): where responses are stored.
+/// - [`ttl`](Self::ttl): the lifetime of responses that state none.
+/// - [`stale_while_revalidate`](Self::stale_while_revalidate),
+///   [`stale_if_error`](Self::stale_if_error), [`soft_timeout`](Self::soft_timeout) and
+///   [`breaker`](Self::breaker): what happens while the origin is slow or fails.
+/// - [`cookies`](Self::cookies), [`key_headers`](Self::key_headers),
+///   [`ignore_query`](Self::ignore_query) and [`languages`](Self::languages): what tells requests
+///   apart.
 #[must_use]
 pub struct CacheBuilder {
     pub(super) target: BuildTarget,
