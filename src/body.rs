@@ -17,7 +17,8 @@ pin_project! {
     /// bodies of type `B`.
     ///
     /// Frames of the origin pass through unchanged, including trailers. A hit yields slices of the
-    /// stored bytes and copies nothing.
+    /// stored bytes and copies nothing. An error is a [`FillError`](crate::FillError) if the body is
+    /// recorded, and otherwise that of the inner body.
     pub struct CacheBody<B> {
         #[pin]
         source: BodySource<B>,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, net::ToSocketAddrs, time::Duration};
 
-use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use http::Uri;
 
 use crate::{
@@ -19,10 +19,10 @@ const CLIENTS: &str = "Clients";
 /// A caching reverse proxy: what may be shared is answered from memory, the rest by the origin.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cachewarp-proxy", version)]
+#[command(group(ArgGroup::new("either").args(["origin", "demo"]).required(true)))]
 pub(crate) struct Config {
     /// Where requests go: http:// or https://, a host and a port, no path
     #[arg(long, help_heading = ORIGIN, value_name = "URL", value_parser = parse_origin)]
-    #[arg(required_unless_present = "demo", conflicts_with = "demo")]
     origin: Option<Uri>,
 
     /// Start a slow origin in this process and print requests to try

@@ -20,7 +20,7 @@ async fn run_in(environment: &[(&str, &str)], flags: &[&str]) -> Output {
 #[tokio::test]
 async fn a_bad_flag_is_named_with_its_value_in_one_line() {
     for (flags, words) in [
-        (&[][..], &["--origin"][..]),
+        (&[][..], &["--origin", "--demo"][..]),
         (&["--origin", "nowhere"], &["--origin", "'nowhere'"]),
         (
             &["--origin", "http://a/base"],
