@@ -3,10 +3,10 @@
 //! Run it with a URL whose answer may be stored:
 //! `cargo run --example hyper_client -- http://127.0.0.1:3000/`
 
-use std::{env, error::Error, time::Duration};
+use std::{env, time::Duration};
 
 use bytes::Bytes;
-use cachewarp::{CacheLayer, CacheOutcome, CacheService, ConfigError, Memory};
+use cachewarp::{BoxError, CacheLayer, CacheOutcome, CacheService, ConfigError, Memory};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
@@ -32,7 +32,7 @@ pub fn client() -> Result<CacheService<Http>, ConfigError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), BoxError> {
     let url = env::args().nth(1).ok_or("which URL?")?;
     let client = client()?;
     for _ in 0..2 {
@@ -40,8 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let response = client.clone().oneshot(request).await?;
         let outcome = response.extensions().get::<CacheOutcome>().cloned();
         let status = response.status();
-        let body = response.into_body().collect().await;
-        let length = body.map_err(|error| error.to_string())?.to_bytes().len();
+        let length = response.into_body().collect().await?.to_bytes().len();
         println!("{status}, {length} bytes: {outcome:?}");
     }
     Ok(())

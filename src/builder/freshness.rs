@@ -12,8 +12,8 @@ use crate::{
 impl CacheBuilder {
     /// The policy that gives a freshness lifetime to responses that state none: a `Duration` for all,
     /// a [`FixedTtl`](crate::FixedTtl), an [`AdaptiveTtl`](crate::AdaptiveTtl), a closure. Defaults
-    /// to [`OriginTtl`](crate::OriginTtl), which gives none. Which responses may have such a lifetime
-    /// is described at [`TtlPolicy`].
+    /// to [`OriginTtl`](crate::OriginTtl), which gives none. Lifetimes count in whole seconds: less
+    /// than one is none. Which responses may have such a lifetime is described at [`TtlPolicy`].
     ///
     /// ```
     /// use cachewarp::CacheLayer;
