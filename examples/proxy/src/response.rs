@@ -4,7 +4,7 @@
 
 use cachewarp::NoStore;
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TE, TRANSFER_ENCODING,
         UPGRADE,
@@ -73,8 +73,11 @@ pub(crate) fn is_conditional(request: &HeaderMap) -> bool {
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
 }
 
-/// Removes what was meant for our connection with the origin.
+/// Removes what was meant for our connection with the origin, and the version that it had: an
+/// intermediary sends its own (RFC 9112 section 2.3). An origin of HTTP/1.0 would otherwise end the
+/// connections of clients.
 pub(crate) fn strip<B>(response: &mut Response<B>) {
+    *response.version_mut() = Version::HTTP_11;
     let status = response.status();
     let headers = response.headers_mut();
     // 101 and 426 are about the protocol of this very connection, which is the client's as well

@@ -1,6 +1,8 @@
 //! Fields for one connection stay on that connection, fresh or from the cache.
 
-use super::support::{Origin, Proxy, field, ok};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::support::{Act, Origin, Proxy, field, ok, read_head, soon};
 
 const NINE: [(&str, &str); 9] = [
     ("Connection", "X-Hop, Keep-Alive"),
@@ -81,4 +83,23 @@ async fn the_wish_for_trailers_goes_on_and_so_do_they() {
         "{reply:?}"
     );
     assert_eq!(field(&origin.heads()[0], "te"), Some("trailers"));
+}
+
+/// An origin of HTTP/1.0 does not end the connection of the client.
+#[tokio::test]
+async fn a_response_has_the_version_of_the_proxy() {
+    let old = "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nhere";
+    let origin = Origin::start(|_| Act::SayAndClose(old.to_owned())).await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    let mut client = proxy.connect().await;
+    for (path, x_cache) in [("/a", "MISS"), ("/b", "MISS"), ("/b", "HIT")] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let head = soon(read_head(&mut client))
+            .await
+            .expect("the connection is open");
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        assert_eq!(field(&head, "x-cache"), Some(x_cache), "{path}: {head}");
+        soon(client.read_exact(&mut [0; 4])).await.unwrap();
+    }
 }
