@@ -13,14 +13,52 @@ use crate::{fill, key::KeyPolicy, semantics::rules::Rules};
 impl Config {
     /// Whether both layers answer the same requests with the same stored responses.
     pub(crate) fn answers_like(&self, other: &Self) -> bool {
-        self.default_authority == other.default_authority
-            && self.default_scheme == other.default_scheme
-            && is_same_policy(self.key.as_ref(), other.key.as_ref())
-            && self.key_headers == other.key_headers
-            && self.languages == other.languages
-            && self.query == other.query
-            && self.namespace == other.namespace
-            && answer_alike(&self.rules, &other.rules)
+        // All by name, so that a new setting cannot be forgotten.
+        let Self {
+            default_authority,
+            default_scheme,
+            key,
+            key_headers,
+            languages,
+            namespace,
+            query,
+            rules,
+            // Those about responses, of which the innermost layer's apply.
+            fill: _,
+            keep_stale: _,
+            keep_stale_without_validator: _,
+            lifetime_jitter: _,
+            max_variants: _,
+            negative_ttl: _,
+            ttl: _,
+            uncacheable_for: _,
+            // Those of the layer that answers.
+            breaker: _,
+            caching: _,
+            conditional_miss: _,
+            early_refresh: _,
+            executor: _,
+            head_miss: _,
+            id: _,
+            max_abandoned: _,
+            origin_timeout: _,
+            post_fills: _,
+            post_reads: _,
+            range_miss: _,
+            refresh_pause: _,
+            retry_after_cap: _,
+            soft_timeout: _,
+            status: _,
+            wait_timeout: _,
+        } = self;
+        *default_authority == other.default_authority
+            && *default_scheme == other.default_scheme
+            && is_same_policy(key.as_ref(), other.key.as_ref())
+            && *key_headers == other.key_headers
+            && *languages == other.languages
+            && *namespace == other.namespace
+            && *query == other.query
+            && answer_alike(rules, &other.rules)
     }
 
     /// The settings of this layer, with those of `inner` about responses.
@@ -38,7 +76,31 @@ impl Config {
             rules: judging_like(&self.rules, &inner.rules),
             ttl: Arc::clone(&inner.ttl),
             uncacheable_for: inner.uncacheable_for,
-            ..self.clone()
+            // All by name, as above.
+            breaker: self.breaker.clone(),
+            caching: self.caching,
+            conditional_miss: self.conditional_miss,
+            default_authority: self.default_authority.clone(),
+            default_scheme: self.default_scheme.clone(),
+            early_refresh: self.early_refresh,
+            executor: Arc::clone(&self.executor),
+            head_miss: self.head_miss,
+            id: self.id,
+            key: self.key.clone(),
+            key_headers: self.key_headers.clone(),
+            languages: self.languages.clone(),
+            max_abandoned: self.max_abandoned,
+            namespace: self.namespace.clone(),
+            origin_timeout: self.origin_timeout,
+            post_fills: self.post_fills.clone(),
+            post_reads: self.post_reads.clone(),
+            query: self.query.clone(),
+            range_miss: self.range_miss,
+            refresh_pause: self.refresh_pause,
+            retry_after_cap: self.retry_after_cap,
+            soft_timeout: self.soft_timeout,
+            status: self.status.clone(),
+            wait_timeout: self.wait_timeout,
         }
     }
 }
@@ -53,24 +115,64 @@ fn is_same_policy(one: Option<&Arc<dyn KeyPolicy>>, other: Option<&Arc<dyn KeyPo
 }
 
 fn answer_alike(one: &Rules, other: &Rules) -> bool {
-    one.kind == other.kind
-        && one.credential_headers == other.credential_headers
-        && one.forwarded == other.forwarded
-        && one.ignored_request == other.ignored_request
-        && one.language_order == other.language_order
-        && one.policy_credentials == other.policy_credentials
+    let Rules {
+        cookies,
+        credential_headers,
+        forwarded,
+        ignored_request,
+        kind,
+        language_order,
+        policy_credentials,
+        // Those about responses.
+        age_policy: _,
+        duplicate_directives: _,
+        error_statuses: _,
+        head_updates: _,
+        heuristics: _,
+        max_body: _,
+        max_vary_names: _,
+        override_origin: _,
+        s_maxage: _,
+        set_cookie: _,
+        stale_if_error: _,
+        stale_while_revalidate: _,
+        stray_content_range: _,
+        targeted_cache_control: _,
+        vary_credentials: _,
+    } = one;
+    *cookies == other.cookies
+        && *credential_headers == other.credential_headers
+        && *forwarded == other.forwarded
+        && *ignored_request == other.ignored_request
+        && *kind == other.kind
+        && *language_order == other.language_order
+        && *policy_credentials == other.policy_credentials
 }
 
-/// As [`Config::judging_like`], for the rules. Most of them are about responses, so those about
-/// requests are named.
+/// As [`Config::judging_like`], for the rules.
 fn judging_like(outer: &Rules, inner: &Rules) -> Rules {
     Rules {
-        kind: outer.kind,
+        cookies: outer.cookies.clone(),
         credential_headers: outer.credential_headers.clone(),
         forwarded: outer.forwarded,
         ignored_request: outer.ignored_request,
+        kind: outer.kind,
         language_order: outer.language_order,
         policy_credentials: outer.policy_credentials.clone(),
-        ..inner.clone()
+        age_policy: inner.age_policy,
+        duplicate_directives: inner.duplicate_directives,
+        error_statuses: inner.error_statuses,
+        head_updates: inner.head_updates,
+        heuristics: inner.heuristics,
+        max_body: inner.max_body,
+        max_vary_names: inner.max_vary_names,
+        override_origin: inner.override_origin,
+        s_maxage: inner.s_maxage,
+        set_cookie: inner.set_cookie,
+        stale_if_error: inner.stale_if_error,
+        stale_while_revalidate: inner.stale_while_revalidate,
+        stray_content_range: inner.stray_content_range,
+        targeted_cache_control: inner.targeted_cache_control.clone(),
+        vary_credentials: inner.vary_credentials,
     }
 }

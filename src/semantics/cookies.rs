@@ -206,7 +206,7 @@ impl Default for Cookies {
 }
 
 /// The same, ready to be asked about every cookie of every request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct CookieRules {
     keyed: Patterns,
     counted: Patterns,

@@ -5,9 +5,9 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use cachewarp::{
-    BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, Fetched, FixedTtl, ForwardedPolicy,
-    KeyExtension, Keying, Lifetime, Memory, OriginTtl, RequestDirective, SetCookiePolicy,
-    TtlPolicy, clock::ManualClock,
+    BreakerConfig, CacheBuilder, CacheLayer, CacheOutcome, Cookies, Fetched, FixedTtl,
+    ForwardedPolicy, KeyExtension, Keying, Lifetime, Memory, OriginTtl, RequestDirective,
+    SetCookiePolicy, TtlPolicy, clock::ManualClock,
 };
 use http::{Method, Response, StatusCode, header::ETAG, request::Parts};
 use http_body::Body;
@@ -220,7 +220,7 @@ async fn layers_that_answer_alike_store_once_and_the_innermost_lifetime_counts()
 async fn a_layer_that_answers_differently_stores_and_those_around_it_do_not() {
     let hour = |clock: &ManualClock| fresh_for(&cache(clock), 3600);
     type Inner = fn(&CacheLayer) -> Vec<Passed>;
-    let cases: [(&str, Inner); 12] = [
+    let cases: [(&str, Inner); 13] = [
         ("a scope", |it| {
             vec![Passed::from(&fresh_for(it, 60).scope("a"))]
         }),
@@ -245,6 +245,10 @@ async fn a_layer_that_answers_differently_stores_and_those_around_it_do_not() {
         }),
         ("credentials", |it| {
             let other = other(&fresh_for(it, 60), |it| it.credential_headers(["x-token"]));
+            vec![Passed::from(&other)]
+        }),
+        ("cookies", |it| {
+            let other = other(&fresh_for(it, 60), |it| it.cookies(Cookies::all_count()));
             vec![Passed::from(&other)]
         }),
         ("trusted fields", |it| {
