@@ -17,10 +17,10 @@ use super::{
 use crate::{
     body::CacheBody,
     cache_status,
-    entry::{Entry, Head},
+    entry::Entry,
     fill::Fill,
     outcome::{CacheOutcome, Generated},
-    state::cache::Cache,
+    state::{cache::Cache, flights::StreamingResponse},
 };
 
 /// The head of a response whose body is still being received.
@@ -143,12 +143,16 @@ fn hit<B>(
 pub(crate) fn from_fill<B>(
     cache: &Cache,
     request: &CacheRequest,
-    head: &Head,
-    fill: &Arc<Fill>,
+    streaming: &StreamingResponse,
     now: Duration,
     label: Label,
 ) -> Option<Response<CacheBody<B>>> {
+    let StreamingResponse { head, fill, end } = streaming;
     let (mut parts, ()) = Response::new(()).into_parts();
+    // Another cache around this one has to know too.
+    if let Some(end) = end {
+        parts.extensions.insert(end.clone());
+    }
     parts.status = head.meta.status;
     parts.headers = head.headers.clone();
     parts

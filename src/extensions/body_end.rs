@@ -13,7 +13,8 @@ use std::sync::{
 /// off in the same way: HTTP/1.0 without `Content-Length` by closing the connection, an HTTP/2
 /// client by a reset with `NO_ERROR`. A service that can tell puts a `BodyEnd` into the extensions
 /// of its response and keeps a clone of it. It calls [`doubt`](Self::doubt) at any time before the
-/// body returns `None`. Those who read the body get it as it came, and it is not stored.
+/// body returns `None`. Those who read the body get it as it came, and it is not stored: not by
+/// this cache, nor by another one around it, as every response with that body has the extension.
 ///
 /// A service that knows that the body is *not* whole ends it with an error instead. Then nothing is
 /// stored either, and the readers get an error. A service that knows before the body begins that it

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::{
     entry::{Entry, Head},
+    extensions::BodyEnd,
     fill::Fill,
     generation::Generation,
     key::Key,
@@ -56,6 +57,8 @@ pub(crate) enum FlightOutcome {
 pub(crate) struct StreamingResponse {
     pub(crate) head: Head,
     pub(crate) fill: Arc<Fill>,
+    /// Whether a clean end means that the body is whole, if the service has something to say to it.
+    pub(crate) end: Option<BodyEnd>,
 }
 
 /// How a fetch failed.

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::support::{
     Answer, Broken, Count, Origin, answered, crowd, fetch, fresh, get, get_with, is_hit, layer,
-    outcome, soon, text, whole,
+    outcome, settle, soon, text, whole,
 };
 
 /// When the service says that the end is not certain.
@@ -161,6 +161,41 @@ async fn neither_credentials_nor_a_range_make_the_end_certain() {
     assert_eq!(text(part).await, "all");
     let next = fetch(&cache, get("/")).await;
     assert!(matches!(outcome(&next), CacheOutcome::Fetched { .. }));
+}
+
+/// What reads along in the cache may be a cache too.
+#[tokio::test]
+async fn an_outer_cache_that_waited_does_not_store_it_either() {
+    use tower::Layer;
+
+    for says in [Says::WithTheHead, Says::WithTheEnd] {
+        let aboard = Count::new();
+        let origin = Origin::held_if(
+            |call, _| call == 1,
+            &aboard,
+            1,
+            move |_, _| Ok(answer(says, |_| {})),
+        );
+        let inner = origin.cached();
+        // Two caches, as one makes one call for both.
+        let outer = [layer().layer(inner.clone()), layer().layer(inner)];
+        let asked = outer
+            .each_ref()
+            .map(|outer| tokio::spawn(outer.clone().oneshot(get("/"))));
+        settle().await;
+        aboard.add();
+        for asked in asked {
+            let answer: Response<_> = soon(asked).await.unwrap().unwrap();
+            let body = soon(answer.into_body().collect()).await.unwrap();
+            assert_eq!(body.to_bytes(), TEXT);
+        }
+        assert_eq!(origin.calls(), 1, "one of them waited");
+        for (calls, outer) in (2..).zip(outer) {
+            let answer: Response<_> = soon(outer.oneshot(get("/"))).await.unwrap();
+            soon(answer.into_body().collect()).await.unwrap();
+            assert_eq!(origin.calls(), calls, "{says:?}");
+        }
+    }
 }
 
 /// A cache around this one hears of it too.

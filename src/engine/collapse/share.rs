@@ -113,7 +113,7 @@ fn share_streaming<B>(
         return Share::Replace;
     }
     let request = &context.request;
-    match respond::from_fill(cache, request, head, fill, now, outcome.into()) {
+    match respond::from_fill(cache, request, streaming, now, outcome.into()) {
         Some(answer) => Share::Answer(answer),
         None => Share::GoDirect,
     }

@@ -10,7 +10,6 @@ use super::storability::Completion;
 use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond},
-    extensions::BodyEnd,
     outcome::Storing,
     state::{
         cache::Cache,
@@ -43,8 +42,6 @@ pub(crate) struct Recording<B> {
     pub(crate) body: B,
     pub(crate) completion: Completion,
     pub(crate) demand: Demand,
-    /// Whether a clean end means that the body is whole, if the service has something to say to it.
-    pub(crate) end: Option<BodyEnd>,
     /// Held until the body ends, or is only passed on. None if the flight has it and keeps it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }

@@ -194,7 +194,7 @@ fn streaming<B: Body, E>(
     } else {
         Demand::Reader
     };
-    let streaming = Arc::new(StreamingResponse { head, fill });
+    let streaming = Arc::new(StreamingResponse { head, fill, end });
     let outcome = if fields::sets_cookie(&streaming.head.headers) {
         FlightOutcome::Private(context.request.requester())
     } else {
@@ -208,7 +208,6 @@ fn streaming<B: Body, E>(
             body,
             completion,
             demand,
-            end,
             permit,
         }),
     }
@@ -240,11 +239,14 @@ fn cut_range<B: Body, E>(
         answer: Ok(answer),
         outcome: FlightOutcome::Private(context.request.requester()),
         recording: Some(Recording {
-            streaming: Arc::new(StreamingResponse { head, fill }),
+            streaming: Arc::new(StreamingResponse {
+                head,
+                fill,
+                end: None,
+            }),
             body,
             completion,
             demand: Demand::Reader,
-            end: None,
             permit,
         }),
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     entry::{Entry, Segments},
     error::{BoxError, FillError},
+    extensions::BodyEnd,
     fill::{Limits, Recorded},
     semantics::{
         decide::Validity,
@@ -45,7 +46,6 @@ where
         body,
         completion,
         demand,
-        end,
         permit,
     } = recording;
     let limits = match demand {
@@ -66,7 +66,7 @@ where
         max_body: cache.config.fill.max_body,
         ..limits
     };
-    let StreamingResponse { head, fill } = &*streaming;
+    let StreamingResponse { head, fill, end } = &*streaming;
     if let Some(permit) = permit {
         fill.hold(permit);
     }
@@ -74,7 +74,7 @@ where
     let (recorded, _ending) = fill.record(body, &limits).await;
     let mut failed = None;
     match recorded {
-        Recorded::Whole(_) if end.is_some_and(|end| end.is_doubtful()) => {
+        Recorded::Whole(_) if end.as_ref().is_some_and(BodyEnd::is_doubtful) => {
             tracing::debug!(key = ?context.request.key, "not stored: the end is not certain");
         }
         Recorded::Whole(segments) => {

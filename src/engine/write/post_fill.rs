@@ -172,11 +172,11 @@ impl PostFill {
             streaming: Arc::new(StreamingResponse {
                 head: evaluation.head,
                 fill: Arc::clone(&fill),
+                end,
             }),
             body,
             completion: evaluation.completion,
             demand: Demand::Reader,
-            end,
             permit: Some(permit),
         };
         let answer = respond::from_live(cache, &context.request, live, &fill, label);
