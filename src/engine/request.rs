@@ -27,6 +27,9 @@ use crate::{
     state::cache::Cache,
 };
 
+/// What the marks of requests that are forwarded as HEAD differ in, in their upper halves.
+const OF_HEAD: u64 = 0x3333_3333 << 32;
+
 /// A GET or HEAD that may be answered from the store.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheRequest {
@@ -253,16 +256,25 @@ impl CacheRequest {
     }
 
     /// The mark that pauses the refreshes of `entry`, after what became of this request. Each variant
-    /// has its own, and each class of requests: what the origin failed at may be the cookie.
+    /// has its own, and each class of requests: what the origin failed at may be the cookie. So has
+    /// HEAD, which the origin may fail at although it answers GET.
     pub(crate) fn pause_mark(&self, entry: &Entry) -> u64 {
-        self.requester().mark(self.pause_hash(entry))
+        let mark = self.requester().mark(self.pause_hash(entry));
+        match self.parts.method {
+            Method::HEAD => mark ^ OF_HEAD,
+            _ => mark,
+        }
     }
 
     /// Whether the refreshes of `entry` are paused for this request.
     pub(crate) fn is_paused(&self, cache: &Cache, entry: &Entry, now: Duration) -> bool {
         let hash = self.pause_hash(entry);
         let mut marks = self.requester().heeds().iter().map(|it| it.mark(hash));
-        marks.any(|mark| cache.shared.paused.contains(mark, now))
+        let paused = &cache.shared.paused;
+        let is_head = self.parts.method == Method::HEAD;
+        marks.any(|mark| {
+            paused.contains(mark, now) || is_head && paused.contains(mark ^ OF_HEAD, now)
+        })
     }
 
     fn pause_hash(&self, entry: &Entry) -> u64 {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use cachewarp::clock::ManualClock;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::support::{
     Answer, Asked, BoxError, Cache, Count, Origin, all_get, answered, board, crowd, fetch, fresh,
-    full, get, is_hit, settle, text, with_directives,
+    full, get, is_hit, request, settle, text, with_directives,
 };
 
 type Fields<'a> = &'a [(&'static str, &'static str)];
@@ -189,4 +189,36 @@ async fn a_crowd_behind_a_failure_of_one_makes_two_calls_of_its_own() {
         assert!(status.is_server_error());
     }
     assert_eq!(origin.calls(), 3);
+}
+
+/// An origin may fail at HEAD and answer GET.
+#[tokio::test]
+async fn a_head_that_fails_pauses_no_get() {
+    for directives in [REFRESHED, LASTING] {
+        for failing in FAILINGS {
+            let clock = ManualClock::at(1_700_000_000);
+            let origin = Origin::answering(move |call, request| match *request.method() {
+                Method::HEAD => failing.answer(),
+                _ => Ok(with_directives(directives, call.to_string())),
+            });
+            let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
+            text(fetch(&cache, get("/")).await).await;
+            clock.advance(Duration::from_secs(5));
+            // Beyond the window, or else it is refreshed like a GET.
+            let mut head = request(Method::HEAD, "/");
+            let age = "max-age=2".parse().unwrap();
+            head.headers_mut().insert("cache-control", age);
+            let context = format!("{directives} {failing:?}");
+            for _ in 0..3 {
+                let answer = fetch(&cache, head.clone()).await;
+                assert_eq!(answer.status(), StatusCode::OK, "{context}");
+                settle().await;
+            }
+            assert_eq!(origin.calls(), 2, "{context}: HEAD is paused for HEAD");
+            text(fetch(&cache, get("/")).await).await;
+            settle().await;
+            assert_eq!(origin.calls(), 3, "{context}");
+            assert!(is_hit(&fetch(&cache, get("/")).await), "{context}");
+        }
+    }
 }
