@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cachewarp::{CacheLayer, Memory, clock::ManualClock};
+use cachewarp::{CacheLayer, Memory, NoStore, clock::ManualClock};
 use http::{Method, Response, StatusCode};
 use tower::Layer;
 
@@ -380,4 +380,47 @@ async fn an_answer_takes_away_nothing_that_was_stored_since_its_request() {
     gate.add();
     assert_eq!(answered(slow).await.status(), StatusCode::NOT_FOUND);
     assert!(is_hit(&fetch(&cache, get("/")).await));
+}
+
+/// A 304, or the answer to a HEAD, of which the service knows that it is for its client only.
+#[tokio::test]
+async fn what_the_service_keeps_from_the_store_changes_nothing_there() {
+    for (asked_by, kept) in [
+        (Method::GET, false),
+        (Method::GET, true),
+        (Method::HEAD, false),
+        (Method::HEAD, true),
+    ] {
+        let clock = ManualClock::at(1_700_000_000);
+        let origin = Origin::answering(move |call, asked| {
+            let directives = if call == 1 {
+                "max-age=2"
+            } else {
+                "max-age=600"
+            };
+            let mut answer = with_directives(directives, "page");
+            let tag = "\"a\"".parse().unwrap();
+            answer.headers_mut().insert("etag", tag);
+            if call == 2 && *asked.method() == Method::GET {
+                *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            }
+            if call == 2 && kept {
+                answer.extensions_mut().insert(NoStore);
+            }
+            Ok(answer)
+        });
+        let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
+        text(fetch(&cache, get("/")).await).await;
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(
+            fetch(&cache, request(asked_by, "/")).await.status(),
+            StatusCode::OK
+        );
+        settle().await;
+        assert_eq!(origin.calls(), 2);
+        let context = format!("kept: {kept}");
+        let next = fetch(&cache, asking(&[("cache-control", "max-stale")])).await;
+        assert_eq!(text(next).await, "page", "{context}: it is still there");
+        assert_eq!(is_hit(&fetch(&cache, get("/")).await), !kept, "{context}");
+    }
 }

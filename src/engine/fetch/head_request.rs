@@ -16,6 +16,7 @@ use crate::{
     body::CacheBody,
     engine::{context::RequestContext, nesting::reports, peers::publish},
     entry::Entry,
+    extensions::NoStore,
     inner::CacheableService,
     outcome::Storing,
     semantics::{
@@ -52,6 +53,7 @@ where
     // What a HEAD says for its own client only changes nothing for the others.
     if let Some(stored) = &context.stored
         && context.request.requester() == Requester::Plain
+        && parts.extensions.get::<NoStore>().is_none()
     {
         for entry in stored.variants() {
             freshen_from_head(cache, context, entry, &parts, times).await;

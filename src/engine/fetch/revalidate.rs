@@ -17,6 +17,7 @@ use crate::{
         respond::{self, Label},
     },
     entry::HistoryUpdate,
+    extensions::NoStore,
     outcome::CacheOutcome,
     semantics::{
         fields,
@@ -65,7 +66,10 @@ pub(crate) async fn freshen<B, E>(
         .with_remote_version(version)
         .with_fetch_duration(times.cost);
     let fresh = Arc::new(fresh);
+    let is_for_store = not_modified.extensions.get::<NoStore>().is_none();
     let outcome = match evaluation.storable {
+        // The service knows that the 304 is for this client only.
+        _ if !is_for_store => FlightOutcome::Private(context.request.requester()),
         Ok(()) => {
             storing::swap(cache, context, entry, Some(Arc::clone(&fresh))).await;
             shared.metrics().stored.increment(1);
