@@ -1,7 +1,7 @@
 //! Clients that need no body: crowds of them share one fetch, and a body that nobody needs is
 //! dropped.
 
-use cachewarp::{HeadMiss, OnAbandoned};
+use cachewarp::{HeadMiss, OnAbandoned, RangeMiss};
 use http::{HeaderValue, Method, Response, StatusCode, header::ETAG};
 
 use crate::support::{
@@ -180,6 +180,38 @@ async fn with_all_fills_in_use_a_condition_is_answered_and_its_body_dropped() {
     soon(hands.recv()).await.unwrap().dropped().await;
     drop(first);
     assert_eq!(text(other).await, "");
+    // With room again, such a request fills.
+    settle().await;
+    let next = send(&cache, conditional("\"a\""));
+    drop(soon(hands.recv()).await.unwrap());
+    assert_eq!(answered(next).await.status(), StatusCode::NOT_MODIFIED);
+    settle().await;
+    assert!(is_hit(&fetch(&cache, get("/")).await));
+}
+
+/// What one client gets of its own says nothing of the responses to the others.
+#[tokio::test(start_paused = true)]
+async fn a_condition_of_one_client_leaves_the_others_theirs() {
+    let conditions = Count::new();
+    let note = forwarded(&conditions);
+    let origin = Origin::answering(move |_, request| {
+        note(&request);
+        Ok(tagged(match request.headers().contains_key("cookie") {
+            true => with_directives("private", "own"),
+            false => fresh("body"),
+        }))
+    });
+    let cache = origin.cached_with(|builder| builder.range_miss(RangeMiss::Fill));
+    let mut own = conditional("\"a\"");
+    for (name, value) in [("range", "bytes=0-1"), ("cookie", "session=1")] {
+        own.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(fetch(&cache, own).await.status(), StatusCode::NOT_MODIFIED);
+    let next = fetch(&cache, conditional("\"a\"")).await;
+    assert_eq!(next.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!((origin.calls(), conditions.get()), (2, 0));
+    settle().await;
+    assert!(is_hit(&fetch(&cache, get("/")).await));
 }
 
 #[tokio::test(start_paused = true)]

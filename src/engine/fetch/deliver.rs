@@ -25,7 +25,9 @@ pub(super) fn deliver<B: Body, E>(
 ) -> FetchResult<B, E> {
     let (parts, body) = response.into_parts();
     let has_it = needs_no_body(cache, context, conditions, &parts);
-    if has_it || context.request.wants == Wants::Head {
+    let in_vain = has_it || context.request.wants == Wants::Head;
+    // Where there was no room, the next response may find some.
+    if in_vain && storing != Storing::Full {
         conditions::remember_unfillable(cache, context);
     }
     if has_it {
