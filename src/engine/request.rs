@@ -321,6 +321,22 @@ pub(crate) fn resource_key(cache: &Cache, parts: &Parts) -> Result<RequestKey, B
     Ok(RequestKey::of(target, cache.shared.seed))
 }
 
+/// The plain key of the URI that the service gets, if middleware made something else of the target
+/// ([`rewritten_uri`]).
+pub(crate) fn rewritten_key(cache: &Cache, parts: &Parts) -> Option<RequestKey> {
+    let config = &cache.config;
+    let uri = rewritten_uri(parts, config.query.as_ref())?;
+    let authority = match uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => {
+            let asked = classify::authority(target_uri(parts), &parts.headers).ok()?;
+            asked.unwrap_or(config.default_authority.as_bytes())
+        }
+    };
+    let target = KeyTarget::new(&config.namespace, &uri, &config.default_scheme, authority);
+    Some(RequestKey::of(target, cache.shared.seed))
+}
+
 fn key_target<'a>(
     cache: &'a Cache,
     parts: &'a Parts,

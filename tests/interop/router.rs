@@ -223,6 +223,37 @@ async fn a_uri_that_was_rewritten_within_the_router_is_part_of_the_key() {
     }
 }
 
+/// A write concerns the URI that its client sent, and the one that the handler got.
+#[tokio::test]
+async fn a_write_whose_uri_was_rewritten_invalidates_both() {
+    let cache = cache();
+    let calls = Calls::default();
+    let done = axum::routing::post(async |mut body: String| {
+        body.push('!');
+        body
+    });
+    let change = axum::middleware::map_request(async |mut asked: Request<Body>| {
+        if asked.uri().path() == "/edit" {
+            *asked.uri_mut() = "/text".parse().unwrap();
+        }
+        asked
+    });
+    let routes = Router::new()
+        .route("/text", text(&calls))
+        .route("/edit", text(&calls).merge(done));
+    let address = serve(routes.layer(cache.clone()).layer(change)).await;
+    for path in ["/text", "/edit"] {
+        for expected in ["MISS", "HIT"] {
+            assert_answer(&ask(address, get(path)).await, 200, expected, TEXT);
+            settle(&cache).await;
+        }
+    }
+    assert_eq!(ask(address, asking("POST", "/edit")).await.status(), 200);
+    for path in ["/text", "/edit"] {
+        assert_eq!(ask(address, get(path)).await.x_cache(), "MISS", "{path}");
+    }
+}
+
 /// The URI before the router removed a prefix is one that handlers can read too.
 #[tokio::test]
 async fn ignored_parameters_are_in_no_uri_that_a_handler_sees() {

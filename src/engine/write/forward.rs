@@ -1,6 +1,6 @@
 //! Requests that are forwarded without a lookup. An unsafe one is a write, which invalidates.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use http::{Method, Request, Response, Uri, request::Parts, uri};
 use http_body::Body;
@@ -233,6 +233,8 @@ where
 struct Write {
     cache: Cache,
     key: RequestKey,
+    /// The key of the URI that the service gets, if that is another one.
+    rewritten: Option<RequestKey>,
     /// The target as an absolute URI, if it has that form.
     target: Option<Uri>,
     state: WriteState,
@@ -257,6 +259,7 @@ impl Write {
         Some(Self {
             cache: cache.clone(),
             key,
+            rewritten: request::rewritten_key(cache, parts),
             target: invalidate::absolute(cache, parts),
             state: WriteState::Pending,
             progress,
@@ -272,7 +275,7 @@ impl Write {
             invalidate::invalidate(&self.cache, key, Validity::Invalidated);
             invalidated.push(key.resource_hash());
         };
-        invalidate(&self.key);
+        self.keys().for_each(&mut invalidate);
         let Some(target) = &self.target else {
             return invalidated;
         };
@@ -290,6 +293,11 @@ impl Write {
         invalidated
     }
 
+    /// The keys of the target.
+    fn keys(&self) -> impl Iterator<Item = &RequestKey> {
+        iter::once(&self.key).chain(&self.rewritten)
+    }
+
     /// The write was refused, by the origin or before it was sent: nothing is invalidated.
     fn reject(mut self) {
         self.state = WriteState::Answered;
@@ -299,7 +307,9 @@ impl Write {
 impl Drop for Write {
     fn drop(&mut self) {
         if self.state == WriteState::Pending && self.progress.may_be_done() {
-            invalidate::invalidate(&self.cache, &self.key, Validity::Unanswered);
+            for key in self.keys() {
+                invalidate::invalidate(&self.cache, key, Validity::Unanswered);
+            }
         }
     }
 }
