@@ -32,7 +32,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 ///
 /// Most caches need a few of the settings only:
 ///
-/// - [`memory`](Self::memory) and [`remote`](Self::remote): where responses are stored.
+/// - [`memory`](Self::memory), and `remote` with the feature `redis`: where responses are stored.
 /// - [`ttl`](Self::ttl): the lifetime of responses that state none.
 /// - [`stale_while_revalidate`](Self::stale_while_revalidate),
 ///   [`stale_if_error`](Self::stale_if_error), [`soft_timeout`](Self::soft_timeout) and
