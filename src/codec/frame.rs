@@ -75,6 +75,18 @@ pub(crate) fn stamp(bytes: &[u8]) -> Option<Stamp> {
         .then_some(Stamp { epoch, version })
 }
 
+/// Reads only which epoch ends if an encoded value is replaced by a tombstone for a write that got no
+/// answer: its own, or the one that it ended itself, if it is such a tombstone. Zero for no bytes,
+/// `None` for something else than a value.
+pub(crate) fn since(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return Some(0);
+    }
+    let Stamp { epoch, version } = stamp(bytes)?;
+    let is_tombstone = bytes.get(3) == Some(&(Kind::Tombstone as u8));
+    Some(if is_tombstone { version } else { epoch })
+}
+
 fn number(bytes: &[u8], at: Range<usize>) -> Option<u64> {
     let digits = bytes.get(at)?.try_into().ok()?;
     Some(u64::from_be_bytes(digits))

@@ -16,6 +16,8 @@
 //!   ..    body, raw or compressed }
 //! ```
 //!
+//! What the version of a tombstone says is in `remote/fence.rs`.
+//!
 //! Numbers are big-endian and of fixed size; the length of a field is in base 128. A reader skips
 //! fields that it does not know, so a field that must not be skipped needs a new format version.
 //!
@@ -44,7 +46,7 @@ pub(crate) use self::{
     decode::{Body, announced_size, decode},
     encode::encode,
     error::DecodeError,
-    frame::stamp,
+    frame::{since, stamp},
     value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
 };
 

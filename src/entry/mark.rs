@@ -37,6 +37,11 @@ impl Snapshot {
     pub(crate) fn is_connected(self) -> bool {
         (self.0 >> 32).is_multiple_of(2)
     }
+
+    /// Whether the node got every change notification between this moment and another.
+    pub(crate) fn is_connected_with(self, other: Self) -> bool {
+        self.is_connected() && self.0 >> 32 == other.0 >> 32
+    }
 }
 
 /// Which version of a stored response an entry is in the shared tier.
@@ -48,6 +53,9 @@ pub(crate) struct RemoteVersion {
     stamp: Stamp,
     variant: Option<u64>,
     snapshot: AtomicU64,
+    /// The epoch that a write without an answer began there, after which the entry was known not to
+    /// be invalidated. Zero for none.
+    unanswered: AtomicU64,
     /// In which [`tick`] it was last touched there. Zero for never.
     touched: AtomicU32,
 }
@@ -64,7 +72,20 @@ impl RemoteVersion {
             stamp,
             variant,
             snapshot: AtomicU64::new(snapshot.0),
+            unanswered: AtomicU64::new(0),
             touched: AtomicU32::new(0),
+        }
+    }
+
+    /// The same for another entry, of the same response.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            slots: self.slots,
+            stamp: self.stamp,
+            variant: self.variant,
+            snapshot: AtomicU64::new(self.snapshot().0),
+            unanswered: AtomicU64::new(self.unanswered.load(Ordering::Acquire)),
+            touched: AtomicU32::new(self.touched.load(Ordering::Relaxed)),
         }
     }
 
@@ -96,10 +117,22 @@ impl RemoteVersion {
         self.validated_at(Snapshot::INVALIDATED);
     }
 
+    /// A write without an answer, and nothing else, came since, and began this epoch.
+    pub(crate) fn unanswered_in(&self, epoch: u64) {
+        self.unanswered.store(epoch, Ordering::Release);
+    }
+
+    /// Whether the entry was known not to be invalidated when this epoch had begun.
+    pub(crate) fn is_unanswered_in(&self, epoch: u64) -> bool {
+        epoch != 0 && self.unanswered.load(Ordering::Acquire) == epoch
+    }
+
     /// What other nodes did to the resource since.
     pub(crate) fn validity(&self) -> Validity {
         if self.snapshot() == Snapshot::INVALIDATED {
             Validity::Invalidated
+        } else if self.unanswered.load(Ordering::Acquire) != 0 {
+            Validity::Unanswered
         } else {
             Validity::Valid
         }

@@ -12,7 +12,8 @@
 //!
 //! If the shared tier has nothing for an entry, it may have been evicted there, or invalidated so
 //! long ago that the tombstone has expired. So invalidations are notified under a name of their
-//! own, and the tracker remembers for each slot when there was the last one.
+//! own, and the tracker remembers for each slot when there was the last one. So are writes that got
+//! no answer.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -36,6 +37,8 @@ pub(crate) struct ChangeTracker {
     /// When the last invalidation was noticed, by slot. This and the other times are in seconds by
     /// the monotonic clock, and begin at one: zero is for never.
     invalidated: Box<[AtomicU32]>,
+    /// The same of writes that got no answer.
+    unanswered: Box<[AtomicU32]>,
     /// Since when changes have been going unnoticed. Zero while they do not.
     unnoticed_since: AtomicU32,
     /// When changes had last gone unnoticed for longer than a tombstone is certain to live.
@@ -50,6 +53,7 @@ impl ChangeTracker {
             era: AtomicU32::new(1),
             slots: slots(),
             invalidated: slots(),
+            unanswered: slots(),
             unnoticed_since: AtomicU32::new(seconds(now)),
             blind_until: AtomicU32::new(0),
         }
@@ -84,6 +88,12 @@ impl ChangeTracker {
         self.changed(name);
     }
 
+    /// A write to a resource got no answer, by the notification.
+    pub(super) fn unanswered(&self, name: Name, now: Duration) {
+        self.unanswered[usize::from(slot(name))].store(seconds(now), Ordering::SeqCst);
+        self.changed(name);
+    }
+
     /// Everything may have changed.
     pub(super) fn everything_changed(&self) {
         self.era.fetch_add(2, Ordering::SeqCst);
@@ -101,8 +111,19 @@ impl ChangeTracker {
         let blind = self.blind_until.load(Ordering::SeqCst);
         let unnoticed = self.unnoticed_since.load(Ordering::SeqCst);
         let last = last.max(blind);
-        let since = last != 0 && last.saturating_add(CLOCKS_DIFFER) >= seconds(arrived);
-        since || (unnoticed != 0 && is_long(unnoticed, now))
+        is_since(last, arrived) || (unnoticed != 0 && is_long(unnoticed, now))
+    }
+
+    /// Whether a write that got no answer was noticed since an entry arrived at this time.
+    pub(crate) fn may_be_unanswered(&self, slots: Slots, arrived: Duration) -> bool {
+        let last = self.unanswered[usize::from(slots.own)].load(Ordering::SeqCst);
+        is_since(last, arrived)
+    }
+
+    /// Whether every change was notified since the shared tier was last known to have this version.
+    pub(crate) fn has_noticed_all(&self, version: &RemoteVersion) -> bool {
+        let now = self.snapshot(version.slots());
+        now.is_connected_with(version.snapshot())
     }
 
     /// Whether changes are notified at this moment.
@@ -154,6 +175,11 @@ fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs())
         .unwrap_or(u32::MAX)
         .saturating_add(1)
+}
+
+/// Whether something was noticed after a response had arrived, or just before.
+fn is_since(noticed: u32, arrived: Duration) -> bool {
+    noticed != 0 && noticed.saturating_add(CLOCKS_DIFFER) >= seconds(arrived)
 }
 
 /// Whether a tombstone from then may have expired by now.
@@ -270,6 +296,65 @@ mod tests {
             ("another resource", other, NOW, false),
         ] {
             assert_eq!(may_be(slots, arrived), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_write_without_an_answer_is_no_invalidation() {
+        let (tracker, name) = (ChangeTracker::new(NOW), Name::of(b"a"));
+        let own = slots(slot(name), None);
+        let second = Duration::from_secs(1);
+        tracker.connected(NOW);
+        let version = version(own, tracker.snapshot(own));
+        assert!(!tracker.may_be_unanswered(own, NOW));
+        tracker.unanswered(name, NOW + second);
+        assert!(!tracker.is_current(&version));
+        assert!(!tracker.may_be_invalidated(own, NOW, NOW + second));
+        assert!(tracker.may_be_unanswered(own, NOW));
+        assert!(!tracker.may_be_unanswered(own, NOW + 10 * second));
+        let other = slots(slot(Name::of(b"b")), None);
+        assert!(!tracker.may_be_unanswered(other, NOW));
+    }
+
+    #[test]
+    fn all_was_noticed_while_the_connection_held() {
+        let tracker = ChangeTracker::new(NOW);
+        let own = slots(1, None);
+        let version = || version(own, tracker.snapshot(own));
+        let before = version();
+        assert!(!tracker.has_noticed_all(&before), "not connected yet");
+        tracker.connected(NOW);
+        assert!(!tracker.has_noticed_all(&before));
+        let connected = version();
+        tracker.changed(Name::of(b"a"));
+        assert!(tracker.has_noticed_all(&connected));
+        tracker.disconnected(NOW);
+        assert!(!tracker.has_noticed_all(&connected));
+        assert!(!tracker.has_noticed_all(&version()));
+        tracker.connected(NOW);
+        assert!(!tracker.has_noticed_all(&connected));
+        let connected = version();
+        tracker.everything_changed();
+        assert!(!tracker.has_noticed_all(&connected));
+        connected.invalidate();
+        assert!(!tracker.has_noticed_all(&connected));
+    }
+
+    #[test]
+    fn an_invalidation_is_stronger_than_a_write_without_an_answer() {
+        let tracker = ChangeTracker::new(NOW);
+        let own = slots(1, None);
+        let version = version(own, tracker.snapshot(own));
+        assert!(!version.is_unanswered_in(0));
+        version.unanswered_in(7);
+        for version in [&version, &version.copied()] {
+            assert_eq!(version.validity(), Validity::Unanswered);
+            assert!(version.is_unanswered_in(7) && !version.is_unanswered_in(8));
+        }
+        version.invalidate();
+        version.unanswered_in(8);
+        for version in [&version, &version.copied()] {
+            assert_eq!(version.validity(), Validity::Invalidated);
         }
     }
 

@@ -13,13 +13,15 @@ use tokio::{
 };
 
 use super::{
+    fence::tombstone,
     in_memory::{InMemory, InMemoryServer},
     redis::{
         Redis,
         support::redis::{Reply, Server, standalone},
     },
     store::{
-        ConditionalPut, Invalidation, PutOutcome, RemoteLimits, RemoteStore, Watch, WatchEvent,
+        ConditionalPut, Invalidation, PutOutcome, RemoteLimits, RemoteStore, Unanswered, Watch,
+        WatchEvent,
     },
 };
 use crate::codec::Stamp;
@@ -214,6 +216,75 @@ async fn an_invalidation_leaves_a_tombstone_and_nothing_for_partitions(server: &
         }
     }
     assert_eq!(node.invalidate(&[], MINUTE).await.unwrap(), [true; 0]);
+}
+
+async fn a_write_without_an_answer_ends_the_epoch_that_it_knows(server: &impl Fixture) {
+    let node = server.node().await;
+    // What is stored, what is read of it, the epoch that the message ends, and whether it does.
+    type Message = (&'static str, Option<Bytes>, Option<u64>, u64, bool);
+    let table: &[Message] = &[
+        ("nothing", None, Some(0), 0, true),
+        ("no more", None, Some(0), 3, false),
+        ("the first", Some(value(0, 9, b"")), Some(0), 0, true),
+        ("a response", Some(value(3, 9, b"a body")), Some(3), 3, true),
+        ("invalidated", Some(tombstone(4, 4)), Some(4), 3, false),
+        (
+            "invalidated before",
+            Some(tombstone(4, 4)),
+            Some(4),
+            4,
+            true,
+        ),
+        ("another write", Some(tombstone(4, 3)), Some(3), 3, true),
+        (
+            "another, and new",
+            Some(value(4, 9, b"")),
+            Some(4),
+            3,
+            false,
+        ),
+        ("its own epoch", Some(tombstone(4, 3)), Some(3), 4, false),
+        ("of the first", Some(tombstone(4, 0)), Some(0), 0, true),
+        ("junk", Some("junk".into()), None, 0, false),
+        ("long junk", Some([b'x'; 40][..].into()), None, 0, false),
+    ];
+    for at_once in [1, table.len()] {
+        let mut watch = Watched::connected(&node).await;
+        let mut messages = Vec::new();
+        for (index, (what, stored, read, since, _)) in table.iter().enumerate() {
+            let message = unanswered(&format!("{at_once}-{index}"), 7, *since);
+            if let Some(stored) = stored {
+                server.set(&message.main, stored);
+                watch.changed([&*message.main]).await;
+            }
+            server.set(&message.partitions, b"x");
+            watch.changed([&*message.partitions]).await;
+            let found = node.peek_since(&message.main).await;
+            assert_eq!(found.unwrap(), *read, "{what}");
+            messages.push(message);
+        }
+        for batch in messages.chunks(at_once) {
+            let done = node.invalidate(batch, MINUTE).await.unwrap();
+            assert_eq!(done, vec![true; batch.len()]);
+        }
+        let mut changed = BTreeSet::new();
+        for (message, (what, .., since, ends)) in messages.iter().zip(table) {
+            let Invalidation {
+                main, partitions, ..
+            } = message;
+            let found = node.get_two(main, partitions).await.unwrap();
+            let expected = tombstone(7, if *ends { *since } else { 7 });
+            assert_eq!(found, (Some(expected), None), "{what}");
+            changed.extend([main, partitions].map(String::clone));
+            if *ends {
+                changed.extend(message.unanswered.as_ref().map(|it| it.notice.clone()));
+            }
+        }
+        watch.all_changed(changed).await;
+        let last = format!("{PREFIX}last");
+        node.put(&last, "x".into(), MINUTE).await.unwrap();
+        watch.changed([&*last]).await;
+    }
 }
 
 async fn a_tombstone_expires_when_what_it_replaces_would_have(server: &impl Fixture) {
@@ -494,7 +565,11 @@ impl Watched {
     /// Waits until each of these names has been reported. Redis reports those of one step in any
     /// order.
     async fn changed<const COUNT: usize>(&mut self, names: [&str; COUNT]) {
-        let mut names: BTreeSet<_> = names.map(|it| Bytes::copy_from_slice(it.as_bytes())).into();
+        self.all_changed(names.map(str::to_owned).into()).await;
+    }
+
+    async fn all_changed(&mut self, names: BTreeSet<String>) {
+        let mut names: BTreeSet<_> = names.into_iter().map(Bytes::from).collect();
         while !names.is_empty() {
             let WatchEvent::Changed(name) = self.next().await else {
                 panic!("the watch was interrupted");
@@ -520,6 +595,20 @@ fn invalidation(resource: &str, epoch: u64) -> Invalidation {
         main: format!("{PREFIX}{{{resource}}}"),
         partitions: format!("{PREFIX}{{{resource}}}:partitions"),
         tombstone: value(epoch, epoch, b""),
+        unanswered: None,
+    }
+}
+
+/// The same for a write that got no answer, after which this epoch has ended.
+fn unanswered(resource: &str, epoch: u64, since: u64) -> Invalidation {
+    let invalidation = invalidation(resource, epoch);
+    Invalidation {
+        tombstone: tombstone(epoch, epoch),
+        unanswered: Some(Unanswered {
+            notice: format!("{}:unanswered", invalidation.main),
+            tombstone: tombstone(epoch, since),
+        }),
+        ..invalidation
     }
 }
 
@@ -663,6 +752,7 @@ both! {
     of_conditional_puts_at_once_one_is_stored
     an_unconditional_put_keeps_older_conditional_ones_out
     an_invalidation_leaves_a_tombstone_and_nothing_for_partitions
+    a_write_without_an_answer_ends_the_epoch_that_it_knows
     a_tombstone_expires_when_what_it_replaces_would_have
     only_an_equal_value_is_deleted
     a_lease_is_held_by_one_and_released_by_its_holder

@@ -21,12 +21,24 @@
 //! for some minutes. A copy in memory may still outlive it: the value was evicted, or had never
 //! been written. The notification of the invalidation is counted for those (`coherence`).
 //!
+//! A write that was sent and got no answer leaves a tombstone too. Its version is the epoch that it
+//! ended, if that is certain, where the version of any other tombstone is the epoch that it begins,
+//! or a number that no epoch has ([`unanswered_since`]). What is left of the epoch that ended has not
+//! been invalidated since, and may still be served in place of an error. Another such write passes
+//! that epoch on. Zero is the epoch of what was never invalidated, and of what is not there: then the
+//! notifications have to show that no invalidation came between.
+//!
 //! The value that the partitions of a resource are compared with needs no such care, and is
 //! deleted: a node that finds none begins an epoch that nothing stored has.
 
 use std::time::Duration;
 
-use crate::clock::Clock;
+use bytes::Bytes;
+
+use crate::{
+    clock::Clock,
+    codec::{Compression, Stamp, Value, encode},
+};
 
 /// For how long after it asked the shared tier a node may write a response there. Much longer than
 /// `origin_timeout` and `fill_timeout` together, by their defaults.
@@ -43,6 +55,17 @@ pub(super) const KEEP_TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 60 * 60
 /// The longest time that a response is kept in the shared tier. A value with the epoch that it is
 /// compared with outlives it, by more than its fetch may take.
 pub(crate) const LONGEST_KEEP: Duration = KEEP_TOMBSTONE.saturating_sub(Duration::from_secs(3600));
+
+/// A tombstone. An invalidation begins an epoch, which is its version too.
+pub(super) fn tombstone(epoch: u64, version: u64) -> Bytes {
+    let stamp = Stamp { epoch, version };
+    encode(&Value::Tombstone, stamp, Compression::Off)
+}
+
+/// The epoch that ended with this tombstone, if only a write without an answer ended it.
+pub(super) fn unanswered_since(tombstone: Stamp) -> Option<u64> {
+    (tombstone.version != tombstone.epoch).then_some(tombstone.version)
+}
 
 /// The moment before the shared tier was asked what a response will replace there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,7 +94,10 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{ElapsedClock, ManualClock};
+    use crate::{
+        clock::{ElapsedClock, ManualClock},
+        codec::{Body, decode, since, stamp},
+    };
 
     #[test]
     fn a_response_may_be_written_for_a_limited_time() {
@@ -95,6 +121,20 @@ mod tests {
             time.step_wall(wall);
             assert_eq!(asked.may_write(&clock, 7), may, "{what}");
             assert!(!asked.may_write(&clock, 8), "distrusted since: {what}");
+        }
+    }
+
+    #[test]
+    fn a_tombstone_says_which_epoch_it_ended_without_an_invalidation() {
+        for (epoch, version, expected) in [(7, 7, None), (7, 5, Some(5)), (7, 0, Some(0))] {
+            let tombstone = tombstone(epoch, version);
+            let read = stamp(&tombstone).unwrap();
+            assert_eq!(unanswered_since(read), expected);
+            // A node that does not know of it takes it for a plain one.
+            let decoded = decode(&tombstone, Body::LeftOut);
+            assert_eq!(decoded, Ok((Value::Tombstone, read)));
+            // The next write that gets no answer passes it on.
+            assert_eq!(since(&tombstone), Some(version));
         }
     }
 

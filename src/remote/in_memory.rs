@@ -33,7 +33,7 @@ use super::store::{
     WatchEvent, WatchHandler,
 };
 use crate::{
-    codec::{Stamp, stamp},
+    codec::{Stamp, since, stamp},
     error::StoreError,
 };
 
@@ -372,6 +372,12 @@ impl RemoteStore for InMemory {
         self.read(move |state| stamp(&state.value(name)?))
     }
 
+    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>> {
+        self.operate(WRITE_TIMEOUT, move |_, state| {
+            since(&state.value(name).unwrap_or_default())
+        })
+    }
+
     fn put_if<'a>(&'a self, put: ConditionalPut<'a>) -> RemoteFuture<'a, PutOutcome> {
         let companion = put.companion.as_ref().map_or(0, |(_, it, _)| it.len());
         let bytes = put.value.len() + companion;
@@ -406,19 +412,32 @@ impl RemoteStore for InMemory {
         invalidations: &'a [Invalidation],
         at_least: Duration,
     ) -> RemoteFuture<'a, Vec<bool>> {
+        if invalidations.is_empty() {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
         self.operate(WRITE_TIMEOUT, move |server, state| {
             for invalidation in invalidations {
                 let Invalidation {
-                    main,
-                    partitions,
-                    tombstone,
+                    main, partitions, ..
                 } = invalidation;
+                let ends = since(&state.value(main).unwrap_or_default());
+                let unanswered = invalidation.unanswered.as_ref();
+                let unanswered = unanswered.filter(|it| {
+                    ends.is_some() && ends == stamp(&it.tombstone).map(|at| at.version)
+                });
+                let (notice, tombstone) = unanswered
+                    .map_or((partitions, &invalidation.tombstone), |it| {
+                        (&it.notice, &it.tombstone)
+                    });
                 let now = Instant::now();
                 let left = state.live(main).map(|stored| stored.expires - now);
                 let keep = left.unwrap_or_default().max(at_least);
                 server.store(state, main, tombstone.clone(), keep);
-                state.stored.remove(partitions);
-                state.changed(partitions);
+                if notice != partitions {
+                    state.remove(partitions);
+                }
+                state.stored.remove(notice);
+                state.changed(notice);
             }
             vec![true; invalidations.len()]
         })

@@ -21,6 +21,7 @@ use std::{
 };
 
 use super::names::Name;
+use crate::semantics::decide::Validity;
 
 /// How many invalidations are sent as one. The server does nothing else meanwhile, for less than a
 /// millisecond.
@@ -32,6 +33,8 @@ pub(super) struct PendingInvalidation {
     pub(super) name: Name,
     /// The epoch that begins with it. No other invalidation has the same.
     pub(super) epoch: u64,
+    /// What becomes of what was stored before.
+    pub(super) validity: Validity,
 }
 
 /// Whether a resource is stored, as far as this node knows.
@@ -86,8 +89,8 @@ pub(super) enum SendingTask {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pending {
     Nothing,
-    /// What the tier has is invalid. This epoch begins.
-    Epoch(u64),
+    /// What the tier has is invalid, or a write got no answer. This epoch begins.
+    Epoch(u64, Validity),
     /// What the tier has may be invalid, whatever it is.
     Everything,
 }
@@ -116,6 +119,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     epoch: u64,
+    validity: Validity,
     known: Known,
     /// Its lane, and its place there. `None` while it is being sent, so that no two of one name
     /// are.
@@ -171,24 +175,30 @@ impl PendingInvalidations {
         let queue = self.queue();
         match queue.pending.get(&name) {
             _ if queue.distrust.due != Due::Nothing => Pending::Everything,
-            Some(waiting) => Pending::Epoch(waiting.epoch),
+            Some(waiting) => Pending::Epoch(waiting.epoch, waiting.validity),
             None => Pending::Nothing,
         }
     }
 
-    /// Adds an invalidation. It replaces an older one of the same name. If too many are pending,
+    /// Adds an invalidation. It replaces an older one of the same name, of which it keeps that what
+    /// was stored before is invalidated, and not only unanswered. If too many are pending,
     /// all of them are given up, and everything is to be distrusted instead.
     pub(super) fn add(
         &self,
         invalidation: PendingInvalidation,
         known: Known,
     ) -> Option<SendingTask> {
-        let PendingInvalidation { name, epoch } = invalidation;
+        let PendingInvalidation {
+            name,
+            epoch,
+            validity,
+        } = invalidation;
         let mut queue = self.queue();
         let is_full = queue.pending.len() >= self.most;
         let start = match queue.pending.get_mut(&name) {
             Some(waiting) => {
                 waiting.epoch = epoch;
+                waiting.validity = waiting.validity.max(validity);
                 let is_promoted = known > waiting.known && waiting.place.is_some();
                 waiting.known = known.max(waiting.known);
                 if is_promoted {
@@ -202,6 +212,7 @@ impl PendingInvalidations {
                 let place = None;
                 let waiting = Waiting {
                     epoch,
+                    validity,
                     known,
                     place,
                 };
@@ -227,8 +238,11 @@ impl PendingInvalidations {
                 && waiting.place == Some((lane, place))
             {
                 waiting.place = None;
-                let epoch = waiting.epoch;
-                batch.push(PendingInvalidation { name, epoch });
+                batch.push(PendingInvalidation {
+                    name,
+                    epoch: waiting.epoch,
+                    validity: waiting.validity,
+                });
             }
         }
         *sending = !batch.is_empty();
@@ -237,7 +251,7 @@ impl PendingInvalidations {
 
     /// The tier has this invalidation now.
     pub(super) fn sent(&self, invalidation: PendingInvalidation) -> Option<SendingTask> {
-        let PendingInvalidation { name, epoch } = invalidation;
+        let PendingInvalidation { name, epoch, .. } = invalidation;
         let mut queue = self.queue();
         let start = match queue.pending.get(&name) {
             Some(waiting) if waiting.epoch == epoch => {

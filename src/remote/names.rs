@@ -42,6 +42,11 @@ impl Name {
         self.with_suffix(namespace, ":fence")
     }
 
+    /// The name whose change says that a write without an answer concerned the resource.
+    pub(super) fn unanswered(self, namespace: &str) -> String {
+        self.with_suffix(namespace, ":unanswered")
+    }
+
     /// The name of the lease to fetch this variant in this epoch.
     pub(crate) fn lease(self, namespace: &str, epoch: u64, variant: u64) -> String {
         self.with_suffix(namespace, &format!(":{epoch:x}:{variant:x}:lease"))
@@ -64,6 +69,7 @@ impl Name {
         let role = match full.get(open + 33..)? {
             b"}" => Role::Main,
             b"}:fence" => Role::Fence,
+            b"}:unanswered" => Role::Unanswered,
             _ => Role::Auxiliary,
         };
         Some((name, role))
@@ -77,6 +83,8 @@ pub(super) enum Role {
     Main,
     /// The same, and unless this has expired or was evicted, the resource was invalidated.
     Fence,
+    /// The same as of [`Main`](Self::Main), and a write to the resource got no answer.
+    Unanswered,
     /// Nothing. It is a lease, or a variant, which changes together with the list or expires.
     Auxiliary,
 }
@@ -124,6 +132,7 @@ mod tests {
             (name.variant("ns", 7), Role::Auxiliary),
             (name.lease("ns", 1, 2), Role::Auxiliary),
             (name.tombstone("ns"), Role::Fence),
+            (name.unanswered("ns"), Role::Unanswered),
         ] {
             assert!(full.starts_with(&prefix("ns")), "{full}");
             let parsed = Name::parse(full.as_bytes());
@@ -138,6 +147,7 @@ mod tests {
             let main = format!("ns:v1:{{{hash:032x}}}");
             assert_eq!(name.main("ns"), main);
             assert_eq!(name.tombstone("ns"), format!("{main}:fence"));
+            assert_eq!(name.unanswered("ns"), format!("{main}:unanswered"));
             assert_eq!(name.lease("ns", 26, 0), format!("{main}:1a:0:lease"));
             for id in [0, 0x0123_4567_89ab_cdef, u64::MAX] {
                 assert_eq!(name.variant("ns", id), format!("{main}:{id:016x}"));

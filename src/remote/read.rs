@@ -7,7 +7,7 @@ use futures_util::future::join;
 
 use super::{
     accept::{Acceptance, Accepted, Refusal},
-    fence::{Asked, KEEP_TOMBSTONE},
+    fence::{Asked, KEEP_TOMBSTONE, unanswered_since},
     location::RemoteKey,
     remote::Remote,
     selecting::SelectingHeaders,
@@ -42,7 +42,8 @@ pub(crate) struct ObservedVersion {
 }
 
 impl ObservedVersion {
-    /// What the shared tier will have once a pending invalidation is there.
+    /// What the shared tier will have once a pending invalidation is there. After a write without an
+    /// answer it may have another version, and who writes in its place has to look.
     pub(crate) fn invalidated(epoch: u64, snapshot: Snapshot, asked: Asked) -> Self {
         Self {
             main: Stamp {
@@ -76,8 +77,12 @@ impl ObservedVersion {
 pub(crate) enum RemoteValue {
     /// The response that the request selects.
     Entry { record: EntryRecord, stamp: Stamp },
-    /// A tombstone: the resource was invalidated, and nothing was stored since.
-    Tombstone,
+    /// A tombstone: the resource was invalidated, or a write to it got no answer, and nothing was
+    /// stored since.
+    Tombstone {
+        /// The epoch that ended, if only writes without an answer ended it.
+        unanswered_since: Option<u64>,
+    },
     /// Nothing.
     Missing,
     /// Variants, none of which the request selects: the names of the selecting header fields of the
@@ -139,7 +144,9 @@ impl Remote {
             asked,
         };
         let value = match value {
-            Some(Value::Tombstone) => RemoteValue::Tombstone,
+            Some(Value::Tombstone) => RemoteValue::Tombstone {
+                unanswered_since: unanswered_since(at),
+            },
             Some(Value::Entry(record)) if at.epoch == observed.epoch => {
                 RemoteValue::Entry { record, stamp: at }
             }

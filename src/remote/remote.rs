@@ -88,6 +88,10 @@ impl Remote {
                             knows.remove(name);
                             tracks.invalidated(name, time.monotonic());
                         }
+                        Role::Unanswered => {
+                            knows.remove(name);
+                            tracks.unanswered(name, time.monotonic());
+                        }
                         Role::Auxiliary => {}
                     }
                     notifies.notify(name);

@@ -6,22 +6,19 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::{
     distrust,
-    fence::{Asked, FENCE, KEEP_TOMBSTONE},
+    fence::{Asked, FENCE, KEEP_TOMBSTONE, tombstone},
     invalidations::{Known, Lane, Pending, PendingInvalidation, SendingTask},
     location::RemoteKey,
     names::{Name, everything},
     remote::Remote,
-    store::Invalidation,
+    store::{Invalidation, Unanswered},
 };
-use crate::{
-    codec::{Compression, Stamp, Value, encode},
-    error::StoreError,
-    executor::Tasks,
-};
+use crate::{error::StoreError, executor::Tasks, semantics::decide::Validity};
 
 /// How often, and how long each time, a write waits for a pending invalidation of its resource: one
 /// second in total.
@@ -32,18 +29,27 @@ const WAIT: Duration = Duration::from_millis(20);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl Remote {
-    /// Tells the other nodes, in the background, that what is stored for a resource is invalid.
-    /// From now on this node uses nothing of it that is in the shared tier. `known` is whether this
-    /// node has anything of it in memory.
-    pub(crate) fn invalidate(self: &Arc<Self>, key: &RemoteKey, known: Known, tasks: &Tasks) {
+    /// Tells the other nodes, in the background, that what is stored for a resource is invalid, or
+    /// that a write to it got no answer. From now on this node uses nothing of it that is in the
+    /// shared tier. `known` is whether this node has anything of it in memory.
+    pub(crate) fn invalidate(
+        self: &Arc<Self>,
+        key: &RemoteKey,
+        validity: Validity,
+        known: Known,
+        tasks: &Tasks,
+    ) {
         let name = key.resource();
         let known = if self.known.contains(name) {
             Known::Stored
         } else {
             known
         };
-        let epoch = self.nonce();
-        let invalidation = PendingInvalidation { name, epoch };
+        let invalidation = PendingInvalidation {
+            name,
+            epoch: self.nonce(),
+            validity,
+        };
         let start = self.invalidations.add(invalidation, known);
         self.start(start, tasks);
     }
@@ -64,7 +70,7 @@ impl Remote {
     pub(super) async fn invalidation_sent(&self, resource: Name) {
         for _ in 0..WAITS {
             match self.invalidations.of(resource) {
-                Pending::Epoch(_) => sleep(WAIT).await,
+                Pending::Epoch(..) => sleep(WAIT).await,
                 Pending::Nothing | Pending::Everything => return,
             }
         }
@@ -86,6 +92,24 @@ impl Remote {
                 SendingTask::Distrusting => tell(&sender).await,
             }
         });
+    }
+}
+
+/// What is done with a pending invalidation.
+enum Message {
+    Send(Invalidation),
+    /// The tier has it already: only the answer was lost.
+    Known,
+    /// The tier did not say what it would replace.
+    Later,
+}
+
+impl Message {
+    fn to_send(&self) -> Option<Invalidation> {
+        match self {
+            Self::Send(invalidation) => Some(invalidation.clone()),
+            Self::Known | Self::Later => None,
+        }
     }
 }
 
@@ -162,23 +186,61 @@ async fn tell(sender: &Sender) {
 impl Remote {
     /// Sends a batch. Returns for each whether it was sent.
     async fn send_batch(&self, batch: &[PendingInvalidation]) -> Vec<bool> {
-        let namespace = &self.limits().namespace;
-        let invalidations: Vec<_> = batch
-            .iter()
-            .map(|PendingInvalidation { name, epoch }| Invalidation {
-                main: name.main(namespace),
-                partitions: name.tombstone(namespace),
-                tombstone: tombstone(*epoch, *epoch),
-            })
-            .collect();
-        match self.store.invalidate(&invalidations, FENCE).await {
-            Ok(done) => done,
+        let messages = join_all(batch.iter().map(|it| self.message(*it))).await;
+        let to_send: Vec<_> = messages.iter().filter_map(Message::to_send).collect();
+        let sent = match self.store.invalidate(&to_send, FENCE).await {
+            Ok(sent) => sent,
             Err(error) => {
-                self.metrics().errors.increment(1);
-                tracing::debug!(%error, "invalidations were not sent yet");
-                vec![false; batch.len()]
+                self.not_sent(&error);
+                vec![false; to_send.len()]
             }
-        }
+        };
+        let mut sent = sent.into_iter();
+        let is_sent = |message: &Message| match message {
+            Message::Send(_) => sent.next().unwrap_or(false),
+            Message::Known => true,
+            Message::Later => false,
+        };
+        messages.iter().map(is_sent).collect()
+    }
+
+    /// What is sent of an invalidation.
+    ///
+    /// A write that got no answer ends the epoch that the tier has now, if that is known: of what is
+    /// left of it, nothing has been invalidated.
+    async fn message(&self, pending: PendingInvalidation) -> Message {
+        let PendingInvalidation {
+            name,
+            epoch,
+            validity,
+        } = pending;
+        let namespace = &self.limits().namespace;
+        let main = name.main(namespace);
+        let since = match validity {
+            Validity::Unanswered => match self.store.peek_since(&main).await {
+                Ok(Some(since)) if since == epoch => return Message::Known,
+                Ok(since) => since,
+                Err(error) => {
+                    self.not_sent(&error);
+                    return Message::Later;
+                }
+            },
+            Validity::Valid | Validity::Invalidated => None,
+        };
+        Message::Send(Invalidation {
+            main,
+            partitions: name.tombstone(namespace),
+            tombstone: tombstone(epoch, epoch),
+            unanswered: since.map(|since| Unanswered {
+                notice: name.unanswered(namespace),
+                tombstone: tombstone(epoch, since),
+            }),
+        })
+    }
+
+    fn not_sent(&self, error: &StoreError) {
+        self.metrics().errors.increment(1);
+        tracing::debug!(%error, "invalidations were not sent yet");
     }
 
     /// Tells the other nodes to distrust everything that was stored until now.
@@ -222,12 +284,4 @@ impl Remote {
     pub(crate) fn asked(&self) -> Asked {
         Asked::now(&*self.clock, self.distrust.moment())
     }
-}
-
-fn tombstone(epoch: u64, version: u64) -> bytes::Bytes {
-    encode(
-        &Value::Tombstone,
-        Stamp { epoch, version },
-        Compression::Off,
-    )
 }

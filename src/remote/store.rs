@@ -2,8 +2,8 @@
 //! of server implements.
 //!
 //! A name is a whole key on the server. The caller makes names and begins them with the namespace.
-//! A value begins with a stamp (its epoch and version), which conditional writes compare; the rest
-//! of it means nothing to the server.
+//! A value begins with its kind and a stamp (its epoch and version). Conditional writes compare the
+//! stamp, and invalidations tell a tombstone by its kind; the rest means nothing to the server.
 //!
 //! Every operation ends in bounded time. An error means that the server did not answer, or refused;
 //! the operation may still have been carried out.
@@ -40,6 +40,11 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Reads only the stamp of a value. `None` if there is no value, or what is there has no stamp.
     fn peek<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Stamp>>;
 
+    /// Reads only which epoch ends if the value is replaced for a write that got no answer
+    /// ([`since`](crate::codec::since)). Zero if there is no value, `None` if what is there has no
+    /// stamp. It takes as long as a write may, since one follows.
+    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>>;
+
     /// Stores a value if the stored one still has the expected stamp, as one step.
     fn put_if<'a>(&'a self, put: ConditionalPut<'a>) -> RemoteFuture<'a, PutOutcome>;
 
@@ -49,6 +54,9 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Carries out invalidations, each as one step: `main` becomes the tombstone, which expires when
     /// the value there would have, but not before `at_least`, and `partitions` is deleted. The
     /// change of both names is notified, whether there were values or not.
+    ///
+    /// One that is [`Unanswered`] is carried out as such if the epoch that it ends is still the one
+    /// there: then its own name is notified in place of `partitions`.
     ///
     /// Returns for each whether it was carried out.
     fn invalidate<'a>(
@@ -131,6 +139,16 @@ pub(crate) struct Invalidation {
     pub(crate) main: String,
     /// The name of the epoch of its partitions.
     pub(crate) partitions: String,
+    pub(crate) tombstone: Bytes,
+    pub(crate) unanswered: Option<Unanswered>,
+}
+
+/// What else becomes of an [`Invalidation`] if it comes from a write that got no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Unanswered {
+    /// The name that is notified. It has the same hash tag.
+    pub(crate) notice: String,
+    /// Its version is the epoch that it ends.
     pub(crate) tombstone: Bytes,
 }
 

@@ -26,3 +26,4 @@ mod outage;
 mod refusals;
 mod sharing;
 mod tls;
+mod unanswered;

@@ -3,7 +3,9 @@
 
 use crate::{
     engine::context::RequestContext,
-    remote::{Remote, convert},
+    entry::{Entry, RemoteVersion},
+    remote::{Remote, RemoteValue, convert},
+    semantics::decide::Validity,
     state::cache::Cache,
 };
 
@@ -16,6 +18,48 @@ pub(super) fn invalidate_selected(context: &RequestContext) {
     }
 }
 
+/// The shared tier has this for the selected entry, in this epoch. If that is another epoch than the
+/// entry's, or a tombstone, the entry was invalidated, unless it is certain that there was nothing but
+/// writes without an answer.
+pub(super) fn compare_epochs(
+    cache: &Cache,
+    remote: &Remote,
+    context: &RequestContext,
+    epoch: u64,
+    found: &RemoteValue,
+) {
+    let selected = context.selected.as_ref();
+    let Some((entry, version)) = selected.and_then(|entry| Some((entry, entry.remote_version()?)))
+    else {
+        return;
+    };
+    let own = version.stamp().epoch;
+    match *found {
+        RemoteValue::Tombstone {
+            unanswered_since: Some(since),
+        } if since == own && own != 0
+            || since == 0
+                && (version.is_unanswered_in(epoch)
+                    || is_certain(cache, remote, entry, version)) =>
+        {
+            version.unanswered_in(epoch);
+        }
+        RemoteValue::Tombstone { .. } => version.invalidate(),
+        RemoteValue::Entry { .. } | RemoteValue::Missing | RemoteValue::OtherVariants(_) => {
+            if epoch != 0 && epoch != own && !version.is_unanswered_in(epoch) {
+                version.invalidate();
+            }
+        }
+    }
+}
+
+/// Whether this node would know of an invalidation since the entry arrived, and knows of none.
+fn is_certain(cache: &Cache, remote: &Remote, entry: &Entry, version: &RemoteVersion) -> bool {
+    let (arrived, now) = (entry.arrival().monotonic, cache.shared.clock.monotonic());
+    let tracker = &remote.tracker;
+    tracker.has_noticed_all(version) && !tracker.may_be_invalidated(version.slots(), arrived, now)
+}
+
 /// The shared tier has nothing of the selected entry. That was evicted, or else invalidated too long
 /// ago for a tombstone to be left.
 pub(super) fn invalidate_if_unknown(cache: &Cache, remote: &Remote, context: &RequestContext) {
@@ -25,7 +69,11 @@ pub(super) fn invalidate_if_unknown(cache: &Cache, remote: &Remote, context: &Re
     {
         let (arrived, now) = (entry.arrival().monotonic, cache.shared.clock.monotonic());
         let slots = version.slots();
-        if remote.tracker.may_be_invalidated(slots, arrived, now) {
+        // Of a write without an answer nothing is left that says what else there was.
+        let is_valid = context.request.validity(cache, entry) == Validity::Valid;
+        if remote.tracker.may_be_invalidated(slots, arrived, now)
+            || is_valid && remote.tracker.may_be_unanswered(slots, arrived)
+        {
             version.invalidate();
         }
     }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 
-use super::doubts::{Selected, distrust_selected, invalidate_if_unknown, invalidate_selected};
+use super::doubts::{
+    Selected, compare_epochs, distrust_selected, invalidate_if_unknown, invalidate_selected,
+};
 use crate::{
     codec::EntryRecord,
     engine::{
@@ -21,6 +23,7 @@ use crate::{
         convert::{self, UnpackContext},
         slots_of, variant_id,
     },
+    semantics::decide::Validity,
     state::cache::Cache,
     store::Resource,
 };
@@ -115,12 +118,14 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
     let asked = remote.asked();
     match remote.pending(&key) {
         Pending::Nothing => {}
-        Pending::Epoch(epoch) => {
+        Pending::Epoch(epoch, validity) => {
             // A response that is fetched now is written after this invalidation, and finds it
             // there.
             context.observed =
                 (!key.is_partition()).then(|| ObservedVersion::invalidated(epoch, snapshot, asked));
-            invalidate_selected(context);
+            if validity == Validity::Invalidated {
+                invalidate_selected(context);
+            }
             return PeerEntry::Nothing;
         }
         Pending::Everything => {
@@ -154,10 +159,7 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
             let version = RemoteVersion::new(slots_of(&key), stamp, variant, snapshot);
             PeerEntry::New(Arc::new(entry.with_remote_version(Some(version))))
         }
-        Ok(RemoteValue::Tombstone) => {
-            invalidate_selected(context);
-            PeerEntry::Nothing
-        }
+        Ok(RemoteValue::Tombstone { .. }) => PeerEntry::Nothing,
         Ok(RemoteValue::OtherVariants(names)) => {
             let names = names.iter().map(|name| HeaderName::from_bytes(name));
             context.remote_vary = names.flatten().collect();
@@ -194,6 +196,10 @@ async fn validate_selected(
     let Some(version) = entry.remote_version() else {
         return Ok(None);
     };
+    if entry.validity() != Validity::Valid {
+        // It is of an epoch that this node ended.
+        return Ok(None);
+    }
     if !remote.tracker.is_current(version) {
         let order = cache.config.rules.language_order;
         let mut request = SelectingHeaders::new(&context.request.parts.headers, order);
@@ -207,7 +213,7 @@ async fn validate_selected(
 }
 
 /// Reads what the shared tier has for the request. If the resource was invalidated since the
-/// selected entry was stored, that entry is too.
+/// selected entry was stored, or a write to it got no answer, that concerns the entry too.
 async fn read(
     cache: &Cache,
     remote: &Remote,
@@ -225,13 +231,7 @@ async fn read(
     let read = remote.read(key, &mut request, &acceptance, snapshot, asked);
     let RemoteRead { value, observed } = read.await?;
     context.observed = Some(observed);
-    let selected = context.selected.as_ref();
-    if observed.epoch != 0
-        && let Some(version) = selected.and_then(|entry| entry.remote_version())
-        && version.stamp().epoch != observed.epoch
-    {
-        version.invalidate();
-    }
+    compare_epochs(cache, remote, context, observed.epoch, &value);
     Ok(value)
 }
 

@@ -11,7 +11,7 @@ use crate::{
         Known, LONGEST_KEEP, LeaseNote, PendingWrite, RemoteKey, SelectingHeaders, convert,
         slots_of, variant_id,
     },
-    semantics::vary::Selecting,
+    semantics::{decide::Validity, vary::Selecting},
     state::cache::Cache,
     store::StoreFuture,
 };
@@ -100,14 +100,14 @@ pub(crate) fn withdraw(cache: &Cache, context: &RequestContext) {
     });
 }
 
-/// Tells the other nodes, in the background, that what is stored for a resource is invalid: first
-/// those that this node has something of.
-pub(crate) fn invalidate(cache: &Cache, key: &RequestKey) {
+/// Tells the other nodes, in the background, that what is stored for a resource is invalidated or
+/// unanswered: first of resources that this node has something of.
+pub(crate) fn invalidate(cache: &Cache, key: &RequestKey, validity: Validity) {
     if let Some(remote) = &cache.shared.remote {
         let known = match cache.shared.store.get(key.as_ref()) {
             StoreFuture::Ready(Some(Ok(Some(_)))) => Known::Stored,
             StoreFuture::Ready(_) | StoreFuture::Pending(_) => Known::Nothing,
         };
-        remote.invalidate(&RemoteKey::of(key), known, &cache.shared.tasks);
+        remote.invalidate(&RemoteKey::of(key), validity, known, &cache.shared.tasks);
     }
 }

@@ -6,7 +6,7 @@ use http::{Uri, request::Parts};
 
 use crate::{
     engine::peers,
-    entry::Entry,
+    entry::{Entry, RemoteVersion},
     key::{RequestKey, target_uri},
     semantics::{classify, decide::Validity, uri, validate},
     state::cache::{Cache, Shared},
@@ -21,7 +21,7 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey, validity: Validity) {
     // before the update below is flagged by it, a later one sees the new generation and does not
     // store.
     let shared = &cache.shared;
-    peers::publish::invalidate(cache, key);
+    peers::publish::invalidate(cache, key, validity);
     match validity {
         Validity::Invalidated => shared.generations.invalidate(key.resource_hash()),
         Validity::Unanswered => shared.generations.doubt(key.resource_hash()),
@@ -62,7 +62,10 @@ fn flag(shared: &Shared, entry: &Entry, validity: Validity) -> Option<Arc<Entry>
     head.meta.validity = head.meta.validity.max(validity);
     let is_of_use =
         head.meta.validity != Validity::Invalidated || validate::has_validator(&head.headers);
-    is_of_use.then(|| Arc::new(entry.with_head(&head, &shared.names)))
+    // What other nodes do to the resource concerns it as before.
+    let version = entry.remote_version().map(RemoteVersion::copied);
+    let flagged = |head| entry.with_head(head, &shared.names);
+    is_of_use.then(|| Arc::new(flagged(&head).with_remote_version(version)))
 }
 
 /// The URI of the target resource in absolute form, if it has one.

@@ -9,7 +9,13 @@ fn of(name: &[u8], epoch: u64) -> PendingInvalidation {
     PendingInvalidation {
         name: Name::of(name),
         epoch,
+        validity: Validity::Invalidated,
     }
+}
+
+/// What is pending of an invalidation.
+fn invalidated(epoch: u64) -> Pending {
+    Pending::Epoch(epoch, Validity::Invalidated)
 }
 
 /// So many of them that one more is too many.
@@ -31,13 +37,43 @@ fn an_invalidation_is_pending_until_it_is_sent() {
     // Another invalidation while the first is being sent.
     assert_eq!(pending.add(second, Known::Stored), None);
     assert_eq!(pending.sent(first), None, "its task goes on");
-    assert_eq!(pending.of(first.name), Pending::Epoch(2));
+    assert_eq!(pending.of(first.name), invalidated(2));
     assert_eq!(pending.of(Name::of(b"b")), Pending::Nothing);
     assert_eq!(pending.next(Lane::Stored), [second]);
     assert_eq!(pending.sent(second), None);
     assert_eq!(pending.of(first.name), Pending::Nothing);
     assert_eq!(pending.next(Lane::Stored), []);
     assert_eq!(pending.add(first, Known::Stored), start);
+}
+
+#[test]
+fn an_invalidation_is_stronger_than_a_write_without_an_answer() {
+    use Validity::{Invalidated, Unanswered};
+    for (first, second, expected) in [
+        (Unanswered, Unanswered, Unanswered),
+        (Unanswered, Invalidated, Invalidated),
+        (Invalidated, Unanswered, Invalidated),
+    ] {
+        let with = |epoch, validity| PendingInvalidation {
+            validity,
+            ..of(b"a", epoch)
+        };
+        // Whether the second comes while the first is being sent.
+        for is_under_way in [false, true] {
+            let pending = PendingInvalidations::new(MAX);
+            pending.add(with(1, first), Known::Stored);
+            assert_eq!(pending.of(Name::of(b"a")), Pending::Epoch(1, first));
+            if is_under_way {
+                assert_eq!(pending.next(Lane::Stored), [with(1, first)]);
+            }
+            pending.add(with(2, second), Known::Stored);
+            if is_under_way {
+                assert_eq!(pending.sent(with(1, first)), None);
+            }
+            assert_eq!(pending.of(Name::of(b"a")), Pending::Epoch(2, expected));
+            assert_eq!(pending.next(Lane::Stored), [with(2, expected)]);
+        }
+    }
 }
 
 #[test]
@@ -94,7 +130,7 @@ fn what_fails_holds_nothing_up() {
             assert_eq!(pending.next(again), [fails]);
             assert_eq!(pending.failed(fails), None);
         }
-        assert_eq!(pending.of(fails.name), Pending::Epoch(1));
+        assert_eq!(pending.of(fails.name), invalidated(1));
         assert_eq!(pending.next(again), [fails]);
         for sent in [fails, works] {
             assert_eq!(pending.sent(sent), None);
@@ -127,7 +163,7 @@ fn too_many_are_given_up_together() {
     let pending = full();
     let known = of(&0_u64.to_be_bytes(), 2);
     assert_eq!(pending.add(known, Known::Nothing), None);
-    assert_eq!(pending.of(known.name), Pending::Epoch(2), "not one more");
+    assert_eq!(pending.of(known.name), invalidated(2), "not one more");
     let under_way = pending.next(Lane::Unknown);
     let one_more = of(b"one more", 1);
     assert_eq!(
@@ -156,7 +192,7 @@ fn too_many_are_given_up_together() {
     );
     pending.distrust_told();
     assert_eq!(pending.of(known.name), Pending::Nothing);
-    assert_eq!(pending.of(one_more.name), Pending::Epoch(1));
+    assert_eq!(pending.of(one_more.name), invalidated(1));
     assert!(!pending.next_distrust());
 }
 

@@ -21,7 +21,7 @@ use super::{
     tracking::Tracking,
 };
 use crate::{
-    codec::{Stamp, stamp},
+    codec::{Stamp, since, stamp},
     remote::store::{
         ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
         WatchHandler,
@@ -86,6 +86,16 @@ impl RemoteStore for Redis {
                 match client.getrange::<Bytes, _>(name, 0, STAMP_END - 1).await {
                     Err(error) if is_other_type(&error) => Ok(None),
                     answer => Ok(stamp(&answer?)),
+                }
+            })
+    }
+
+    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>> {
+        self.connections
+            .execute(Purpose::Write, [name], async move |client| {
+                match client.getrange::<Bytes, _>(name, 0, STAMP_END - 1).await {
+                    Err(error) if is_other_type(&error) => Ok(None),
+                    answer => Ok(since(&answer?)),
                 }
             })
     }
@@ -264,12 +274,17 @@ impl Redis {
         // by who sends them.
         self.connections
             .execute(Purpose::Write, [&*first.main], async move |client| {
-                let keys = all
-                    .iter()
-                    .flat_map(|it| [it.main.clone(), it.partitions.clone()]);
+                let mut keys = Vec::with_capacity(3 * all.len());
                 let mut arguments = vec![milliseconds(at_least).into()];
-                arguments.extend(all.iter().map(|it| Value::Bytes(it.tombstone.clone())));
-                let _done: i64 = run(&client, script, keys.collect(), arguments).await?;
+                for one in all {
+                    let (notice, tombstone) = match &one.unanswered {
+                        Some(it) => (&it.notice, it.tombstone.clone()),
+                        None => (&one.partitions, Bytes::new()),
+                    };
+                    keys.extend([&one.main, &one.partitions, notice].map(String::clone));
+                    arguments.extend([one.tombstone.clone(), tombstone].map(Value::Bytes));
+                }
+                let _done: i64 = run(&client, script, keys, arguments).await?;
                 Ok(vec![true; all.len()])
             })
     }

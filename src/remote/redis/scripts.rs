@@ -1,7 +1,8 @@
 //! The Lua scripts: operations that the server must carry out as one step.
 //!
 //! A stored value begins with four bytes for its kind, then the epoch and the version of eight
-//! bytes each. The scripts compare these, and know no more of the format.
+//! bytes each. The scripts compare these, and know no more of the format, but for the kind of a
+//! tombstone.
 
 use fred::types::scripts::Script;
 
@@ -54,17 +55,30 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 ";
 
-/// Sets the first key of each pair, for as long as what it holds would have lived, and deletes the
-/// second. Both are notified, so the second is set before. Arguments: the shortest expiry in
-/// milliseconds, then a value for each pair. Like [`PUT`] it writes on a full server.
+/// Sets the first key of each three, for as long as what it holds would have lived, and deletes the
+/// second. The first and the third are notified, so the third is set for a moment. Arguments: the
+/// shortest expiry in milliseconds, then two values for each three keys. The second value is for a
+/// write that got no answer: it is set if the epoch there is the one that it ends, which its version
+/// says. Otherwise the first is set, and the second key notified. Like [`PUT`] it writes on a full
+/// server.
 const INVALIDATE: &str = r"
-for pair = 1, #KEYS / 2 do
-  local main, partitions = KEYS[2 * pair - 1], KEYS[2 * pair]
+for index = 1, #KEYS / 3 do
+  local main, partitions, notice = KEYS[3 * index - 2], KEYS[3 * index - 1], KEYS[3 * index]
+  local value, unanswered = ARGV[2 * index], ARGV[2 * index + 1]
+  if unanswered ~= '' then
+    local head = redis.pcall('GETRANGE', main, 0, 19)
+    if head == '' then head = string.rep('\0', 20) end
+    local since
+    if type(head) ~= 'string' then since = nil
+    elseif string.sub(head, 4, 4) == 'F' then since = string.sub(head, 13, 20)
+    else since = string.sub(head, 5, 12) end
+    if since == string.sub(unanswered, 13, 20) then value = unanswered else notice = partitions end
+  end
   local keep = math.max(redis.call('PTTL', main), tonumber(ARGV[1]))
-  redis.call('DEL', main)
-  redis.call('SET', partitions, '')
-  redis.call('DEL', partitions)
-  redis.call('SET', main, ARGV[1 + pair], 'PX', keep)
+  redis.call('DEL', main, partitions)
+  redis.call('SET', notice, '')
+  redis.call('DEL', notice)
+  redis.call('SET', main, value, 'PX', keep)
 end
 return 1
 ";

@@ -197,6 +197,7 @@ async fn a_stopped_server_of_a_cluster_leaves_the_others_in_use() {
         main: name.clone(),
         partitions: format!("{{{name}}}:partitions"),
         tombstone: value(7, 7, b""),
+        unanswered: None,
     });
     let done = redis.invalidate(&all, KEEP).await;
     assert_eq!(done.unwrap(), [true, false, true]);

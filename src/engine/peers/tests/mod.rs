@@ -12,9 +12,12 @@ mod lookups;
 mod network;
 #[path = "../../../../tests/support/node.rs"]
 mod node;
+mod orders;
 #[path = "../../../../tests/support/origin.rs"]
 mod origin;
 mod queues;
 mod refreshes;
+mod site;
 mod touches;
+mod unanswered;
 mod writes;

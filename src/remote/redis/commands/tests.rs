@@ -12,7 +12,7 @@ use crate::remote::{
         },
         tests::{KEEP, connected, put_over, value},
     },
-    store::{Invalidation, PutOutcome, RemoteStore},
+    store::{Invalidation, PutOutcome, RemoteStore, Unanswered},
 };
 
 #[tokio::test]
@@ -80,6 +80,7 @@ fn invalidation(resource: &str) -> Invalidation {
         main: format!("{{{resource}}}"),
         partitions: format!("{{{resource}}}:partitions"),
         tombstone: value(7, 7, b""),
+        unanswered: None,
     }
 }
 
@@ -103,4 +104,24 @@ async fn a_key_of_another_type_is_deleted_when_it_is_read() {
     assert_eq!(redis.get("a").await.unwrap(), None);
     assert_eq!(server.command(&["EXISTS", "a"]), Reply::Integer(0));
     assert_eq!(redis.outages(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_invalidated() {
+    let server = standalone();
+    let redis = connected(Redis::builder(server.url())).await;
+    server.command(&["RPUSH", "{a}", "a list"]);
+    assert_eq!(redis.peek_since("{a}").await.unwrap(), None);
+    let plain = invalidation("a");
+    let unanswered = Unanswered {
+        notice: "{a}:unanswered".to_owned(),
+        tombstone: value(7, 0, b""),
+    };
+    let tombstone = plain.tombstone.clone();
+    let late = Invalidation {
+        unanswered: Some(unanswered),
+        ..plain
+    };
+    assert_eq!(redis.invalidate(&[late], KEEP).await.unwrap(), [true]);
+    assert_eq!(redis.get("{a}").await.unwrap(), Some(tombstone));
 }
