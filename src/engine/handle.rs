@@ -15,6 +15,8 @@
 //!
 //! [`decide`]: crate::semantics::decide::decide()
 
+use std::sync::Arc;
+
 use http::Response;
 use http_body::Body;
 
@@ -23,13 +25,17 @@ use super::{
     context::{Handler, RequestContext, Trigger},
     deadline::Deadline,
     fetch::{bypass, conditions, head_request},
-    lookup::{self, Next},
+    lookup::{self, Next, Served},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
     respond,
     stale::{self, WithinSoftTimeout},
 };
-use crate::{body::CacheBody, inner::CacheableService, outcome::Generated};
+use crate::{
+    body::CacheBody,
+    inner::CacheableService,
+    outcome::{Generated, StaleReason},
+};
 
 /// Answers a request that memory alone cannot answer.
 pub(crate) async fn handle<S, Q>(
@@ -81,7 +87,21 @@ where
             RemoteLookup::Miss if context.request.directives.only_if_cached => {
                 return Ok(respond::generated(&handler.cache, Generated::OnlyIfCached));
             }
-            RemoteLookup::Miss => return fetch(handler, context, body).await,
+            RemoteLookup::Miss => {
+                // The tier has nothing better, and the origin failed a moment ago.
+                if let Next::Serve(entry, served @ Served::Stale(StaleReason::Paused)) = &next
+                    && context.has_selected(entry)
+                    && context
+                        .request
+                        .allows_stale_if_error(&handler.cache, entry, now)
+                {
+                    let (entry, served) = (Arc::clone(entry), *served);
+                    return Ok(refresh::answer_and_follow_up::<S, Q>(
+                        handler, context, None, &entry, now, served,
+                    ));
+                }
+                return fetch(handler, context, body).await;
+            }
             // The tier does not answer, so memory has the best there is.
             RemoteLookup::Unavailable => {}
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cachewarp::{CacheBuilder, CacheOutcome};
 use http::StatusCode;
 use tokio::time::sleep;
 
@@ -362,6 +363,47 @@ async fn a_message_that_comes_after_an_invalidation_does_not_hide_it() {
         store.fail(Fault::None);
         sleep(SENT_AGAIN).await;
         for node in [&third, &second, &first] {
+            site.serves_nothing(node, path, path).await;
+        }
+    }
+}
+
+/// A stale answer for an error does not depend on whether the shared tier has the response.
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_failed_is_left_alone_for_a_while() {
+    let paused = |builder: CacheBuilder| builder.refresh_pause(Duration::from_secs(5));
+    for path in PATHS {
+        let site = Site::new();
+        let nodes: [Node; 2] = site.network.nodes_with(&site.origin, paused).await;
+        let [first, second] = &nodes;
+        let stored = site.stored(&[first, second], path).await;
+        site.unanswered(first, path).await;
+        first.settle().await;
+        sleep(NOTIFIED).await;
+        for node in &nodes {
+            for _ in 0..3 {
+                let seen = site.while_down(node, path, "").await;
+                assert_eq!(seen.body, stored.body);
+                site.is_down(true);
+                let calls = site.origin.calls();
+                for _ in 0..5 {
+                    let seen = node.get(path).await;
+                    assert!(
+                        matches!(seen.outcome, CacheOutcome::Stale { .. }),
+                        "{seen:?}"
+                    );
+                }
+                assert_eq!(site.origin.calls(), calls, "{path}");
+                site.is_down(false);
+                sleep(Duration::from_secs(6)).await;
+            }
+        }
+        // An invalidation ends the pause as well.
+        site.while_down(second, path, "").await;
+        site.answered(first, path).await;
+        first.settle().await;
+        sleep(NOTIFIED).await;
+        for node in [second, first] {
             site.serves_nothing(node, path, path).await;
         }
     }
