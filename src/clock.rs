@@ -1,4 +1,5 @@
-//! Where time comes from: the only caller of `SystemTime::now` and `Instant::now`.
+//! Where time comes from, and a clock for tests. Nothing else here calls `SystemTime::now` and
+//! `Instant::now`.
 
 mod elapsed;
 

@@ -57,9 +57,9 @@ impl CacheHandle {
     ///
     /// `service` is any service that contains this cache: a [`CacheService`](crate::CacheService),
     /// or a router with the layer. The cache treats warming requests like all others, so it stores
-    /// only what may be stored, and fetches a resource once for concurrent requests. To warm the
-    /// variants of a resource, send requests with the selecting header fields that clients will
-    /// send.
+    /// only what may be stored, and fetches a resource once for concurrent requests. The host is a part
+    /// of the key, so the requests must have the one that clients use. To warm the variants of a
+    /// resource, send requests with the selecting header fields that clients will send.
     ///
     /// ```
     /// # async fn warm<S>(handle: cachewarp::CacheHandle, service: S)
