@@ -29,7 +29,8 @@ impl CacheBuilder {
     /// ignored; to key some of them, use [`Cookies::key`](crate::Cookies::key). Defaults to none.
     ///
     /// A field of [`policy_credentials`](Self::policy_credentials), such as `X-Api-Key`, keeps lifetimes
-    /// of a policy away although it is keyed. To have them for each value, set a list without it.
+    /// by policy away although it is keyed, unless
+    /// [`without_policy_credentials`](Self::without_policy_credentials) removes it.
     pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.key_headers = names.into_iter().map(Into::into).collect();
         self

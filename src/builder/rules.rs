@@ -54,7 +54,7 @@ impl CacheBuilder {
     ///
     /// `Authorization` and [`credential_headers`](Self::credential_headers) always count. This
     /// replaces the other ones; [`also_policy_credentials`](Self::also_policy_credentials) adds to
-    /// them. Defaults to:
+    /// them, and [`without_policy_credentials`](Self::without_policy_credentials) removes from them. Defaults to:
     ///
     /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`, `dpop`,
     ///   `ocp-apim-subscription-key`, `private-token`, `proxy-authorization`, `x-access-token`,
@@ -87,6 +87,33 @@ impl CacheBuilder {
     ) -> Self {
         let names = names.into_iter().map(Into::into);
         self.policy_credentials.extend(names);
+        self
+    }
+
+    /// Removes request headers from [`policy_credentials`](Self::policy_credentials). It is for a field
+    /// that is [keyed](Self::key_headers): each value of it then has responses of its own, also those
+    /// that have their lifetime from a policy. Do not remove a field that is not.
+    ///
+    /// ```
+    /// use cachewarp::CacheLayer;
+    /// use std::time::Duration;
+    ///
+    /// let layer = CacheLayer::builder()
+    ///     .ttl(Duration::from_secs(60))
+    ///     .key_headers(["x-api-key"])
+    ///     .without_policy_credentials(["x-api-key"])
+    ///     .build()?;
+    /// # Ok::<(), cachewarp::ConfigError>(())
+    /// ```
+    pub fn without_policy_credentials<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        for name in names {
+            let name = name.into();
+            self.policy_credentials
+                .retain(|it| !it.eq_ignore_ascii_case(&name));
+        }
         self
     }
 

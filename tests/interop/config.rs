@@ -251,6 +251,9 @@ const TAKEN: &[Taken] = &[
     ("wait_timeout", |c| c.wait_timeout(Duration::from_nanos(1))),
     ("without_cache_status", CacheBuilder::without_cache_status),
     ("without_key_policy", CacheBuilder::without_key_policy),
+    ("without_policy_credentials", |c| {
+        c.without_policy_credentials(["x-api-key", "no such field"])
+    }),
     ("without_x_cache", CacheBuilder::without_x_cache),
 ];
 

@@ -296,6 +296,34 @@ async fn the_fields_that_count_are_a_setting() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_keyed_field_has_lifetimes_by_policy_once_it_no_longer_counts() {
+    let key = |t, value| at(t).send("x-api-key", value);
+    let keyed = |b: CacheBuilder| given(b).key_headers(["x-api-key"]);
+    let for_each = move |b: CacheBuilder| {
+        keyed(b)
+            .without_policy_credentials(["X-Api-Key"])
+            .also_policy_credentials(["x-other"])
+    };
+    play([
+        case(ok())
+            .set(keyed)
+            .then(key(1, "a").reply(second()).fwd())
+            .then(key(2, "a").reply(second()).fwd()),
+        case(ok())
+            .set(for_each)
+            .then(key(1, "a").reply(second()).fwd())
+            .then(key(2, "a").age(1).body(B2).hit())
+            .then(key(3, "b").reply(ok()).fwd())
+            .then(key(4, "a").age(3).body(B2).hit())
+            .then(key(5, "b").age(2).body(B1).hit())
+            .then(at(5).body(B1).hit())
+            .then(key(6, "b").send("x-other", "1").pass())
+            .then(key(7, "b").send("authorization", "Basic dTpw").pass()),
+    ])
+    .await;
+}
+
 // === Requests at once ===
 
 #[tokio::test(start_paused = true)]
