@@ -24,7 +24,7 @@ use super::{
         WatchEvent,
     },
 };
-use crate::codec::Stamp;
+use crate::codec::{Stamp, since as since_of};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -259,8 +259,8 @@ async fn a_write_without_an_answer_ends_the_epoch_that_it_knows(server: &impl Fi
             }
             server.set(&message.partitions, b"x");
             watch.changed([&*message.partitions]).await;
-            let found = node.peek_since(&message.main).await;
-            assert_eq!(found.unwrap(), *read, "{what}");
+            let head = node.head(&message.main).await.unwrap();
+            assert_eq!(since_of(&head.unwrap()), *read, "{what}");
             messages.push(message);
         }
         for batch in messages.chunks(at_once) {

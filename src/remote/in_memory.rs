@@ -372,9 +372,10 @@ impl RemoteStore for InMemory {
         self.read(move |state| stamp(&state.value(name)?))
     }
 
-    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>> {
+    fn head<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>> {
         self.operate(WRITE_TIMEOUT, move |_, state| {
-            since(&state.value(name).unwrap_or_default())
+            let value = state.value(name).unwrap_or_default();
+            Some(value.slice(..value.len().min(STAMP.end)))
         })
     }
 

@@ -18,7 +18,7 @@ use super::{
     remote::Remote,
     store::{Invalidation, Unanswered},
 };
-use crate::{error::StoreError, executor::Tasks, semantics::decide::Validity};
+use crate::{codec::since, error::StoreError, executor::Tasks, semantics::decide::Validity};
 
 /// How often, and how long each time, a write waits for a pending invalidation of its resource: one
 /// second in total.
@@ -217,9 +217,8 @@ impl Remote {
         let namespace = &self.limits().namespace;
         let main = name.main(namespace);
         let since = match validity {
-            Validity::Unanswered => match self.store.peek_since(&main).await {
-                Ok(Some(since)) if since == epoch => return Message::Known,
-                Ok(since) => since,
+            Validity::Unanswered => match self.store.head(&main).await {
+                Ok(head) => head.and_then(|head| since(&head)),
                 Err(error) => {
                     self.not_sent(&error);
                     return Message::Later;
@@ -227,6 +226,9 @@ impl Remote {
             },
             Validity::Valid | Validity::Invalidated => None,
         };
+        if since == Some(epoch) {
+            return Message::Known;
+        }
         Message::Send(Invalidation {
             main,
             partitions: name.tombstone(namespace),

@@ -40,10 +40,10 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Reads only the stamp of a value. `None` if there is no value, or what is there has no stamp.
     fn peek<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Stamp>>;
 
-    /// Reads only which epoch ends if the value is replaced for a write that got no answer
-    /// ([`since`](crate::codec::since)). Zero if there is no value, `None` if what is there has no
-    /// stamp. It takes as long as a write may, since one follows.
-    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>>;
+    /// Reads only the kind and the stamp of a value, as they are stored: nothing if there is no
+    /// value, and `None` if it is of a type that no node stores. It takes as long as a write may, as
+    /// one follows.
+    fn head<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>>;
 
     /// Stores a value if the stored one still has the expected stamp, as one step.
     fn put_if<'a>(&'a self, put: ConditionalPut<'a>) -> RemoteFuture<'a, PutOutcome>;

@@ -21,7 +21,7 @@ use super::{
     tracking::Tracking,
 };
 use crate::{
-    codec::{Stamp, since, stamp},
+    codec::{Stamp, stamp},
     remote::store::{
         ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
         WatchHandler,
@@ -90,12 +90,12 @@ impl RemoteStore for Redis {
             })
     }
 
-    fn peek_since<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<u64>> {
+    fn head<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>> {
         self.connections
             .execute(Purpose::Write, [name], async move |client| {
-                match client.getrange::<Bytes, _>(name, 0, STAMP_END - 1).await {
+                match client.getrange(name, 0, STAMP_END - 1).await {
                     Err(error) if is_other_type(&error) => Ok(None),
-                    answer => Ok(since(&answer?)),
+                    answer => answer.map(Some),
                 }
             })
     }

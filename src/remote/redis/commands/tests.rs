@@ -111,7 +111,7 @@ async fn a_key_of_another_type_is_invalidated() {
     let server = standalone();
     let redis = connected(Redis::builder(server.url())).await;
     server.command(&["RPUSH", "{a}", "a list"]);
-    assert_eq!(redis.peek_since("{a}").await.unwrap(), None);
+    assert_eq!(redis.head("{a}").await.unwrap(), None);
     let plain = invalidation("a");
     let unanswered = Unanswered {
         notice: "{a}:unanswered".to_owned(),
