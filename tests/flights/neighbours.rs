@@ -32,6 +32,11 @@ fn answer(code: u16, fields: Fields<'_>) -> Answer {
     response
 }
 
+fn tagged(mut answer: Answer, tag: &'static str) -> Answer {
+    answer.headers_mut().insert("etag", tag.parse().unwrap());
+    answer
+}
+
 /// A page for everybody, fresh for an hour, and what the second call is answered.
 struct Page {
     cache: Cache,
@@ -422,5 +427,41 @@ async fn what_the_service_keeps_from_the_store_changes_nothing_there() {
         let next = fetch(&cache, asking(&[("cache-control", "max-stale")])).await;
         assert_eq!(text(next).await, "page", "{context}: it is still there");
         assert_eq!(is_hit(&fetch(&cache, get("/")).await), !kept, "{context}");
+    }
+}
+
+/// A 304 about another representation says nothing of what everybody gets. The answer to the second
+/// question does.
+#[tokio::test]
+async fn a_304_about_another_representation_takes_nothing_away() {
+    const LASTING: &str = "max-age=1, stale-if-error=600";
+    for (second, kept) in [
+        (Some(503), true),
+        (None, true),
+        (Some(400), true),
+        (Some(404), false),
+        (Some(403), false),
+    ] {
+        let clock = ManualClock::at(1_700_000_000);
+        let origin = Origin::answering(move |call, _| match call {
+            1 => Ok(tagged(with_directives(LASTING, "page"), "\"a\"")),
+            2 => Ok(tagged(answer(304, &[]), "\"b\"")),
+            3 => second.map_or(Err("broken".into()), |code| Ok(answer(code, &[]))),
+            _ => Ok(answer(503, &[])),
+        });
+        let cache = origin.cached_with(|it| it.clock(clock.clone()).refresh_pause(Duration::ZERO));
+        text(fetch(&cache, get("/")).await).await;
+        clock.advance(Duration::from_secs(5));
+        let first = fetch(&cache, get("/")).await;
+        let in_place = second.is_none_or(|code| code == 503);
+        let expected = if in_place {
+            200
+        } else {
+            second.unwrap_or_default()
+        };
+        assert_eq!(first.status(), expected, "{second:?}");
+        let next = fetch(&cache, get("/")).await;
+        assert_eq!(next.status(), if kept { 200 } else { 503 }, "{second:?}");
+        assert_eq!(origin.calls(), 4);
     }
 }

@@ -8,12 +8,12 @@ use super::{
     conditions::{self, Conditions},
     failure,
     fetched::{FetchResult, Permit},
-    receive, revalidate, storing,
+    receive, revalidate,
 };
 use crate::{
     engine::{context::RequestContext, nesting::reports},
     inner::CacheableService,
-    semantics::{classify::Requester, validate},
+    semantics::validate,
     state::cache::Cache,
 };
 
@@ -50,10 +50,7 @@ where
         return fetched;
     }
     // The 304 is about another representation: ask once more, without conditions (RFC 9111 §4.3.3).
-    // If it is everybody's, the stored one is gone.
-    if context.request.requester() == Requester::Plain {
-        storing::remove_selected(cache, context).await;
-    }
+    // What becomes of the stored one is for that answer to say.
     let body = context.request.new_body(cache);
     let mut request = Request::from_parts(context.request.parts.clone(), body);
     validate::strip(request.headers_mut());
