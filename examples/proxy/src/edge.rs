@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{CacheBody, CacheLayer};
+use cachewarp::{CacheBody, CacheLayer, Caller};
 use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -34,6 +34,8 @@ pub(crate) type EdgeBody = Either<CacheBody<Incoming>, Either<Incoming, Full<Byt
 #[derive(Debug)]
 pub(crate) struct Edge {
     cached: <CacheLayer as Layer<Upstream>>::Service,
+    /// Bounds the calls that this connection causes and then leaves behind.
+    caller: Caller,
     upstream: Upstream,
     served: AtomicBool,
 }
@@ -52,6 +54,7 @@ impl Edge {
         };
         Self {
             cached: cache.layer(upstream.clone()),
+            caller: Caller::new(),
             upstream,
             served: AtomicBool::new(false),
         }
@@ -97,6 +100,7 @@ impl Edge {
         match route {
             // The cache is always ready, and so is the service behind it.
             Route::Cache => {
+                request.extensions_mut().insert(self.caller.clone());
                 let response = self.cached.clone().call(request).await;
                 response.map(|response| response.map(Either::Left))
             }

@@ -1,6 +1,6 @@
 //! HTTP/2 with prior knowledge, on either side.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
@@ -8,9 +8,13 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::{body::Incoming, client::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 
-use super::support::{Origin, Proxy, field, ok, soon};
+use super::support::{Origin, Proxy, field, ok, read_head, soon};
 
 async fn connect(proxy: &Proxy) -> http2::SendRequest<Empty<Bytes>> {
     let stream = TcpStream::connect(proxy.address).await.unwrap();
@@ -117,4 +121,38 @@ async fn an_http1_client_reaches_an_http2_origin_with_content() {
     let post = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello";
     let reply = proxy.ask(post).await;
     assert_eq!((reply.status(), reply.body.as_str()), (200, "hello"));
+}
+
+/// A client that resets its streams before the origin has answered.
+#[tokio::test]
+async fn a_connection_leaves_a_bounded_number_of_calls_behind() {
+    const STREAMS: usize = 100;
+    const LEFT: usize = 64;
+    let (origin, mut connections) = Origin::by_hand().await;
+    let proxy = Proxy::start(origin.address, &["--workers", "1"]).await;
+    let mut client = connect(&proxy).await;
+    let asked: Vec<_> = (0..STREAMS)
+        .map(|path| tokio::spawn(client.send_request(get(&format!("http://a.example/{path}")))))
+        .collect();
+    let ended = Arc::new(Semaphore::new(0));
+    for _ in 0..STREAMS {
+        let mut stream = soon(connections.recv()).await.unwrap();
+        soon(read_head(&mut stream)).await.unwrap();
+        let ended = Arc::clone(&ended);
+        tokio::spawn(async move {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            ended.add_permits(1);
+        });
+    }
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+    let cancelled = soon(ended.acquire_many((STREAMS - LEFT) as u32)).await;
+    cancelled.unwrap().forget();
+    // Nobody is refused, and what somebody waits for goes on.
+    let next = tokio::spawn(client.send_request(get("http://a.example/next")));
+    let mut stream = soon(connections.recv()).await.unwrap();
+    soon(read_head(&mut stream)).await.unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(answer).await.unwrap();
+    assert_eq!(soon(next).await.unwrap().unwrap().status(), 200);
+    assert_eq!(ended.available_permits(), 0, "more were cancelled");
 }
