@@ -9,7 +9,7 @@
 //!
 //! A write that ends while this one is at the origin may have changed the resource after it. So the
 //! response is stored only if no invalidation but that of the POST itself has come since the POST
-//! was sent.
+//! was sent. In the shared tier that is the one whose epoch is there when it is asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,6 +46,7 @@ use crate::{
     generation::{Generation, Generations},
     key::target_uri,
     outcome::Generated,
+    remote::{Pending, RemoteKey},
     semantics::{fields, invalidation},
     state::{cache::Cache, flights::StreamingResponse},
     store::StoreFuture,
@@ -140,6 +141,7 @@ impl PostFill {
         {
             return as_it_came(response, label);
         }
+        let own = own_epoch(cache, &self.request);
         let Ok(permit) = Arc::clone(&shared.fills).try_acquire_owned() else {
             return as_it_came(response, label);
         };
@@ -180,28 +182,44 @@ impl PostFill {
             permit: Some(permit),
         };
         let answer = respond::from_live(cache, &context.request, live, &fill, label);
-        record(cache.clone(), context, recording);
+        record(cache.clone(), context, recording, own);
         // A fill that has not begun can be read from its beginning, so there is an answer.
         answer.unwrap_or_else(|| respond::generated(cache, Generated::no_result()))
     }
 }
 
 /// Records and stores the response, in a task of its own.
-fn record<B>(cache: Cache, mut context: Box<RequestContext>, recording: Recording<B>)
-where
+fn record<B>(
+    cache: Cache,
+    mut context: Box<RequestContext>,
+    recording: Recording<B>,
+    own: Option<u64>,
+) where
     B: Body<Error: Into<BoxError>> + Send + 'static,
 {
     let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
     shared.tasks.spawn(&*config.executor, async move {
         // What the shared tier has after the invalidation, so that the response can be stored there
         // if nothing changes meanwhile.
-        if let RemoteLookup::Hit(..) = peers::lookup::find(&cache, &mut context).await {
-            // Another node has fetched a newer one.
+        let found = peers::lookup::find(&cache, &mut context).await;
+        let is_own = context.observed.is_some_and(|it| Some(it.epoch) == own);
+        if matches!(found, RemoteLookup::Hit(..)) || !is_own {
+            // Another node has fetched a newer one, or has written meanwhile.
             context.observed = None;
             context.promotable = None;
         }
         storing::record(&cache, &context, recording, &cache.config.fill).await;
     });
+}
+
+/// The epoch that the invalidation of the POST begins in the shared tier. `None` if that was sent at
+/// once, or if there is no tier.
+fn own_epoch(cache: &Cache, request: &CacheRequest) -> Option<u64> {
+    let remote = cache.shared.remote.as_ref()?;
+    match remote.pending(&RemoteKey::of(&request.key)) {
+        Pending::Epoch(epoch, _) => Some(epoch),
+        Pending::Nothing | Pending::Everything => None,
+    }
 }
 
 /// Whether a response to POST says that it is what a GET of the target would get.

@@ -15,6 +15,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::{
     runtime,
+    sync::watch,
     time::{Instant, sleep},
 };
 use tower::ServiceExt;
@@ -341,4 +342,41 @@ async fn what_a_post_fills_is_found_by_the_other_nodes() {
         assert_eq!(seen.body, "POST");
     }
     assert_eq!(origin.calls(), calls);
+}
+
+/// Another node writes after the POST, and before this one has asked what it may replace.
+#[tokio::test(start_paused = true)]
+async fn what_a_post_fills_gives_way_to_a_later_write_of_another_node() {
+    let network = Network::new();
+    let origin = Origin::new(|request| {
+        let mut response = fresh(request.method().to_string());
+        let location = http::HeaderValue::from_static("/a");
+        response.headers_mut().insert("content-location", location);
+        response
+    });
+    let goes_on = watch::Sender::new(true);
+    let held = goes_on.subscribe();
+    let executor = move |task: crate::Task| {
+        let mut held = held.clone();
+        tokio::spawn(async move {
+            let _ = held.wait_for(|goes_on| *goes_on).await;
+            task.await;
+        });
+    };
+    let allowed = |builder: CacheBuilder| builder.post_fills_get("/a").executor(executor.clone());
+    let [first, second] = network.nodes_with(&origin, allowed).await;
+    goes_on.send_replace(false);
+    let filling = begin(&first, request(Method::POST, "/a"));
+    origin.called(1).await;
+    // In which the invalidation is sent.
+    sleep(MOMENT).await;
+    second.send(request(Method::DELETE, "/a")).await;
+    sleep(MOMENT).await;
+    goes_on.send_replace(true);
+    assert_eq!(soon(filling).await.unwrap().body, "POST");
+    first.settle().await;
+    second.settle().await;
+    for node in [&first, &second] {
+        assert_eq!(node.get("/a").await.body, "GET");
+    }
 }
