@@ -219,8 +219,8 @@ impl CacheBuilder {
         let mut config = self.config;
         config.rules.targeted_cache_control =
             header_names("targeted_cache_control", self.targeted_cache_control)?;
-        config.rules.credential_headers =
-            header_names("credential_headers", self.credential_headers)?;
+        let credential_headers = header_names("credential_headers", self.credential_headers)?;
+        config.rules.credential_headers = CredentialFields::new(credential_headers);
         let policy_credentials = header_names("policy_credentials", self.policy_credentials)?;
         config.rules.policy_credentials = CredentialFields::new(policy_credentials);
         if let Some(cookies) = self.cookies {

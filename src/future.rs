@@ -38,7 +38,7 @@ pin_project! {
     {
         #[pin]
         state: FutureState<S, Q>,
-        // What to tell the layers of the same cache that are further out.
+        // What to tell the layers of the same cache that are further out, once there is a response.
         report: Option<(Arc<Shared>, Report)>,
     }
 }
@@ -84,11 +84,14 @@ where
     }
 
     /// The same, with a report to the layers of this cache that are further out.
-    pub(crate) fn reporting(self, shared: Arc<Shared>, report: Report) -> Self {
-        Self {
-            report: Some((shared, report)),
-            ..self
+    pub(crate) fn reporting(mut self, shared: Arc<Shared>, report: Report) -> Self {
+        match &mut self.state {
+            FutureState::Ready {
+                response: Some(response),
+            } => reports::add(&shared, response.extensions_mut(), report),
+            _ => self.report = Some((shared, report)),
         }
+        self
     }
 
     pub(crate) fn handle(future: Handling<S::Body, S::Error>) -> Self {
@@ -112,43 +115,33 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answer = ready!(this.state.poll(cx));
-        if let (Ok(response), Some((shared, report))) = (&mut answer, this.report.take()) {
-            reports::add(&shared, response.extensions_mut(), report);
-        }
-        Poll::Ready(answer)
-    }
-}
-
-impl<S, Q> FutureState<S, Q>
-where
-    S: CacheableService<Q>,
-    Q: Body + Default,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<S::Body, S::Error>> {
-        match self.project() {
-            FutureStateProj::Ready { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                // Polled after completion: a future may do anything then.
-                None => Poll::Pending,
-            },
+        let mut answer = match this.state.project() {
+            FutureStateProj::Ready { response } => {
+                return match response.take() {
+                    Some(response) => Poll::Ready(Ok(response)),
+                    // Polled after completion: a future may do anything then.
+                    None => Poll::Pending,
+                };
+            }
             FutureStateProj::Pass { call } => {
                 let answer = ready!(call.poll(cx));
-                Poll::Ready(answer.map(|response| response.map(CacheBody::origin)))
+                answer.map(|response| response.map(CacheBody::origin))
             }
             FutureStateProj::Forward { call, forwarding } => {
                 let outcome = ready!(call.poll(cx));
                 match (outcome, forwarding.take()) {
-                    (Ok(response), Some(forwarding)) => {
-                        Poll::Ready(Ok(forwarding.arrive(response)))
-                    }
-                    (Ok(_), None) => Poll::Pending,
+                    (Ok(response), Some(forwarding)) => Ok(forwarding.arrive(response)),
+                    (Ok(_), None) => return Poll::Pending,
                     // Dropping the forwarding invalidates what an unsafe request may have changed.
-                    (Err(error), _) => Poll::Ready(Err(error)),
+                    (Err(error), _) => Err(error),
                 }
             }
-            FutureStateProj::Handle { future } => future.as_mut().poll(cx),
+            FutureStateProj::Handle { future } => ready!(future.as_mut().poll(cx)),
+        };
+        if let (Ok(response), Some((shared, report))) = (&mut answer, this.report.take()) {
+            reports::add(&shared, response.extensions_mut(), report);
         }
+        Poll::Ready(answer)
     }
 }
 

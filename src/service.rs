@@ -95,11 +95,23 @@ where
         if nesting::is_nested(&request) {
             return self.call_nested(request, body, destination);
         }
-        self.answer(request, body, destination)
+        // `answer` does the same, but would move the request.
+        match self.from_memory(&request, destination) {
+            FromMemory::Answer(response) => ResponseFuture::ready(response),
+            FromMemory::Continue(trigger) => self.send(request, body, destination, trigger),
+        }
     }
 }
 
 impl<S> CacheService<S> {
+    #[inline]
+    fn from_memory<B>(&self, request: &CacheRequest, destination: Destination) -> FromMemory<B> {
+        match destination {
+            Destination::Lookup => lookup::from_memory(&self.cache, request),
+            _ => FromMemory::Continue(Trigger::OnDemand),
+        }
+    }
+
     /// From memory if possible.
     fn answer<Q>(
         &self,
@@ -111,15 +123,10 @@ impl<S> CacheService<S> {
         S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
-        let mut trigger = Trigger::OnDemand;
-        if destination == Destination::Lookup {
-            match lookup::from_memory(&self.cache, &request) {
-                FromMemory::Answer(response) => return ResponseFuture::ready(response),
-                FromMemory::RefreshEarly => trigger = Trigger::EarlyRefresh,
-                FromMemory::Continue => {}
-            }
+        match self.from_memory(&request, destination) {
+            FromMemory::Answer(response) => ResponseFuture::ready(response),
+            FromMemory::Continue(trigger) => self.send(request, body, destination, trigger),
         }
-        self.send(request, body, destination, trigger)
     }
 
     /// Answers a request that came through another layer, perhaps of this cache, or passes it on.

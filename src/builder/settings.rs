@@ -157,7 +157,7 @@ impl CacheBuilder {
             post_fills: config.post_fills.names().collect(),
             // Those of the existing layer stay in its settings.
             post_reads: Vec::new(),
-            credential_headers: names(&config.rules.credential_headers),
+            credential_headers: names(config.rules.credential_headers.iter()),
             policy_credentials: names(config.rules.policy_credentials.iter()),
             ignore_query: None,
             languages: None,

@@ -90,7 +90,10 @@ impl ElapsedClock {
     }
 
     fn with_missed(&self, now: Duration) -> Duration {
-        now.saturating_add(Duration::from_millis(self.missed.load(Ordering::Relaxed)))
+        match self.missed.load(Ordering::Relaxed) {
+            0 => now,
+            missed => now.saturating_add(Duration::from_millis(missed)),
+        }
     }
 }
 

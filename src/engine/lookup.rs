@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::{request::CacheRequest, respond};
+use super::{context::Trigger, request::CacheRequest, respond};
 use crate::{
     body::CacheBody,
     entry::Entry,
@@ -60,31 +60,31 @@ pub(crate) enum Served {
 /// What memory alone can do for a request.
 pub(crate) enum FromMemory<B> {
     Answer(Response<CacheBody<B>>),
-    /// It takes more than memory.
-    Continue,
-    /// There is a fresh answer, which is to be refreshed before it expires.
-    RefreshEarly,
+    /// It takes more than memory, for the answer or for an early refresh beside it.
+    Continue(Trigger),
 }
 
 /// Answers a request from memory, if that needs nothing else. Never waits.
 pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemory<B> {
     let lookup = cache.shared.store.get(request.key.as_ref());
     let StoreFuture::Ready(Some(Ok(Some(resource)))) = &lookup else {
-        return FromMemory::Continue;
+        return FromMemory::Continue(Trigger::OnDemand);
     };
     let now = cache.shared.clock.monotonic();
     match evaluate(cache, request, Some(resource), now) {
         // The refresh that comes with it needs a task.
-        Next::Serve(_, Served::Stale(StaleReason::WhileRevalidate)) => FromMemory::Continue,
+        Next::Serve(_, Served::Stale(StaleReason::WhileRevalidate)) => {
+            FromMemory::Continue(Trigger::OnDemand)
+        }
         Next::Serve(entry, served) if cache.shared.is_current(entry) => {
             if served == Served::Fresh && refreshes_early(cache, entry, now) {
-                return FromMemory::RefreshEarly;
+                return FromMemory::Continue(Trigger::EarlyRefresh);
             }
             cache.shared.touch(entry, &request.key, now);
             FromMemory::Answer(serve(cache, request, entry, now, served))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => {
-            FromMemory::Continue
+            FromMemory::Continue(Trigger::OnDemand)
         }
     }
 }

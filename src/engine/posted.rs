@@ -10,7 +10,7 @@ use http_body::Body;
 use tower::ServiceExt;
 
 use super::{
-    context::{Handler, Trigger},
+    context::Handler,
     handle,
     lookup::{self, FromMemory},
     request::CacheRequest,
@@ -64,8 +64,7 @@ where
     }
     let trigger = match lookup::from_memory(&cache, &request) {
         FromMemory::Answer(response) => return Ok(response),
-        FromMemory::RefreshEarly => Trigger::EarlyRefresh,
-        FromMemory::Continue => Trigger::OnDemand,
+        FromMemory::Continue(trigger) => trigger,
     };
     handle::handle(handler, request, body, trigger).await
 }

@@ -288,8 +288,17 @@ impl Entry {
     pub(crate) fn read(&self, account: &Arc<Account>, first: u64, length: u64) -> Slices {
         match &self.body {
             Some(body) => Slices::counted(body.read(account), first, length),
-            None => Slices::small(self.inline_body(), first, length),
+            None => Slices::Small(self.inline_part(first, length)),
         }
+    }
+
+    /// Bytes of the body that is kept beside the head, as far as it has them.
+    fn inline_part(&self, first: u64, length: u64) -> Bytes {
+        let end = self.packed.len();
+        let bounded = |position: u64| usize::try_from(position).unwrap_or(end).min(end);
+        let start = bounded(u64::from(self.head_len).saturating_add(first));
+        let end = bounded((start as u64).saturating_add(length));
+        self.packed.slice(start..end)
     }
 
     /// The body, if it is counted while it is read.
@@ -308,7 +317,7 @@ impl Entry {
     fn inline_body(&self) -> Segments {
         match self.body_len {
             0 => Segments::Empty,
-            _ => Segments::One(self.packed.slice(self.head_len as usize..)),
+            length => Segments::One(self.inline_part(0, length)),
         }
     }
 

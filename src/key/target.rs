@@ -23,7 +23,7 @@ pub(crate) fn rewritten_uri<'a>(
     query: Option<&QueryRules>,
 ) -> Option<Cow<'a, Uri>> {
     let (rest, target) = (&parts.uri, target_uri(parts));
-    if is_rest(rest, target) {
+    if std::ptr::eq(rest, target) || is_rest(rest, target) {
         return None;
     }
     let normal = |uri: &'a Uri| {
@@ -36,9 +36,6 @@ pub(crate) fn rewritten_uri<'a>(
 
 /// Whether `rest` is `target` without a prefix of its path.
 fn is_rest(rest: &Uri, target: &Uri) -> bool {
-    if std::ptr::eq(rest, target) {
-        return true;
-    }
     rest.query() == target.query()
         // Where the prefix is all of the path, a slash is left.
         && (rest.path() == "/" || target.path().ends_with(rest.path()))

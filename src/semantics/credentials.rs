@@ -1,6 +1,6 @@
 //! The request fields that carry credentials: which of them count unless the settings say otherwise.
 
-use http::HeaderName;
+use http::{HeaderName, header};
 
 /// The fields, besides `Authorization`, that say for whom a request is made, or by what right: keys
 /// and tokens of APIs, tokens against request forgery (they belong to a session), and what
@@ -71,12 +71,29 @@ const DEFAULT: [&str; 58] = [
 pub(crate) struct CredentialFields {
     /// By length, so that nearly every field of a request is compared with two names at most.
     by_length: Box<[Box<[HeaderName]>]>,
+    has_common: bool,
+}
+
+/// Whether nearly every request has this field, and hardly any list of credentials.
+#[inline]
+pub(crate) fn is_common(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::ACCEPT
+            | header::ACCEPT_ENCODING
+            | header::ACCEPT_LANGUAGE
+            | header::HOST
+            | header::REFERER
+            | header::USER_AGENT
+    )
 }
 
 impl CredentialFields {
     pub(crate) fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
         let mut by_length: Vec<Vec<HeaderName>> = Vec::new();
+        let mut has_common = false;
         for name in names {
+            has_common |= is_common(&name);
             let length = name.as_str().len();
             if by_length.len() <= length {
                 by_length.resize(length + 1, Vec::new());
@@ -87,12 +104,18 @@ impl CredentialFields {
         }
         Self {
             by_length: by_length.into_iter().map(Vec::into_boxed_slice).collect(),
+            has_common,
         }
     }
 
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
         let same_length = self.by_length.get(name.as_str().len());
         same_length.is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether a [common](is_common) name is among them.
+    pub(crate) fn has_common(&self) -> bool {
+        self.has_common
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &HeaderName> {
@@ -166,6 +189,9 @@ mod tests {
         assert!(!fields.contains(&HeaderName::from_static("x-c")));
         let longest = "a".repeat(60_000).parse().unwrap();
         assert!(!fields.contains(&longest));
+        let common = CredentialFields::new([header::USER_AGENT]);
+        assert!(common.contains(&header::USER_AGENT));
+        assert!(!common.contains(&header::ACCEPT));
         let none = CredentialFields::new([]);
         assert!(!none.contains(&names[0]));
     }

@@ -13,7 +13,7 @@ pub(crate) struct Rules {
     pub(crate) age_policy: AgePolicy,
     pub(crate) cookies: CookieRules,
     pub(crate) kind: CacheKind,
-    pub(crate) credential_headers: Vec<HeaderName>,
+    pub(crate) credential_headers: CredentialFields,
     pub(crate) duplicate_directives: DuplicatePolicy,
     pub(crate) error_statuses: ErrorStatusPolicy,
     pub(crate) forwarded: ForwardedPolicy,
@@ -55,7 +55,7 @@ impl Default for Rules {
             // The default names are patterns. If one was not, all cookies would count.
             cookies: CookieRules::new(&Cookies::default()).unwrap_or_default(),
             kind: CacheKind::Shared,
-            credential_headers: Vec::new(),
+            credential_headers: CredentialFields::new([]),
             duplicate_directives: DuplicatePolicy::Stale,
             error_statuses: ErrorStatusPolicy::Store,
             forwarded: ForwardedPolicy::Key,

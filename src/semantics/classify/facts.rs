@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::semantics::cookies::Found;
+use crate::semantics::credentials::is_common;
 use crate::semantics::list;
 use crate::semantics::rules::{CacheKind, Rules};
 
@@ -19,9 +20,6 @@ pub(crate) static FORWARDED_FIELDS: [HeaderName; 8] = [
     HeaderName::from_static("x-host"),
 ];
 
-const ANY_CREDENTIAL: u32 = 1 << 14;
-const IGNORED_COOKIE: u32 = 1 << 15;
-const KEYED_COOKIE: u32 = 1 << 16;
 const CONDITIONAL: u32 = 1 << 0;
 const CONNECTION: u32 = 1 << 1;
 const CONTENT: u32 = 1 << 2;
@@ -36,7 +34,10 @@ const UPGRADE: u32 = 1 << 10;
 const URL_OVERRIDE: u32 = 1 << 11;
 const HOST: u32 = 1 << 12;
 const REPEATED_HOST: u32 = 1 << 13;
+const ANY_CREDENTIAL: u32 = 1 << 14;
 const IDENTITY: u32 = 1 << 15;
+const IGNORED_COOKIE: u32 = 1 << 16;
+const KEYED_COOKIE: u32 = 1 << 17;
 
 /// Which fields that matter to a cache are present in a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,12 +47,20 @@ impl Facts {
     /// Scans the fields of a request.
     pub(crate) fn scan(headers: &HeaderMap, rules: &Rules) -> Self {
         let mut facts = 0;
+        let lists = [&rules.credential_headers, &rules.policy_credentials];
+        let only_rare = !lists.iter().any(|list| list.has_common());
         for (name, value) in headers {
-            let fact = fact(name, value, rules);
-            if fact & facts & HOST != 0 {
-                facts |= REPEATED_HOST;
+            if *name == header::HOST {
+                facts |= if facts & HOST == 0 {
+                    HOST
+                } else {
+                    REPEATED_HOST
+                };
             }
-            facts |= fact;
+            if only_rare && is_common(name) {
+                continue;
+            }
+            facts |= fact(name, value, rules);
             if rules.credential_headers.contains(name) {
                 facts |= CREDENTIALS | ANY_CREDENTIAL;
             }
@@ -168,13 +177,6 @@ impl Facts {
 /// What one field line says.
 fn fact(name: &HeaderName, value: &HeaderValue, rules: &Rules) -> u32 {
     match *name {
-        // Nearly every request has these and no rule needs them. Listed first, they are not
-        // compared with the names below, which are compared as text.
-        header::ACCEPT
-        | header::ACCEPT_ENCODING
-        | header::ACCEPT_LANGUAGE
-        | header::REFERER
-        | header::USER_AGENT => 0,
         header::AUTHORIZATION => CREDENTIALS | ANY_CREDENTIAL,
         header::CACHE_CONTROL | header::PRAGMA => DIRECTIVES,
         header::CONNECTION if lists(value, b"upgrade") => CONNECTION | UPGRADE,
@@ -183,7 +185,6 @@ fn fact(name: &HeaderName, value: &HeaderValue, rules: &Rules) -> u32 {
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => CONTENT,
         header::COOKIE => cookies(rules.cookies.scan(value)),
         header::FORWARDED => FORWARDED,
-        header::HOST => HOST,
         header::IF_MATCH | header::IF_UNMODIFIED_SINCE => ORIGIN_PRECONDITION,
         header::IF_MODIFIED_SINCE | header::IF_NONE_MATCH => CONDITIONAL,
         header::RANGE => RANGE,

@@ -8,7 +8,7 @@ use super::{
     Authority, Bypass, Content, FORWARDED_FIELDS, Facts, Route, Safety, authority, classify,
 };
 use crate::semantics::credentials::CredentialFields;
-use crate::semantics::rules::Rules;
+use crate::semantics::rules::{CacheKind, Rules};
 use crate::semantics::testing::head_of;
 
 fn method(name: &str) -> Method {
@@ -357,13 +357,19 @@ fn each_fact_comes_from_its_fields() {
 #[test]
 fn configured_credentials_count_like_authorization() {
     let rules = Rules {
-        credential_headers: vec![
+        credential_headers: CredentialFields::new([
             HeaderName::from_static("x-api-key"),
             header::PROXY_AUTHORIZATION,
-        ],
+            header::USER_AGENT,
+        ]),
         ..Rules::default()
     };
-    for line in ["X-API-Key: x", "Proxy-Authorization: x", "Authorization: x"] {
+    for line in [
+        "X-API-Key: x",
+        "Proxy-Authorization: x",
+        "Authorization: x",
+        "User-Agent: x",
+    ] {
         assert!(
             Facts::scan(&head_of(&[line]), &rules).credentials(),
             "{line}"
@@ -386,11 +392,15 @@ fn a_request_is_plain_unless_a_field_says_who_asks() {
         assert!(!facts(&[line, "Accept: */*"]).is_plain(), "{line}");
     }
     let rules = Rules {
-        credential_headers: vec![HeaderName::from_static("x-whoever")],
-        policy_credentials: CredentialFields::new([HeaderName::from_static("x-tenant")]),
+        credential_headers: CredentialFields::new([HeaderName::from_static("x-whoever")]),
+        policy_credentials: CredentialFields::new([
+            HeaderName::from_static("x-tenant"),
+            header::REFERER,
+        ]),
         ..Rules::default()
     };
     let plain = |line| Facts::scan(&head_of(&[line]), &rules).is_plain();
+    assert!(!plain("Referer: x"));
     assert!(!plain("X-Whoever: x") && !plain("X-Tenant: x") && !plain("Authorization: x"));
     assert!(plain("X-Api-Key: x"));
 }
@@ -405,4 +415,23 @@ fn every_forwarded_field_is_seen() {
         );
     }
     assert!(!facts(&["X-Forwarded-For: 192.0.2.1", "Via: 1.1 a"]).forwarded());
+}
+
+#[test]
+fn an_ignored_cookie_is_no_identity_and_an_identity_no_ignored_cookie() {
+    let private = Rules {
+        kind: CacheKind::Private,
+        ..Rules::default()
+    };
+    for rules in [Rules::default(), private.clone()] {
+        let ignored = Facts::scan(&head_of(&["Cookie: _ga=1"]), &rules);
+        assert!(
+            ignored.ignored_cookie() && !ignored.identity(),
+            "{ignored:?}"
+        );
+    }
+    for line in ["Cookie: session=1", "Authorization: x", "X-Api-Key: x"] {
+        let known = Facts::scan(&head_of(&[line]), &private);
+        assert!(known.identity() && !known.ignored_cookie(), "{known:?}");
+    }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::classify::{Facts, Requester};
+use crate::semantics::credentials::CredentialFields;
 use crate::semantics::freshness::{Freshness, Times};
 use crate::semantics::rules::{
     ErrorStatusPolicy, Heuristics, OverrideOrigin, Rules, SetCookiePolicy, StrayContentRange,
@@ -684,7 +685,7 @@ fn the_reason_may_lie_in_the_request() {
         assert_eq!(found, *expected, "{request:?} {response:?}");
     }
     let keys = Rules {
-        credential_headers: vec![HeaderName::from_static("x-api-key")],
+        credential_headers: CredentialFields::new([HeaderName::from_static("x-api-key")]),
         ..Rules::default()
     };
     assert_eq!(
