@@ -96,7 +96,7 @@ where
             return self.call_nested(request, body, destination);
         }
         // `answer` does the same, but would move the request.
-        match self.from_memory(&request, destination) {
+        match self.ask_memory(&request, destination) {
             FromMemory::Answer(response) => ResponseFuture::ready(response),
             FromMemory::Continue(trigger) => self.send(request, body, destination, trigger),
         }
@@ -105,7 +105,7 @@ where
 
 impl<S> CacheService<S> {
     #[inline]
-    fn from_memory<B>(&self, request: &CacheRequest, destination: Destination) -> FromMemory<B> {
+    fn ask_memory<B>(&self, request: &CacheRequest, destination: Destination) -> FromMemory<B> {
         match destination {
             Destination::Lookup => lookup::from_memory(&self.cache, request),
             _ => FromMemory::Continue(Trigger::OnDemand),
@@ -123,7 +123,7 @@ impl<S> CacheService<S> {
         S: CacheableService<Q>,
         Q: Body + Default + Send + 'static,
     {
-        match self.from_memory(&request, destination) {
+        match self.ask_memory(&request, destination) {
             FromMemory::Answer(response) => ResponseFuture::ready(response),
             FromMemory::Continue(trigger) => self.send(request, body, destination, trigger),
         }

@@ -154,16 +154,12 @@ where
     Q: Body + Default + Send + 'static,
 {
     join::announce(&leader, &context);
-    // The flight before this one may have stored a response since this request's lookup.
-    if let Some((entry, now)) = join::recheck_as_leader(&handler.cache, &leader, &context).await {
+    if let Some((entry, now, served)) =
+        join::recheck_as_leader(&handler.cache, &leader, &context).await
+    {
         let leader = Some(leader);
         return Ok(refresh::answer_and_follow_up::<S, Q>(
-            handler,
-            context,
-            leader,
-            &entry,
-            now,
-            Served::Fresh,
+            handler, context, leader, &entry, now, served,
         ));
     }
     match peers::lookup::find(&handler.cache, &mut context).await {

@@ -11,6 +11,7 @@ use crate::{
     },
     entry::Entry,
     flight::Leader,
+    outcome::StaleReason,
     semantics::{classify::Requester, vary::Selecting},
     state::{
         cache::Cache,
@@ -47,13 +48,14 @@ pub(super) async fn recheck_as_waiter(
     }
 }
 
-/// Looks into memory again for a new leader. If the response stored by now is fresh, the flight
-/// completes with it.
+/// Looks into memory again for a new leader, as the flight before this one may have ended since the
+/// request's lookup. If the response stored by now is fresh, the flight completes with it. If the
+/// origin failed, those who wait find the pause themselves.
 pub(super) async fn recheck_as_leader(
     cache: &Cache,
     leader: &Leader<FlightKey, FlightOutcome>,
     context: &RequestContext,
-) -> Option<(Arc<Entry>, Duration)> {
+) -> Option<(Arc<Entry>, Duration, Served)> {
     let shared = &cache.shared;
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
     let now = shared.clock.monotonic();
@@ -62,7 +64,12 @@ pub(super) async fn recheck_as_leader(
             if shared.is_current(entry) && !context.has_selected(entry) =>
         {
             leader.complete(FlightOutcome::Stored(Arc::clone(entry)));
-            Some((Arc::clone(entry), now))
+            Some((Arc::clone(entry), now, Served::Fresh))
+        }
+        Next::Serve(entry, served @ Served::Stale(StaleReason::Paused))
+            if shared.is_current(entry) =>
+        {
+            Some((Arc::clone(entry), now, served))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => None,
     }
