@@ -6,7 +6,7 @@ use std::{
     pin::pin,
 };
 
-use cachewarp::{CacheOutcome, clock::ManualClock};
+use cachewarp::{CacheBuilder, CacheOutcome, clock::ManualClock};
 use http::{Response, StatusCode};
 use std::time::Duration;
 use tower::ServiceExt;
@@ -17,6 +17,12 @@ use crate::support::{
 };
 
 const CROWD: usize = 10_000;
+
+/// A crowd on a busy machine takes longer than a client may wait.
+fn patient(builder: CacheBuilder) -> CacheBuilder {
+    let hour = Duration::from_secs(3600);
+    builder.wait_timeout(hour).origin_timeout(hour)
+}
 
 /// An origin whose first call is answered once `aboard` has come to `crowd`, and the rest once so
 /// many of them are there as `together` says: one after another would never do.
@@ -52,7 +58,7 @@ async fn a_crowd_on_a_cold_key_makes_one_call_and_gets_one_body() {
         let body = body.clone();
         move |_, _| Ok(fresh(body.clone()))
     });
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let requests = crowd(&cache, CROWD, &aboard);
     let mut collapsed = 0;
     for request in requests {
@@ -71,7 +77,7 @@ async fn a_crowd_before_a_failing_origin_makes_two_calls_and_sees_no_error_page(
     let origin = Origin::held(&aboard, CROWD, move |_, _| {
         Ok(status(StatusCode::SERVICE_UNAVAILABLE, "a secret"))
     });
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let requests = crowd(&cache, CROWD, &aboard);
     let mut pages = 0;
     for request in requests {
@@ -103,7 +109,7 @@ async fn a_crowd_with_a_stale_answer_at_hand_gets_that_from_a_failing_origin() {
         },
     );
     let clock = ManualClock::at(1_700_000_000);
-    let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
+    let cache = origin.cached_with(|builder| patient(builder).clock(clock.clone()));
     assert_eq!(text(fetch(&cache, get("/")).await).await, "stale");
     clock.advance(Duration::from_secs(10));
     let requests = crowd(&cache, CROWD, &aboard);
@@ -124,7 +130,7 @@ async fn a_private_answer_is_shared_with_nobody_and_nobody_queues_behind_it() {
         let user = request.headers()["x-user"].as_bytes().to_vec();
         with_directives("private, max-age=600", user)
     });
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let requests: Vec<_> = (0..REQUESTS)
         .map(|user| {
             let request = get_with("/", "x-user", &user.to_string());
@@ -164,7 +170,7 @@ async fn a_key_known_to_be_uncacheable_is_not_queued_for_until_it_is_cacheable_a
             }
         }
     });
-    let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
+    let cache = origin.cached_with(|builder| patient(builder).clock(clock.clone()));
     fetch(&cache, get("/")).await;
     // All ten are at the origin at once.
     let requests: Vec<_> = (0..10).map(|_| send(&cache, get("/"))).collect();
@@ -215,7 +221,7 @@ async fn those_who_want_other_variants_regroup_with_one_call_each() {
     let origin = meeting(&aboard, REQUESTS, LANGUAGES.len() - 1, |request| {
         varying(request, "accept-language")
     });
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let requests: Vec<_> = (0..REQUESTS)
         .map(|n| {
             let language = LANGUAGES[n % LANGUAGES.len()];
@@ -242,7 +248,7 @@ async fn as_many_variants_as_requests_are_fetched_side_by_side() {
     let origin = meeting(&aboard, REQUESTS, REQUESTS - 1, |request| {
         varying(request, "x-user")
     });
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let requests: Vec<_> = (0..REQUESTS)
         .map(|user| {
             let request = get_with("/", "x-user", &user.to_string());
@@ -262,7 +268,7 @@ async fn as_many_variants_as_requests_are_fetched_side_by_side() {
 async fn a_waiter_is_polled_when_something_happened_and_not_otherwise() {
     let gate = Count::new();
     let origin = Origin::held(&gate, 1, move |_, _| Ok(fresh("late")));
-    let cache = origin.cached();
+    let cache = origin.cached_with(patient);
     let leader = send(&cache, get("/"));
     tokio::task::yield_now().await;
     let polls = Count::new();
