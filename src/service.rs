@@ -14,10 +14,10 @@ use crate::{
     body::CacheBody,
     config::Caching,
     engine::{
-        context::{Handler, Trigger},
+        context::Handler,
         fetch::call,
         handle,
-        lookup::{self, FromMemory},
+        lookup::{self, FromMemory, Trigger},
         nesting::{self, Guards, Place, reports::Report},
         posted,
         request::{CacheRequest, Destination},

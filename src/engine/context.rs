@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
 
-use super::{deadline::Deadline, lookup::Next, request::CacheRequest, respond::Label};
+use super::{
+    deadline::Deadline,
+    lookup::{Next, Trigger},
+    request::CacheRequest,
+    respond::Label,
+};
 use crate::{
     entry::Entry,
     generation::Generation,
@@ -56,15 +61,6 @@ pub(crate) struct RequestContext {
     pub(crate) remote_vary: Vec<HeaderName>,
     /// Keeps other nodes from fetching the same response.
     pub(crate) lease: Option<Arc<Lease>>,
-}
-
-/// Why a response is fetched.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Trigger {
-    /// A stored response that is still fresh has been served, and is refreshed before it expires.
-    EarlyRefresh,
-    /// No stored response answers the request.
-    OnDemand,
 }
 
 impl RequestContext {

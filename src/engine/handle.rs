@@ -22,10 +22,10 @@ use http_body::Body;
 
 use super::{
     collapse::{collapse, refresh},
-    context::{Handler, RequestContext, Trigger},
+    context::{Handler, RequestContext},
     deadline::Deadline,
     fetch::{bypass, conditions, head_request},
-    lookup::{self, Next, Served},
+    lookup::{self, Next, Served, Trigger},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
     respond,

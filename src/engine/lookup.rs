@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::{context::Trigger, request::CacheRequest, respond};
+use super::{request::CacheRequest, respond};
 use crate::{
     body::CacheBody,
     entry::Entry,
@@ -62,6 +62,15 @@ pub(crate) enum FromMemory<B> {
     Answer(Response<CacheBody<B>>),
     /// It takes more than memory, for the answer or for an early refresh beside it.
     Continue(Trigger),
+}
+
+/// Why a response is fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Trigger {
+    /// A stored response that is still fresh has been served, and is refreshed before it expires.
+    EarlyRefresh,
+    /// No stored response answers the request.
+    OnDemand,
 }
 
 /// Answers a request from memory, if that needs nothing else. Never waits.

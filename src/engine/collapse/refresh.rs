@@ -16,11 +16,11 @@ use super::join::{self};
 use crate::{
     body::CacheBody,
     engine::{
-        context::{Handler, RequestContext, Trigger},
+        context::{Handler, RequestContext},
         deadline::Deadline,
         fetch::{failure, fetch, fetched::Permit, storing},
         hit_for_miss,
-        lookup::{self, Served},
+        lookup::{self, Served, Trigger},
         nesting,
         peers::{self, turn::Turn},
         stale,
