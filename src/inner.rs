@@ -2,7 +2,7 @@
 
 mod routers;
 
-pub(crate) use self::routers::{BlindTo, blind_to, is_other_axum_body};
+pub(crate) use self::routers::{BlindTo, are_blind, blind_to};
 use http::{Request, Response};
 use http_body::Body;
 use tower::Service;

@@ -125,8 +125,10 @@ impl<S: 'static> Layer<S> for CacheLayer {
     /// If `inner` is a service of axum's, and the feature `axum` is off, or is for another version of
     /// axum. A router that is nested in another one does not tell its layers the prefix that it
     /// removed from the URI, so one cache in two such routers would answer `/b/x` with what it stored
-    /// for `/a/x`. Around a service in which one of another version of axum's is hidden, the cache is
-    /// off, and logs an error once.
+    /// for `/a/x`.
+    ///
+    /// Not every service shows that it is in such a router: it may be behind other layers, or nested
+    /// with `nest_service`. Then the cache is off, and logs an error with the first request.
     fn layer(&self, inner: S) -> Self::Service {
         let service = type_name::<S>();
         match blind_to::<S>() {

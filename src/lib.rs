@@ -107,8 +107,8 @@
 //! # Features
 //!
 //! - `axum`, for axum 0.8: keys on its `OriginalUri`, so that routers nested under different prefixes
-//!   never share an entry. Without it, or with another version, the layer refuses services of axum's: it
-//!   panics when the router is built.
+//!   never share an entry. Without it, or with another version, the layer refuses to be in routers of
+//!   axum's: it panics when the router is built, or is off where it sees that only by the requests.
 //! - `redis`: [`Redis`], a second tier that nodes share, in Redis or Valkey.
 //! - `redis-tls`: TLS to it, for URLs such as `rediss://`. Turns on `redis`.
 //! - `redis-zstd`: bodies are compressed there. Turns on `redis`. Nodes that share a namespace should

@@ -33,8 +33,8 @@ pub enum CacheOutcome {
         /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// The layer is [`disabled`](crate::CacheLayer::disabled), or is around a service of an axum that
-    /// it does not know: the request went to the origin, and the response is as it came.
+    /// The layer is [`disabled`](crate::CacheLayer::disabled), or is in a router of an axum that it
+    /// does not know: the request went to the origin, and the response is as it came.
     Disabled,
     /// The response came from the origin.
     #[non_exhaustive]

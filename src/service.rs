@@ -27,7 +27,7 @@ use crate::{
         },
     },
     future::ResponseFuture,
-    inner::{CacheableService, RequestBody, is_other_axum_body},
+    inner::{CacheableService, RequestBody, are_blind},
     semantics::classify::Bypass,
     state::cache::Cache,
 };
@@ -85,7 +85,7 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        if self.cache.config.caching == Caching::Off || is_other_axum_body::<Q>() {
+        if self.cache.config.caching == Caching::Off || are_blind::<Q>() {
             let forwarding = Forwarding::disabled(&self.cache, request.method());
             return ResponseFuture::forward(self.inner.clone(), request, forwarding);
         }

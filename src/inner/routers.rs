@@ -4,12 +4,15 @@
 //! whole one in an extension, whose type this crate knows with its feature `axum`, and of one version
 //! of axum alone.
 
-use std::any::type_name;
 #[cfg(feature = "axum")]
+use std::any::TypeId;
 use std::{
-    any::TypeId,
+    any::type_name,
     sync::atomic::{AtomicBool, Ordering},
 };
+
+/// The name of the type of request bodies in every version of axum.
+const BODY: &str = "axum_core::body::Body";
 
 /// Of which services the cache does not learn what their routers removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,9 +28,9 @@ pub(crate) enum BlindTo {
     OtherAxum,
 }
 
-/// Whether the cache is blind to what routers removed for this service. With the feature it sees a
-/// service of another axum only if it is the outermost one: for the others see
-/// [`is_other_axum_body`].
+/// Whether the cache is blind to what routers removed for this service. It does not see all: a service
+/// that is not axum's may be nested in a router, and with the feature one of another axum may be
+/// behind other layers. For those see [`are_blind`].
 pub(crate) fn blind_to<S: 'static>() -> Option<BlindTo> {
     #[cfg(feature = "axum")]
     {
@@ -38,22 +41,18 @@ pub(crate) fn blind_to<S: 'static>() -> Option<BlindTo> {
     is_axum(type_name::<S>()).then_some(BlindTo::AnyAxum)
 }
 
-/// Whether request bodies of this type are those of an axum that the cache does not know. The answer
-/// is a constant of the type. The first `true` is logged.
-#[cfg_attr(
-    not(feature = "axum"),
-    expect(
-        clippy::extra_unused_type_parameters,
-        reason = "all services of axum's are refused"
-    )
-)]
-pub(crate) fn is_other_axum_body<Q: 'static>() -> bool {
+/// Whether requests with bodies of this type come from routers to whose prefixes the cache is blind.
+/// The answer is a constant of the type. The first `true` is logged.
+pub(crate) fn are_blind<Q: 'static>() -> bool {
     #[cfg(feature = "axum")]
-    if is_other::<Q, axum::body::Body>() {
-        report_other_axum();
-        return true;
+    let is_known = TypeId::of::<Q>() == TypeId::of::<axum::body::Body>();
+    #[cfg(not(feature = "axum"))]
+    let is_known = false;
+    let are_blind = !is_known && type_name::<Q>() == BODY;
+    if are_blind {
+        report();
     }
-    false
+    are_blind
 }
 
 /// Whether a type has the name of another one, and is not the same.
@@ -62,14 +61,23 @@ fn is_other<T: 'static, Known: 'static>() -> bool {
     TypeId::of::<T>() != TypeId::of::<Known>() && type_name::<T>() == type_name::<Known>()
 }
 
-#[cfg(feature = "axum")]
 #[cold]
-fn report_other_axum() {
+fn report() {
     static REPORTED: AtomicBool = AtomicBool::new(false);
-    if !REPORTED.swap(true, Ordering::Relaxed) {
+    if REPORTED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if cfg!(feature = "axum") {
         tracing::error!(
-            "requests have bodies of another axum than 0.8, for which the feature `axum` is: they pass \
-             the cache, which could not tell the routes of nested routers apart"
+            "the cache is off: requests come from another axum than 0.8, for which the feature `axum` \
+             is, and the cache could not tell the routes of nested routers apart"
+        );
+    } else {
+        tracing::error!(
+            "the cache is off: requests have the bodies of axum, and without the feature `axum` the \
+             cache cannot tell the routes of nested routers apart. In Cargo.toml: \
+             cachewarp = {{ version = \"{}\", features = [\"axum\"] }}",
+            env!("CARGO_PKG_VERSION")
         );
     }
 }
@@ -112,18 +120,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_bodies_of_axum_are_known_by_their_name() {
+        assert_eq!(type_name::<axum::body::Body>(), BODY);
+        assert_eq!(type_name::<axum_0_7::body::Body>(), BODY);
+        assert_eq!(are_blind::<axum::body::Body>(), cfg!(not(feature = "axum")));
+    }
+
     #[cfg(feature = "axum")]
     #[test]
     fn another_axum_is_known_by_its_types() {
         let other = Some(BlindTo::OtherAxum);
         assert_eq!(blind_to::<axum_0_7::routing::Route>(), other);
         assert_eq!(blind_to::<axum_0_7::Router>(), other);
-        assert!(is_other_axum_body::<axum_0_7::body::Body>());
+        assert!(are_blind::<axum_0_7::body::Body>());
 
         assert_eq!(blind_to::<axum::routing::Route>(), None);
         assert_eq!(blind_to::<axum::Router>(), None);
         assert_eq!(blind_to::<String>(), None);
-        assert!(!is_other_axum_body::<axum::body::Body>());
-        assert!(!is_other_axum_body::<String>());
+        assert!(!are_blind::<axum::body::Body>());
+        assert!(!are_blind::<String>());
     }
 }
