@@ -78,7 +78,6 @@ pub(crate) fn stamp(bytes: &[u8]) -> Option<Stamp> {
 /// Reads only which epoch ends if an encoded value is replaced by a tombstone for a write that got no
 /// answer: its own, or the one that it ended itself, if it is such a tombstone. Zero for no bytes,
 /// `None` for something else than a value.
-#[cfg(any(test, feature = "redis"))]
 pub(crate) fn since(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return Some(0);

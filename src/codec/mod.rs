@@ -41,14 +41,12 @@ mod zstandard;
 #[path = "no_zstandard.rs"]
 mod zstandard;
 
-#[cfg(any(test, feature = "redis"))]
-pub(crate) use self::frame::since;
 pub(crate) use self::{
     compress::Compression,
     decode::{Body, announced_size, decode},
     encode::encode,
     error::DecodeError,
-    frame::stamp,
+    frame::{since, stamp},
     value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
 };
 
