@@ -30,7 +30,7 @@ pub(crate) async fn replace_selected(
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let request_headers = context.request.parts.headers.clone();
-    let selected = context.selected.as_ref().map(|it| it.arrival().monotonic);
+    let selected = context.selected.clone();
     let change: UpdateFn = Box::new(move |stored| {
         if entry.is_some() && shared.generations.current(resource_hash) != generation {
             return Update::Keep;
@@ -53,7 +53,7 @@ pub(crate) async fn replace_selected(
             }
             shared.metrics().stored.increment(1);
         } else {
-            let since = |it: &&Arc<Entry>| selected.is_none_or(|at| it.arrival().monotonic > at);
+            let since = |it: &&Arc<Entry>| selected.as_ref().is_none_or(|old| is_since(it, old));
             let survives = |it: &&Arc<Entry>| kept.iter().any(|kept| Arc::ptr_eq(kept, *it));
             kept = variants
                 .iter()
@@ -77,6 +77,13 @@ pub(crate) async fn replace_selected(
     }
     let memory = metrics.memory.weighed_size();
     metrics.metrics().memory_bytes.set(memory as f64);
+}
+
+/// Whether a response was stored after `old` was. A clock may give both the same moment: then `old`
+/// itself is not, nor is what an invalidation made of it.
+fn is_since(entry: &Arc<Entry>, old: &Arc<Entry>) -> bool {
+    let (at, before) = (entry.arrival().monotonic, old.arrival().monotonic);
+    at > before || at == before && !Arc::ptr_eq(entry, old) && entry.validity() == Validity::Valid
 }
 
 /// Whether a variant was replaced.

@@ -360,6 +360,33 @@ async fn a_head_within_the_stale_window_refreshes_like_a_get() {
     assert_eq!(origin.calls(), 2);
 }
 
+/// The clock stands still meanwhile.
+#[tokio::test]
+async fn an_answer_takes_away_nothing_that_was_stored_since_at_the_same_moment() {
+    let gate = Count::new();
+    let origin = Origin::held_if(
+        |call, _| call == 2,
+        &gate,
+        1,
+        |call, _| {
+            Ok(match call {
+                2 => status(StatusCode::NOT_FOUND, "gone"),
+                _ => with_directives("public, max-age=600", call.to_string()),
+            })
+        },
+    );
+    let cache = origin.cached_with(|it| it.clock(ManualClock::at(1_700_000_000)));
+    text(fetch(&cache, get("/")).await).await;
+    let slow = board(&cache, asking(&[RELOAD]), &Count::new());
+    settle().await;
+    let own = fetch(&cache, asking(&[RELOAD, BAD])).await;
+    assert_eq!(text(own).await, "3");
+    gate.add();
+    assert_eq!(answered(slow).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "3");
+    assert_eq!(origin.calls(), 3);
+}
+
 /// Requests for what was private a moment ago do not wait for each other. The last answer came for a
 /// request that had found nothing, so it takes nothing away.
 #[tokio::test]
