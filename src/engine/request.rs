@@ -21,7 +21,7 @@ use crate::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, FORWARDED_FIELDS, Facts, Requester, Route, Safety},
         decide::{Candidate, OnError, Validity, on_error, withheld},
-        list,
+        forwarded,
         rules::{CacheKind, ForwardedPolicy, Rules},
     },
     state::cache::Cache,
@@ -438,16 +438,7 @@ fn push_forwarded(key: &mut RequestKey, headers: &HeaderMap, name: &HeaderName) 
     if *name != http::header::FORWARDED {
         return push_field(key, headers, name);
     }
-    // Only the host and the scheme of `Forwarded` may shape a response; the other parameters differ
-    // with every client (RFC 7239 §4).
-    let pairs = list::members(headers.get_all(name))
-        .flat_map(|element| element.split(|byte| *byte == b';'))
-        .map(list::trim_ows)
-        .filter(|pair| {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair);
-            name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"proto")
-        });
-    for pair in pairs {
+    for pair in forwarded::shaping(headers) {
         key.push(b"forwarded");
         key.push(pair);
     }

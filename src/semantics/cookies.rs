@@ -178,6 +178,10 @@ impl Cookies {
     /// The order of cookies with different names does not matter. Several cookies of one name are
     /// keyed in their order, since applications differ in which of them they take. A request whose
     /// key becomes longer than 8 KiB bypasses the cache.
+    ///
+    /// Applications differ in what they make of a cookie that does not follow the grammar, such as
+    /// `lang =de`, or has the name in other letters. If one of these names is in it, all of it is part
+    /// of the key, and it counts.
     pub fn key<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.keyed.extend(names.into_iter().map(Into::into));
         self
@@ -254,7 +258,10 @@ impl CookieRules {
         let mut found = Found::default();
         for piece in pieces(line.as_bytes()) {
             match self.role(piece) {
-                CookieRole::Counts => found.counted = true,
+                CookieRole::Counts => {
+                    found.counted = true;
+                    found.keyed |= self.may_be_keyed(piece);
+                }
                 CookieRole::Ignored => found.ignored = true,
                 CookieRole::Keyed => found.keyed = true,
             }
@@ -263,14 +270,17 @@ impl CookieRules {
     }
 
     /// The cookies that are part of the key, by name. Those of one name are in the order in which
-    /// the request has them.
+    /// the request has them. What may only be one has no name, and is all value.
     pub(crate) fn keyed<'a>(&self, headers: &'a HeaderMap) -> SmallVec<[Pair<'a>; 4]> {
         let mut keyed: SmallVec<[Pair<'a>; 4]> = headers
             .get_all(COOKIE)
             .iter()
             .flat_map(|line| pieces(line.as_bytes()))
-            .filter(|piece| self.role(*piece) == CookieRole::Keyed)
-            .filter_map(|piece| piece.pair)
+            .filter_map(|piece| match self.role(piece) {
+                CookieRole::Keyed => piece.pair,
+                CookieRole::Counts if self.may_be_keyed(piece) => Some((&[][..], piece.whole)),
+                CookieRole::Counts | CookieRole::Ignored => None,
+            })
             .collect();
         keyed.sort_by_key(|(name, _)| *name);
         keyed
@@ -313,6 +323,17 @@ impl CookieRules {
         let mut kept = HeaderValue::from_bytes(&kept).ok()?;
         kept.set_sensitive(line.is_sensitive());
         Some(kept)
+    }
+
+    /// Whether an application may read a cookie that is keyed out of a piece that counts: it does not
+    /// follow the grammar, or has the name in other letters.
+    fn may_be_keyed(&self, piece: Piece<'_>) -> bool {
+        let is_name = |word| self.keyed.matches_in_any_case(word);
+        match piece.pair {
+            _ if self.keyed.is_empty() => false,
+            Some((name, _)) => is_name(name),
+            None => piece.words().any(is_name),
+        }
     }
 
     fn role(&self, piece: Piece<'_>) -> CookieRole {

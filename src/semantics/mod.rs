@@ -13,6 +13,7 @@ pub(crate) mod date;
 pub(crate) mod decide;
 pub(crate) mod etag;
 pub(crate) mod fields;
+pub(crate) mod forwarded;
 pub(crate) mod freshness;
 pub(crate) mod hop;
 pub(crate) mod invalidation;

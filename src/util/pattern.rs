@@ -34,8 +34,19 @@ impl Patterns {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The same without regard to the case of ASCII letters.
+    pub(crate) fn matches_in_any_case(&self, name: &[u8]) -> bool {
+        self.0
+            .iter()
+            .any(|pattern| pattern.matches_in_any_case(name))
     }
 }
 
@@ -64,6 +75,19 @@ impl Pattern {
             Self::StartsWith(_) => name.starts_with(fixed),
             Self::EndsWith(_) => name.ends_with(fixed),
         }
+    }
+
+    fn matches_in_any_case(&self, name: &[u8]) -> bool {
+        let fixed = self.fixed().as_bytes();
+        let part = match self {
+            Self::Exactly(_) => Some(name),
+            Self::StartsWith(_) => name.get(..fixed.len()),
+            Self::EndsWith(_) => {
+                let start = name.len().checked_sub(fixed.len());
+                start.and_then(|start| name.get(start..))
+            }
+        };
+        part.is_some_and(|part| part.eq_ignore_ascii_case(fixed))
     }
 }
 
@@ -98,6 +122,17 @@ mod tests {
             }
         }
         assert!(Patterns::new(["*"]).unwrap().matches(b"\xff"));
+    }
+
+    #[test]
+    fn letters_match_in_any_case_where_asked() {
+        let patterns = Patterns::new(["Lang", "cur*", "*_Id"]).unwrap();
+        for name in ["lang", "LANG", "CURRENCY", "cur", "a_id", "_ID"] {
+            assert!(patterns.matches_in_any_case(name.as_bytes()), "{name}");
+        }
+        for name in ["", "lan", "langs", "cu", "id", "xcur"] {
+            assert!(!patterns.matches_in_any_case(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

@@ -140,6 +140,27 @@ async fn row_201_a_keyed_cookie_has_pages_of_its_own() {
             .then(cookies(2, "lang=de").fwd()),
     ])
     .await;
+    // What some application may read as one of them.
+    for line in [
+        "lang =de",
+        "lang\t=de",
+        "lang= de",
+        "lang=\"de",
+        "lang=d e",
+        "lang=de,x=y",
+        "a=b,lang=de",
+        "LANG=de",
+        "lang",
+        "a b; CUR 1=eur",
+    ] {
+        play([empty()
+            .set(lang())
+            .then(cookies(0, line).reply(ok().cc("max-age=60")).fwd())
+            .then(at(1).reply(ok().cc("max-age=60")).fwd())
+            .then(cookies(1, line).hit())
+            .then(at(2).age(1).hit())])
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

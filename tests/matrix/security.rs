@@ -35,6 +35,16 @@ async fn row_166_a_forwarded_host_is_part_of_the_key() {
         ("x-forwarded-proto", "https"),
         ("x-host", "evil.test"),
         ("forwarded", "for=192.0.2.1;host=evil.test"),
+        // Some applications do not read it by its grammar.
+        ("forwarded", "for=192.0.2.1; Host = evil.test"),
+        ("forwarded", "for=192.0.2.1;host\t=evil.test"),
+        ("forwarded", "for=192.0.2.1 host=evil.test"),
+        ("forwarded", "for=\"a, host=evil.test\""),
+        ("forwarded", "for=\"a;proto=https\""),
+        ("forwarded", "for=\"\\\", host=evil.test"),
+        ("forwarded", "for=\"a, proto=https"),
+        ("forwarded", "\"host\"=evil.test"),
+        ("forwarded", "by=xhost=evil.test"),
     ];
     play(fields.map(|(name, value)| {
         case(ok().cc("max-age=60"))

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use crate::semantics::list::{is_token, trim_ows};
+use crate::semantics::list::{is_tchar, is_token, trim_ows};
 
 /// The longest name that is shown. What is longer may be a value without a name.
 const LONGEST_NAME: usize = 64;
@@ -26,6 +26,12 @@ impl<'a> Piece<'a> {
         };
         let pair = pair();
         Self { whole, pair }
+    }
+
+    /// What may be names in it.
+    pub(super) fn words(self) -> impl Iterator<Item = &'a [u8]> {
+        let words = self.whole.split(|byte| !is_tchar(*byte));
+        words.filter(|word| !word.is_empty())
     }
 
     /// The name, if it is certain to be one, and no part of a value.

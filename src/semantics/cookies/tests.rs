@@ -28,6 +28,12 @@ const IGNORED: Found = Found {
     ignored: true,
     keyed: false,
 };
+/// It counts, and may be one that is keyed.
+const ODD: Found = Found {
+    counted: true,
+    ignored: false,
+    keyed: true,
+};
 const KEYED: Found = Found {
     counted: false,
     ignored: false,
@@ -162,15 +168,24 @@ fn keyed_comes_before_counted_and_that_before_ignored() {
         ("session=1", COUNTED),
         ("other=1", IGNORED),
         ("S=1", IGNORED),
-        // No name matches what is no cookie.
-        ("lang", COUNTED),
+        // No name matches what is no cookie, but it may be one to the application.
         ("other", COUNTED),
-        ("lang=d e", COUNTED),
+        ("lang", ODD),
+        ("lang=d e", ODD),
+        ("lang =de", ODD),
+        ("a=b,lang=de", ODD),
+        ("$a lang=de", ODD),
+        ("x=\"lang=de", ODD),
+        ("x=\"language\" ", IGNORED),
+        ("x=\"lang e\"", ODD),
     ] {
         assert_eq!(found(&cookies, line), expected, "{line}");
     }
     let unlisted = Cookies::all_count().key(["lang"]);
     assert_eq!(found(&unlisted, "other=1"), COUNTED);
+    assert_eq!(found(&unlisted, "other=lang"), COUNTED);
+    assert_eq!(found(&unlisted, "LANG=1"), ODD);
+    assert_eq!(found(&unlisted, "langs=1"), COUNTED);
 }
 
 #[test]
@@ -221,7 +236,12 @@ fn the_order_of_names_does_not_matter_for_the_key() {
     }
     let turned = headers(&["lang=fr; lang=de; cur=eur"]);
     assert_ne!(rules.keyed(&turned)[..], expected);
-    assert!(rules.keyed(&headers(&["Lang=de; lang"])).is_empty());
+    let odd: [(&[u8], &[u8]); 3] = [(b"", b"Lang=de"), (b"", b"lang"), (b"lang", b"fr")];
+    assert_eq!(
+        rules.keyed(&headers(&["Lang=de; lang=fr; a=b; lang"]))[..],
+        odd
+    );
+    assert!(rules.keyed(&headers(&["a=b; c d"])).is_empty());
     assert!(rules.keyed(&HeaderMap::new()).is_empty());
 }
 
