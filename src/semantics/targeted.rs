@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 use crate::semantics::cache_control::{Delta, ResponseDirectives, Scope, StaleWindow};
-use crate::semantics::list::{MAX_DELTA, joined, members};
+use crate::semantics::list::{MAX_DELTA, joined, members, trim_ows};
 use crate::semantics::rules::{CacheKind, DuplicatePolicy, Rules};
 
 /// Fields from before RFC 9213 that tell certain caches what `Cache-Control` tells all.
@@ -122,8 +122,9 @@ enum Field {
 
 /// The directives of one targeted field, which is a Dictionary (RFC 9213 §2.1, RFC 9651 §3.2).
 ///
-/// If a directive occurs twice the last one counts, as in any Dictionary. Parameters mean nothing
-/// (RFC 9213 §2.1), but one with the name of a restriction is that restriction: `public; no-store`.
+/// If a directive occurs twice the last one counts, as in any Dictionary, but one that restricts the
+/// cache restricts it as a whole then: `private, private="x-a"`. Parameters mean nothing (RFC 9213 §2.1),
+/// but one with the name of a restriction is that restriction: `public; no-store`.
 fn parse(headers: &HeaderMap, name: &HeaderName) -> Field {
     let Some(field) = joined(headers.get_all(name)) else {
         return Field::Silent;
@@ -132,7 +133,18 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Field {
         if dictionary.is_empty() {
             return Field::Silent;
         }
-        if let Some(directives) = directives(&dictionary) {
+        if let Some(mut directives) = directives(&dictionary) {
+            let is_repeated = |directive: &str| {
+                let lines = headers.get_all(name).iter();
+                let named = members(lines).filter(|member| key(member) == directive.as_bytes());
+                named.count() > 1
+            };
+            if directives.private.is_some() && is_repeated("private") {
+                directives.private = Some(Scope::Whole);
+            }
+            if directives.no_cache.is_some() && is_repeated("no-cache") {
+                directives.no_cache = Some(Scope::Whole);
+            }
             return Field::Valid(directives);
         }
     }
@@ -169,6 +181,12 @@ fn directives(dictionary: &Dictionary) -> Option<ResponseDirectives> {
         found.restrict_by_words(parameter.as_bytes());
     }
     Some(found)
+}
+
+/// The key of a member as it is written.
+fn key(member: &[u8]) -> &[u8] {
+    let end = |byte: &u8| matches!(byte, b'=' | b';');
+    trim_ows(member.split(end).next().unwrap_or(member))
 }
 
 /// The names of the parameters of a member.

@@ -242,6 +242,34 @@ fn a_parameter_or_a_key_hides_no_restriction() {
 }
 
 #[test]
+fn no_later_scope_lifts_a_restriction() {
+    for directive in ["private", "no-cache"] {
+        let narrow = format!("{directive}=\"x-a\"");
+        let list = format!("{directive}=(\"x-a\")");
+        let whole = format!("{directive};p");
+        let fields: [&[&str]; 6] = [
+            &[directive, &narrow],
+            &[&narrow, directive],
+            &[directive, "max-age=60", &list],
+            &["max-age=60", &whole, "x=\"a,b\"", &list],
+            &[&narrow, &list],
+            &["max-age=60;x=\"\\\",\"", directive, &narrow],
+        ];
+        for members in fields {
+            let joined = members.join(" ,");
+            for lines in [members, &[&joined]] {
+                let said = cdn(lines).expect("it is a dictionary");
+                let scope = said.private.or(said.no_cache);
+                assert_eq!(scope, Some(Scope::Whole), "{lines:?}");
+            }
+        }
+        let once = cdn(&[&narrow, "max-age=60, max-age=60"]).expect("it is a dictionary");
+        let scope = once.private.or(once.no_cache);
+        assert!(matches!(scope, Some(Scope::Fields(_))), "{scope:?}");
+    }
+}
+
+#[test]
 fn fields_for_other_caches_can_only_forbid_a_lifetime() {
     use OtherFields::{Forbid, Open};
 
