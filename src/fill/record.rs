@@ -126,8 +126,10 @@ impl Fill {
                     self.take_in(data, limits).await?;
                 }
                 FramePart::Trailers(fields) => {
-                    silence = Duration::ZERO;
-                    trailers = Some(fields);
+                    // Only the end can follow them, so more of them bring the body no further.
+                    if trailers.replace(fields).is_none() {
+                        silence = Duration::ZERO;
+                    }
                 }
                 FramePart::Failure => return Err(Stopped::Failed(FillError::Origin)),
                 FramePart::Unknown => {}

@@ -12,6 +12,12 @@ use crate::{entry::BodyReader, error::FillError};
 /// The largest segment, in bytes.
 pub(super) const SEGMENT: usize = 64 * 1024;
 
+/// Up to this size segments are merged as they come, once there are several: each of them holds some
+/// dozens of bytes more than the account counts.
+const SMALL: usize = 4 * 1024;
+
+const SEVERAL: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct FillState {
     pub(super) ended: Option<Result<Option<HeaderMap>, FillError>>,
@@ -93,6 +99,29 @@ impl FillState {
         let start = self.received;
         self.received += bytes.len() as u64;
         self.segments.push_back(Segment { start, bytes });
+        self.merge_small();
+    }
+
+    /// Merges small segments at the end, each with one of half its size at least. So however many
+    /// small frames come, few segments are small, and no byte is copied often.
+    fn merge_small(&mut self) {
+        while self.loose > SEVERAL
+            && let Some(last) = self.segments.pop_back()
+        {
+            match self.segments.back_mut() {
+                Some(before)
+                    if before.bytes.len() / 2 <= last.bytes.len()
+                        && before.bytes.len() + last.bytes.len() <= SMALL =>
+                {
+                    before.bytes = [&before.bytes[..], &last.bytes[..]].concat().into();
+                    self.loose -= 1;
+                }
+                Some(_) | None => {
+                    self.segments.push_back(last);
+                    break;
+                }
+            }
+        }
     }
 
     /// Merges the loose segments into one.

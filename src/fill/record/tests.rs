@@ -111,6 +111,62 @@ async fn a_body_in_many_small_frames_is_kept_in_few_segments() {
     assert_eq!(reader.collect().await.unwrap().to_bytes(), body);
 }
 
+/// Each piece takes more than the account counts of it.
+#[tokio::test]
+async fn small_frames_are_held_in_few_pieces_while_they_arrive() {
+    type SizeOf = fn(usize) -> usize;
+    let sizes: [(&str, SizeOf); 5] = [
+        ("of one byte", |_| 1),
+        ("of two sizes", |n| [1, 3000][n % 2]),
+        ("that shrink", |n| 64 - n % 64),
+        ("that grow", |n| 1 + n % 64),
+        ("without order", |n| 1 + n * 7919 % 1009),
+    ];
+    for (kind, size) in sizes {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
+        let fill = fill();
+        let recording = tokio::spawn({
+            let fill = Arc::clone(&fill);
+            let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+            async move {
+                let body = body.map(|bytes| Ok::<_, Infallible>(Frame::data(Bytes::from(bytes))));
+                drop(fill.record(StreamBody::new(body), &limits()).await);
+            }
+        });
+        let (mut sent, mut most) = (Vec::new(), 0);
+        for n in 0.. {
+            let length = size(n).min(SEGMENT - sent.len());
+            if length == 0 {
+                break;
+            }
+            let frame = vec![(n % 251) as u8; length];
+            sent.extend_from_slice(&frame);
+            sender.send(frame).await.unwrap();
+            most = most.max(fill.lock().segments.len());
+        }
+        assert!(most <= 64, "{most} pieces of frames {kind}");
+        let reader = fill.read(0, None).unwrap();
+        drop(sender);
+        assert_eq!(reader.collect().await.unwrap().to_bytes(), sent, "{kind}");
+        recording.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_again_and_again_are_silence() {
+    let fill = fill();
+    let body = stream::repeat(()).then(|()| async {
+        sleep(Duration::from_secs(20)).await;
+        Ok::<_, Infallible>(Frame::<Bytes>::trailers(http::HeaderMap::new()))
+    });
+    let body = StreamBody::new(Box::pin(body));
+    let (recorded, _guard) = fill.record(body, &limits()).await;
+    assert!(
+        matches!(recorded, Recorded::Failed(FillError::Idle)),
+        "{recorded:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_large_frame_is_kept_in_segments_of_bounded_size() {
     let fill = fill();
