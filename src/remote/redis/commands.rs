@@ -48,15 +48,11 @@ impl RemoteStore for Redis {
     }
 
     fn get<'a>(&'a self, name: &'a str) -> RemoteFuture<'a, Option<Bytes>> {
+        let most = self.most_read();
         self.connections
             .execute(Purpose::Read, [name], async move |client| {
-                match client.get(name).await {
-                    Err(error) if is_other_type(&error) => {
-                        let _deleted: i64 = client.unlink(name).await?;
-                        Ok(None)
-                    }
-                    answer => answer,
-                }
+                let answer = client.getrange(name, 0, most).await;
+                self.taken(&client, name, answer).await
             })
     }
 
@@ -65,18 +61,19 @@ impl RemoteStore for Redis {
         first: &'a str,
         second: &'a str,
     ) -> RemoteFuture<'a, (Option<Bytes>, Option<Bytes>)> {
-        let on_one_server = self.connections.are_on_one_server(first, second);
+        let most = self.most_read();
         self.connections
             .execute(Purpose::Read, [first, second], async move |client| {
-                if on_one_server {
-                    return client.mget(vec![first, second]).await;
-                }
-                // MGET fails across several servers of a Cluster; a pipeline does not.
                 let options = client.options().clone();
                 let pipeline = client.pipeline().with_options(&options);
-                let (): () = pipeline.get(first).await?;
-                let (): () = pipeline.get(second).await?;
-                pipeline.all().await
+                let (): () = pipeline.getrange(first, 0, most).await?;
+                let (): () = pipeline.getrange(second, 0, most).await?;
+                let mut answers = pipeline.try_all().await.into_iter();
+                let (Some(one), Some(two)) = (answers.next(), answers.next()) else {
+                    return Err(FredError::new(ErrorKind::Protocol, "an answer is missing"));
+                };
+                let one = self.taken(&client, first, one).await?;
+                Ok((one, self.taken(&client, second, two).await?))
             })
     }
 
@@ -262,6 +259,39 @@ async fn touch(client: &WithOptions<Client>, names: &[&str]) -> Result<(), FredE
 }
 
 impl Redis {
+    /// How many bytes of a value are read at most, and one more: twice what this node writes, as
+    /// other nodes may have been given other settings already.
+    fn most_read(&self) -> usize {
+        2 * self.connections.limits.max_value_bytes
+    }
+
+    /// What is taken of what was read of a value. What is longer than [that](Self::most_read), or of
+    /// another type, no node has stored: it is deleted, or it would be read in vain again and again.
+    async fn taken(
+        &self,
+        client: &WithOptions<Client>,
+        name: &str,
+        answer: Result<Bytes, FredError>,
+    ) -> Result<Option<Bytes>, FredError> {
+        match answer {
+            // There is nothing, or nothing in it.
+            Ok(value) if value.is_empty() => Ok(None),
+            Ok(value) if value.len() <= self.most_read() => Ok(Some(value)),
+            Ok(_) => {
+                tracing::warn!(name, "a value in the shared tier is too large");
+                let script = &self.connections.scripts.delete_longer;
+                let arguments = vec![i64::try_from(self.most_read()).unwrap_or(i64::MAX).into()];
+                let _deleted: i64 = run(client, script, vec![name.to_owned()], arguments).await?;
+                Ok(None)
+            }
+            Err(error) if is_other_type(&error) => {
+                let _deleted: i64 = client.unlink(name).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Carries out invalidations by one script, which all of them are for one server.
     fn invalidate_as_one<'a>(
         &'a self,

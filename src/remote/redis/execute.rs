@@ -158,11 +158,6 @@ impl Connections {
         self.pauses.sections() == 1
     }
 
-    /// Whether two names are certain to be on the same server.
-    pub(super) fn are_on_one_server(&self, first: &str, second: &str) -> bool {
-        self.is_one_server() || redis_keyslot(first.as_bytes()) == redis_keyslot(second.as_bytes())
-    }
-
     /// The names by the section of the key space that they are in: those of one section are on one
     /// server, but while a Cluster changes.
     pub(super) fn by_section<'n>(&self, names: &'n [String]) -> Vec<Vec<&'n str>> {

@@ -10,6 +10,7 @@ use fred::types::scripts::Script;
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
     pub(super) delete_if: Script,
+    pub(super) delete_longer: Script,
     pub(super) extend: Script,
     pub(super) invalidate: Script,
     pub(super) put: Script,
@@ -20,6 +21,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             delete_if: Script::from_lua(DELETE_IF),
+            delete_longer: Script::from_lua(DELETE_LONGER),
             extend: Script::from_lua(EXTEND),
             invalidate: Script::from_lua(INVALIDATE),
             put: Script::from_lua(PUT),
@@ -86,6 +88,13 @@ return 1
 /// Deletes a key if it holds exactly the argument.
 const DELETE_IF: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+";
+
+/// Deletes a key if its value is longer than the argument. It may have been replaced since it was
+/// found to be, and what is there by now may be a tombstone.
+const DELETE_LONGER: &str = r"
+if redis.call('STRLEN', KEYS[1]) > tonumber(ARGV[1]) then return redis.call('DEL', KEYS[1]) end
 return 0
 ";
 
