@@ -9,9 +9,9 @@ use super::policy::{Fetched, Lifetime, LifetimeReason, TtlPolicy};
 /// Gives fixed lifetimes to responses that state none, for services that say nothing about caching.
 /// Lifetimes count in whole seconds.
 ///
-/// A request with a cookie that [counts](crate::Cookies), `Authorization` or another field with
-/// credentials has no part in such a lifetime, unless the response is marked `public`. Which
-/// responses may have one at all is described at [`TtlPolicy`]. Those with the statuses 404, 405,
+/// Unless the response is marked `public`, such a lifetime is not for requests with a cookie that
+/// [counts](crate::Cookies), `Authorization` or another field with credentials. Which responses may
+/// have one at all is described at [`TtlPolicy`]. Those with the statuses 404, 405,
 /// 410, 451 and 501 are among them: [`negative`](Self::negative) sets a shorter lifetime for these.
 /// A 404 or 410 without a rule for its status is not fresh for longer than
 /// [`negative_ttl`](crate::CacheBuilder::negative_ttl), 10 s by default.

@@ -13,9 +13,9 @@ const SECOND_NAME: &str = "PROXY_EXPIRY";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lifetimes")]
 pub(crate) struct Lifetimes {
-    /// Lifetime for responses that state none: 60, 5m, 2h. Requests with Authorization, a field such
-    /// as X-Api-Key or a cookie, except those of analytics and consent, have no part in it, unless
-    /// the response says public. PROXY_EXPIRY is a second name of the variable
+    /// Lifetime for responses that state none: 60, 5m, 2h. Unless they say public, it is not for
+    /// requests with Authorization, a field such as X-Api-Key, or a cookie other than those of
+    /// analytics and consent. PROXY_EXPIRY is a second name of the variable
     /// [default: such responses are not kept]
     #[arg(long, value_name = "TIME", env = "CACHE_TTL", value_parser = parse_lifetime)]
     ttl: Option<Duration>,
