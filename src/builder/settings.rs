@@ -28,7 +28,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Collects the settings of a [`CacheLayer`](crate::CacheLayer).
 ///
 /// Setters accept every value; [`build`](Self::build) refuses those that are malformed or out of
-/// range. Time limits are above zero, other spans may be zero; both are at most 2^31 seconds.
+/// range. Time limits are above zero, other spans may be zero; both are at most 2^31 seconds, and a
+/// longer lifetime or stale window counts as that.
 ///
 /// Most caches need a few of the settings only:
 ///
