@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use cachewarp::{
-    CacheLayer, CacheService, Memory, RequestProgress,
+    CacheLayer, CacheService, Fetched, Lifetime, Memory, RequestProgress,
     clock::{Clock, ManualClock},
 };
 use futures_util::{FutureExt, future::BoxFuture, stream};
@@ -43,9 +43,17 @@ impl Client {
         matches!(self, Self::Plain | Self::Odd)
     }
 
-    /// Whether a response with a lifetime of its own is stored, if this client caused it.
-    pub(crate) fn may_share(self) -> bool {
-        !matches!(self, Self::Authorization | Self::NoStore)
+    /// Whether a response for everybody is stored, if this client caused it.
+    pub(crate) fn may_share(self, lifetimes: Lifetimes) -> bool {
+        match lifetimes {
+            Lifetimes::Stated => !matches!(self, Self::Authorization | Self::NoStore),
+            Lifetimes::ByPolicy => self.is_plain(),
+        }
+    }
+
+    /// Whether this client may get what was fetched for another one.
+    pub(crate) fn may_get(self, lifetimes: Lifetimes) -> bool {
+        lifetimes == Lifetimes::Stated || self.is_plain() || self == Self::NoStore
     }
 
     fn fields(self) -> &'static [(&'static str, &'static str)] {
@@ -58,6 +66,15 @@ impl Client {
             Self::NoStore => &[("cache-control", "no-store")],
         }
     }
+}
+
+/// Who says for how long a response for everybody is fresh.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lifetimes {
+    /// The response.
+    Stated,
+    /// A policy of the cache, so that it is for plain requests alone.
+    ByPolicy,
 }
 
 /// What the origin answers.
@@ -117,6 +134,7 @@ impl Call {
 #[derive(Clone)]
 pub(crate) struct Origin {
     calls: Arc<Mutex<Vec<Call>>>,
+    lifetimes: Lifetimes,
     version: Arc<Mutex<usize>>,
 }
 
@@ -140,9 +158,10 @@ impl Service<Request<Empty<Bytes>>> for Origin {
             progress: request.extensions().get().cloned(),
             reply,
         });
+        let lifetimes = self.lifetimes;
         async move {
             match answer.await {
-                Ok((answer, version)) => respond(id, version, answer),
+                Ok((answer, version)) => respond(id, version, answer, lifetimes),
                 Err(_) => Err("the test is over".into()),
             }
         }
@@ -150,10 +169,18 @@ impl Service<Request<Empty<Bytes>>> for Origin {
     }
 }
 
-fn respond(id: usize, version: usize, answer: Answer) -> Result<Response<Body>, BoxError> {
-    const PUBLIC: &str = "max-age=10, stale-if-error=86400";
+fn respond(
+    id: usize,
+    version: usize,
+    answer: Answer,
+    lifetimes: Lifetimes,
+) -> Result<Response<Body>, BoxError> {
+    let public = match lifetimes {
+        Lifetimes::Stated => "max-age=10, stale-if-error=86400",
+        Lifetimes::ByPolicy => "",
+    };
     let (directives, body) = match answer {
-        Answer::Public | Answer::Broken => (PUBLIC, format!("all {version} {id}")),
+        Answer::Public | Answer::Broken => (public, format!("all {version} {id}")),
         Answer::Private => ("private, max-age=10", format!("own {id}")),
         Answer::NoStore => ("no-store", format!("own {id}")),
         Answer::SetCookie => ("max-age=10", format!("own {id}")),
@@ -201,6 +228,7 @@ pub(crate) enum Got {
 /// A request under way.
 pub(crate) struct Asked {
     pub(crate) id: usize,
+    pub(crate) client: Client,
     pub(crate) method: Method,
     pub(crate) reload: bool,
     /// The writes that were done when it began.
@@ -226,18 +254,28 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lifetimes: Lifetimes) -> Self {
         let clock = ManualClock::at(1_700_000_000);
         let origin = Origin {
             calls: Arc::default(),
+            lifetimes,
             version: Arc::default(),
         };
         let layer = CacheLayer::builder()
             .memory(Memory::with_capacity(1 << 20))
             .clock(clock.clone())
-            .refresh_pause(Duration::ZERO)
-            .build()
-            .unwrap();
+            .refresh_pause(Duration::ZERO);
+        let layer = match lifetimes {
+            Lifetimes::Stated => layer.build(),
+            Lifetimes::ByPolicy => layer
+                .ttl(|fetched: &Fetched<'_>| {
+                    let is_page = fetched.response.status == StatusCode::OK;
+                    is_page.then(|| Lifetime::fresh_for(Duration::from_secs(10)))
+                })
+                .stale_if_error(Duration::from_secs(86_400))
+                .build(),
+        };
+        let layer = layer.unwrap();
         Self {
             cache: layer.layer(origin.clone()),
             clock,
@@ -298,6 +336,7 @@ impl World {
         settle().await;
         Asked {
             id,
+            client,
             method,
             reload,
             version,
