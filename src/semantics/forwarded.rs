@@ -9,13 +9,22 @@ use super::list::trim_ows;
 ///
 /// Applications read the field by rules of their own: some split quoted strings, some allow space
 /// around the equals sign, some search for a name anywhere. So whatever has one of the two names in it
-/// counts.
+/// counts. Where a quoted value may go on behind a separator, it is the whole line.
 pub(crate) fn shaping(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
-    lines
-        .flat_map(|line| line.split(|byte| matches!(byte, b',' | b';')))
-        .map(trim_ows)
-        .filter(|part| mentions(part, b"host") || mentions(part, b"proto"))
+    lines.flat_map(|line| {
+        let parts = line.split(|byte| matches!(byte, b',' | b';'));
+        let shaping = parts
+            .map(trim_ows)
+            .filter(|part| mentions(part, b"host") || mentions(part, b"proto"));
+        shaping.map(move |part| if is_whole(part) { part } else { line })
+    })
+}
+
+/// Whether all quoted strings in these bytes end in them, to every application.
+fn is_whole(bytes: &[u8]) -> bool {
+    let quotes = bytes.iter().filter(|byte| **byte == b'"');
+    quotes.count().is_multiple_of(2) && !bytes.contains(&b'\\')
 }
 
 /// Whether this name is somewhere in these bytes, in any letter case.

@@ -55,6 +55,43 @@ async fn row_166_a_forwarded_host_is_part_of_the_key() {
     .await;
 }
 
+/// Applications differ in how they read this field.
+#[tokio::test(start_paused = true)]
+async fn whatever_an_application_may_take_for_the_host_is_part_of_the_key() {
+    let kept_apart = |one: &str, other: &str| {
+        case(ok().cc("max-age=60"))
+            .asked("forwarded", one)
+            .then(at(1).send("forwarded", one).hit())
+            .then(at(1).send("forwarded", other).fwd())
+    };
+    play([
+        // Quotation marks that do not end hide a comma and a semicolon from some.
+        kept_apart("for=\"a, host=evil.test", "for=\"a"),
+        kept_apart("for=\"a; host=evil.test", "for=\"a"),
+        kept_apart("for=\"a;host=evil.test\"", "for=\"a;host=b.test\""),
+        kept_apart("for=a;host = evil.test", "for=a;host = b.test"),
+        kept_apart("for=a;host\t=evil.test", "for=a"),
+        kept_apart("for=a;PROTO =https", "for=a"),
+        // Within them, some take a separator for a part of the value.
+        kept_apart("host=\"a;evil\"", "host=\"a;b\""),
+        kept_apart("host=\"a,evil\"", "host=\"a,b\""),
+        kept_apart("host=\"a\\\";evil\"", "host=\"a\\\";b\""),
+    ])
+    .await;
+    let shared = |one: &str, other: &str| {
+        case(ok().cc("max-age=60"))
+            .asked("forwarded", one)
+            .then(at(1).send("forwarded", other).hit())
+    };
+    play([
+        shared("for=a;host=a.test", "for=b;host=a.test"),
+        shared("for=\"[2001:db8::1]:80\"", "for=\"[2001:db8::2]:81\";by=c"),
+        shared("for=a;host=\"a.test:80\";by=c", "for=b;host=\"a.test:80\""),
+        shared("for=a, for=b", "for=\"x;y\""),
+    ])
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn row_167_access_for_one_origin_is_not_for_another() {
     let one = "https://o1.test";
