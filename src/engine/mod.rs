@@ -6,6 +6,7 @@ pub(crate) mod deadline;
 pub(crate) mod fetch;
 pub(crate) mod handle;
 pub(crate) mod hit_for_miss;
+mod key_parts;
 pub(crate) mod lookup;
 pub(crate) mod memory_write;
 pub(crate) mod nesting;

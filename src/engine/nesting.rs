@@ -15,7 +15,10 @@ use std::{iter::successors, sync::Arc};
 
 use http::{Extensions, Method};
 
-use super::request::{self, CacheRequest, Destination};
+use super::{
+    key_parts,
+    request::{CacheRequest, Destination},
+};
 use crate::{
     breaker::OriginBreaker,
     key::RequestKey,
@@ -244,7 +247,7 @@ impl Step {
             Destination::Forward(_) | Destination::Tunnel
                 if request.parts.method != Method::CONNECT && is_write() =>
             {
-                let key = request::resource_key(cache, &request.parts);
+                let key = key_parts::resource_key(cache, &request.parts);
                 key.map_or(Self::Forward, Self::Write)
             }
             Destination::Bypass(_) | Destination::Forward(_) | Destination::Tunnel => Self::Forward,

@@ -17,7 +17,7 @@ use crate::{
     engine::{
         deadline::{Deadline, DeadlinePassed},
         fetch::call::whole_seconds,
-        request, respond,
+        key_parts, respond,
     },
     error::BoxError,
     extensions::{Blame, RequestProgress},
@@ -253,13 +253,13 @@ impl Write {
         if parts.method == Method::CONNECT {
             return None;
         }
-        let key = request::resource_key(cache, parts).ok()?;
+        let key = key_parts::resource_key(cache, parts).ok()?;
         // Another cache around this one may have put it there.
         let progress = RequestProgress::of(&mut parts.extensions);
         Some(Self {
             cache: cache.clone(),
             key,
-            rewritten: request::rewritten_key(cache, parts),
+            rewritten: key_parts::rewritten_key(cache, parts),
             target: invalidate::absolute(cache, parts),
             state: WriteState::Pending,
             progress,
