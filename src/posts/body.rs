@@ -9,6 +9,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::BoxError;
 
@@ -23,6 +24,8 @@ pub struct ReadBody<Q> {
     /// What followed the bytes: trailers, or the failure of the body.
     pub(super) next: Option<Result<HeaderMap, BoxError>>,
     pub(super) rest: Option<Pin<Box<Q>>>,
+    /// Accounts for the bytes that were read, until they are taken.
+    pub(super) held: Option<OwnedSemaphorePermit>,
 }
 
 impl<Q> ReadBody<Q> {
@@ -33,6 +36,7 @@ impl<Q> ReadBody<Q> {
             beyond: Bytes::new(),
             next: None,
             rest: None,
+            held: None,
         }
     }
 }
@@ -62,6 +66,7 @@ where
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
             }
         }
+        this.held = None;
         if let Some(next) = this.next.take() {
             return Poll::Ready(Some(next.map(Frame::trailers)));
         }

@@ -72,7 +72,8 @@ where
     let nothing = || Arc::clone(&account).try_acquire_many_owned(0).ok();
     match (end, held.or_else(nothing)) {
         (End::Clean, Some(held)) => Ok(Posted::new(read.into(), held)),
-        (End::Clean | End::Unfit, _) => Err(ReadBody {
+        (End::Clean | End::Unfit, held) => Err(ReadBody {
+            held,
             read: read.into(),
             beyond,
             next,

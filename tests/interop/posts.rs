@@ -415,6 +415,47 @@ async fn all_bodies_together_are_bounded() {
     assert!(matches!(third.0, CacheOutcome::Fetched { .. }), "{third:?}");
 }
 
+/// Also those that turn out to be no part of a key, until the service takes them.
+#[tokio::test]
+async fn bodies_that_are_forwarded_count_until_they_are_taken() {
+    let unfit: [fn() -> Body; 3] = [
+        || Body::from("a".repeat(700) + &"b".repeat(4096)),
+        || framed([Ok(Frame::data("a".repeat(700).into())), Err("it broke")]),
+        || {
+            let trailers = Frame::trailers(HeaderMap::new());
+            framed([Ok(Frame::data("a".repeat(700).into())), Ok(trailers)])
+        },
+    ];
+    for (number, unfit) in unfit.into_iter().enumerate() {
+        let origin = Search::default();
+        let gate = Arc::new(Notify::new());
+        *origin.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        let layer = CacheLayer::builder()
+            .memory(Memory::with_capacity(4096))
+            .post_as_read("/search", 4096)
+            .build()
+            .unwrap();
+        let cache = layer.layer(origin.clone());
+        let first = tokio::spawn({
+            let (cache, request) = (cache.clone(), search(unfit()));
+            async move { ask(&cache, request).await }
+        });
+        while origin.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        *origin.0.gate.lock().unwrap() = None;
+        let second = ask(&cache, search("b".repeat(700))).await;
+        // The first frame of the first one was too long by itself, so nothing of it is held.
+        let is_bypassed = matches!(second.0, CacheOutcome::Bypassed(_));
+        assert_eq!(is_bypassed, number > 0, "{number}: {second:?}");
+        gate.notify_one();
+        let first = first.await.unwrap();
+        assert!(matches!(first.0, CacheOutcome::Bypassed(_)), "{first:?}");
+        let third = ask(&cache, search("c".repeat(700))).await;
+        assert!(matches!(third.0, CacheOutcome::Fetched { .. }), "{third:?}");
+    }
+}
+
 // === What follows from it ===
 
 #[tokio::test]
