@@ -22,5 +22,5 @@ pub use self::policy::{KeyExtension, KeyPolicy, Keying};
 pub(crate) use self::{
     key::{BuildKeyHasher, Key, KeyHash, KeyRef},
     request_key::{Dimensions, RequestKey},
-    target::{KeyTarget, rewritten_uri, target_uri},
+    target::{KeyTarget, rewritten_uri, target_of, target_uri},
 };

@@ -2,17 +2,23 @@
 
 use std::borrow::Cow;
 
-use http::{Uri, request::Parts, uri::PathAndQuery};
+use http::{Extensions, Uri, request::Parts, uri::PathAndQuery};
 
 use crate::semantics::query::QueryRules;
 
 /// The URI that the client requested, before any router removed a prefix.
 pub(crate) fn target_uri(parts: &Parts) -> &Uri {
+    target_of(&parts.uri, &parts.extensions)
+}
+
+/// The same, of the parts of a request.
+#[cfg_attr(not(feature = "axum"), expect(unused_variables))]
+pub(crate) fn target_of<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(original)) = parts.extensions.get() {
+    if let Some(axum::extract::OriginalUri(original)) = extensions.get() {
         return original;
     }
-    &parts.uri
+    uri
 }
 
 /// The URI that the inner service gets, if it is not what a router leaves of the target. A router only

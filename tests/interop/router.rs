@@ -223,6 +223,35 @@ async fn a_uri_that_was_rewritten_within_the_router_is_part_of_the_key() {
     }
 }
 
+/// The circuit breaker tells the pages of nested routers apart by what was asked for.
+#[tokio::test]
+async fn pages_of_nested_routers_are_different_ones_for_the_breaker() {
+    use cachewarp::{BreakerConfig, breaker::BreakerState};
+
+    for (paths, state) in [
+        (["/a/x", "/b/x", "/c/x"], BreakerState::Open),
+        (["/a/x", "/a/x", "/a/x"], BreakerState::Closed),
+    ] {
+        for method in ["GET", "POST"] {
+            let breaker = BreakerConfig::builder().consecutive_failures(3);
+            let breaker = breaker.build().unwrap();
+            let cache = cache().with(|it| it.breaker(breaker)).unwrap();
+            let fails = || axum::routing::any(async || StatusCode::SERVICE_UNAVAILABLE);
+            let inner = || Router::new().route("/x", fails()).layer(cache.clone());
+            let app = Router::new()
+                .nest("/a", inner())
+                .nest("/b", inner())
+                .nest("/c", inner());
+            let address = serve(app).await;
+            for path in paths {
+                assert_eq!(ask(address, asking(method, path)).await.status(), 503);
+            }
+            let handle = cache.breaker_handle().unwrap();
+            assert_eq!(handle.state(""), state, "{method} {paths:?}");
+        }
+    }
+}
+
 /// A write concerns the URI that its client sent, and the one that the handler got.
 #[tokio::test]
 async fn a_write_whose_uri_was_rewritten_invalidates_both() {

@@ -17,6 +17,7 @@ use crate::{
     },
     extensions::{Blame, RequestProgress},
     inner::CacheableService,
+    key::target_of,
     outcome::Generated,
     semantics::fields,
     state::cache::Cache,
@@ -103,7 +104,12 @@ where
     let priority = request.extensions().get().copied().unwrap_or_default();
     let breaker = config.breaker.as_ref();
     let breaker = breaker.filter(|it| !nesting::has_permit(it, request.extensions()));
-    let breaker = breaker.map(|it| (it, OriginBreaker::path(request.uri())));
+    let breaker = breaker.map(|it| {
+        (
+            it,
+            OriginBreaker::path(target_of(request.uri(), request.extensions())),
+        )
+    });
     let call = async {
         counting();
         deadline.limit(inner.oneshot(request)).await

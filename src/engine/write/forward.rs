@@ -22,7 +22,7 @@ use crate::{
     error::BoxError,
     extensions::{Blame, RequestProgress},
     inner::CacheableService,
-    key::{KeyTarget, RequestKey},
+    key::{KeyTarget, RequestKey, target_of},
     outcome::{CacheOutcome, Generated},
     semantics::{
         classify::{Bypass, Safety},
@@ -197,7 +197,7 @@ where
     Q: Body + Default + Send + 'static,
 {
     let priority = request.extensions().get().copied().unwrap_or_default();
-    let path = OriginBreaker::path(request.uri());
+    let path = OriginBreaker::path(target_of(request.uri(), request.extensions()));
     let progress = RequestProgress::of(request.extensions_mut());
     let has_content = !request.body().is_end_stream();
     let judge = |answer: &Result<Result<Response<S::Body>, S::Error>, DeadlinePassed>| match answer
