@@ -56,22 +56,37 @@ impl CacheBuilder {
     /// replaces the other ones; [`also_policy_credentials`](Self::also_policy_credentials) adds to
     /// them, and [`without_policy_credentials`](Self::without_policy_credentials) removes from them. Defaults to:
     ///
-    /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`, `dpop`,
-    ///   `ocp-apim-subscription-key`, `private-token`, `proxy-authorization`, `x-access-token`,
-    ///   `x-amz-security-token`, `x-api-key`, `x-api-token`, `x-apikey`, `x-auth`, `x-auth-key`,
-    ///   `x-auth-token`, `x-authorization`, `x-functions-key`, `x-gitlab-token`, `x-goog-api-key`,
-    ///   `x-id-token`, `x-jwt-assertion`, `x-rapidapi-key`, `x-shopify-access-token`, `x-token`,
-    ///   `x-user-token`, `x-vault-token`;
-    /// - what belongs to a session: `x-csrf-token`, `x-csrftoken`, `x-session-id`,
-    ///   `x-session-token`, `x-xsrf-token`;
-    /// - what authenticating proxies add: `cf-access-jwt-assertion`, `cf-access-token`,
-    ///   `client-cert`, `remote-user`, `ssl-client-cert`, `x-amzn-oidc-accesstoken`,
-    ///   `x-amzn-oidc-data`, `x-amzn-oidc-identity`, `x-auth-request-access-token`,
-    ///   `x-auth-request-email`, `x-auth-request-user`, `x-auth-user`, `x-client-cert`,
-    ///   `x-forwarded-access-token`, `x-forwarded-client-cert`, `x-forwarded-email`,
-    ///   `x-forwarded-user`, `x-goog-authenticated-user-email`, `x-goog-iap-jwt-assertion`,
-    ///   `x-ms-client-principal`, `x-ms-token-aad-access-token`, `x-remote-user`,
-    ///   `x-ssl-client-cert`, `x-user-id`, `x-webauth-user`.
+    /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`,
+    ///   `circle-token`, `dd-api-key`, `dpop`, `ocp-apim-subscription-key`, `private-token`,
+    ///   `proxy-authorization`, `token`, `x-access-key`, `x-access-token`, `x-algolia-api-key`,
+    ///   `x-amz-security-token`, `x-api-key`, `x-api-secret`, `x-api-token`, `x-apikey`, `x-auth`,
+    ///   `x-auth-email`, `x-auth-key`, `x-auth-token`, `x-authorization`, `x-client-secret`,
+    ///   `x-consul-token`, `x-emby-token`, `x-figma-token`, `x-forwarded-authorization`,
+    ///   `x-functions-key`, `x-gitlab-token`, `x-goog-api-key`, `x-id-token`, `x-jwt`,
+    ///   `x-jwt-assertion`, `x-jwt-token`, `x-nomad-token`, `x-plex-token`, `x-rapidapi-key`,
+    ///   `x-redmine-api-key`, `x-secret`, `x-serverless-authorization`, `x-shopify-access-token`,
+    ///   `x-tableau-auth`, `x-token`, `x-user-token`, `x-vault-token`, `xi-api-key`;
+    /// - what belongs to a session: `csrf-token`, `session-id`, `session-token`, `x-csrf`,
+    ///   `x-csrf-token`, `x-csrftoken`, `x-parse-session-token`, `x-session`, `x-session-id`,
+    ///   `x-session-key`, `x-session-token`, `x-xsrf-token`;
+    /// - what authenticating proxies add: `cf-access-authenticated-user-email`,
+    ///   `cf-access-client-id`, `cf-access-client-secret`, `cf-access-jwt-assertion`,
+    ///   `cf-access-token`, `client-cert`, `remote-email`, `remote-groups`, `remote-name`,
+    ///   `remote-user`, `ssl-client-cert`, `ssl-client-subject-dn`, `tailscale-user-login`,
+    ///   `x-amzn-mtls-clientcert`, `x-amzn-mtls-clientcert-leaf`, `x-amzn-oidc-accesstoken`,
+    ///   `x-amzn-oidc-data`, `x-amzn-oidc-identity`, `x-apigateway-api-userinfo`,
+    ///   `x-arr-clientcert`, `x-auth-request-access-token`, `x-auth-request-email`,
+    ///   `x-auth-request-groups`, `x-auth-request-preferred-username`, `x-auth-request-user`,
+    ///   `x-auth-user`, `x-authenticated-user`, `x-authenticated-userid`, `x-authentik-email`,
+    ///   `x-authentik-jwt`, `x-authentik-uid`, `x-authentik-username`, `x-client-cert`,
+    ///   `x-consumer-custom-id`, `x-consumer-id`, `x-consumer-username`, `x-credential-identifier`,
+    ///   `x-endpoint-api-userinfo`, `x-forwarded-access-token`, `x-forwarded-client-cert`,
+    ///   `x-forwarded-email`, `x-forwarded-groups`, `x-forwarded-preferred-username`,
+    ///   `x-forwarded-user`, `x-goog-authenticated-user-email`, `x-goog-authenticated-user-id`,
+    ///   `x-goog-iap-jwt-assertion`, `x-ms-client-principal`, `x-ms-client-principal-id`,
+    ///   `x-ms-client-principal-name`, `x-ms-token-aad-access-token`, `x-ms-token-aad-id-token`,
+    ///   `x-pomerium-jwt-assertion`, `x-remote-user`, `x-ssl-client-cert`, `x-user`,
+    ///   `x-user-email`, `x-user-id`, `x-user-name`, `x-username`, `x-webauth-user`.
     pub fn policy_credentials<N: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = N>,

@@ -267,6 +267,33 @@ async fn another_variant_does_not_make_them_bypass_the_cache() {
     .await;
 }
 
+/// The page of `policy_credentials` has all of them.
+#[tokio::test(start_paused = true)]
+async fn every_field_of_the_documented_list_counts() {
+    const PAGE: &str = include_str!("../../src/builder/rules.rs");
+    let (_, list) = PAGE.split_once("- keys and tokens: ").unwrap();
+    let (list, _) = list.split_once("`.\n").unwrap();
+    let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+    for known in [
+        "x-api-key",
+        "token",
+        "remote-email",
+        "x-consumer-username",
+        "cf-access-authenticated-user-email",
+        "x-session-id",
+        "x-webauth-user",
+    ] {
+        assert!(names.contains(&known), "{known}");
+    }
+    play(names.into_iter().map(|name| {
+        case(ok())
+            .set(given)
+            .then(at(1).send(name, "k").reply(second()).pass())
+            .then(at(2).hit())
+    }))
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_fields_that_count_are_a_setting() {
     let x_tenant = || at(1).send("x-tenant", "1");
