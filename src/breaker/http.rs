@@ -146,12 +146,41 @@ fn priority<B>(request: &Request<B>) -> Priority {
     priority.copied().unwrap_or_default()
 }
 
-/// The path, without the query, as a hash. However a client encodes a path, it is the same one.
+/// The path, without the query, as a hash. However a client spells a path, it is the same one:
+/// percent-encoded, with empty segments, dot segments or parameters of segments. Many servers take
+/// all of these for one page, which would speak as several.
 pub(crate) fn path_hash(uri: &Uri) -> u64 {
-    let mut path = uri.path().as_bytes();
-    if !path.contains(&b'%') {
+    let path = uri.path().as_bytes();
+    let is_odd = |pair: &[u8]| matches!(pair, b"//" | b"/." | b"/;");
+    if !path.iter().any(|byte| matches!(byte, b'%' | b';')) && !path.windows(2).any(is_odd) {
         return xxh3_64(path);
     }
+    let decoded = decoded(path);
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut ends_open = true;
+    for segment in decoded.split(|byte| *byte == b'/') {
+        let name = segment.split(|byte| *byte == b';').next();
+        let name = name.unwrap_or(segment);
+        ends_open = matches!(name, b"" | b"." | b"..");
+        match name {
+            b"" | b"." => {}
+            b".." => _ = segments.pop(),
+            name => segments.push(name),
+        }
+    }
+    let mut normal = Vec::with_capacity(decoded.len() + 1);
+    for segment in &segments {
+        normal.push(b'/');
+        normal.extend_from_slice(segment);
+    }
+    if ends_open {
+        normal.push(b'/');
+    }
+    xxh3_64(&normal)
+}
+
+/// Without percent-encoding.
+fn decoded(mut path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     while let [first, rest @ ..] = path {
         let (byte, after) = match percent_decoded(path) {
@@ -161,7 +190,7 @@ pub(crate) fn path_hash(uri: &Uri) -> u64 {
         decoded.push(byte);
         path = after;
     }
-    xxh3_64(&decoded)
+    decoded
 }
 
 /// The byte that the first three encode, if they are a triplet such as `%2F` (RFC 3986 §2.1).
@@ -194,10 +223,37 @@ mod tests {
     #[test]
     fn a_path_is_the_same_in_all_its_spellings_and_with_any_query() {
         let hash = |uri: &'static str| path_hash(&Uri::from_static(uri));
-        for same in ["/a?x", "/%61", "http://h.test/a?x", "/%61?%62", "/%61?%"] {
+        for same in [
+            "/a?x",
+            "/%61",
+            "http://h.test/a?x",
+            "/%61?%62",
+            "/%61?%",
+            "//a",
+            "///a",
+            "/%2Fa",
+            "/./a",
+            "/%2e/a",
+            "/b/../a",
+            "/b/%2E%2e/./a",
+            "/../a",
+            "/a;x=1",
+            "/a%3Bx",
+            "/;x/a;y?z",
+        ] {
             assert_eq!(hash("/a"), hash(same), "{same}");
         }
-        for other in ["/", "/b", "/a/", "/A", "/a%2F", "*"] {
+        for same in ["//a//", "/a/.", "/a/b/..", "/a%2f", "/a;x/"] {
+            assert_eq!(hash("/a/"), hash(same), "{same}");
+        }
+        for same in ["//", "/.", "/..", "/a/..", "/;x", "/%2f"] {
+            assert_eq!(hash("/"), hash(same), "{same}");
+        }
+        assert_eq!(hash("/.a/b"), hash("//.a/b"));
+        assert_eq!(hash("/a%20b"), hash("//a%20b"));
+        for other in [
+            "/", "/b", "/a/", "/A", "/a%2F", "*", "/.a", "/a.", "/..a", "/a/a", "/a..",
+        ] {
             assert_ne!(hash("/a"), hash(other), "{other}");
         }
     }
