@@ -11,6 +11,7 @@ mod world;
 use cachewarp::RequestProgress;
 use http::Method;
 use proptest::prelude::*;
+use tokio::runtime::Builder;
 
 use world::{Answer, Asked, Call, Client, Got, Lifetimes, Seen, World, settle};
 
@@ -329,11 +330,9 @@ fn play_all(lifetimes: Lifetimes) {
         failure_persistence: None,
         ..ProptestConfig::with_cases(cases)
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
     proptest!(config, |(steps in steps())| {
+        // One for each order: what waits for the origin in the end is dropped with it.
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(play(steps, lifetimes));
     });
 }
