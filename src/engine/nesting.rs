@@ -85,8 +85,9 @@ pub(crate) fn is_nested(request: &CacheRequest) -> bool {
 /// What this layer is to a request that goes to `destination`.
 ///
 /// What a layer further out keeps apart stays apart: if this layer answers, the other one's
-/// dimensions are added to its key. So is its depth, where both have the same key, because what they
-/// may answer is not the same.
+/// dimensions are added to its key. So is its depth, where both have the same namespace, because what
+/// they may answer is not the same. Whether they have the same key differs from request to request, and
+/// a layer must find by each only what it has stored itself.
 #[cold]
 pub(crate) fn place(
     cache: &Cache,
@@ -104,7 +105,7 @@ pub(crate) fn place(
         return Place::HandsOutward(guards(cache, &layers, nearest, &step));
     }
     if *destination == Destination::Lookup {
-        extend_key(cache, request, &layers, &step);
+        extend_key(cache, request, &layers);
         if request.key.is_too_long() {
             *destination = Destination::Bypass(Bypass::KeyTooLong);
             request.restore();
@@ -113,11 +114,14 @@ pub(crate) fn place(
     Place::Answers
 }
 
-fn extend_key(cache: &Cache, request: &mut CacheRequest, layers: &Layers, step: &Step) {
+fn extend_key(cache: &Cache, request: &mut CacheRequest, layers: &Layers) {
     let own = request.key.clone();
     let key = &mut request.key;
     let layers = || layers.of(&cache.shared);
-    let depth = layers().filter(|it| it.step.is_same(step)).count();
+    let namespace = &cache.config.namespace;
+    let depth = layers()
+        .filter(|it| it.cache.config.namespace == *namespace)
+        .count();
     if depth > 0 {
         key.push(b"inner");
         key.push(&depth.to_le_bytes());

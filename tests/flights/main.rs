@@ -20,6 +20,7 @@ mod pauses;
 mod readiness;
 mod refresh;
 mod silence;
+mod stacks;
 mod support;
 mod waits;
 mod writes;

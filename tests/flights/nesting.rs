@@ -22,7 +22,7 @@ use crate::support::{
 
 /// A body that did not end well.
 #[derive(Debug)]
-struct Lost;
+pub(crate) struct Lost;
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,12 +32,12 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-type Answer = Response<UnsyncBoxBody<Bytes, Lost>>;
-type Stack = BoxCloneService<Asked, Answer, BoxError>;
+pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Lost>>;
+pub(crate) type Stack = BoxCloneService<Asked, Answer, BoxError>;
 
 /// What a request passes on its way to the origin.
 #[derive(Clone)]
-enum Passed {
+pub(crate) enum Passed {
     Layer(CacheLayer),
     /// Middleware that changes requests.
     Change(fn(Asked) -> Asked),
@@ -57,7 +57,7 @@ where
 }
 
 /// The origin behind these, the outermost first.
-fn stack(passed: &[Passed], origin: &Origin) -> Stack {
+pub(crate) fn stack(passed: &[Passed], origin: &Origin) -> Stack {
     let origin = BoxCloneService::new(origin.clone().map_response(boxed));
     passed.iter().rev().fold(origin, |inner, it| match it {
         Passed::Layer(layer) => BoxCloneService::new(layer.layer(inner).map_response(boxed)),
@@ -72,11 +72,11 @@ fn layers(layers: &[&CacheLayer], origin: &Origin) -> Stack {
 
 /// What a client sees of an answer.
 #[derive(Debug, Eq, PartialEq)]
-struct Seen {
-    x_cache: String,
+pub(crate) struct Seen {
+    pub(crate) x_cache: String,
     /// The members of `Cache-Status`.
-    members: Vec<String>,
-    body: Bytes,
+    pub(crate) members: Vec<String>,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
@@ -87,7 +87,7 @@ impl Seen {
     }
 }
 
-async fn ask(stack: &Stack, request: Asked) -> Seen {
+pub(crate) async fn ask(stack: &Stack, request: Asked) -> Seen {
     let answer = soon(stack.clone().oneshot(request)).await.unwrap();
     seen(answer).await
 }
@@ -112,18 +112,21 @@ async fn seen(answer: Answer) -> Seen {
     }
 }
 
-fn cache(clock: &ManualClock) -> CacheLayer {
+pub(crate) fn cache(clock: &ManualClock) -> CacheLayer {
     let memory = Memory::with_capacity(1 << 20);
     let builder = CacheLayer::builder().memory(memory).clock(clock.clone());
     builder.build().unwrap()
 }
 
-fn other(cache: &CacheLayer, change: impl FnOnce(CacheBuilder) -> CacheBuilder) -> CacheLayer {
+pub(crate) fn other(
+    cache: &CacheLayer,
+    change: impl FnOnce(CacheBuilder) -> CacheBuilder,
+) -> CacheLayer {
     cache.with(change).unwrap()
 }
 
 /// The same with another default lifetime.
-fn fresh_for(cache: &CacheLayer, seconds: u64) -> CacheLayer {
+pub(crate) fn fresh_for(cache: &CacheLayer, seconds: u64) -> CacheLayer {
     let ttl = FixedTtl::new(Duration::from_secs(seconds));
     other(cache, |it| it.ttl(ttl))
 }
@@ -133,7 +136,7 @@ fn plain_origin() -> Origin {
     Origin::answering(|call, _| Ok(Response::new(full(format!("{call}")))))
 }
 
-fn now() -> ManualClock {
+pub(crate) fn now() -> ManualClock {
     ManualClock::at(1_700_000_000)
 }
 
