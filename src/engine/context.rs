@@ -15,7 +15,7 @@ use crate::{
     generation::Generation,
     outcome::{CacheOutcome, ForwardReason, Storing},
     remote::{Lease, ObservedVersion},
-    semantics::classify::Bypass,
+    semantics::{classify::Bypass, vary::Selecting},
     state::cache::Cache,
     store::Resource,
 };
@@ -113,6 +113,18 @@ impl RequestContext {
                 storing,
             },
         }
+    }
+
+    /// The variant that the request selects, as a digest, if the resource is known to have variants.
+    pub(crate) fn variant(&self, cache: &Cache) -> Option<u128> {
+        let newest = self.stored.as_ref()?.variants().last()?;
+        if newest.selecting().is_empty() {
+            return None;
+        }
+        let names: Vec<_> = newest.selecting().names().cloned().collect();
+        let order = cache.config.rules.language_order;
+        let headers = &self.request.parts.headers;
+        Some(Selecting::record(&names, headers, cache.shared.seed(), order).digest())
     }
 
     /// Whether `entry` is the stored response that the request selects.

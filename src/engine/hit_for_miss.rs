@@ -4,7 +4,8 @@
 //! A mark has the class of the request that set it. One set by a plain request holds for all: what
 //! nobody may share needs no waiting. One set by a request with a cookie or a key of its own says
 //! nothing about those without, so it holds for such requests only. A request with `Authorization`
-//! waits for no other and sets no mark. So no client can turn off collapsing for the others.
+//! waits for no other and sets no mark. And where a resource is known to have variants, each has marks of
+//! its own. So no client can turn off collapsing for the others.
 //!
 //! In the same way refreshes are paused whose response was not stored.
 
@@ -14,7 +15,7 @@ use crate::{semantics::classify::Requester, state::cache::Cache};
 /// From now on, and for a while, requests for this key do not wait for each other.
 pub(crate) fn remember_uncacheable(cache: &Cache, context: &RequestContext) {
     let Cache { shared, config } = cache;
-    if let Some(mark) = mark(context, context.request.requester()) {
+    if let Some(mark) = mark(cache, context) {
         let now = shared.clock.monotonic();
         shared
             .hit_for_miss
@@ -25,7 +26,7 @@ pub(crate) fn remember_uncacheable(cache: &Cache, context: &RequestContext) {
 /// Ends what [`remember_uncacheable`] began: there is a response that can be shared.
 pub(crate) fn forget_uncacheable(cache: &Cache, context: &RequestContext) {
     if context.request.requester() != Requester::Private {
-        for mark in marks(context) {
+        for mark in marks(cache, context) {
             cache.shared.hit_for_miss.remove(mark);
         }
     }
@@ -35,13 +36,13 @@ pub(crate) fn forget_uncacheable(cache: &Cache, context: &RequestContext) {
 pub(crate) fn is_uncacheable(cache: &Cache, context: &RequestContext) -> bool {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
-    marks(context).any(|mark| shared.hit_for_miss.contains(mark, now))
+    marks(cache, context).any(|mark| shared.hit_for_miss.contains(mark, now))
 }
 
 /// From now on, and for `refresh_pause`, such requests do not have the stored response refreshed.
 pub(crate) fn pause_refreshes(cache: &Cache, context: &RequestContext) {
     let Cache { shared, config } = cache;
-    if let Some(mark) = mark(context, context.request.requester()) {
+    if let Some(mark) = mark(cache, context) {
         let now = shared.clock.monotonic();
         shared
             .refresh_backoff
@@ -53,19 +54,33 @@ pub(crate) fn pause_refreshes(cache: &Cache, context: &RequestContext) {
 pub(crate) fn refreshes_are_paused(cache: &Cache, context: &RequestContext) -> bool {
     let shared = &cache.shared;
     let now = shared.clock.monotonic();
-    marks(context).any(|mark| shared.refresh_backoff.contains(mark, now))
+    // Another node, or the circuit breaker, speaks for all variants.
+    let mut marks = marks(cache, context).chain([context.request.key.hash()]);
+    marks.any(|mark| shared.refresh_backoff.contains(mark, now))
 }
 
 /// The marks that hold for a request.
-fn marks(context: &RequestContext) -> impl Iterator<Item = u64> {
+fn marks(cache: &Cache, context: &RequestContext) -> impl Iterator<Item = u64> {
     let heeded = context.request.requester().heeds().iter();
-    heeded.filter_map(|class| mark(context, *class))
+    let hash = hash(cache, context);
+    heeded.filter_map(move |class| of_class(hash, *class))
 }
 
-/// The mark of one class of requests.
-fn mark(context: &RequestContext, class: Requester) -> Option<u64> {
+/// The mark that a request sets.
+fn mark(cache: &Cache, context: &RequestContext) -> Option<u64> {
+    of_class(hash(cache, context), context.request.requester())
+}
+
+fn of_class(hash: u64, class: Requester) -> Option<u64> {
     match class {
-        Requester::Plain | Requester::Personal => Some(class.mark(context.request.key.hash())),
+        Requester::Plain | Requester::Personal => Some(class.mark(hash)),
         Requester::Private => None,
     }
+}
+
+/// What a mark is about: the resource, or the variant of it that the request selects.
+fn hash(cache: &Cache, context: &RequestContext) -> u64 {
+    let variant = context.variant(cache).unwrap_or(0);
+    // Both halves of the digest, folded into one.
+    context.request.key.hash() ^ variant as u64 ^ (variant >> 64) as u64
 }

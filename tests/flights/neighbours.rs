@@ -287,6 +287,54 @@ async fn a_fresh_response_that_stays_is_still_fetched_once_for_all_later() {
     assert_eq!(origin.calls(), 3);
 }
 
+/// A page in two languages, stale by now. One client asks for a third, in any way, and gets what cannot be
+/// stored. A crowd that asks for the first still makes one call.
+#[tokio::test]
+async fn what_one_variant_is_says_nothing_of_the_others() {
+    const CROWD: usize = 20;
+    let odd: [(u16, Fields<'static>); 4] = [
+        (404, &[]),
+        (403, &[]),
+        (302, &[("location", "/languages")]),
+        (200, &[("cache-control", "private")]),
+    ];
+    for first in odd {
+        let (aboard, clock) = (Count::new(), ManualClock::at(1_700_000_000));
+        let origin = Origin::held_if(
+            |call, _| call > 3,
+            &aboard,
+            CROWD,
+            move |_, request| {
+                if request.headers()["accept-language"] == "tlh" {
+                    return Ok(answer(first.0, first.1));
+                }
+                let mut page = with_directives("max-age=5", "everybody's");
+                let vary = "accept-language".parse().unwrap();
+                page.headers_mut().insert("vary", vary);
+                Ok(page)
+            },
+        );
+        let cache = origin.cached_with(|builder| builder.clock(clock.clone()));
+        for language in ["en", "de"] {
+            text(fetch(&cache, asking(&[("accept-language", language)])).await).await;
+        }
+        clock.advance(Duration::from_secs(6));
+        fetch(&cache, asking(&[("accept-language", "tlh")])).await;
+        let requests: Vec<_> = (0..CROWD)
+            .map(|_| board(&cache, asking(&[("accept-language", "en")]), &aboard))
+            .collect();
+        all_get(requests, "everybody's").await;
+        assert_eq!(origin.calls(), 4, "{first:?}");
+        // For its own variant the mark holds.
+        let own =
+            (0..CROWD).map(|_| board(&cache, asking(&[("accept-language", "tlh")]), &Count::new()));
+        for request in own.collect::<Vec<_>>() {
+            answered(request).await;
+        }
+        assert_eq!(origin.calls(), 4 + CROWD, "{first:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_mark_of_a_request_with_a_cookie_holds_for_those_with_a_cookie() {
     const CROWD: usize = 10;

@@ -12,7 +12,7 @@ use crate::{
     entry::Entry,
     flight::Leader,
     outcome::StaleReason,
-    semantics::{classify::Requester, vary::Selecting},
+    semantics::classify::Requester,
     state::{
         cache::Cache,
         flights::{Audience, FlightKey, FlightOutcome},
@@ -85,21 +85,11 @@ pub(super) fn announce(leader: &Leader<FlightKey, FlightOutcome>, context: &Requ
 /// The flight that a request belongs to. If the resource is known to have variants, each variant
 /// has a flight of its own from the start.
 pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
-    let newest = context.stored.as_ref().and_then(|stored| {
-        let newest = stored.variants().last()?;
-        (!newest.selecting().is_empty()).then(|| Arc::clone(newest))
-    });
-    let seed = cache.shared.seed();
-    let order = cache.config.rules.language_order;
-    let request_headers = &context.request.parts.headers;
     FlightKey {
         key: context.request.key.to_key(),
         generation: context.generation,
         changes: cache.shared.remote_changes(&context.request.key),
-        variant: newest.map(|entry| {
-            let names: Vec<_> = entry.selecting().names().cloned().collect();
-            Selecting::record(&names, request_headers, seed, order).digest()
-        }),
+        variant: context.variant(cache),
         audience: Audience::Everybody,
     }
 }
