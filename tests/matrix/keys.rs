@@ -1,5 +1,6 @@
 //! Keys and variants (RFC 9111 §2, §4.1, RFC 9110 §4.2.3, §12.5).
 
+use cachewarp::CacheBuilder;
 use http::Version;
 
 use crate::{
@@ -131,6 +132,66 @@ async fn row_149_both_versions_of_http_share_a_key() {
     play([
         empty().then(one(0).reply(reply()).fwd()).then(two(1).hit()),
         empty().then(two(0).reply(reply()).fwd()).then(one(1).hit()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_202_ignored_query_parameters_name_no_other_resource() {
+    let first = || {
+        let case = case(ok().cc("max-age=60").etag("\"a\""));
+        case.set(|b| b.ignore_query(["utm_*", "fbclid"]))
+    };
+    let shop = |query| at(1).uri(query);
+    play([
+        first().then(shop("http://a.test/x?utm_source=mail").hit()),
+        first().then(shop("http://a.test/x?fbclid=1&utm%5Fid=2").hit()),
+        first().then(shop("http://a.test/x?page=2").fwd()),
+        first().then(shop("http://a.test/x?UTM_source=mail").fwd()),
+        first().then(shop("http://a.test/x?my_utm_source=mail").fwd()),
+        // A write to it is one to the resource.
+        first()
+            .then(shop("http://a.test/x?utm_source=mail").method("PUT").fwd())
+            .then(at(2).val("\"a\"")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_203_the_order_of_query_parameters_counts_unless_it_is_switched_off() {
+    let first = || {
+        let case = case(ok().cc("max-age=60"));
+        case.first(|step| step.uri("http://a.test/x?b=1&a=2&a=1"))
+    };
+    let sorted = || first().set(CacheBuilder::sort_query);
+    let other = |query| at(1).uri(query);
+    play([
+        first().then(other("http://a.test/x?a=2&a=1&b=1").fwd()),
+        sorted().then(other("http://a.test/x?a=2&b=1&a=1").hit()),
+        sorted().then(other("http://a.test/x?a=2&a=1&b=1").hit()),
+        // Equal names keep their order.
+        sorted().then(other("http://a.test/x?a=1&a=2&b=1").fwd()),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_204_languages_are_those_that_the_service_has() {
+    let first =
+        || selected_by("accept-language", "de-AT, en;q=0.5").set(|b| b.languages(["en", "de"]));
+    let ask = |line: &str| at(1).send("accept-language", line);
+    play([
+        first().then(ask("de").hit()),
+        first().then(ask("fr, de-CH;q=0.1").hit()),
+        first().then(ask("en-GB, de").fwd().saw("accept-language", "en")),
+        first().then(ask("fr").fwd().saw("accept-language", "en")),
+        first().then(ask("*;q=0").fwd().saw("accept-language", "en")),
+        first().then(at(1).fwd().saw("accept-language", "en")),
+        // One variant for all of those.
+        first()
+            .then(ask("fr").reply(varying("accept-language").body(B2)).fwd())
+            .then(at(2).send("accept-language", "it").hit().age(1).body(B2))
+            .then(at(2).hit().age(1).body(B2)),
     ])
     .await;
 }
