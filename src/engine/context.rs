@@ -127,6 +127,13 @@ impl RequestContext {
         Some(Selecting::record(&names, headers, cache.shared.seed(), order).digest())
     }
 
+    /// What marks are about: the resource, or the variant of it that the request selects.
+    pub(crate) fn variant_hash(&self, cache: &Cache) -> u64 {
+        let variant = self.variant(cache).unwrap_or(0);
+        // Both halves of the digest, folded into one.
+        self.request.key.hash() ^ variant as u64 ^ (variant >> 64) as u64
+    }
+
     /// Whether `entry` is the stored response that the request selects.
     pub(crate) fn has_selected(&self, entry: &Arc<Entry>) -> bool {
         let selected = self.selected.as_ref();

@@ -62,13 +62,13 @@ pub(crate) fn refreshes_are_paused(cache: &Cache, context: &RequestContext) -> b
 /// The marks that hold for a request.
 fn marks(cache: &Cache, context: &RequestContext) -> impl Iterator<Item = u64> {
     let heeded = context.request.requester().heeds().iter();
-    let hash = hash(cache, context);
+    let hash = context.variant_hash(cache);
     heeded.filter_map(move |class| of_class(hash, *class))
 }
 
 /// The mark that a request sets.
 fn mark(cache: &Cache, context: &RequestContext) -> Option<u64> {
-    of_class(hash(cache, context), context.request.requester())
+    of_class(context.variant_hash(cache), context.request.requester())
 }
 
 fn of_class(hash: u64, class: Requester) -> Option<u64> {
@@ -76,11 +76,4 @@ fn of_class(hash: u64, class: Requester) -> Option<u64> {
         Requester::Plain | Requester::Personal => Some(class.mark(hash)),
         Requester::Private => None,
     }
-}
-
-/// What a mark is about: the resource, or the variant of it that the request selects.
-fn hash(cache: &Cache, context: &RequestContext) -> u64 {
-    let variant = context.variant(cache).unwrap_or(0);
-    // Both halves of the digest, folded into one.
-    context.request.key.hash() ^ variant as u64 ^ (variant >> 64) as u64
 }

@@ -225,3 +225,37 @@ async fn a_failing_origin_is_not_hidden_by_a_condition() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(text(answer).await, "a page");
 }
+
+/// Somebody asks for the head of a page in a language that there is not.
+#[tokio::test]
+async fn what_is_not_stored_of_one_variant_leaves_the_others_theirs() {
+    let seen = Count::new();
+    let count = forwarded(&seen);
+    let origin = Origin::answering(move |_, request: Asked| {
+        count(&request);
+        if request.headers()["accept-language"] == "tlh" {
+            return Ok(with_directives("no-store", "no such language"));
+        }
+        let mut answer = tagged(fresh("page"));
+        let vary = "accept-language".parse().unwrap();
+        answer.headers_mut().insert("vary", vary);
+        Ok(answer)
+    });
+    // Without the marks of what cannot be shared, which are another matter.
+    let cache = origin.cached_with(|it| {
+        it.head_miss(HeadMiss::Fill)
+            .uncacheable_for(std::time::Duration::ZERO)
+    });
+    let speaking = |mut request: Asked, language: &str| {
+        let language = language.parse().unwrap();
+        request.headers_mut().insert("accept-language", language);
+        request
+    };
+    text(fetch(&cache, speaking(get("/"), "en")).await).await;
+    fetch(&cache, speaking(request(Method::HEAD, "/"), "tlh")).await;
+    let french = fetch(&cache, speaking(conditional("\"a\""), "fr")).await;
+    assert_eq!(french.status(), StatusCode::NOT_MODIFIED);
+    settle().await;
+    assert_eq!(seen.get(), 0, "the condition was forwarded");
+    assert!(is_hit(&fetch(&cache, speaking(get("/"), "fr")).await));
+}

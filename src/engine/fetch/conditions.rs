@@ -103,22 +103,24 @@ fn may_fill(cache: &Cache, context: &RequestContext) -> bool {
     let now = shared.clock.monotonic();
     context.request.requester() == Requester::Plain
         && !hit_for_miss::is_uncacheable(cache, context)
-        && !shared.unfillable.contains(context.request.key.hash(), now)
+        && !shared.unfillable.contains(context.variant_hash(cache), now)
 }
 
 /// From now on, and for a while, requests for this key whose clients need no body go to the origin
-/// as they are. Not if the response was one for a request that is not plain: others may get another.
+/// as they are, or those for this variant if the resource has several. Not if the response was one for a request that is not plain: others may get another.
 pub(super) fn remember_unfillable(cache: &Cache, context: &RequestContext) {
     let shared = &cache.shared;
     if context.request.requester() != Requester::Plain {
         return;
     }
     let now = shared.clock.monotonic();
-    let hash = context.request.key.hash();
+    let hash = context.variant_hash(cache);
     shared.unfillable.insert(hash, now, UNFILLABLE_FOR);
 }
 
 /// A response for this key has been stored.
 pub(super) fn forget_unfillable(cache: &Cache, context: &RequestContext) {
-    cache.shared.unfillable.remove(context.request.key.hash());
+    for hash in [context.variant_hash(cache), context.request.key.hash()] {
+        cache.shared.unfillable.remove(hash);
+    }
 }
