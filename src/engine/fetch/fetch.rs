@@ -8,12 +8,12 @@ use super::{
     conditions::{self, Conditions},
     failure,
     fetched::{FetchResult, Permit},
-    receive, revalidate,
+    receive, revalidate, storing,
 };
 use crate::{
     engine::{context::RequestContext, nesting::reports},
     inner::CacheableService,
-    semantics::validate,
+    semantics::{classify::Requester, validate},
     state::cache::Cache,
 };
 
@@ -50,13 +50,19 @@ where
         return fetched;
     }
     // The 304 is about another representation: ask once more, without conditions (RFC 9111 §4.3.3).
-    // What becomes of the stored one is for that answer to say.
+    // If it is everybody's, the stored one is gone with an answer to that, but not with a failure.
     let body = context.request.new_body(cache);
     let mut request = Request::from_parts(context.request.parts.clone(), body);
     validate::strip(request.headers_mut());
     match call::call_origin(cache, inner, request, deadline).await {
         Ok((response, times)) => {
             let cache = &reports::judge(cache, response.extensions());
+            if response.status() == StatusCode::NOT_MODIFIED
+                && context.request.requester() == Requester::Plain
+            {
+                // It answers nothing that was asked, and confirms no more than the first one.
+                storing::remove_selected(cache, context).await;
+            }
             receive::receive(
                 cache,
                 context,

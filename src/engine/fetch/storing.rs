@@ -150,7 +150,7 @@ pub(super) async fn end_predecessor(
 
 /// Removes the stored responses that the request selected, in memory and in the shared tier. Those
 /// that were stored since stay.
-async fn remove_selected(cache: &Cache, context: &RequestContext) {
+pub(crate) async fn remove_selected(cache: &Cache, context: &RequestContext) {
     if context.selected.is_none() {
         return;
     }
