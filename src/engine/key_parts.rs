@@ -58,6 +58,7 @@ pub(super) fn key_target<'a>(
 
 /// Adds the further dimensions. Each kind of them has a section, which begins with a name and with
 /// the number of its parts, so that no section can be taken for another.
+#[inline]
 pub(super) fn extend_key(
     cache: &Cache,
     parts: &Parts,

@@ -108,6 +108,7 @@ impl CacheRequest {
     }
 
     /// Adds the further dimensions to a key that has all others, and reads the directives.
+    #[inline]
     fn complete_key(&mut self, cache: &Cache) -> Result<(), Bypass> {
         let config = &cache.config;
         // What is keyed is what is forwarded.

@@ -24,12 +24,25 @@ pub(crate) fn target_of<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri
 /// The URI that the inner service gets, if it is not what a router leaves of the target. A router only
 /// removes a prefix of the path. Whatever else changes a URI may follow from anything in the request,
 /// so both URIs are part of the key.
+#[inline]
 pub(crate) fn rewritten_uri<'a>(
     parts: &'a Parts,
     query: Option<&QueryRules>,
 ) -> Option<Cow<'a, Uri>> {
     let (rest, target) = (&parts.uri, target_uri(parts));
-    if std::ptr::eq(rest, target) || is_rest(rest, target) {
+    match std::ptr::eq(rest, target) {
+        true => None,
+        false => rest_of_another(rest, target, query),
+    }
+}
+
+#[inline(never)]
+fn rest_of_another<'a>(
+    rest: &'a Uri,
+    target: &'a Uri,
+    query: Option<&QueryRules>,
+) -> Option<Cow<'a, Uri>> {
+    if is_rest(rest, target) {
         return None;
     }
     let normal = |uri: &'a Uri| {

@@ -7,7 +7,10 @@ use http::{
 };
 use http_body_util::Full;
 
-use crate::{admit::Refusal, failure::Failure};
+use crate::{
+    admit::Refusal,
+    failure::{Failure, Kind},
+};
 
 /// RFC 9209
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -41,10 +44,11 @@ pub(crate) fn refused<B>(request: &Request<B>, refusal: Refusal) -> Response<Ful
 
 /// The response when the origin gave none.
 pub(crate) fn failed(failure: &Failure) -> Response<Full<Bytes>> {
-    let why = match failure.kind.status() {
-        StatusCode::GATEWAY_TIMEOUT => "the origin took too long",
-        StatusCode::REQUEST_TIMEOUT => "the content of the request did not arrive in time",
-        _ => "the origin gave no usable response",
+    let why = match failure.kind {
+        Kind::ConnectTimeout | Kind::ResponseTimeout => "the origin took too long",
+        Kind::ContentTimeout => "the content of the request did not arrive in time",
+        Kind::HeadTooLarge => "the header of the origin's response is too large",
+        Kind::Unreachable | Kind::Broken | Kind::Malformed => "the origin gave no usable response",
     };
     let mut response = text(failure.kind.status(), why);
     let status = failure.kind.proxy_status();

@@ -7,13 +7,14 @@ use http::Uri;
 
 use crate::{
     backend::Backend,
+    heads::ResponseHeads,
     lifetimes::Lifetimes,
+    origin::ORIGIN,
     trouble::Trouble,
     values::{parse_origin, parse_size, parse_time, parse_timeout},
     warming::Warming,
 };
 
-const ORIGIN: &str = "Origin";
 const CLIENTS: &str = "Clients";
 
 /// A caching reverse proxy: what may be shared is answered from memory, the rest by the origin.
@@ -36,6 +37,9 @@ pub(crate) struct Config {
     /// Speak HTTP/2 to an http:// origin too (an https:// origin negotiates it)
     #[arg(long, help_heading = ORIGIN)]
     pub(crate) origin_http2: bool,
+
+    #[command(flatten)]
+    pub(crate) heads: ResponseHeads,
 
     /// Address or name to listen on
     #[arg(long, help_heading = CLIENTS, default_value = "127.0.0.1")]

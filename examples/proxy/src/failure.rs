@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     ContentTimeout,
     /// The connection ended before a response did.
     Broken,
+    /// A response with more header fields, or longer ones, than the flags allow.
+    HeadTooLarge,
     /// A response whose end is not certain, or that violates HTTP in another way.
     Malformed,
 }
@@ -42,7 +44,9 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Unreachable | Self::Broken | Self::Malformed => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::Broken | Self::HeadTooLarge | Self::Malformed => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
         }
@@ -56,6 +60,7 @@ impl Kind {
             Self::ResponseTimeout => "cachewarp; error=http_response_timeout",
             Self::ContentTimeout => "cachewarp; error=http_request_error",
             Self::Broken => "cachewarp; error=connection_terminated",
+            Self::HeadTooLarge => "cachewarp; error=http_response_header_section_size",
             Self::Malformed => "cachewarp; error=http_protocol_error",
         })
     }
@@ -90,7 +95,10 @@ impl Failure {
     /// Whether it says nothing about other paths: the origin was there, and this is what it made of
     /// one request.
     pub(crate) fn is_of_path(&self) -> bool {
-        matches!(self.kind, Kind::ResponseTimeout | Kind::Malformed)
+        matches!(
+            self.kind,
+            Kind::ResponseTimeout | Kind::HeadTooLarge | Kind::Malformed
+        )
     }
 
     /// A connection that could not be made.
@@ -110,17 +118,18 @@ impl Failure {
     /// An exchange that broke down on a connection.
     pub(crate) fn exchange(error: impl Into<BoxError>) -> Self {
         let error = error.into();
-        let malformed = causes(&*error)
-            .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
-            .any(hyper::Error::is_parse);
-        Self::because(
-            if malformed {
-                Kind::Malformed
-            } else {
-                Kind::Broken
-            },
-            error,
-        )
+        let is = |what: fn(&hyper::Error) -> bool| {
+            let mut causes = causes(&*error).filter_map(|cause| cause.downcast_ref());
+            causes.any(what)
+        };
+        let kind = if is(hyper::Error::is_parse_too_large) {
+            Kind::HeadTooLarge
+        } else if is(hyper::Error::is_parse) {
+            Kind::Malformed
+        } else {
+            Kind::Broken
+        };
+        Self::because(kind, error)
     }
 }
 
@@ -156,6 +165,10 @@ impl fmt::Display for Failure {
             Kind::ResponseTimeout => "the origin took too long to answer",
             Kind::ContentTimeout => "the client took too long to send content",
             Kind::Broken => "the origin's connection broke",
+            Kind::HeadTooLarge => {
+                "the header of the origin's response is larger than --max-response-head or \
+                 --max-response-fields allow"
+            }
             Kind::Malformed => "the origin's response is not sound HTTP",
         })?;
         // The whole chain in one line: the outer errors say little.

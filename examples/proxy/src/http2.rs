@@ -26,6 +26,7 @@ use crate::{
     body::RequestBody,
     connect::{self, Attempt, Connector, Endpoint, KEEPALIVE, Offer},
     failure::Failure,
+    heads::ResponseHeads,
     opened::Used,
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Http2 {
     current: Mutex<Option<Open>>,
     /// The origin would rather speak HTTP/1.1.
     refused: AtomicBool,
+    heads: ResponseHeads,
 }
 
 /// How both ends know that they speak HTTP/2.
@@ -68,12 +70,13 @@ impl Open {
 }
 
 impl Http2 {
-    pub(crate) fn new(agreed: Agreed, limit: Duration) -> Self {
+    pub(crate) fn new(agreed: Agreed, limit: Duration, heads: ResponseHeads) -> Self {
         Self {
             agreed,
             connector: connect::connector(Offer::All, limit),
             current: Mutex::new(None),
             refused: AtomicBool::new(false),
+            heads,
         }
     }
 
@@ -120,6 +123,7 @@ impl Http2 {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE)
+            .max_header_list_size(self.heads.http2_size())
             .handshake(stream)
             .await
             .map_err(Failure::connect)?;

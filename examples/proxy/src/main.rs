@@ -17,7 +17,7 @@
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
-//! | connections to the origin | `origin`, `http2`, `connect`, `opened` |
+//! | connections to the origin | `origin`, `http2`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `response` |
 //! | WebSocket and other upgrades | `tunnel` |
 //! | responses of our own | `answer` |
@@ -39,6 +39,7 @@ mod connect;
 mod demo;
 mod edge;
 mod failure;
+mod heads;
 mod hop;
 mod http2;
 mod identity;

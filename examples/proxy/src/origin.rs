@@ -17,10 +17,14 @@ use crate::{
     body::RequestBody,
     connect::{self, Attempt, Connector, Endpoint, Offer},
     failure::Failure,
+    heads::ResponseHeads,
     http2::{self, Agreed, Http2},
     opened::Used,
     response,
 };
+
+/// The heading of the flags about it.
+pub(crate) const ORIGIN: &str = "Origin";
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections kept after a burst, in each runtime.
@@ -36,6 +40,7 @@ pub(crate) struct Origin {
     fresh: Http1,
     http2: Option<Http2>,
     speaks: Speaks,
+    heads: ResponseHeads,
 }
 
 type Http1 = Client<Connector, RequestBody>;
@@ -60,11 +65,13 @@ pub(crate) enum Needs {
 }
 
 impl Origin {
-    pub(crate) fn new(origin: &Uri, speaks: Speaks, limit: Duration) -> Self {
+    pub(crate) fn new(origin: &Uri, speaks: Speaks, limit: Duration, heads: ResponseHeads) -> Self {
         let client = |idle| {
             Client::builder(TokioExecutor::new())
                 // The client's Host is sent, and there always is one.
                 .set_host(false)
+                .http1_max_buf_size(heads.buffer())
+                .http1_max_headers(heads.fields())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .pool_max_idle_per_host(idle)
@@ -76,10 +83,11 @@ impl Origin {
             fresh: client(0),
             http2: match speaks {
                 Speaks::Http1 => None,
-                Speaks::Http2 => Some(Http2::new(Agreed::Beforehand, limit)),
-                Speaks::Either => Some(Http2::new(Agreed::InTls, limit)),
+                Speaks::Http2 => Some(Http2::new(Agreed::Beforehand, limit, heads)),
+                Speaks::Either => Some(Http2::new(Agreed::InTls, limit, heads)),
             },
             speaks,
+            heads,
         }
     }
 
@@ -94,6 +102,17 @@ impl Origin {
 
     /// Sends a request with an origin-form target and a `Host` to the origin.
     pub(crate) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        attempt: Attempt,
+        needs: Needs,
+    ) -> Result<Response<Incoming>, Failure> {
+        let response = self.exchange(request, attempt, needs).await?;
+        self.heads.check(response.headers())?;
+        Ok(response)
+    }
+
+    async fn exchange(
         &self,
         request: Request<RequestBody>,
         attempt: Attempt,

@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     edge::Edge,
+    heads::MAX_REQUEST_HEAD,
     origin::Origin,
     patience::{self, Unhurried},
     upstream::Policy,
@@ -179,6 +180,7 @@ fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
     server
         .http1()
         .timer(Unhurried)
+        .max_buf_size(MAX_REQUEST_HEAD)
         .header_read_timeout(patience);
     server
         .http2()

@@ -50,12 +50,13 @@ pub(crate) fn spawn(
 /// Makes the origin client of the runtime that it is called on.
 pub(crate) fn connector(config: &Config, origin: Uri) -> impl FnOnce() -> Arc<Origin> + use<> {
     let timeout = config.trouble.timeout;
+    let heads = config.heads;
     let speaks = match origin.scheme_str() {
         Some("https") => Speaks::Either,
         _ if config.origin_http2 => Speaks::Http2,
         _ => Speaks::Http1,
     };
-    move || Arc::new(Origin::new(&origin, speaks, timeout))
+    move || Arc::new(Origin::new(&origin, speaks, timeout, heads))
 }
 
 pub(crate) fn runtime() -> io::Result<Runtime> {

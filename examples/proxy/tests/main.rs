@@ -15,6 +15,7 @@ mod forwarding;
 mod hop_by_hop;
 mod http2;
 mod lifetimes;
+mod limits;
 #[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
