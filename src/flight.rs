@@ -9,8 +9,8 @@
 //! makes at most two. A leader that is dropped before it started made no attempt: its waiters start
 //! over.
 //!
-//! A leader may say that it leads [for itself](Leader::for_itself): that its work fails, or takes long,
-//! says nothing to those who wait. What they make of that is theirs.
+//! A leader may say that it leads [for itself](Leader::for_itself): if its work fails, or takes long, the
+//! same work for a waiter may not. The waiters decide whether they go on waiting.
 //!
 //! A completed flight can be joined until its leader is dropped. So late requests share a response
 //! that is still arriving.

@@ -37,8 +37,8 @@ use crate::{
 ///   a route has the lifetimes of its own layer. A circuit breaker and an `origin_timeout` of the
 ///   inner layer stay in force. Everything else is up to the outer one.
 /// - If they differ in the scope, the key, the host or scheme that requests imply, the cookies, the
-///   credentials, or the request directives that they ignore, or if the URI was rewritten in between, the inner one
-///   answers, and the outer one stores nothing of that exchange. What the outer one's key keeps
+///   credentials, or the request directives that they ignore, or if the URI was rewritten in between,
+///   the inner one answers, and the outer one stores nothing of that exchange. What the outer one's key keeps
 ///   apart, such as tenants, stays apart.
 ///
 /// What lies between the layers has to keep the extensions of requests and responses. Layers of

@@ -104,6 +104,7 @@ where
 }
 
 impl<S> CacheService<S> {
+    /// What memory alone can do for a request that goes to `destination`.
     #[inline]
     fn ask_memory<B>(&self, request: &CacheRequest, destination: Destination) -> FromMemory<B> {
         match destination {

@@ -54,7 +54,8 @@ impl CacheBuilder {
     ///
     /// `Authorization` and [`credential_headers`](Self::credential_headers) always count. This
     /// replaces the other ones; [`also_policy_credentials`](Self::also_policy_credentials) adds to
-    /// them, and [`without_policy_credentials`](Self::without_policy_credentials) removes from them. Defaults to:
+    /// them, and [`without_policy_credentials`](Self::without_policy_credentials) removes from them.
+    /// Defaults to:
     ///
     /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`,
     ///   `circle-token`, `dd-api-key`, `dpop`, `ocp-apim-subscription-key`, `private-token`,

@@ -30,16 +30,17 @@ pub(crate) fn rewritten_uri<'a>(
     query: Option<&QueryRules>,
 ) -> Option<Cow<'a, Uri>> {
     let (rest, target) = (&parts.uri, target_uri(parts));
-    match std::ptr::eq(rest, target) {
-        true => None,
-        false => rest_of_another(rest, target, query),
+    if std::ptr::eq(rest, target) {
+        return None;
     }
+    rewritten_from(target, rest, query)
 }
 
+/// The same for two URIs. Not a part of it, so that the code of a hit stays compact.
 #[inline(never)]
-fn rest_of_another<'a>(
-    rest: &'a Uri,
+fn rewritten_from<'a>(
     target: &'a Uri,
+    rest: &'a Uri,
     query: Option<&QueryRules>,
 ) -> Option<Cow<'a, Uri>> {
     if is_rest(rest, target) {

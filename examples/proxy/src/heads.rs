@@ -15,8 +15,8 @@ use crate::{
 /// The head of a request over HTTP/1: more than `admit` lets pass, which says so in its answer.
 pub(crate) const MAX_REQUEST_HEAD: usize = 32 * 1024;
 
-/// What hyper needs beside the largest head: a head is complete before the buffer is full.
-const BESIDE: usize = 1024;
+/// The room for a status line. hyper refuses a head that has filled its buffer and is not complete.
+const STATUS_LINE: usize = 1024;
 
 /// Bytes of a field line beside its name and its value.
 const LINE: usize = 4;
@@ -47,22 +47,22 @@ fn parse_head(text: &str) -> Result<usize, String> {
 }
 
 impl ResponseHeads {
-    /// The bytes of a connection's buffer. A status line is shorter than what is beside a head.
+    /// The bytes of a connection's buffer.
     pub(crate) fn buffer(self) -> usize {
-        self.max_response_head + BESIDE
+        self.max_response_head + STATUS_LINE
     }
 
     pub(crate) fn fields(self) -> usize {
         self.max_response_fields.into()
     }
 
-    /// The bound on a field section by HTTP/2's own count, which is for `check` to undercut.
+    /// The bound on a field section as HTTP/2 counts it. What it lets pass, `check` still judges.
     pub(crate) fn http2_size(self) -> u32 {
         let size = self.max_response_head + self.fields() * HTTP2_LINE;
         u32::try_from(size).unwrap_or(u32::MAX)
     }
 
-    /// Refuses what a buffer let pass because it came at once.
+    /// Refuses a head that is too large but came in one piece, so that the buffer did not fill.
     pub(crate) fn check(self, headers: &HeaderMap) -> Result<(), Failure> {
         let lines = headers
             .iter()

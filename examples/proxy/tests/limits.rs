@@ -57,9 +57,9 @@ async fn a_larger_header_is_502_that_says_so() {
     ];
     for (count, bytes, flags) in cases {
         let fields = lines(count, bytes);
-        let origin = Origin::start(move |head| match head.starts_with("GET /large") {
-            true => cacheable(&fields),
-            false => cacheable(""),
+        let origin = Origin::start(move |head| {
+            let is_large = head.starts_with("GET /large");
+            cacheable(if is_large { &fields } else { "" })
         })
         .await;
         let proxy = Proxy::start(origin.address, flags).await;
