@@ -16,6 +16,7 @@ mod hop_by_hop;
 mod http2;
 mod lifetimes;
 mod limits;
+mod mixed;
 #[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
