@@ -18,13 +18,13 @@ const NOT_BUILT_IN: &str = "this program was built without '--backend redis' (or
 #[command(next_help_heading = HEADING)]
 pub(crate) struct Backend {
     /// Where responses are kept: in this process, or in Redis as well, where other nodes find them
-    #[arg(long, value_enum, env = "CACHE_BACKEND", default_value_t = Kind::Memory)]
+    #[arg(long, value_enum, default_value_t = Kind::Memory)]
     backend: Kind,
 
     /// The Redis or Valkey of --backend redis; a password is safer in the environment
     /// [default: redis://127.0.0.1:6379]
     // Not checked here, since a value that clap refuses is repeated in its error.
-    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL")]
     redis_url: Option<OsString>,
 
     /// Nodes with the same namespace share responses [default: cachewarp]

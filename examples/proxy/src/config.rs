@@ -1,12 +1,13 @@
 //! The command line: every flag, its default, and one line for each way to get it wrong.
 
-use std::{net::SocketAddr, net::ToSocketAddrs, time::Duration};
+use std::{env, net::SocketAddr, net::ToSocketAddrs, time::Duration};
 
 use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use http::Uri;
 
 use crate::{
     backend::Backend,
+    environment::{self, Sources},
     heads::ResponseHeads,
     lifetimes::Lifetimes,
     origin::ORIGIN,
@@ -81,6 +82,10 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     pub(crate) warming: Warming,
+
+    /// Where the values come from.
+    #[arg(skip)]
+    pub(crate) sources: Sources,
 }
 
 /// What the command line says to do.
@@ -100,24 +105,30 @@ impl Command {
             let takes_value = arg.get_action().takes_values();
             arg.allow_negative_numbers(takes_value)
         });
-        let parsed = command.try_get_matches().and_then(|matches| {
-            let mut config = Config::from_arg_matches(&matches)?;
-            let checked = config
-                .backend
-                .check(&matches)
-                .and_then(|()| config.warming.check(&matches))
-                .and_then(|()| config.lifetimes.settle(&matches));
-            Ok((config, checked))
-        });
-        match parsed {
-            Ok((config, Ok(()))) => Self::Serve(Box::new(config)),
-            Ok((_, Err(line))) => Self::Refuse(one_line(&line)),
-            Err(error) => match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                    Self::Print(error.to_string())
-                }
-                _ => Self::Refuse(one_line(&error.to_string())),
-            },
+        let line: Vec<_> = env::args_os().collect();
+        let parsed = match environment::parse(command, &line, &env::vars_os().collect()) {
+            Ok(parsed) => parsed,
+            Err(stopped) => {
+                return match stopped.kind {
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Print(stopped.text),
+                    _ => Self::Refuse(one_line(&stopped.text)),
+                };
+            }
+        };
+        let config = Config::from_arg_matches(&parsed.all);
+        let checked = config
+            .map_err(|error| error.to_string())
+            .and_then(|config| {
+                config.backend.check(&parsed.flags)?;
+                config.warming.check(&parsed.flags)?;
+                Ok(config)
+            });
+        match checked {
+            Ok(mut config) => {
+                config.sources = parsed.sources;
+                Self::Serve(Box::new(config))
+            }
+            Err(line) => Self::Refuse(one_line(&line)),
         }
     }
 }

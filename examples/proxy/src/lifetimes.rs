@@ -1,40 +1,37 @@
 //! For how long responses are of use: those that state no lifetime, and those that are stale.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl};
-use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
+use clap::{Args, ValueEnum};
 
 use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_window};
-
-/// Counts where neither `--ttl` nor `CACHE_TTL` is given.
-const SECOND_NAME: &str = "PROXY_EXPIRY";
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lifetimes")]
 pub(crate) struct Lifetimes {
     /// Lifetime for responses that state none: 60, 5m, 2h. Unless they say public, it is not for
     /// requests with Authorization, a field such as X-Api-Key, or a cookie other than those of
-    /// analytics and consent. PROXY_EXPIRY is a second name of the variable
+    /// analytics and consent
     /// [default: such responses are not kept]
-    #[arg(long, value_name = "TIME", env = "CACHE_TTL", value_parser = parse_lifetime)]
+    #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
     ttl: Option<Duration>,
 
     /// Learn the lifetime of responses that state none from how often each changes and is
     /// requested; at most this share of all answers may be stale [default BUDGET: 0.02]
     // No default_missing_value: without a value the library's own default holds.
-    #[arg(long, value_name = "BUDGET", value_parser = parse_budget)]
+    #[arg(long, value_name = "BUDGET", value_parser = parse_budget, conflicts_with = "ttl")]
     adaptive: Option<Option<f64>>,
 
     /// For how long a response past its lifetime may be answered while it is refreshed in the
     /// background, if it does not say so itself [default: none]
-    #[arg(long, value_name = "TIME", env = "CACHE_STALE_WHILE_REVALIDATE")]
+    #[arg(long, value_name = "TIME")]
     #[arg(value_parser = parse_window)]
     stale_while_revalidate: Option<Duration>,
 
     /// For how long a response past its lifetime may stand in for an origin that fails, if it does
     /// not say so itself [default: none]
-    #[arg(long, value_name = "TIME", env = "CACHE_STALE_IF_ERROR", value_parser = parse_window)]
+    #[arg(long, value_name = "TIME", value_parser = parse_window)]
     stale_if_error: Option<Duration>,
 
     /// Refresh popular responses shortly before their lifetime ends, so that no client waits for
@@ -59,32 +56,6 @@ enum Profile {
 }
 
 impl Lifetimes {
-    /// A flag beats the environment, there the first name beats the second, and of two flags for
-    /// the same neither beats the other.
-    pub(crate) fn settle(&mut self, matches: &ArgMatches) -> Result<(), String> {
-        if self.adaptive.is_some() {
-            if matches.value_source("ttl") == Some(ValueSource::CommandLine) {
-                let both =
-                    "the argument '--adaptive [<BUDGET>]' cannot be used with '--ttl <TIME>'";
-                return Err(format!("error: {both}"));
-            }
-            self.ttl = None;
-            return Ok(());
-        }
-        if self.ttl.is_none()
-            && let Some(text) = env::var_os(SECOND_NAME)
-        {
-            let text = text.to_string_lossy();
-            let lifetime = parse_lifetime(&text).map_err(|why| {
-                format!(
-                    "error: invalid value '{text}' for '--ttl <TIME>' (or {SECOND_NAME}): {why}"
-                )
-            })?;
-            self.ttl = Some(lifetime);
-        }
-        Ok(())
-    }
-
     pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> Result<CacheBuilder, String> {
         // The preset first: the other flags may differ from it.
         match self.profile {

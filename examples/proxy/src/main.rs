@@ -23,8 +23,9 @@
 //! | responses of our own | `answer` |
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble` and `warming`, each group with what
-//! it does to the cache; `values` reads what they are given. `list` reads the file of `--warm`, and
-//! `progress` shows how far that is. `workers` starts the threads, and each serves as `server` says.
+//! it does to the cache; `environment` reads their variables, and `values` reads what they are given.
+//! `list` reads the file of `--warm`, and `progress` shows how far that is. `workers` starts the
+//! threads, and each serves as `server` says.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on as the
 //! client sent it. Of interim responses only 100 (Continue) reaches the client; hyper's server
@@ -38,6 +39,7 @@ mod config;
 mod connect;
 mod demo;
 mod edge;
+mod environment;
 mod failure;
 mod heads;
 mod hop;
@@ -110,12 +112,12 @@ fn main() -> ExitCode {
     });
     let (address, list) = match start {
         Ok(start) => start,
-        Err(line) => {
-            eprintln!("error: {line}");
-            return ExitCode::from(BAD_USAGE);
-        }
+        Err(line) => return refuse(&config, &line),
     };
     log();
+    for name in &config.sources.unknown {
+        tracing::warn!("{name} is the variable of no flag");
+    }
     let control = match runtime() {
         Ok(control) => control,
         Err(error) => {
@@ -125,10 +127,7 @@ fn main() -> ExitCode {
     };
     let cache = match control.block_on(cache(&config)) {
         Ok(cache) => cache,
-        Err(line) => {
-            eprintln!("error: {line}");
-            return ExitCode::from(BAD_USAGE);
-        }
+        Err(line) => return refuse(&config, &line),
     };
     match run(&config, address, list, &cache, &control) {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,6 +136,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is wrong with a flag or a variable, in one line.
+fn refuse(config: &Config, line: &str) -> ExitCode {
+    eprintln!("error: {}", config.sources.name(line));
+    ExitCode::from(BAD_USAGE)
 }
 
 /// `RUST_LOG` as a level or as `target=level` pairs; warnings without it.

@@ -10,6 +10,7 @@ mod servers;
 
 mod cache;
 mod command_line;
+mod environment;
 mod failures;
 mod forwarding;
 mod hop_by_hop;

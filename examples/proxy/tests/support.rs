@@ -24,6 +24,16 @@ pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
     timeout(PATIENCE, event).await.expect("it never happened")
 }
 
+/// Variables of the program beside those that begin with its name.
+pub(crate) const SECOND_NAMES: [&str; 6] = [
+    "CACHE_BACKEND",
+    "CACHE_STALE_IF_ERROR",
+    "CACHE_STALE_WHILE_REVALIDATE",
+    "CACHE_TTL",
+    "PROXY_EXPIRY",
+    "REDIS_URL",
+];
+
 /// The program under test, which cargo builds before its tests.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cachewarp-proxy"));
@@ -31,15 +41,11 @@ pub(crate) fn command() -> Command {
         .kill_on_drop(true)
         .env("RUST_LOG", "error")
         .stdin(Stdio::null());
-    for variable in [
-        "CACHE_BACKEND",
-        "CACHE_STALE_IF_ERROR",
-        "CACHE_STALE_WHILE_REVALIDATE",
-        "CACHE_TTL",
-        "PROXY_EXPIRY",
-        "REDIS_URL",
-    ] {
-        command.env_remove(variable);
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CACHEWARP_") || SECOND_NAMES.contains(&&*name) {
+            command.env_remove(&variable);
+        }
     }
     command
 }

@@ -13,7 +13,7 @@ pub(super) async fn add_to(
     namespace: Option<&str>,
 ) -> Result<CacheBuilder, String> {
     let url = url.unwrap_or(OsStr::new(DEFAULT_URL)).to_str();
-    let url = url.ok_or("invalid value for '--redis-url' (or REDIS_URL): not UTF-8")?;
+    let url = url.ok_or("invalid value for '--redis-url': not UTF-8")?;
     let mut redis = Redis::builder(url);
     if let Some(namespace) = namespace {
         redis = redis.namespace(namespace);
@@ -33,6 +33,6 @@ fn refused(error: &ConfigError) -> String {
             "invalid value {value:?} for '--redis-namespace': \
              1 to 64 visible ASCII characters, none of them any of {{}}*?[]\\"
         ),
-        error => format!("invalid value for '--redis-url' (or REDIS_URL): {error}"),
+        error => format!("invalid value for '--redis-url': {error}"),
     }
 }
