@@ -2,9 +2,13 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use http::{HeaderValue, Uri, uri::Authority};
+use http::{HeaderValue, Uri};
 
-use crate::{target::is_host, values::authority, warming::Target};
+use crate::{
+    hosts::{self, Form, Scheme},
+    values::authority,
+    warming::Target,
+};
 
 /// Far above what a cache holds.
 const MAX_BYTES: u64 = 64 << 20;
@@ -63,29 +67,21 @@ fn target(line: &[u8], paths: Paths) -> Result<Target, String> {
         }
         return with_host(None, uri);
     };
-    let default_port = if scheme.eq_ignore_ascii_case("http") {
-        80
+    let scheme = if scheme.eq_ignore_ascii_case("http") {
+        Scheme::Http
     } else if scheme.eq_ignore_ascii_case("https") {
-        443
+        Scheme::Https
     } else {
         return Err("the scheme is http:// or https://".to_owned());
     };
-    let authority = authority(&uri)?;
-    if !is_host(authority.as_str().as_bytes()) {
-        return Err("that is no host name".to_owned());
-    }
-    let host = host(authority, default_port);
-    let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
+    let authority = authority(&uri)?.as_str();
+    // As clients' requests are keyed.
+    let host = match hosts::form(authority.as_bytes(), scheme)? {
+        Form::Normal => authority.to_owned(),
+        Form::Respelled(host) => host,
+    };
+    let host = HeaderValue::try_from(host).map_err(|error| error.to_string())?;
     with_host(Some(host), uri)
-}
-
-/// As clients send it: without the port that the scheme has anyway.
-fn host(authority: &Authority, default_port: u16) -> &str {
-    if authority.port_u16() == Some(default_port) {
-        authority.host()
-    } else {
-        authority.as_str()
-    }
 }
 
 fn with_host(host: Option<HeaderValue>, uri: Uri) -> Result<Target, String> {
@@ -118,8 +114,8 @@ mod tests {
                 "/a",
             ),
             ("https://shop.example:443/?q", Some("shop.example"), "/?q"),
-            ("https://shop.example:80/", Some("shop.example:80"), "/"),
-            ("HTTP://Shop.Example/A", Some("Shop.Example"), "/A"),
+            ("https://shop.example:80/", Some("shop.example"), "/"),
+            ("HTTP://Shop.Example/A", Some("shop.example"), "/A"),
             ("http://[::1]:8000/a#part", Some("[::1]:8000"), "/a"),
         ] {
             let asked = Ok((host.map(str::to_owned), path.to_owned()));
@@ -142,6 +138,8 @@ mod tests {
             "http://shop.example:99999/",
             "http://shop.example:/",
             "http://a%20b/",
+            "http://1.2.3/",
+            "http://a..b/",
             "/two words",
             "/caf\u{e9}",
         ] {

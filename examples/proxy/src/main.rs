@@ -14,7 +14,7 @@
 //! | step | module |
 //! |-|-|
 //! | accept, on one runtime per core | `server`, `patience` |
-//! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hop`, `identity` |
+//! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
 //! | connections to the origin | `origin`, `http2`, `connect`, `opened`, `heads` |
@@ -27,8 +27,8 @@
 //! `list` reads the file of `--warm`, and `progress` shows how far that is. `workers` starts the
 //! threads, and each serves as `server` says.
 //!
-//! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on as the
-//! client sent it. Of interim responses only 100 (Continue) reaches the client; hyper's server
+//! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on in the
+//! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client; hyper's server
 //! cannot send others.
 
 mod admit;
@@ -43,6 +43,7 @@ mod environment;
 mod failure;
 mod heads;
 mod hop;
+mod hosts;
 mod http2;
 mod identity;
 mod lifetimes;

@@ -3,13 +3,17 @@
 use http::{
     HeaderValue, Method, Request, Uri, Version,
     header::HOST,
-    uri::{Parts, PathAndQuery, Scheme},
+    uri::{Parts, PathAndQuery},
 };
 
-use crate::admit::Refusal;
+use crate::{
+    admit::Refusal,
+    hosts::{self, Form, Scheme},
+};
 
-/// Leaves the target in origin form and the authority in `Host`, of which there must be one, in
-/// `hosts` lines. HTTP/1.0 may omit it: `default_host` stands in.
+/// Leaves the target in origin form and the authority in `Host`, in the one form that is keyed
+/// ([`hosts::form`]). There must be one `Host`, in `hosts` lines. HTTP/1.0 may omit it:
+/// `default_host` stands in.
 pub(crate) fn settle<B>(
     request: &mut Request<B>,
     hosts: usize,
@@ -27,81 +31,62 @@ pub(crate) fn settle<B>(
         }
         Some(_) => {}
     }
+    let scheme = match uri.scheme_str() {
+        Some("https") => Scheme::Https,
+        Some("http") | None => Scheme::Http,
+        Some(_) => return Err(Refusal::Invalid("the scheme is not http or https")),
+    };
     // Required even where the target overrides it (RFC 9112 section 3.2).
-    match request.headers().get(HOST) {
-        Some(host) if !is_host(host.as_bytes()) => {
-            return Err(Refusal::Invalid("Host is no host name"));
-        }
-        None if version == Version::HTTP_11 => return Err(Refusal::Invalid("no Host")),
-        _ => {}
+    let host = request.headers().get(HOST);
+    if host.is_none() && version == Version::HTTP_11 {
+        return Err(Refusal::Invalid("no Host"));
     }
+    let named = host
+        .map(|host| normal(host.as_bytes(), scheme))
+        .transpose()?;
     let Some(authority) = uri.authority() else {
-        if hosts == 0 {
-            if version != Version::HTTP_10 {
-                return Err(Refusal::Invalid("no authority"));
+        let settled = match named {
+            Some(named) => named,
+            None if version == Version::HTTP_10 => {
+                let default = normal(default_host.as_bytes(), scheme)?;
+                Some(default.unwrap_or_else(|| default_host.clone()))
             }
-            request.headers_mut().insert(HOST, default_host.clone());
+            None => return Err(Refusal::Invalid("no authority")),
+        };
+        if let Some(host) = settled {
+            request.headers_mut().insert(HOST, host);
         }
         return Ok(());
     };
-    if !is_host(authority.as_str().as_bytes()) {
-        return Err(Refusal::Invalid("the authority is no host name"));
-    }
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(Refusal::Invalid("the scheme is not http or https"));
-    }
+    let target = match normal(authority.as_str().as_bytes(), scheme)? {
+        Some(target) => target,
+        None => HeaderValue::from_str(authority.as_str())
+            .map_err(|_| Refusal::Invalid("the authority is no host name"))?,
+    };
     // HTTP/1: the target overrides Host (RFC 9112 section 3.2.2). HTTP/2: a Host that differs from
     // :authority makes the request malformed (RFC 9113 section 8.3.1).
     if version == Version::HTTP_2
-        && let Some(host) = request.headers().get(HOST)
-        && !same_host(host.as_bytes(), authority.as_str().as_bytes(), uri.scheme())
+        && let Some(host) = named.as_ref().and_then(|named| named.as_ref().or(host))
+        && *host != target
     {
         return Err(Refusal::Invalid("Host differs from :authority"));
     }
-    let host = HeaderValue::from_str(authority.as_str())
-        .map_err(|_| Refusal::Invalid("the authority is no host name"))?;
     let mut parts = Parts::default();
     parts.path_and_query = uri.path_and_query().cloned();
     let uri = Uri::from_parts(parts).map_err(|_| Refusal::Invalid("no path"))?;
     *request.uri_mut() = uri;
-    request.headers_mut().insert(HOST, host);
+    request.headers_mut().insert(HOST, target);
     Ok(())
 }
 
-/// `uri-host [":" port]` (RFC 9110 section 7.2), which has no room for a user name.
-pub(crate) fn is_host(text: &[u8]) -> bool {
-    let (host, port) = if text.first() == Some(&b'[') {
-        let Some(end) = text.iter().position(|&byte| byte == b']') else {
-            return false;
-        };
-        let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-        if !text[1..end].iter().all(address) {
-            return false;
+/// The one form of a host. `None` if that is what it is in.
+fn normal(text: &[u8], scheme: Scheme) -> Result<Option<HeaderValue>, Refusal> {
+    match hosts::form(text, scheme).map_err(Refusal::Invalid)? {
+        Form::Normal => Ok(None),
+        Form::Respelled(host) => {
+            let host = HeaderValue::from_maybe_shared(bytes::Bytes::from(host));
+            host.map(Some)
+                .map_err(|_| Refusal::Invalid("the host is no host name"))
         }
-        (&text[1..end], &text[end + 1..])
-    } else {
-        let end = text.iter().position(|&byte| byte == b':');
-        let (host, port) = text.split_at(end.unwrap_or(text.len()));
-        let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
-        if !host.iter().all(name) {
-            return false;
-        }
-        (host, port)
-    };
-    let port_is_sound = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    !host.is_empty() && port_is_sound
-}
-
-fn same_host(one: &[u8], other: &[u8], scheme: Option<&Scheme>) -> bool {
-    let default: &[u8] = if scheme == Some(&Scheme::HTTPS) {
-        b":443"
-    } else {
-        b":80"
-    };
-    let name = |host: &'_ [u8]| host.strip_suffix(default).unwrap_or(host).len();
-    one[..name(one)].eq_ignore_ascii_case(&other[..name(other)])
+    }
 }

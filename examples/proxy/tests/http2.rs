@@ -16,7 +16,7 @@ use tokio::{
 
 use super::support::{Origin, Proxy, field, ok, read_head, soon};
 
-async fn connect(proxy: &Proxy) -> http2::SendRequest<Empty<Bytes>> {
+pub(crate) async fn connect(proxy: &Proxy) -> http2::SendRequest<Empty<Bytes>> {
     let stream = TcpStream::connect(proxy.address).await.unwrap();
     let io = TokioIo::new(stream);
     let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -24,7 +24,7 @@ async fn connect(proxy: &Proxy) -> http2::SendRequest<Empty<Bytes>> {
     sender
 }
 
-fn get(url: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn get(url: &str) -> Request<Empty<Bytes>> {
     Request::get(url).body(Empty::new()).unwrap()
 }
 

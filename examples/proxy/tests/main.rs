@@ -14,6 +14,7 @@ mod environment;
 mod failures;
 mod forwarding;
 mod hop_by_hop;
+mod hosts;
 mod http2;
 mod lifetimes;
 mod limits;

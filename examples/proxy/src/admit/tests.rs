@@ -40,7 +40,14 @@ fn http_2_puts_its_authority_into_host() {
 
 #[test]
 fn http_2_may_not_name_two_hosts() {
-    for (host, sound) in [("A.example:80", true), ("b.example", false)] {
+    for (host, sound) in [
+        ("A.example:80", true),
+        ("a.example:", true),
+        ("a.example", true),
+        ("b.example", false),
+        ("a.example:81", false),
+        ("a.example.", false),
+    ] {
         let mut get = request("GET", "http://a.example/x", &[("host", host)]);
         *get.version_mut() = Version::HTTP_2;
         assert_eq!(invalid(&mut get), !sound, "{host}");
@@ -88,6 +95,16 @@ fn http_1_0_may_omit_host() {
     *get.version_mut() = Version::HTTP_10;
     assert_eq!(admitted(&mut get), Ok(Route::Cache));
     assert_eq!(get.headers()[HOST], "origin:9000");
+}
+
+#[test]
+fn the_default_host_is_respelled_too() {
+    let mut get = request("GET", "/", &[]);
+    *get.version_mut() = Version::HTTP_10;
+    let default_host = HeaderValue::from_static("Origin:80");
+    let verdict = admit(&mut get, &Identity::random(), &default_host);
+    assert_eq!(verdict, Ok(Route::Cache));
+    assert_eq!(get.headers()[HOST], "origin");
 }
 
 #[test]
