@@ -1,70 +1,277 @@
-//! The few responses this proxy writes itself.
+//! The responses this proxy writes itself: each says what happened and what to do.
+//!
+//! All of them are made by [`own`]: text or a problem (RFC 9457), as the request prefers, and
+//! `Proxy-Status` (RFC 9209). None has `Cache-Status`: what a proxy generates is not from a cache
+//! (RFC 9211 section 2).
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use cachewarp::Generated;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE},
+    header::{
+        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, RETRY_AFTER,
+    },
 };
 use http_body_util::Full;
+use serde_json::json;
 
-use crate::{
-    admit::Refusal,
-    failure::{Failure, Kind},
-};
+use crate::{admit::Refusal, failure::Failure};
 
 /// RFC 9209
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// The response to a request that was not admitted.
-pub(crate) fn refused<B>(request: &Request<B>, refusal: Refusal) -> Response<Full<Bytes>> {
-    match refusal {
-        Refusal::Invalid(why) => text(StatusCode::BAD_REQUEST, why),
-        Refusal::HeadTooLarge => text(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "too many or too long header fields",
-        ),
-        Refusal::Connect => text(StatusCode::NOT_IMPLEMENTED, "no tunnels to other hosts"),
-        Refusal::Loop => {
-            let mut response = text(
-                StatusCode::LOOP_DETECTED,
-                "this request has been here before: the origin leads back to this proxy",
-            );
-            let status = HeaderValue::from_static("cachewarp; error=proxy_loop_detected");
-            response.headers_mut().insert(PROXY_STATUS, status);
-            response
+/// What the form of an answer depends on. Cheap to make: most requests never need it.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    accept: Option<HeaderValue>,
+    is_head: bool,
+}
+
+impl Asked {
+    pub(crate) fn by<B>(request: &Request<B>) -> Self {
+        let mut lines = request.headers().get_all(ACCEPT).iter();
+        let accept = match (lines.next(), lines.next()) {
+            (Some(first), Some(second)) => {
+                let mut all = [first.as_bytes(), second.as_bytes()].join(&b',');
+                for line in lines {
+                    all.push(b',');
+                    all.extend_from_slice(line.as_bytes());
+                }
+                HeaderValue::from_bytes(&all).ok()
+            }
+            (only, _) => only.cloned(),
+        };
+        Self {
+            accept,
+            is_head: request.method() == Method::HEAD,
         }
-        Refusal::LastHop if request.method() == Method::TRACE => echo(request),
-        Refusal::LastHop => {
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
+    }
+
+    fn form(&self) -> Form {
+        match self.accept.as_ref().map(HeaderValue::to_str) {
+            Some(Ok(accept)) => Form::preferred(accept),
+            _ => Form::Text,
         }
     }
 }
 
-/// The response when the origin gave none.
-pub(crate) fn failed(failure: &Failure) -> Response<Full<Bytes>> {
-    let why = match failure.kind {
-        Kind::ConnectTimeout | Kind::ResponseTimeout => "the origin took too long",
-        Kind::ContentTimeout => "the content of the request did not arrive in time",
-        Kind::HeadTooLarge => "the header of the origin's response is too large",
-        Kind::Unreachable | Kind::Broken | Kind::Malformed => "the origin gave no usable response",
+/// The two forms of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// `application/problem+json`
+    Problem,
+}
+
+impl Form {
+    /// The one that `accept` prefers. Text, unless the request names JSON, or has no use for text.
+    fn preferred(accept: &str) -> Self {
+        // For each, how exactly the range names it, and its weight in thousandths.
+        let (mut text, mut json) = ((0, 0), (0, 0));
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts
+                .find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")))
+                .map_or(1000, thousandths);
+            let (best, exactness) = match name.as_str() {
+                "text/plain" | "text/html" => (&mut text, 3),
+                "text/*" => (&mut text, 2),
+                "application/json" | "application/problem+json" => (&mut json, 3),
+                "application/*" => (&mut json, 2),
+                "*/*" => {
+                    text = text.max((1, weight));
+                    json = json.max((1, weight));
+                    continue;
+                }
+                _ => continue,
+            };
+            *best = (*best).max((exactness, weight));
+        }
+        let is_named = json.0 == 3 && json.1 > 0;
+        if json.1 > text.1 || (is_named && json.1 == text.1) {
+            Self::Problem
+        } else {
+            Self::Text
+        }
+    }
+}
+
+/// A weight (RFC 9110 section 12.4.2); what is none counts as 1, as if it were not there.
+fn thousandths(weight: &str) -> u16 {
+    let weight: f32 = weight.parse().unwrap_or(1.0);
+    // Between 0 and 1000 after the bounds; a NaN becomes 0.
+    (weight.clamp(0.0, 1.0) * 1000.0) as u16
+}
+
+/// A response of the proxy's own. `name` is the proxy's, `error` a type of RFC 9209 section 2.3, and
+/// `text` says what happened and what to do, in sentences, without anything of the origin's.
+pub(crate) fn own(
+    name: &str,
+    asked: &Asked,
+    status: StatusCode,
+    error: &str,
+    text: &str,
+) -> Response<Full<Bytes>> {
+    let (kind, body) = match asked.form() {
+        Form::Text => ("text/plain; charset=utf-8", format!("{text}\n")),
+        Form::Problem => {
+            let problem = json!({
+                "type": "about:blank",
+                "title": status.canonical_reason().unwrap_or("Error"),
+                "status": status.as_u16(),
+                "detail": text,
+            });
+            ("application/problem+json", format!("{problem}\n"))
+        }
     };
-    let mut response = text(failure.kind.status(), why);
-    let status = failure.kind.proxy_status();
-    response.headers_mut().insert(PROXY_STATUS, status);
+    let length = HeaderValue::from(body.len());
+    let body = if asked.is_head {
+        Full::default()
+    } else {
+        Full::from(body)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    mark(&mut response, name, error, text);
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{text}\n")));
-    *response.status_mut() = status;
+/// Says that this response is the proxy's.
+fn mark<B>(response: &mut Response<B>, name: &str, error: &str, details: &str) {
+    let mut value = format!("{name}; error={error}; details=\"");
+    // What a string may hold (RFC 9651 section 3.3.3).
+    for letter in details.chars().filter(|it| matches!(it, ' '..='~')) {
+        if matches!(letter, '"' | '\\') {
+            value.push('\\');
+        }
+        value.push(letter);
+    }
+    value.push('"');
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+        headers.insert(PROXY_STATUS, value);
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// The response to a request that was not admitted.
+pub(crate) fn refused<B>(
+    name: &str,
+    request: &Request<B>,
+    refusal: Refusal,
+) -> Response<Full<Bytes>> {
+    let (status, error, text) = match refusal {
+        Refusal::Invalid(why) => (
+            StatusCode::BAD_REQUEST,
+            "http_request_error",
+            Cow::Owned(format!(
+                "This request is not valid: {why}. Correct it before you send it again."
+            )),
+        ),
+        Refusal::HeadTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "http_request_error",
+            "This request has too many or too long header fields. Send less of them, for example \
+             fewer cookies."
+                .into(),
+        ),
+        Refusal::Connect => (
+            StatusCode::NOT_IMPLEMENTED,
+            "http_request_denied",
+            "This server opens no tunnels to other hosts. CONNECT is for forward proxies.".into(),
+        ),
+        Refusal::Loop => (
+            StatusCode::LOOP_DETECTED,
+            "proxy_loop_detected",
+            "This request has been here before: the origin server leads back to this proxy. The \
+             operator of this site has to correct that."
+                .into(),
+        ),
+        Refusal::LastHop => return last_hop(name, request),
+    };
+    own(name, &Asked::by(request), status, error, &text)
+}
+
+/// The response when the origin gave none.
+pub(crate) fn failed(name: &str, asked: &Asked, failure: &Failure) -> Response<Full<Bytes>> {
+    let kind = failure.kind;
+    own(name, asked, kind.status(), kind.error(), kind.text())
+}
+
+/// The response in place of an empty one that the cache generated.
+pub(crate) fn generated(name: &str, asked: &Asked, why: &Generated) -> Response<Full<Bytes>> {
+    let mut wait = None;
+    let (error, text): (_, Cow<'static, str>) = match why {
+        Generated::BreakerOpen { retry_after, .. } => {
+            wait = Some(*retry_after);
+            let text = format!(
+                "The origin server has failed too often and is left alone for a while. Try again \
+                 after {retry_after} s."
+            );
+            ("destination_unavailable", text.into())
+        }
+        Generated::TooManyWaiters => (
+            "proxy_internal_response",
+            "Too many requests wait for this response already. Try again later.".into(),
+        ),
+        Generated::FlightFailed {
+            status,
+            retry_after,
+            ..
+        } => {
+            wait = *retry_after;
+            if *status == StatusCode::GATEWAY_TIMEOUT {
+                (
+                    "http_response_timeout",
+                    "The origin server did not answer in time. Try again later.".into(),
+                )
+            } else {
+                (
+                    "destination_unavailable",
+                    "The origin server failed to answer. Try again later.".into(),
+                )
+            }
+        }
+        Generated::OnlyIfCached => (
+            "proxy_internal_response",
+            "No stored response may be used, and the request accepts no other. Send it without \
+             only-if-cached."
+                .into(),
+        ),
+        Generated::OriginTimeout => (
+            "http_response_timeout",
+            "The origin server did not answer in time. Try again later.".into(),
+        ),
+        _ => (
+            "proxy_internal_response",
+            "There is no response to this request now. Try again later.".into(),
+        ),
+    };
+    let mut response = own(name, asked, why.status(), error, &text);
+    if let Some(seconds) = wait {
+        let seconds = HeaderValue::from(seconds);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// The answer of the last recipient that `Max-Forwards` allows. A 204 has no body.
+fn last_hop<B>(name: &str, request: &Request<B>) -> Response<Full<Bytes>> {
+    let mut response = if request.method() == Method::TRACE {
+        echo(request)
+    } else {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    };
+    let details = "Max-Forwards allows no further recipient.";
+    mark(&mut response, name, "proxy_internal_response", details);
     response
 }
 
@@ -91,4 +298,49 @@ fn echo<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     let kind = HeaderValue::from_static("message/http");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_what_accept_prefers() {
+        for (accept, form) in [
+            ("", Form::Text),
+            ("*/*", Form::Text),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Form::Text),
+            ("image/avif,image/webp,*/*;q=0.8", Form::Text),
+            ("image/png", Form::Text),
+            ("nonsense", Form::Text),
+            ("application/json", Form::Problem),
+            ("APPLICATION/JSON", Form::Problem),
+            ("application/problem+json;q=0.1", Form::Problem),
+            ("application/json;q=0", Form::Text),
+            ("application/json;q=0, */*", Form::Text),
+            ("application/json, text/plain, */*", Form::Problem),
+            ("text/plain;q=0.5, application/json;q=0.6", Form::Problem),
+            ("text/plain, application/json;q=0.9", Form::Text),
+            ("text/plain ; q=0.2 , */*;q=0.1", Form::Text),
+            ("text/plain;q=0.2,*/*", Form::Problem),
+            ("application/*", Form::Problem),
+            ("application/*, */*", Form::Text),
+            ("text/plain;q=0, application/json;q=0", Form::Text),
+            ("application/json;q=NaN", Form::Text),
+            ("application/json; charset=utf-8; Q=0.4", Form::Problem),
+        ] {
+            assert_eq!(Form::preferred(accept), form, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn details_are_a_string_whatever_the_text() {
+        let text = "say \"no\" \\ to\r\nlines and ümlauts";
+        let status = StatusCode::BAD_REQUEST;
+        let response = own("a", &Asked::default(), status, "http_request_error", text);
+        assert_eq!(
+            response.headers()[PROXY_STATUS],
+            r#"a; error=http_request_error; details="say \"no\" \\ tolines and mlauts""#
+        );
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     lifetimes::Lifetimes,
     origin::ORIGIN,
     trouble::Trouble,
-    values::{parse_origin, parse_size, parse_time, parse_timeout},
+    values::{parse_name, parse_origin, parse_size, parse_time, parse_timeout},
     warming::Warming,
 };
 
@@ -49,6 +49,12 @@ pub(crate) struct Config {
     /// Port to listen on; 0 takes a free one
     #[arg(long, help_heading = CLIENTS, default_value_t = 8000)]
     pub(crate) port: u16,
+
+    /// The name of this proxy in Cache-Status and Proxy-Status: a token that begins with a letter,
+    /// of up to 64 characters
+    #[arg(long, help_heading = CLIENTS, value_name = "NAME", default_value = "cachewarp")]
+    #[arg(value_parser = parse_name)]
+    pub(crate) name: String,
 
     /// How long a client may take over a request's header, and be silent within its content or
     /// between requests: 30, 0.5, 100ms, 5m, 1h

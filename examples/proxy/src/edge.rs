@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{CacheBody, CacheLayer, Caller};
+use cachewarp::{CacheBody, CacheLayer, CacheOutcome, Caller};
 use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use tracing::Level;
 
 use crate::{
     admit::{self, Route},
-    answer,
+    answer::{self, Asked},
     body::RequestBody,
     failure::Failure,
     origin::Origin,
@@ -83,8 +83,30 @@ impl Edge {
     }
 
     async fn respond(&self, request: Request<RequestBody>) -> Response<EdgeBody> {
-        let response = self.fetch(request).await;
-        response.unwrap_or_else(|failure| own(answer::failed(&failure)))
+        let asked = Asked::by(&request);
+        match self.fetch(request).await {
+            Ok(response) if response.status().is_server_error() => self.explained(response, &asked),
+            Ok(response) => response,
+            Err(failure) => own(answer::failed(self.name(), &asked, &failure)),
+        }
+    }
+
+    /// Gives a body to an error that the cache generated; one of the origin's stays as it is.
+    #[cold]
+    fn explained(&self, mut response: Response<EdgeBody>, asked: &Asked) -> Response<EdgeBody> {
+        let outcome = response.extensions_mut().remove::<CacheOutcome>();
+        let mut response = match &outcome {
+            Some(CacheOutcome::Generated(why)) => own(answer::generated(self.name(), asked, why)),
+            _ => response,
+        };
+        if let Some(outcome) = outcome {
+            response.extensions_mut().insert(outcome);
+        }
+        response
+    }
+
+    fn name(&self) -> &str {
+        &self.upstream.policy.name
     }
 
     /// What every request passes, from a client or from warming: admission, the cache, the origin.
@@ -95,7 +117,7 @@ impl Edge {
         let me = &self.upstream.policy.identity;
         let route = match admit::admit(&mut request, me, self.upstream.origin.host()) {
             Ok(route) => route,
-            Err(refusal) => return Ok(own(answer::refused(&request, refusal))),
+            Err(refusal) => return Ok(own(answer::refused(self.name(), &request, refusal))),
         };
         match route {
             // The cache is always ready, and so is the service behind it.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use hyper_util::client::legacy;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -52,17 +52,46 @@ impl Kind {
         }
     }
 
-    /// The `Proxy-Status` line (RFC 9209 section 2.3) that tells an operator what went wrong.
-    pub(crate) fn proxy_status(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Unreachable => "cachewarp; error=destination_unavailable",
-            Self::ConnectTimeout => "cachewarp; error=connection_timeout",
-            Self::ResponseTimeout => "cachewarp; error=http_response_timeout",
-            Self::ContentTimeout => "cachewarp; error=http_request_error",
-            Self::Broken => "cachewarp; error=connection_terminated",
-            Self::HeadTooLarge => "cachewarp; error=http_response_header_section_size",
-            Self::Malformed => "cachewarp; error=http_protocol_error",
-        })
+    /// The type (RFC 9209 section 2.3) that tells an operator what went wrong.
+    pub(crate) fn error(self) -> &'static str {
+        match self {
+            Self::Unreachable => "destination_unavailable",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::ResponseTimeout => "http_response_timeout",
+            Self::ContentTimeout => "http_request_error",
+            Self::Broken => "connection_terminated",
+            Self::HeadTooLarge => "http_response_header_section_size",
+            Self::Malformed => "http_protocol_error",
+        }
+    }
+
+    /// What the client is told: what happened, and what to do.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Unreachable => "The origin server cannot be reached. Try again later.",
+            Self::ConnectTimeout => {
+                "The origin server took too long to accept a connection. Try again later."
+            }
+            Self::ResponseTimeout => {
+                "The origin server took too long to answer. Try again later; a request that was to \
+                 change something may have done so."
+            }
+            Self::ContentTimeout => {
+                "The content of this request did not arrive in time. Send the request again."
+            }
+            Self::Broken => {
+                "The connection to the origin server broke before its response came. Try again \
+                 later; a request that was to change something may have done so."
+            }
+            Self::HeadTooLarge => {
+                "The header of the origin server's response is too large. The operator of this \
+                 site finds the limit in the log."
+            }
+            Self::Malformed => {
+                "The origin server's response is not valid HTTP. The operator of this site finds \
+                 the reason in the log."
+            }
+        }
     }
 }
 

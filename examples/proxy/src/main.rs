@@ -239,7 +239,9 @@ fn run(
 
 /// The one cache of all runtimes. What it needs beyond requests runs on the current one.
 async fn cache(config: &Config) -> Result<CacheLayer, String> {
-    let cache = CacheLayer::builder().memory(Memory::with_capacity(config.max_memory));
+    let cache = CacheLayer::builder()
+        .memory(Memory::with_capacity(config.max_memory))
+        .cache_status(&config.name);
     let cache = config.lifetimes.add_to(cache)?;
     let cache = config.trouble.add_to(cache)?;
     let cache = config.backend.add_to(cache).await?;
@@ -248,6 +250,7 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
 
 fn policy(config: &Config) -> Policy {
     Policy {
+        name: config.name.clone(),
         identity: Identity::random(),
         host: if config.rewrite_host {
             HostPolicy::Rewrite

@@ -33,6 +33,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// What every request to the origin is sent with.
 #[derive(Debug)]
 pub(crate) struct Policy {
+    /// In `Cache-Status` and `Proxy-Status`.
+    pub(crate) name: String,
     pub(crate) identity: Identity,
     pub(crate) host: HostPolicy,
     pub(crate) origin_timeout: Duration,

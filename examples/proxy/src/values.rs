@@ -8,6 +8,7 @@ use http::{Uri, uri::Authority};
 const MIB: u64 = 1 << 20;
 /// Ten years: beyond any use, and safe to add to any clock.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+const MAX_NAME: usize = 64;
 const NANOS: u128 = 1_000_000_000;
 /// Digits behind the point that a time has room for.
 const MAX_DIGITS: usize = 9;
@@ -42,6 +43,22 @@ pub(crate) fn authority(uri: &Uri) -> Result<&Authority, String> {
         Some(authority) => Ok(authority),
         None => Err("the host is missing".to_owned()),
     }
+}
+
+/// A token of RFC 9651, which no header field has to quote.
+pub(crate) fn parse_name(text: &str) -> Result<String, String> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
+    let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*');
+    if !begins || !text.bytes().all(token) {
+        return Err(
+            "a name is a token that begins with a letter: no spaces, quotes, commas, semicolons"
+                .to_owned(),
+        );
+    }
+    if text.len() > MAX_NAME {
+        return Err(format!("a name has {MAX_NAME} characters at most"));
+    }
+    Ok(text.to_owned())
 }
 
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {

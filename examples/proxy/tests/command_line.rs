@@ -4,6 +4,9 @@ use std::process::{Output, Stdio};
 
 use super::support::{Origin, Proxy, command, ok, soon};
 
+/// One character more than a name may have.
+const LONG: &str = "a2345678901234567890123456789012345678901234567890123456789012345";
+
 pub(crate) async fn run(flags: &[&str]) -> Output {
     run_in(&[], flags).await
 }
@@ -93,6 +96,15 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
         (
             &["--demo", "--host", "no.such.invalid"],
             &["--host", "'no.such.invalid'"],
+        ),
+        (&["--demo", "--name", ""], &["--name", "''"]),
+        (&["--demo", "--name", "1st"], &["--name", "'1st'"]),
+        (&["--demo", "--name", "an edge"], &["--name", "'an edge'"]),
+        (&["--demo", "--name", "a;b"], &["--name", "'a;b'", "token"]),
+        (&["--demo", "--name", "é"], &["--name", "'é'"]),
+        (
+            &["--demo", "--name", LONG],
+            &["--name", LONG, "64 characters"],
         ),
         (&["--demo", "--nonsense"], &["--nonsense"]),
         (

@@ -65,14 +65,11 @@ async fn a_larger_header_is_502_that_says_so() {
         let proxy = Proxy::start(origin.address, flags).await;
         let reply = proxy.get("/large", "").await;
         assert_eq!(reply.status(), 502, "{count} lines of {bytes}");
-        assert_eq!(
-            reply.body,
-            "the header of the origin's response is too large\n"
-        );
-        assert_eq!(
-            reply.field("proxy-status"),
-            Some("cachewarp; error=http_response_header_section_size")
-        );
+        let what = "The header of the origin server's response is too large. ";
+        assert!(reply.body.starts_with(what), "{}", reply.body);
+        let status = reply.field("proxy-status").unwrap();
+        let error = "cachewarp; error=http_response_header_section_size; ";
+        assert!(status.starts_with(error), "{status}");
         assert_eq!(proxy.get("/other", "").await.status(), 200);
     }
 }

@@ -140,6 +140,12 @@ impl Reply {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
     }
+
+    /// The type of error in `Proxy-Status`.
+    pub(crate) fn error(&self) -> Option<&str> {
+        let member = self.field("proxy-status")?;
+        member.split("; ").find_map(|it| it.strip_prefix("error="))
+    }
 }
 
 /// The first line of a field, in a head as text.
