@@ -5,11 +5,11 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{CONNECTION, COOKIE, MAX_FORWARDS, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, MAX_FORWARDS, UPGRADE},
 };
 
 use crate::{
-    hop::{self, Stripped},
+    hop::{self, Coding, Stripped},
     identity::Identity,
     target,
 };
@@ -50,6 +50,8 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     /// 501: a reverse proxy opens no connections for its clients (RFC 9110 section 9.3.6).
     Connect,
+    /// 501: content in a transfer coding other than chunked (RFC 9112 section 6.1).
+    TransferCoding,
     /// 508
     Loop,
     /// `Max-Forwards` has run out: answered here, by the last recipient it allows.
@@ -118,7 +120,7 @@ pub(crate) fn admit<B>(
     if !seen.hop_by_hop {
         return Ok(Route::Cache);
     }
-    Ok(strip(request))
+    strip(request)
 }
 
 /// `Max-Forwards` bounds OPTIONS and TRACE (RFC 9110 section 7.6.2).
@@ -153,44 +155,38 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Removes hop-by-hop fields; an upgrade that can be tunnelled keeps the two that ask for it.
-fn strip<B>(request: &mut Request<B>) -> Route {
-    let version = request.version();
+fn strip<B>(request: &mut Request<B>) -> Result<Route, Refusal> {
     // GET and HEAD alone are answered from the cache; others pass it so that it sees writes.
     let cacheable = matches!(*request.method(), Method::GET | Method::HEAD);
+    let can_tunnel = can_tunnel(request);
     let headers = request.headers_mut();
-    match hop::strip(headers) {
-        Stripped::Upgrade if version == Version::HTTP_11 && can_tunnel(headers) => {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            Route::Cache
-        }
-        Stripped::Nothing | Stripped::Upgrade => {
-            headers.remove(UPGRADE);
-            Route::Cache
-        }
-        Stripped::Tampering => {
-            headers.remove(UPGRADE);
-            if cacheable {
-                Route::Origin
-            } else {
-                Route::Cache
-            }
-        }
+    if hop::coding(headers) == Coding::Other {
+        return Err(Refusal::TransferCoding);
     }
+    let stripped = hop::strip(headers);
+    if stripped == Stripped::Upgrade && can_tunnel {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        return Ok(Route::Cache);
+    }
+    headers.remove(UPGRADE);
+    Ok(match stripped {
+        Stripped::Tampering if cacheable => Route::Origin,
+        Stripped::Nothing | Stripped::Upgrade | Stripped::Tampering => Route::Cache,
+    })
 }
 
-/// Any protocol but HTTP itself: a tunnelled h2c would carry requests past the cache and its
-/// checks, and HTTP/2 no longer starts that way (RFC 9113 section 3.1).
-fn can_tunnel(headers: &HeaderMap) -> bool {
-    let is_http = |protocol: &[u8]| {
-        let name = protocol
-            .split(|&byte| byte == b'/')
-            .next()
-            .unwrap_or(protocol);
-        [&b"h2c"[..], b"h2", b"http", b"tls"]
-            .iter()
-            .any(|taken| name.eq_ignore_ascii_case(taken))
-    };
-    headers.contains_key(UPGRADE) && !hop::options(headers, &UPGRADE).any(is_http)
+/// WebSocket alone (RFC 6455 section 4.1), whatever else a client would also speak. A tunnelled h2c
+/// would carry requests past the cache and its checks, and of other protocols this proxy does not
+/// know whether they do. A server may ignore any upgrade (RFC 9110 section 7.8).
+fn can_tunnel<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let has_content = hop::coding(headers) != Coding::Plain
+        || hop::options(headers, &CONTENT_LENGTH).any(|length| length != b"0");
+    request.version() == Version::HTTP_11
+        && *request.method() == Method::GET
+        && !has_content
+        && hop::options(headers, &UPGRADE).any(hop::is_websocket)
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use cachewarp::Generated;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, RETRY_AFTER,
+        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
+        RETRY_AFTER,
     },
 };
 use http_body_util::Full;
@@ -186,6 +187,13 @@ pub(crate) fn refused<B>(
             "http_request_denied",
             "This server opens no tunnels to other hosts. CONNECT is for forward proxies.".into(),
         ),
+        Refusal::TransferCoding => (
+            StatusCode::NOT_IMPLEMENTED,
+            "http_request_error",
+            "This server understands no transfer coding but one of chunked. Send the content without \
+             another one; Content-Encoding may say that it is compressed."
+                .into(),
+        ),
         Refusal::Loop => (
             StatusCode::LOOP_DETECTED,
             "proxy_loop_detected",
@@ -195,7 +203,13 @@ pub(crate) fn refused<B>(
         ),
         Refusal::LastHop => return last_hop(name, request),
     };
-    own(name, &Asked::by(request), status, error, &text)
+    let mut response = own(name, &Asked::by(request), status, error, &text);
+    if refusal == Refusal::TransferCoding {
+        // Others may see another end of this request.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// The response when the origin gave none.

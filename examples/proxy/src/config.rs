@@ -62,6 +62,11 @@ pub(crate) struct Config {
     #[arg(value_parser = parse_timeout)]
     pub(crate) client_timeout: Duration,
 
+    /// How long both ends of a WebSocket may be silent before it is closed: 30, 5m, 1h
+    #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "1h")]
+    #[arg(value_parser = parse_timeout)]
+    pub(crate) tunnel_timeout: Duration,
+
     /// How long requests under way may take to end after SIGTERM or SIGINT
     #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "25")]
     #[arg(value_parser = parse_time)]

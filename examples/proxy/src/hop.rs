@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
 };
 use smallvec::SmallVec;
 
@@ -27,6 +27,28 @@ pub(crate) enum Stripped {
     Upgrade,
     /// An option named an end-to-end field; removing that changed the message.
     Tampering,
+}
+
+/// How the content of a request is coded for its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is.
+    Plain,
+    /// In chunks, and nothing else was done to it.
+    Chunked,
+    /// In a way that this proxy does not undo.
+    Other,
+}
+
+/// The transfer coding of a request. It is read as strictly as it may be: an intermediary that reads
+/// more into a line than this one would see another end of the content.
+pub(crate) fn coding(headers: &HeaderMap) -> Coding {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Coding::Plain,
+        (Some(line), None) if line.as_bytes().eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+        (Some(_), _) => Coding::Other,
+    }
 }
 
 /// Whether `name` belongs to one connection, so that [`strip`] has something to do.
@@ -61,6 +83,11 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Stripped {
         }
     }
     stripped
+}
+
+/// The one protocol that connections may change to.
+pub(crate) fn is_websocket(protocol: &[u8]) -> bool {
+    protocol.eq_ignore_ascii_case(b"websocket")
 }
 
 /// The members of a comma-separated field, over all its lines.
@@ -168,6 +195,29 @@ mod tests {
         ]);
         assert_eq!(strip(&mut map), Stripped::Nothing);
         assert_eq!(map, headers(&[("x-keep", "1")]));
+    }
+
+    #[test]
+    fn one_line_of_chunked_is_the_only_coding_that_is_undone() {
+        const FIELD: &str = "transfer-encoding";
+        for (lines, expected) in [
+            (&[][..], Coding::Plain),
+            (&["chunked"], Coding::Chunked),
+            (&["CHUNKED"], Coding::Chunked),
+            (&["gzip, chunked"], Coding::Other),
+            (&["chunked, chunked"], Coding::Other),
+            (&["identity, chunked"], Coding::Other),
+            (&[", chunked"], Coding::Other),
+            (&["chunked;q=1"], Coding::Other),
+            (&["gzip", "chunked"], Coding::Other),
+            (&["chunked", "chunked"], Coding::Other),
+            (&["", "chunked"], Coding::Other),
+            (&["identity"], Coding::Other),
+            (&[""], Coding::Other),
+        ] {
+            let fields: Vec<_> = lines.iter().map(|line| (FIELD, *line)).collect();
+            assert_eq!(coding(&headers(&fields)), expected, "{lines:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
 //! | connections to the origin | `origin`, `http2`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `response` |
-//! | WebSocket and other upgrades | `tunnel` |
+//! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble` and `warming`, each group with what
@@ -259,6 +259,7 @@ fn policy(config: &Config) -> Policy {
         },
         origin_timeout: config.trouble.timeout,
         client_timeout: config.client_timeout,
+        tunnel_timeout: config.tunnel_timeout,
     }
 }
 

@@ -68,6 +68,21 @@ pub(crate) fn check_condition<B>(
     Ok(response)
 }
 
+/// Refuses a change of protocols that nobody `asked` for, or to another one than WebSocket.
+pub(crate) fn check_switch<B>(asked: bool, response: Response<B>) -> Result<Response<B>, Failure> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    if !asked {
+        return Err(malformed("a 101 nobody asked for"));
+    }
+    let protocols = || hop::options(response.headers(), &UPGRADE);
+    if protocols().count() != 1 || !protocols().all(hop::is_websocket) {
+        return Err(malformed("a 101 to another protocol than websocket"));
+    }
+    Ok(response)
+}
+
 /// Whether the origin may answer with a 304.
 pub(crate) fn is_conditional(request: &HeaderMap) -> bool {
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)

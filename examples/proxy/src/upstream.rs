@@ -40,6 +40,8 @@ pub(crate) struct Policy {
     pub(crate) origin_timeout: Duration,
     /// How long a client may be silent within its content.
     pub(crate) client_timeout: Duration,
+    /// How long both ends of a tunnel may be silent.
+    pub(crate) tunnel_timeout: Duration,
 }
 
 /// Which host name the origin receives.
@@ -92,8 +94,9 @@ impl Upstream {
         // The cache may have put a condition on the request, or taken one off.
         let conditional = response::is_conditional(request.headers());
         let response = self.send(request, needs, progress.clone()).await;
-        let response =
-            response.and_then(|response| response::check_condition(conditional, response));
+        let response = response
+            .and_then(|response| response::check_condition(conditional, response))
+            .and_then(|response| response::check_switch(client.is_some(), response));
         if let (Err(failure), Some(progress)) = (&response, progress)
             && failure.is_of_path()
         {
@@ -103,13 +106,12 @@ impl Upstream {
             tracing::warn!(path, %failure, "no response from the origin");
         })?;
         response::strip(&mut response);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if let Some(client) = client
+            && response.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
             // Only now do bytes flow past HTTP: the origin has agreed, and hyper hands the client's
             // side over once this 101 has been written to it.
-            let Some(client) = client else {
-                return Err(Failure::because(Kind::Malformed, "a 101 nobody asked for"));
-            };
-            tunnel::open(client, &mut response);
+            tunnel::open(client, &mut response, self.policy.tunnel_timeout);
         }
         Ok(response)
     }

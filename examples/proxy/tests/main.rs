@@ -10,6 +10,7 @@ mod servers;
 
 mod answers;
 mod cache;
+mod codings;
 mod command_line;
 mod environment;
 mod failures;

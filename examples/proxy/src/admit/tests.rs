@@ -196,23 +196,69 @@ fn cookies_of_http_2_become_one_line() {
 
 #[test]
 fn an_upgrade_keeps_the_fields_that_ask_for_it() {
-    let fields = [
+    for protocols in ["websocket", "WebSocket", "h2c, websocket", "websocket, raw"] {
+        let fields = [
+            ("host", "a"),
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", protocols),
+            ("upgrade", "other"),
+        ];
+        let mut get = request("GET", "/", &fields);
+        assert_eq!(admitted(&mut get), Ok(Route::Cache));
+        assert_eq!(get.headers()[CONNECTION], "upgrade");
+        // The only one, in the one form.
+        let lines: Vec<_> = get.headers().get_all(UPGRADE).iter().collect();
+        assert_eq!(lines, ["websocket"], "{protocols}");
+    }
+}
+
+#[test]
+fn a_websocket_begins_with_a_get_without_content() {
+    let upgrade = [
         ("host", "a"),
-        ("connection", "keep-alive, Upgrade"),
+        ("connection", "upgrade"),
         ("upgrade", "websocket"),
     ];
-    let mut get = request("GET", "/", &fields);
-    assert_eq!(admitted(&mut get), Ok(Route::Cache));
-    assert_eq!(get.headers()[CONNECTION], "upgrade");
-    assert_eq!(get.headers()[UPGRADE], "websocket");
+    let asks = |method, more: &[(&str, &str)]| {
+        let fields = [&upgrade, more].concat();
+        let mut asking = request(method, "/", &fields);
+        assert_eq!(admitted(&mut asking), Ok(Route::Cache));
+        let keeps = asking.headers().contains_key(UPGRADE);
+        assert_eq!(asking.headers().contains_key(CONNECTION), keeps);
+        keeps
+    };
+    assert!(asks("GET", &[]));
+    assert!(asks("GET", &[("content-length", "0")]));
+    assert!(!asks("GET", &[("content-length", "1")]));
+    assert!(!asks("GET", &[("transfer-encoding", "chunked")]));
+    for method in ["HEAD", "POST", "OPTIONS"] {
+        assert!(!asks(method, &[]), "{method}");
+    }
+}
+
+#[test]
+fn another_transfer_coding_is_refused() {
+    for method in ["GET", "POST", "OPTIONS"] {
+        let fields = [
+            ("host", "a"),
+            ("connection", "transfer-encoding"),
+            ("transfer-encoding", "gzip, chunked"),
+        ];
+        let verdict = admitted(&mut request(method, "/", &fields));
+        assert_eq!(verdict, Err(Refusal::TransferCoding), "{method}");
+    }
 }
 
 #[test]
 fn what_is_no_upgrade_loses_the_field() {
     for (connection, upgrade) in [
         ("upgrade, http2-settings", "h2c"),
-        ("upgrade", "websocket, h2c"),
+        ("upgrade", "raw"),
+        ("upgrade", "websocket2, h2c"),
+        ("upgrade", "websocket/13"),
         ("upgrade", "HTTP/2.0"),
+        ("upgrade", "TLS/1.0"),
+        ("upgrade", ""),
         ("close", "websocket"),
     ] {
         let fields = [
