@@ -174,7 +174,7 @@ fn answer(
     let mut parts = path.splitn(3, '/').skip(1);
     let (kind, rest) = (parts.next().unwrap(), parts.next().unwrap_or_default());
     let (policy, body) = match (kind, method) {
-        ("page", _) => ("max-age=1, stale-if-error=3600", body(path)),
+        ("page", _) => ("max-age=0, stale-if-error=3600", body(path)),
         ("item", "GET") => {
             let n: usize = rest.parse().unwrap();
             let version = truth.versions[n].load(Ordering::SeqCst);
