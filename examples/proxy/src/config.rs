@@ -10,6 +10,7 @@ use crate::{
     environment::{self, Sources},
     heads::ResponseHeads,
     lifetimes::Lifetimes,
+    naming::Names,
     origin::ORIGIN,
     trouble::Trouble,
     values::{parse_name, parse_origin, parse_size, parse_time, parse_timeout},
@@ -31,9 +32,8 @@ pub(crate) struct Config {
     #[arg(long, help_heading = ORIGIN)]
     pub(crate) demo: bool,
 
-    /// Send the origin's own name as Host instead of the client's
-    #[arg(long, help_heading = ORIGIN)]
-    pub(crate) rewrite_host: bool,
+    #[command(flatten)]
+    pub(crate) names: Names,
 
     /// Speak HTTP/2 to an http:// origin too (an https:// origin negotiates it)
     #[arg(long, help_heading = ORIGIN)]

@@ -119,8 +119,12 @@ pub(crate) fn parse(
         let Some((name, value)) = set(arg, variables) else {
             continue;
         };
-        let as_flags = as_flags(arg, &value).map_err(|why| refused(arg, &name, &value, why))?;
-        if as_flags.is_empty() {
+        let off = command
+            .get_arguments()
+            .find(|other| is_opposite(other, arg));
+        let as_flags =
+            as_flags(arg, off, &value).map_err(|why| refused(arg, &name, &value, why))?;
+        if as_flags.is_empty() || as_flags.iter().all(|flag| with_variables.contains(flag)) {
             continue;
         }
         let alone = line.first().into_iter().chain(&as_flags);
@@ -207,6 +211,12 @@ fn excludes(command: &Command, one: &Arg, other: &Arg) -> bool {
     one.get_id() == other.get_id() || declares(one, other) || declares(other, one) || in_group()
 }
 
+/// Whether one flag is `--no-this` of the other.
+fn is_opposite(one: &Arg, other: &Arg) -> bool {
+    let no = one.get_long().and_then(|long| long.strip_prefix("no-"));
+    no.is_some() && no == other.get_long()
+}
+
 /// The first of a flag's variables that has a value. An empty one counts as not set.
 fn set(arg: &Arg, variables: &Variables) -> Option<(String, OsString)> {
     let long = arg.get_long()?;
@@ -230,8 +240,9 @@ fn is_link(value: &OsString) -> bool {
 }
 
 /// What a variable stands for on a command line.
-fn as_flags(arg: &Arg, value: &OsString) -> Result<Vec<OsString>, &'static str> {
-    let flag = OsString::from(format!("--{}", arg.get_long().unwrap_or_default()));
+fn as_flags(arg: &Arg, off: Option<&Arg>, value: &OsString) -> Result<Vec<OsString>, &'static str> {
+    let long = |arg: &Arg| OsString::from(format!("--{}", arg.get_long().unwrap_or_default()));
+    let flag = long(arg);
     let with = |value: OsString| {
         let mut flag = flag.clone();
         flag.push("=");
@@ -249,7 +260,7 @@ fn as_flags(arg: &Arg, value: &OsString) -> Result<Vec<OsString>, &'static str> 
     match (arg.get_action(), switch) {
         (ArgAction::SetTrue, None) => Err("true, false, 1 or 0"),
         (ArgAction::SetTrue, Some(true)) => Ok(vec![flag]),
-        (ArgAction::SetTrue, Some(false)) => Ok(vec![]),
+        (ArgAction::SetTrue, Some(false)) => Ok(off.map(long).into_iter().collect()),
         (_, Some(true)) if may_stand_alone => Ok(vec![flag]),
         (_, Some(false)) if may_stand_alone => Ok(vec![]),
         (ArgAction::Append, _) => match value.to_str() {

@@ -16,9 +16,9 @@
 //! | accept, on one runtime per core | `server`, `patience` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
-//! | forward, with a timeout and at most one retry | `upstream`, `body`, `failure` |
+//! | forward, with a timeout and at most one retry | `upstream`, `naming`, `body`, `failure` |
 //! | connections to the origin | `origin`, `http2`, `connect`, `opened`, `heads` |
-//! | make the response fit to store and send | `response` |
+//! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
 //!
@@ -48,6 +48,7 @@ mod http2;
 mod identity;
 mod lifetimes;
 mod list;
+mod naming;
 mod opened;
 mod origin;
 mod patience;
@@ -62,6 +63,7 @@ mod upstream;
 mod values;
 mod warming;
 mod workers;
+mod writeback;
 
 use std::{
     convert::Infallible,
@@ -86,9 +88,10 @@ use crate::{
     config::{Command, Config},
     edge::Edge,
     identity::Identity,
+    naming::{HostPolicy, Naming},
     server::{Phase, Worker},
     signals::Signals,
-    upstream::{HostPolicy, Policy},
+    upstream::Policy,
     warming::List,
     workers::{Ended, connector, runtime, spawn},
 };
@@ -183,7 +186,7 @@ fn run(
     let (ended, mut lost) = mpsc::unbounded_channel();
     let worker = Worker {
         cache: cache.clone(),
-        policy: Arc::new(policy(config)),
+        policy: Arc::new(policy(config, &origin)),
         phase: phase_seen,
         grace: config.shutdown_timeout,
         patience: config.client_timeout,
@@ -199,7 +202,7 @@ fn run(
         .map_err(|error| format!("cannot start a worker: {error}"))?;
     let policy = Arc::clone(&worker.policy);
     drop(worker);
-    announce(config, address, &origin);
+    announce(config, address, &origin, policy.naming.policy);
 
     control.block_on(async {
         let warmed = async {
@@ -248,22 +251,18 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
     cache.build().map_err(|error| error.to_string())
 }
 
-fn policy(config: &Config) -> Policy {
+fn policy(config: &Config, origin: &Uri) -> Policy {
     Policy {
         name: config.name.clone(),
         identity: Identity::random(),
-        host: if config.rewrite_host {
-            HostPolicy::Rewrite
-        } else {
-            HostPolicy::Keep
-        },
+        naming: Naming::new(config.names, origin),
         origin_timeout: config.trouble.timeout,
         client_timeout: config.client_timeout,
         tunnel_timeout: config.tunnel_timeout,
     }
 }
 
-fn announce(config: &Config, address: SocketAddr, origin: &Uri) {
+fn announce(config: &Config, address: SocketAddr, origin: &Uri, policy: HostPolicy) {
     let mut out = io::stdout().lock();
     let origin = origin.to_string();
     // A closed stdout is no reason to stop.
@@ -272,9 +271,13 @@ fn announce(config: &Config, address: SocketAddr, origin: &Uri) {
     } else {
         ""
     };
+    let named = match policy {
+        HostPolicy::Keep => "",
+        HostPolicy::Rewrite => ", which gets its own name as Host",
+    };
     let _ = writeln!(
         out,
-        "listening on http://{address}, origin {}{shared}",
+        "listening on http://{address}, origin {}{named}{shared}",
         origin.trim_end_matches('/')
     );
     if config.demo {

@@ -22,6 +22,7 @@ use crate::{
     connect::Attempt,
     failure::{Failure, Kind},
     identity::Identity,
+    naming::{HostPolicy, Naming},
     origin::{Needs, Origin},
     response, tunnel,
 };
@@ -36,21 +37,12 @@ pub(crate) struct Policy {
     /// In `Cache-Status` and `Proxy-Status`.
     pub(crate) name: String,
     pub(crate) identity: Identity,
-    pub(crate) host: HostPolicy,
+    pub(crate) naming: Naming,
     pub(crate) origin_timeout: Duration,
     /// How long a client may be silent within its content.
     pub(crate) client_timeout: Duration,
     /// How long both ends of a tunnel may be silent.
     pub(crate) tunnel_timeout: Duration,
-}
-
-/// Which host name the origin receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HostPolicy {
-    /// The one the client used.
-    Keep,
-    /// The origin's own.
-    Rewrite,
 }
 
 /// Forwards requests of one client connection to the origin. Clones share its connections.
@@ -85,6 +77,7 @@ impl Upstream {
         let progress = request.extensions_mut().remove::<RequestProgress>();
         // The server's extensions mean nothing to the client's side of hyper.
         *request.extensions_mut() = Extensions::new();
+        let host = request.headers().get(HOST).cloned();
         self.sign(&mut request);
 
         let needs = match client {
@@ -106,6 +99,7 @@ impl Upstream {
             tracing::warn!(path, %failure, "no response from the origin");
         })?;
         response::strip(&mut response);
+        self.policy.naming.settle(host.as_ref(), &mut response);
         if let Some(client) = client
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
@@ -139,7 +133,7 @@ impl Upstream {
         }
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         append_client(headers, self.client);
-        if self.policy.host == HostPolicy::Rewrite {
+        if self.policy.naming.policy == HostPolicy::Rewrite {
             headers.insert(HOST, self.origin.host().clone());
         }
         self.policy.identity.sign(headers, received);

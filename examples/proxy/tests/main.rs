@@ -21,6 +21,7 @@ mod http2;
 mod lifetimes;
 mod limits;
 mod mixed;
+mod naming;
 #[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
