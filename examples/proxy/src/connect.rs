@@ -1,5 +1,4 @@
-//! How a connection to the origin is opened: TCP, and TLS for https. Each knows whether it has
-//! brought a response before.
+//! How a connection to the origin is opened: TCP, and TLS for https.
 
 use std::time::Duration;
 
@@ -7,10 +6,10 @@ use http::{
     HeaderValue, Uri,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use tokio::{net::TcpStream, time::Instant};
-use tower::{ServiceExt, util::MapResponse};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
 
 use crate::{
     failure::{Failure, Kind},
@@ -20,10 +19,9 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-
-pub(crate) type Connector =
-    MapResponse<HttpsConnector<HttpConnector>, fn(Stream) -> Opened<Stream>>;
+/// Opens connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector(HttpsConnector<HttpConnector>);
 
 /// Where the origin is.
 #[derive(Clone, Debug)]
@@ -93,19 +91,28 @@ impl Endpoint {
     }
 }
 
-/// `limit` is how long anything about the origin may take.
-pub(crate) fn connector(offer: Offer, limit: Duration) -> Connector {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_connect_timeout(Some(limit.min(TIMEOUT)));
-    let tls = HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http();
-    let connector = match offer {
-        Offer::Http1 => tls.enable_http1().wrap_connector(tcp),
-        Offer::All => tls.enable_all_versions().wrap_connector(tcp),
-    };
-    connector.map_response(Opened::new)
+impl Connector {
+    /// `limit` is how long anything about the origin may take.
+    pub(crate) fn new(offer: Offer, limit: Duration) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_connect_timeout(Some(limit.min(TIMEOUT)));
+        let tls = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http();
+        Self(match offer {
+            Offer::Http1 => tls.enable_http1().wrap_connector(tcp),
+            Offer::All => tls.enable_all_versions().wrap_connector(tcp),
+        })
+    }
+
+    pub(crate) async fn open(&self, endpoint: &Endpoint) -> Result<Opened, Failure> {
+        let uri = endpoint.uri(Some(PathAndQuery::from_static("/")))?;
+        let mut connector = self.0.clone();
+        let connector = connector.ready().await.map_err(Failure::connect)?;
+        let stream = connector.call(uri).await.map_err(Failure::connect)?;
+        Ok(Opened::new(stream))
+    }
 }

@@ -3,7 +3,6 @@
 use std::{error::Error, fmt, io};
 
 use http::StatusCode;
-use hyper_util::client::legacy;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -168,16 +167,6 @@ impl From<Kind> for Failure {
             kind,
             connection: Connection::Unknown,
             source: None,
-        }
-    }
-}
-
-impl From<legacy::Error> for Failure {
-    fn from(error: legacy::Error) -> Self {
-        if error.is_connect() {
-            Self::connect(error)
-        } else {
-            Self::exchange(error)
         }
     }
 }

@@ -5,14 +5,16 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use http::{
     Request, Response, Version,
     header::{CONNECTION, EXPECT, HOST},
-    uri::PathAndQuery,
 };
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::{
@@ -20,14 +22,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::{sync::Mutex, time::Instant};
-use tower::{Service, ServiceExt};
 
 use crate::{
     body::RequestBody,
-    connect::{self, Attempt, Connector, Endpoint, KEEPALIVE, Offer},
+    connect::{Attempt, Connector, Endpoint, KEEPALIVE, Offer},
     failure::Failure,
     heads::ResponseHeads,
-    opened::Used,
 };
 
 pub(crate) struct Http2 {
@@ -47,6 +47,21 @@ pub(crate) enum Agreed {
     Beforehand,
     /// RFC 9113 section 3.2
     InTls,
+}
+
+/// Whether a connection has brought a response. Only then may the origin have closed it while it
+/// was idle, so that a request on it is worth another try.
+#[derive(Clone, Debug, Default)]
+struct Used(Arc<AtomicBool>);
+
+impl Used {
+    fn has_answered(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_used(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 type Sender = http2::SendRequest<RequestBody>;
@@ -73,7 +88,7 @@ impl Http2 {
     pub(crate) fn new(agreed: Agreed, limit: Duration, heads: ResponseHeads) -> Self {
         Self {
             agreed,
-            connector: connect::connector(Offer::All, limit),
+            connector: Connector::new(Offer::All, limit),
             current: Mutex::new(None),
             refused: AtomicBool::new(false),
             heads,
@@ -113,10 +128,7 @@ impl Http2 {
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Option<Sender>, Failure> {
-        let uri = endpoint.uri(Some(PathAndQuery::from_static("/")))?;
-        let mut connector = self.connector.clone();
-        let connector = connector.ready().await.map_err(Failure::connect)?;
-        let stream = connector.call(uri).await.map_err(Failure::connect)?;
+        let stream = self.connector.open(endpoint).await?;
         if self.agreed == Agreed::InTls && !stream.connected().is_negotiated_h2() {
             return Ok(None);
         }

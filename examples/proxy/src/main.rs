@@ -17,7 +17,7 @@
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and at most one retry | `upstream`, `naming`, `body`, `failure` |
-//! | connections to the origin | `origin`, `http2`, `connect`, `opened`, `heads` |
+//! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
@@ -46,12 +46,14 @@ mod hop;
 mod hosts;
 mod http2;
 mod identity;
+mod keep;
 mod lifetimes;
 mod list;
 mod naming;
 mod opened;
 mod origin;
 mod patience;
+mod pool;
 mod progress;
 mod response;
 mod server;

@@ -1,49 +1,46 @@
-//! The origin as one runtime sees it: pooled HTTP/1.1 connections, or one of HTTP/2.
+//! The origin as one runtime sees it: pooled HTTP/1.1 connections, or those of HTTP/2.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, TE, TRANSFER_ENCODING},
 };
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{Client, connect::capture_connection},
-    rt::{TokioExecutor, TokioTimer},
-};
 
 use crate::{
-    body::RequestBody,
-    connect::{self, Attempt, Connector, Endpoint, Offer},
+    body::{RequestBody, Watch},
+    connect::{Attempt, Endpoint},
     failure::Failure,
     heads::ResponseHeads,
     http2::{self, Agreed, Http2},
-    opened::Used,
+    keep::{self, Next},
+    opened::Line,
+    pool::{Open, Pool},
     response,
 };
 
 /// The heading of the flags about it.
 pub(crate) const ORIGIN: &str = "Origin";
 
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Connections kept after a burst, in each runtime.
-const MAX_IDLE: usize = 256;
-
 /// One of these per runtime: a pooled connection is served by the runtime that opened it, and
 /// waits with that runtime's other work.
 #[derive(Debug)]
 pub(crate) struct Origin {
     endpoint: Endpoint,
-    pooled: Http1,
-    /// Never pools, for the one retry that must not meet a second dead connection.
-    fresh: Http1,
+    pool: Arc<Pool>,
     http2: Option<Http2>,
     speaks: Speaks,
     heads: ResponseHeads,
 }
 
-type Http1 = Client<Connector, RequestBody>;
+/// Connections of the pool that one request tries, if they turn out to have ended.
+const MOST_TRIED: usize = 16;
+
+/// A request extension: the body that waits for a 100 (Continue).
+#[derive(Clone, Debug)]
+pub(crate) struct Continue(pub(crate) Watch);
 
 /// Which HTTP versions the origin understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,21 +63,9 @@ pub(crate) enum Needs {
 
 impl Origin {
     pub(crate) fn new(origin: &Uri, speaks: Speaks, limit: Duration, heads: ResponseHeads) -> Self {
-        let client = |idle| {
-            Client::builder(TokioExecutor::new())
-                // The client's Host is sent, and there always is one.
-                .set_host(false)
-                .http1_max_buf_size(heads.buffer())
-                .http1_max_headers(heads.fields())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .pool_max_idle_per_host(idle)
-                .build(connect::connector(Offer::Http1, limit))
-        };
         Self {
             endpoint: Endpoint::new(origin),
-            pooled: client(MAX_IDLE),
-            fresh: client(0),
+            pool: Arc::new(Pool::new(limit, heads)),
             http2: match speaks {
                 Speaks::Http1 => None,
                 Speaks::Http2 => Some(Http2::new(Agreed::Beforehand, limit, heads)),
@@ -133,7 +118,7 @@ impl Origin {
         attempt: Attempt,
     ) -> Result<Response<Incoming>, Failure> {
         let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = self.endpoint.uri(path)?;
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         *request.version_mut() = Version::HTTP_11;
         if request.body().size_hint().exact().is_none() {
             // Or hyper takes the content of a GET for none.
@@ -146,31 +131,68 @@ impl Origin {
             request.headers_mut().append(CONNECTION, te);
         }
         let method = request.method().clone();
-        let connection = capture_connection(&mut request);
-        let client = match attempt {
-            Attempt::Any => &self.pooled,
-            Attempt::Fresh { .. } => &self.fresh,
+        let go_on = request.extensions_mut().remove::<Continue>();
+        let mut resting = match attempt {
+            Attempt::Any => MOST_TRIED,
+            Attempt::Fresh { .. } => 0,
         };
-        let response = client.request(request).await;
-        let used = Used::of(&connection);
-        let response = match response {
-            Ok(response) => response,
-            Err(error) => {
-                let failure = Failure::from(error);
-                return Err(match used {
-                    Some(used) if used.is_used() => failure.on_used_connection(),
-                    Some(_) | None => failure,
-                });
+        let (mut open, response) = loop {
+            let pooled = (resting > 0).then(|| self.pool.take()).flatten();
+            resting = resting.saturating_sub(1);
+            let mut open = match pooled {
+                Some(open) => open,
+                None => self.pool.open(&self.endpoint).await?,
+            };
+            listen(&mut request, &open.line, go_on.clone());
+            open.line.begin();
+            match open.sender.try_send_request(request).await {
+                Ok(response) => break (open, response),
+                Err(mut error) => match error.take_message() {
+                    // It ended while it rested, and the origin has got nothing.
+                    Some(unsent) if open.count.has_answered() => request = unsent,
+                    _ => return Err(broken(&open, error.into_error())),
+                },
             }
         };
-        if let Some(used) = used {
-            used.has_answered();
+        let next = open.count.next(
+            &method,
+            response.status(),
+            response.version(),
+            response.headers(),
+        );
+        let response = response::check_framing(&method, response)?;
+        let next = if open.line.is_doubtful() {
+            Next::Close
+        } else {
+            next
+        };
+        self.pool.give_back(open, next);
+        Ok(response)
+    }
+}
+
+/// Hears the interim responses to a request.
+fn listen(request: &mut Request<RequestBody>, line: &Line, go_on: Option<Continue>) {
+    let line = line.clone();
+    hyper::ext::on_informational(request, move |interim| {
+        if keep::declares_content(interim.headers()) {
+            line.doubt();
         }
-        response::check_framing(&method, response).inspect_err(|_| {
-            // Where this response ends, the next one does not surely begin.
-            if let Some(connected) = connection.connection_metadata().as_ref() {
-                connected.poison();
-            }
-        })
+        if let Some(Continue(watch)) = &go_on
+            && interim.status() == StatusCode::CONTINUE
+        {
+            watch.go_on();
+        }
+    });
+}
+
+/// A request that got no response on this connection.
+fn broken(open: &Open, error: hyper::Error) -> Failure {
+    let received = open.line.has_received(&error);
+    let failure = Failure::exchange(error);
+    if open.count.has_answered() && !received {
+        failure.on_used_connection()
+    } else {
+        failure
     }
 }

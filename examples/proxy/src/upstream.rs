@@ -23,7 +23,7 @@ use crate::{
     failure::{Failure, Kind},
     identity::Identity,
     naming::{HostPolicy, Naming},
-    origin::{Needs, Origin},
+    origin::{Continue, Needs, Origin},
     response, tunnel,
 };
 
@@ -236,12 +236,7 @@ fn watch_body(
     let watch = request.body_mut().watch(hold, progress);
     match &watch {
         Some(watch) if hold == Hold::UntilContinue => {
-            let watch = watch.clone();
-            hyper::ext::on_informational(request, move |interim| {
-                if interim.status() == StatusCode::CONTINUE {
-                    watch.go_on();
-                }
-            });
+            request.extensions_mut().insert(Continue(watch.clone()));
         }
         _ => {
             request.headers_mut().remove(EXPECT);

@@ -22,6 +22,7 @@ mod lifetimes;
 mod limits;
 mod mixed;
 mod naming;
+mod reuse;
 #[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
