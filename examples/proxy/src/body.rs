@@ -52,24 +52,33 @@ pub(crate) enum Turn {
     Client,
     /// To take more of it, or to answer.
     Origin,
+    /// Neither: the content broke off, or is malformed, so there is no whole request.
+    Nobody,
 }
 
 #[derive(Debug, Default)]
 struct Progress {
     client_is_due: AtomicBool,
+    /// The content of the client ended in an error.
+    is_broken: AtomicBool,
     moved: Notify,
 }
 
 impl Progress {
     fn turn(&self) -> Turn {
-        if self.client_is_due.load(Ordering::Relaxed) {
+        if self.is_broken.load(Ordering::Relaxed) {
+            Turn::Nobody
+        } else if self.client_is_due.load(Ordering::Relaxed) {
             Turn::Client
         } else {
             Turn::Origin
         }
     }
 
-    fn polled<T>(&self, outcome: &Poll<T>) {
+    fn polled<T, E>(&self, outcome: &Poll<Option<Result<T, E>>>) {
+        if matches!(outcome, Poll::Ready(Some(Err(_)))) {
+            self.is_broken.store(true, Ordering::Relaxed);
+        }
         let is_due = outcome.is_pending();
         let was_due = self.client_is_due.swap(is_due, Ordering::Relaxed);
         // Asking once more for what has not come is no progress.

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     ResponseTimeout,
     /// No more of the content from the client in time: the origin still waits for it.
     ContentTimeout,
+    /// Content from the client that is malformed, or that the client broke off.
+    ContentBroken,
     /// The connection ended before a response did.
     Broken,
     /// A response with more header fields, or longer ones, than the flags allow.
@@ -48,6 +50,7 @@ impl Kind {
             }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ContentBroken => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -57,7 +60,7 @@ impl Kind {
             Self::Unreachable => "destination_unavailable",
             Self::ConnectTimeout => "connection_timeout",
             Self::ResponseTimeout => "http_response_timeout",
-            Self::ContentTimeout => "http_request_error",
+            Self::ContentTimeout | Self::ContentBroken => "http_request_error",
             Self::Broken => "connection_terminated",
             Self::HeadTooLarge => "http_response_header_section_size",
             Self::Malformed => "http_protocol_error",
@@ -77,6 +80,10 @@ impl Kind {
             }
             Self::ContentTimeout => {
                 "The content of this request did not arrive in time. Send the request again."
+            }
+            Self::ContentBroken => {
+                "The content of this request is not valid or did not arrive whole. Correct it, or \
+                 send it again."
             }
             Self::Broken => {
                 "The connection to the origin server broke before its response came. Try again \
@@ -118,6 +125,19 @@ impl Failure {
     /// Whether the origin got nothing of the request, as there was no connection.
     pub(crate) fn is_not_sent(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::ConnectTimeout)
+    }
+
+    /// The client's content was what broke the exchange.
+    pub(crate) fn of_content(self) -> Self {
+        Self {
+            kind: Kind::ContentBroken,
+            ..self
+        }
+    }
+
+    /// Whether it is the client's, and says nothing about the origin.
+    pub(crate) fn is_of_client(&self) -> bool {
+        matches!(self.kind, Kind::ContentTimeout | Kind::ContentBroken)
     }
 
     /// Whether it says nothing about other paths: the origin was there, and this is what it made of
@@ -182,6 +202,7 @@ impl fmt::Display for Failure {
             Kind::ConnectTimeout => "the origin took too long to connect",
             Kind::ResponseTimeout => "the origin took too long to answer",
             Kind::ContentTimeout => "the client took too long to send content",
+            Kind::ContentBroken => "the client's content broke off or is malformed",
             Kind::Broken => "the origin's connection broke",
             Kind::HeadTooLarge => {
                 "the header of the origin's response is larger than --max-response-head or \

@@ -96,7 +96,11 @@ impl Upstream {
             progress.path_failed();
         }
         let mut response = response.inspect_err(|failure| {
-            tracing::warn!(path, %failure, "no response from the origin");
+            if failure.is_of_client() {
+                tracing::debug!(path, %failure, "no whole request from the client");
+            } else {
+                tracing::warn!(path, %failure, "no response from the origin");
+            }
         })?;
         response::strip(&mut response);
         self.policy.naming.settle(host.as_ref(), &mut response);
@@ -170,11 +174,15 @@ impl Upstream {
         loop {
             tokio::select! {
                 biased;
-                response = &mut response => return response,
+                response = &mut response => return response.map_err(|failure| match watch.turn() {
+                    Turn::Nobody => failure.of_content(),
+                    Turn::Client | Turn::Origin => failure,
+                }),
                 turn = watch.moved() => {
                     let limit = match turn {
                         Turn::Client => self.policy.client_timeout,
                         Turn::Origin => limit,
+                        Turn::Nobody => return Err(Kind::ContentBroken.into()),
                     };
                     deadline.as_mut().reset(Instant::now() + limit);
                 }
@@ -182,6 +190,7 @@ impl Upstream {
                     return Err(match watch.turn() {
                         Turn::Client => Kind::ContentTimeout,
                         Turn::Origin => Kind::ResponseTimeout,
+                        Turn::Nobody => Kind::ContentBroken,
                     }
                     .into());
                 }

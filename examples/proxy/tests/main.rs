@@ -12,6 +12,7 @@ mod answers;
 mod cache;
 mod codings;
 mod command_line;
+mod content;
 mod environment;
 mod failures;
 mod forwarding;
