@@ -13,6 +13,7 @@ use crate::{
     naming::Names,
     origin::ORIGIN,
     trouble::Trouble,
+    tuning::Tuning,
     values::{parse_name, parse_origin, parse_size, parse_time, parse_timeout},
     warming::Warming,
 };
@@ -93,6 +94,9 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     pub(crate) warming: Warming,
+
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
 
     /// Where the values come from.
     #[arg(skip)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl};
+use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl, OverrideOrigin};
 use clap::{Args, ValueEnum};
 
-use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_window};
+use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_targeted, parse_window};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lifetimes")]
@@ -22,6 +22,19 @@ pub(crate) struct Lifetimes {
     // No default_missing_value: without a value the library's own default holds.
     #[arg(long, value_name = "BUDGET", value_parser = parse_budget, conflicts_with = "ttl")]
     adaptive: Option<Option<f64>>,
+
+    /// Lifetime for all responses that may be stored, instead of the one that they state: for an
+    /// origin that says max-age=0 of everything. It prolongs none with no-cache, with cookies, or for
+    /// requests with credentials; private and no-store stay what they are
+    #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
+    #[arg(conflicts_with_all = ["ttl", "adaptive"])]
+    force_ttl: Option<Duration>,
+
+    /// Fields to obey instead of Cache-Control and Expires where a response has one (RFC 9213), the
+    /// first one first: CDN-Cache-Control, or none [default: CDN-Cache-Control with --profile
+    /// rfc-literal, else none]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_targeted)]
+    targeted_cache_control: Vec<String>,
 
     /// For how long a response past its lifetime may be answered while it is refreshed in the
     /// background, if it does not say so itself [default: none]
@@ -49,7 +62,7 @@ pub(crate) struct Lifetimes {
 enum Profile {
     /// The careful reading: nothing is stored or shared that an origin may not have meant
     Default,
-    /// The most literal reading of RFC 9111 that allows the most reuse
+    /// The most literal reading of RFC 9111 that allows the most reuse; CDN-Cache-Control is obeyed
     RfcLiteral,
     /// The careful reading, and a response to POST may answer GET if it says so
     PostFills,
@@ -61,7 +74,11 @@ impl Lifetimes {
         match self.profile {
             Profile::Default => {}
             Profile::PostFills => cache = cache.post_fills_get("*"),
-            Profile::RfcLiteral => cache = cache.rfc_literal(),
+            Profile::RfcLiteral => {
+                cache = cache
+                    .rfc_literal()
+                    .targeted_cache_control(["CDN-Cache-Control"]);
+            }
         }
         if let Some(ttl) = self.ttl {
             cache = cache.ttl(FixedTtl::new(ttl));
@@ -72,6 +89,15 @@ impl Lifetimes {
                 adaptive = adaptive.budget(share);
             }
             cache = cache.ttl(adaptive.build().map_err(|error| error.to_string())?);
+        }
+        if let Some(ttl) = self.force_ttl {
+            cache = cache
+                .ttl(FixedTtl::new(ttl))
+                .override_origin(OverrideOrigin::Lifetimes);
+        }
+        if !self.targeted_cache_control.is_empty() {
+            let names = self.targeted_cache_control.iter();
+            cache = cache.targeted_cache_control(names.filter(|name| *name != "none").cloned());
         }
         if let Some(window) = self.stale_while_revalidate {
             cache = cache.stale_while_revalidate(window);

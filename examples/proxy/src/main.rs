@@ -22,10 +22,10 @@
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
 //!
-//! The flags are in `config`, `backend`, `lifetimes`, `trouble` and `warming`, each group with what
-//! it does to the cache; `environment` reads their variables, and `values` reads what they are given.
-//! `list` reads the file of `--warm`, and `progress` shows how far that is. `workers` starts the
-//! threads, and each serves as `server` says.
+//! The flags are in `config`, `backend`, `lifetimes`, `trouble`, `warming` and `tuning`, each group
+//! with what it does to the cache; `environment` reads their variables, and `values` reads what they
+//! are given. `list` reads the file of `--warm`, and `progress` shows how far that is. `workers`
+//! starts the threads, and each serves as `server` says.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on in the
 //! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client; hyper's server
@@ -60,6 +60,7 @@ mod server;
 mod signals;
 mod target;
 mod trouble;
+mod tuning;
 mod tunnel;
 mod upstream;
 mod values;
@@ -249,8 +250,9 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
         .cache_status(&config.name);
     let cache = config.lifetimes.add_to(cache)?;
     let cache = config.trouble.add_to(cache)?;
+    let cache = config.tuning.add_to(cache);
     let cache = config.backend.add_to(cache).await?;
-    cache.build().map_err(|error| error.to_string())
+    cache.build().map_err(|error| tuning::refused(&error))
 }
 
 fn policy(config: &Config, origin: &Uri) -> Policy {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cachewarp::{AdaptiveTtl, BreakerConfig};
-use http::{Uri, uri::Authority};
+use http::{HeaderName, Uri, uri::Authority};
 
 const MIB: u64 = 1 << 20;
 /// Ten years: beyond any use, and safe to add to any clock.
@@ -149,6 +149,26 @@ pub(crate) fn parse_beta(text: &str) -> Result<f64, String> {
     let beta = text.parse().ok();
     beta.filter(|&beta: &f64| beta > 0.0 && beta <= 100.0)
         .ok_or_else(|| "how early is a number above 0 and at most 100, such as 1".to_owned())
+}
+
+/// A share that something is shortened by at most.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| (0.0..=0.5).contains(share))
+        .ok_or_else(|| "a share is a number from 0 to 0.5, such as 0.1".to_owned())
+}
+
+/// The name of a targeted field (RFC 9213), or `none`.
+pub(crate) fn parse_targeted(text: &str) -> Result<String, String> {
+    let name = text.trim().to_ascii_lowercase();
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err("a name of a header field, such as CDN-Cache-Control, or none".to_owned());
+    }
+    if name == "cache-control" {
+        return Err("Cache-Control is for all caches, and counts where no other does".to_owned());
+    }
+    Ok(name)
 }
 
 pub(crate) fn parse_budget(text: &str) -> Result<f64, String> {

@@ -83,3 +83,74 @@ async fn what_is_asked_for_a_lot_is_refreshed_before_its_lifetime_ends() {
     }
     assert_eq!(origin.heads().len(), asked);
 }
+
+#[tokio::test]
+async fn a_forced_lifetime_takes_the_place_of_what_the_origin_states() {
+    let day = "Cache-Control: max-age=86400\r\n";
+    let cases = [
+        ("", "", Some(60)),
+        ("Cache-Control: max-age=0\r\n", "", Some(60)),
+        (
+            "Cache-Control: public, max-age=0, must-revalidate\r\n",
+            "",
+            Some(60),
+        ),
+        ("Expires: 0\r\n", "", Some(60)),
+        ("Expires: Wed, 01 Jan 2020 00:00:00 GMT\r\n", "", Some(60)),
+        (day, "", Some(60)),
+        ("Cache-Control: s-maxage=0\r\n", "", Some(60)),
+        // What is not prolonged.
+        ("Cache-Control: no-cache\r\n", "", None),
+        ("Cache-Control: no-store\r\n", "", None),
+        ("Cache-Control: private, max-age=0\r\n", "", None),
+        ("Vary: *\r\n", "", None),
+        ("Cache-Control: max-age=0\r\nSet-Cookie: a=1\r\n", "", None),
+        (
+            "Surrogate-Control: no-store\r\nCache-Control: max-age=0\r\n",
+            "",
+            None,
+        ),
+        (
+            "Cache-Control: max-age=0\r\n",
+            "Authorization: Basic YTpi\r\n",
+            None,
+        ),
+        (
+            "Cache-Control: max-age=0\r\n",
+            "Cookie: session=1\r\n",
+            None,
+        ),
+        (
+            "Cache-Control: public, max-age=0\r\n",
+            "Cookie: session=1\r\n",
+            Some(60),
+        ),
+    ];
+    let fields: Vec<&str> = cases.iter().map(|(fields, ..)| *fields).collect();
+    let origin = Origin::start(move |head| {
+        let case = head
+            .split(' ')
+            .nth(1)
+            .and_then(|path| path[1..].parse().ok());
+        ok(case.map_or("", |case: usize| fields[case]), "x")
+    });
+    let origin = origin.await;
+    let proxy = Proxy::start(origin.address, &["--force-ttl", "60"]).await;
+    for (case, (fields, request, ttl)) in cases.into_iter().enumerate() {
+        let path = format!("/{case}");
+        proxy.get(&path, request).await;
+        let reply = proxy.get(&path, request).await;
+        let hit = reply
+            .field("cache-status")
+            .filter(|status| status.contains("; hit"));
+        let found = hit.and_then(|status| {
+            let ttl = status.split("ttl=").nth(1)?;
+            ttl.split(';').next()?.trim().parse::<i64>().ok()
+        });
+        let is_right = match ttl {
+            Some(ttl) => found.is_some_and(|found| (ttl - 30..=ttl).contains(&found)),
+            None => found.is_none(),
+        };
+        assert!(is_right, "{fields:?} {request:?}: {}", reply.head);
+    }
+}
