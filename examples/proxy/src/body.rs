@@ -16,6 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
+use crate::replay::{Content, Keep, Spare};
+
 /// How long the proxy waits for an origin's answer to `Expect: 100-continue` (RFC 9110 section
 /// 10.1.1: a client must not wait for it without limit).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -31,7 +33,7 @@ pub(crate) enum RequestBody {
 
 /// A body that reports its progress, and may have to wait for the origin's 100 (Continue).
 pub(crate) struct Watched {
-    body: Incoming,
+    body: Content,
     progress: Arc<Progress>,
     hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the cache is told of the request, if it wants to know.
@@ -57,7 +59,7 @@ pub(crate) enum Turn {
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+pub(crate) struct Progress {
     client_is_due: AtomicBool,
     /// The content of the client ended in an error.
     is_broken: AtomicBool,
@@ -100,7 +102,12 @@ impl RequestBody {
     /// Puts a watch on a client's body; an empty one needs none. With `hold` no byte is read from
     /// the client before [`Watch::go_on`]: it is hyper's server that sends the client its 100
     /// (Continue), and it does so when the body is first polled.
-    pub(crate) fn watch(&mut self, hold: Hold, told: Option<RequestProgress>) -> Option<Watch> {
+    pub(crate) fn watch(
+        &mut self,
+        hold: Hold,
+        keep: Keep,
+        told: Option<RequestProgress>,
+    ) -> Option<Watch> {
         match std::mem::take(self) {
             Self::Client(body) => {
                 let watch = Watch {
@@ -108,7 +115,7 @@ impl RequestBody {
                     go_on: Arc::default(),
                 };
                 *self = Self::Watched(Watched {
-                    body,
+                    body: Content::new(body, keep),
                     progress: Arc::clone(&watch.progress),
                     hold: match hold {
                         Hold::UntilContinue => Some(watch.held()),
@@ -122,6 +129,20 @@ impl RequestBody {
                 *self = other;
                 None
             }
+        }
+    }
+
+    /// What another attempt needs.
+    pub(crate) fn again(&self) -> Again {
+        match self {
+            Self::Empty => Again::Empty,
+            // It has no watch yet, and nobody has asked for it to be kept.
+            Self::Client(_) => Again::Never,
+            Self::Watched(watched) => Again::Content {
+                spare: watched.body.spare(),
+                progress: Arc::clone(&watched.progress),
+                told: watched.told.clone(),
+            },
         }
     }
 
@@ -142,6 +163,38 @@ impl Watched {
             // The end is not asked for where the length says it.
             Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => told.sent(),
             Poll::Ready(Some(_)) | Poll::Pending => told.incomplete(),
+        }
+    }
+}
+
+/// What is needed of a body to send its request again.
+pub(crate) enum Again {
+    Never,
+    Empty,
+    Content {
+        spare: Spare,
+        progress: Arc<Progress>,
+        told: Option<RequestProgress>,
+    },
+}
+
+impl Again {
+    /// The body once more, if all of it is there. It waits for nothing: what there is of the content
+    /// is on its way from the client.
+    pub(crate) fn body(&self) -> Option<RequestBody> {
+        match self {
+            Self::Never => None,
+            Self::Empty => Some(RequestBody::Empty),
+            Self::Content {
+                spare,
+                progress,
+                told,
+            } => Some(RequestBody::Watched(Watched {
+                body: spare.content()?,
+                progress: Arc::clone(progress),
+                hold: None,
+                told: told.clone(),
+            })),
         }
     }
 }

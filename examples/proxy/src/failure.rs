@@ -19,7 +19,21 @@ pub(crate) struct Failure {
 enum Connection {
     /// It has brought a response before, so the origin may have closed it for being idle.
     Used,
+    /// It ended before the request began.
+    Unsent,
+    /// The origin has done nothing about this request, and says so.
+    #[allow(dead_code)]
+    Refused,
     Unknown,
+}
+
+/// Which requests may be sent again after a failure (RFC 9110 section 9.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Never,
+    /// The origin may have acted on it.
+    IfIdempotent,
+    Any,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +131,28 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may do better on a new connection.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.kind == Kind::Broken && self.connection == Connection::Used
+    /// Nothing of the request went out.
+    pub(crate) fn unsent(self) -> Self {
+        Self {
+            connection: Connection::Unsent,
+            ..self
+        }
     }
 
-    /// Whether the origin got nothing of the request, as there was no connection.
+    /// Whether and how the same request may do better on another connection.
+    pub(crate) fn repeat(&self) -> Repeat {
+        match (self.kind, self.connection) {
+            (Kind::Broken, Connection::Used) => Repeat::IfIdempotent,
+            (Kind::Broken, Connection::Refused) => Repeat::Any,
+            _ => Repeat::Never,
+        }
+    }
+
+    /// Whether the origin got nothing of the request, as there was no connection, or did nothing
+    /// about it.
     pub(crate) fn is_not_sent(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::ConnectTimeout)
+            || matches!(self.connection, Connection::Unsent | Connection::Refused)
     }
 
     /// The client's content was what broke the exchange.

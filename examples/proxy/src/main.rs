@@ -16,7 +16,7 @@
 //! | accept, on one runtime per core | `server`, `patience` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
-//! | forward, with a timeout and at most one retry | `upstream`, `naming`, `body`, `failure` |
+//! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `replay`, `failure` |
 //! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
@@ -33,6 +33,7 @@
 
 mod admit;
 mod answer;
+mod attempts;
 mod backend;
 mod body;
 mod config;
@@ -55,6 +56,7 @@ mod origin;
 mod patience;
 mod pool;
 mod progress;
+mod replay;
 mod response;
 mod server;
 mod signals;

@@ -81,6 +81,11 @@ impl Origin {
         self.endpoint.host()
     }
 
+    /// Whether it may refuse a request that it has, unharmed.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.http2.is_some()
+    }
+
     pub(crate) fn can_upgrade(&self) -> bool {
         self.speaks != Speaks::Http2
     }
@@ -150,7 +155,8 @@ impl Origin {
                 Err(mut error) => match error.take_message() {
                     // It ended while it rested, and the origin has got nothing.
                     Some(unsent) if open.count.has_answered() => request = unsent,
-                    _ => return Err(broken(&open, error.into_error())),
+                    Some(_) => return Err(Failure::exchange(error.into_error()).unsent()),
+                    None => return Err(broken(&open, error.into_error())),
                 },
             }
         };

@@ -18,12 +18,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
+    attempts,
     body::{Hold, RequestBody, Turn, Watch},
-    connect::Attempt,
     failure::{Failure, Kind},
     identity::Identity,
     naming::{HostPolicy, Naming},
     origin::{Continue, Needs, Origin},
+    replay::Keep,
     response, tunnel,
 };
 
@@ -151,11 +152,13 @@ impl Upstream {
         progress: Option<RequestProgress>,
     ) -> Result<Response<Incoming>, Failure> {
         let limit = self.policy.origin_timeout;
-        let Some(watch) = watch_body(&mut request, progress.clone()) else {
-            let response =
-                timeout(limit, self.send_without_content(request, needs, &progress)).await;
+        let keep = attempts::keep(&self.origin, request.method());
+        let watch = watch_body(&mut request, keep, progress.clone());
+        let response = attempts::send(&self.origin, request, needs, progress.as_ref());
+        let Some(watch) = watch else {
+            let response = timeout(limit, response).await;
             let response = response.unwrap_or_else(|_| Err(Kind::ResponseTimeout.into()));
-            if let (Err(failure), Some(progress)) = (&response, progress)
+            if let (Err(failure), Some(progress)) = (&response, &progress)
                 && failure.is_not_sent()
             {
                 progress.not_sent();
@@ -163,12 +166,11 @@ impl Upstream {
             return response;
         };
         // Until the origin takes the first of the content.
-        if let Some(progress) = progress {
+        if let Some(progress) = &progress {
             progress.not_sent();
         }
         // A slow upload is no slow origin: the clock starts again with every piece of it, and
         // while the next one is the client's to send, it is the client's clock.
-        let response = self.origin.send(request, Attempt::Any, needs);
         let deadline = sleep(limit);
         tokio::pin!(response, deadline);
         loop {
@@ -197,31 +199,6 @@ impl Upstream {
             }
         }
     }
-
-    /// Sends a request, and a safe one again if the origin closed the connection that an earlier
-    /// request had used: no other may be repeated (RFC 9110 section 9.2.2).
-    async fn send_without_content(
-        &self,
-        request: Request<RequestBody>,
-        needs: Needs,
-        progress: &Option<RequestProgress>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let repeatable = request.method().is_safe() && needs == Needs::Nothing;
-        let again = repeatable.then(|| copy(&request));
-        match (self.origin.send(request, Attempt::Any, needs).await, again) {
-            (Err(failure), Some(again)) if failure.may_pass() => {
-                tracing::debug!(%failure, "once more on a new connection");
-                if let Some(progress) = progress {
-                    progress.repeated();
-                }
-                let since = Instant::now();
-                self.origin
-                    .send(again, Attempt::Fresh { since }, needs)
-                    .await
-            }
-            (outcome, _) => outcome,
-        }
-    }
 }
 
 /// Watches the body, and holds it back while the client waits for a 100 (Continue) that is the
@@ -231,6 +208,7 @@ impl Upstream {
 /// send others, such as 103 (Early Hints), so those end here.
 fn watch_body(
     request: &mut Request<RequestBody>,
+    keep: Keep,
     progress: Option<RequestProgress>,
 ) -> Option<Watch> {
     let expects = request
@@ -242,7 +220,7 @@ fn watch_body(
     } else {
         Hold::Nothing
     };
-    let watch = request.body_mut().watch(hold, progress);
+    let watch = request.body_mut().watch(hold, keep, progress);
     match &watch {
         Some(watch) if hold == Hold::UntilContinue => {
             request.extensions_mut().insert(Continue(watch.clone()));
@@ -265,14 +243,4 @@ fn append_client(headers: &mut HeaderMap, client: IpAddr) {
     let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(addresses))
         .expect("field values joined by commas are a field value");
     headers.insert(X_FORWARDED_FOR, value);
-}
-
-/// A request without content, once more.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }

@@ -23,6 +23,7 @@ mod lifetimes;
 mod limits;
 mod mixed;
 mod naming;
+mod repeats;
 mod reuse;
 #[cfg(feature = "redis")]
 mod sharing;
