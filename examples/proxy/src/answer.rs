@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::{admit::Refusal, failure::Failure};
 
 /// RFC 9209
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// What the form of an answer depends on. Cheap to make: most requests never need it.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use crate::{
     environment::{self, Sources},
     heads::ResponseHeads,
     lifetimes::Lifetimes,
+    log::Logging,
     naming::Names,
     origin::ORIGIN,
     trouble::Trouble,
@@ -97,6 +98,9 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     pub(crate) tuning: Tuning,
+
+    #[command(flatten)]
+    pub(crate) log: Logging,
 
     /// Where the values come from.
     #[arg(skip)]

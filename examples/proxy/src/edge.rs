@@ -16,9 +16,9 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::Service;
 use tower_layer::Layer;
-use tracing::Level;
 
 use crate::{
+    access::{self, Line, Logged, Maker},
     admit::{self, Route},
     answer::{self, Asked},
     body::RequestBody,
@@ -68,18 +68,21 @@ impl Edge {
     /// Answers a request, whatever becomes of it.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<EdgeBody>, Infallible> {
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Logged<EdgeBody>>, Infallible> {
         self.served.store(true, Ordering::Relaxed);
-        // Queries may hold secrets, so logs get the path alone.
-        let logged = tracing::enabled!(Level::DEBUG)
-            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let mut line =
+            access::is_heard().then(|| Line::begin(&mut request, self.upstream.policy.log));
         let response = self.respond(request.map(RequestBody::from_client)).await;
-        if let Some((method, path)) = logged {
-            let status = response.status().as_u16();
-            tracing::debug!(%method, path, status, "answered");
+        if let Some(line) = &mut line {
+            let maker = match response.body() {
+                Either::Left(_) => Maker::Cache,
+                Either::Right(Either::Left(_)) => Maker::Origin,
+                Either::Right(Either::Right(_)) => Maker::Proxy,
+            };
+            line.answered(&response, maker, self.name());
         }
-        Ok(response)
+        Ok(response.map(|body| Logged::new(body, line)))
     }
 
     async fn respond(&self, request: Request<RequestBody>) -> Response<EdgeBody> {

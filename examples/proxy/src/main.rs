@@ -21,6 +21,7 @@
 //! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
+//! | a line in the log | `access`, `url`; `log` and `lines` write it |
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble`, `warming` and `tuning`, each group
 //! with what it does to the cache; `environment` reads their variables, and `values` reads what they
@@ -31,6 +32,7 @@
 //! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client; hyper's server
 //! cannot send others.
 
+mod access;
 mod admit;
 mod answer;
 mod attempts;
@@ -49,7 +51,9 @@ mod http2;
 mod identity;
 mod keep;
 mod lifetimes;
+mod lines;
 mod list;
+mod log;
 mod naming;
 mod opened;
 mod origin;
@@ -65,6 +69,7 @@ mod trouble;
 mod tuning;
 mod tunnel;
 mod upstream;
+mod url;
 mod values;
 mod warming;
 mod workers;
@@ -84,9 +89,6 @@ use http::Uri;
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
-};
-use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 use crate::{
@@ -123,7 +125,13 @@ fn main() -> ExitCode {
         Ok(start) => start,
         Err(line) => return refuse(&config, &line),
     };
-    log();
+    let _rest = match config.log.start() {
+        Ok(rest) => rest,
+        Err(error) => {
+            eprintln!("error: cannot start the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for name in &config.sources.unknown {
         tracing::warn!("{name} is the variable of no flag");
     }
@@ -151,16 +159,6 @@ fn main() -> ExitCode {
 fn refuse(config: &Config, line: &str) -> ExitCode {
     eprintln!("error: {}", config.sources.name(line));
     ExitCode::from(BAD_USAGE)
-}
-
-/// `RUST_LOG` as a level or as `target=level` pairs; warnings without it.
-fn log() {
-    let filter: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|f| f.parse().ok());
-    let filter = filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| progress::Log);
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .init();
 }
 
 fn run(
@@ -260,6 +258,10 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
 fn policy(config: &Config, origin: &Uri) -> Policy {
     Policy {
         name: config.name.clone(),
+        log: access::Form {
+            queries: config.log.queries(),
+            only_tier: (!config.backend.is_shared()).then_some("memory"),
+        },
         identity: Identity::random(),
         naming: Naming::new(config.names, origin),
         origin_timeout: config.trouble.timeout,

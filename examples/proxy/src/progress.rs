@@ -61,7 +61,7 @@ impl Progress {
         let (done, all) = (self.so_far.done, self.requests);
         let end = if done == all { "done" } else { "stopped" };
         let hint = if self.so_far.refused + self.so_far.failed > 0 {
-            " (RUST_LOG=info tells which)"
+            " (--log-level info tells which)"
         } else {
             ""
         };
@@ -120,7 +120,7 @@ mod tests {
         assert!(
             progress
                 .line()
-                .ends_with("failed 1 (RUST_LOG=info tells which)")
+                .ends_with("failed 1 (--log-level info tells which)")
         );
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
+    access::{self, OriginTime},
     attempts,
     body::{Hold, RequestBody, Turn, Watch},
     failure::{Failure, Kind},
@@ -37,6 +38,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub(crate) struct Policy {
     /// In `Cache-Status` and `Proxy-Status`.
     pub(crate) name: String,
+    pub(crate) log: access::Form,
     pub(crate) identity: Identity,
     pub(crate) naming: Naming,
     pub(crate) origin_timeout: Duration,
@@ -76,6 +78,8 @@ impl Upstream {
         let path = request.uri().path().to_owned();
         let client = self.take_upgrade(&mut request);
         let progress = request.extensions_mut().remove::<RequestProgress>();
+        let timed = request.extensions_mut().remove::<OriginTime>();
+        let timed = timed.map(|time| (time, Instant::now()));
         // The server's extensions mean nothing to the client's side of hyper.
         *request.extensions_mut() = Extensions::new();
         let host = request.headers().get(HOST).cloned();
@@ -88,6 +92,9 @@ impl Upstream {
         // The cache may have put a condition on the request, or taken one off.
         let conditional = response::is_conditional(request.headers());
         let response = self.send(request, needs, progress.clone()).await;
+        if let Some((time, since)) = timed {
+            time.add(since.elapsed());
+        }
         let response = response
             .and_then(|response| response::check_condition(conditional, response))
             .and_then(|response| response::check_switch(client.is_some(), response));

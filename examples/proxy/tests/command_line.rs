@@ -106,6 +106,14 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--demo", "--name", LONG],
             &["--name", LONG, "64 characters"],
         ),
+        (
+            &["--demo", "--log-level", "loud"],
+            &["--log-level", "'loud'", "debug"],
+        ),
+        (
+            &["--demo", "--log-format", "xml"],
+            &["--log-format", "'xml'", "text, json"],
+        ),
         (&["--demo", "--nonsense"], &["--nonsense"]),
         (
             &["--demo", "--backend", "disk"],
@@ -231,6 +239,7 @@ async fn help_is_no_error() {
         "Lifetimes:",
         "A slow or failing origin:",
         "Warming:",
+        "Log:",
     ];
     for words in headings
         .iter()

@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod servers;
 
+mod access;
 mod answers;
 mod cache;
 mod codings;

@@ -126,7 +126,7 @@ async fn the_last_line_counts_what_became_of_each() {
     let (_proxy, mut stderr) = start(command).await;
     let told = line(&mut stderr).await;
     assert!(
-        told.contains("6 of 6: stored 1, hits 1, refused 1, failed 3 (RUST_LOG"),
+        told.contains("6 of 6: stored 1, hits 1, refused 1, failed 3 (--log-level"),
         "{told:?}"
     );
     // In the order of the file, one after the other.
