@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::replay::{Content, Keep, Spare};
+use crate::{
+    begun::Begun,
+    replay::{Content, Keep, Spare},
+};
 
 /// How long the proxy waits for an origin's answer to `Expect: 100-continue` (RFC 9110 section
 /// 10.1.1: a client must not wait for it without limit).
@@ -27,7 +30,7 @@ const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) enum RequestBody {
     #[default]
     Empty,
-    Client(Incoming),
+    Client(Begun),
     Watched(Watched),
 }
 
@@ -92,10 +95,11 @@ impl Progress {
 
 impl RequestBody {
     pub(crate) fn from_client(body: Incoming) -> Self {
-        if body.is_end_stream() {
+        // Over HTTP/2 the end of the stream may come after a length of zero.
+        if body.is_end_stream() || body.size_hint().exact() == Some(0) {
             Self::Empty
         } else {
-            Self::Client(body)
+            Self::Client(body.into())
         }
     }
 

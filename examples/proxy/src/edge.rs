@@ -21,6 +21,7 @@ use crate::{
     access::{self, Line, Logged, Maker},
     admit::{self, Route},
     answer::{self, Asked},
+    begun,
     body::RequestBody,
     failure::Failure,
     origin::Origin,
@@ -122,6 +123,11 @@ impl Edge {
             Ok(route) => route,
             Err(refusal) => return Ok(own(answer::refused(self.name(), &request, refusal))),
         };
+        if begun::is_open(request.method(), request.headers(), request.body()) {
+            let limit = self.upstream.policy.client_timeout;
+            // Boxed, as it is rare and would make every request's future larger.
+            Box::pin(begun::settle(request.body_mut(), limit)).await?;
+        }
         match route {
             // The cache is always ready, and so is the service behind it.
             Route::Cache => {

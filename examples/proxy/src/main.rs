@@ -16,7 +16,7 @@
 //! | accept, on one runtime per core | `server`, `patience` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
-//! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `replay`, `failure` |
+//! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
 //! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
@@ -37,6 +37,7 @@ mod admit;
 mod answer;
 mod attempts;
 mod backend;
+mod begun;
 mod body;
 mod config;
 mod connect;

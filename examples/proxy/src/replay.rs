@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::begun::Begun;
 
 /// What was taken of the content is kept up to here.
 const MOST_KEPT: usize = 64 * 1024;
@@ -33,7 +34,7 @@ pub(crate) struct Content {
 pub(crate) struct Spare(Arc<Mutex<Source>>);
 
 struct Source {
-    body: Incoming,
+    body: Begun,
     kept: Kept,
     attempt: u32,
 }
@@ -57,7 +58,7 @@ impl Kept {
 }
 
 impl Content {
-    pub(crate) fn new(body: Incoming, keep: Keep) -> Self {
+    pub(crate) fn new(body: Begun, keep: Keep) -> Self {
         let kept = match keep {
             Keep::Small => Kept::All(Vec::new()),
             Keep::Nothing => Kept::Lost,

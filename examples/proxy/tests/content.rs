@@ -23,14 +23,14 @@ const CHUNKED: &str =
 const SIZED: &str = "POST /write HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n";
 
 /// A proxy that logs warnings, but no word more.
-async fn warning(origin: SocketAddr, flags: &[&str]) -> Proxy {
+pub(crate) async fn warning(origin: SocketAddr, flags: &[&str]) -> Proxy {
     let mut command = before(origin, flags);
     command.env("RUST_LOG", "warn").stderr(Stdio::piped());
     Proxy::spawn(command).await
 }
 
 /// What it has logged in all its life, which this ends.
-async fn warnings(mut proxy: Proxy) -> String {
+pub(crate) async fn warnings(mut proxy: Proxy) -> String {
     proxy.child.start_kill().unwrap();
     let mut text = String::new();
     let mut log = proxy.child.stderr.take().unwrap();
@@ -173,16 +173,16 @@ async fn a_client_that_goes_away_is_no_news() {
     assert_eq!(warnings(proxy).await, "");
 }
 
-type Content = BoxBody<Bytes, io::Error>;
+pub(crate) type Content = BoxBody<Bytes, io::Error>;
 
 /// Content over HTTP/2, piece by piece. An error resets the stream.
-fn content() -> (mpsc::UnboundedSender<io::Result<Frame<Bytes>>>, Content) {
+pub(crate) fn content() -> (mpsc::UnboundedSender<io::Result<Frame<Bytes>>>, Content) {
     let (sender, mut pieces) = mpsc::unbounded_channel();
     let pieces = stream::poll_fn(move |cx| pieces.poll_recv(cx));
     (sender, StreamBody::new(pieces).boxed())
 }
 
-async fn connect(proxy: &Proxy) -> http2::SendRequest<Content> {
+pub(crate) async fn connect(proxy: &Proxy) -> http2::SendRequest<Content> {
     let io = TokioIo::new(proxy.connect().await);
     let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);

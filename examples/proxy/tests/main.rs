@@ -24,6 +24,7 @@ mod lifetimes;
 mod limits;
 mod mixed;
 mod naming;
+mod no_content;
 mod repeats;
 mod reuse;
 #[cfg(feature = "redis")]
