@@ -63,6 +63,7 @@ pub(crate) enum Refusal {
 struct Seen {
     bytes: usize,
     hosts: usize,
+    lengths: usize,
     cookies: usize,
     hop_by_hop: bool,
     forwarded: bool,
@@ -77,6 +78,7 @@ impl Seen {
             seen.bytes += name.len() + value.len() + 4;
             match name {
                 "host" => seen.hosts += 1,
+                "content-length" => seen.lengths += 1,
                 "cookie" => seen.cookies += 1,
                 "via" | "cdn-loop" => seen.signatures = true,
                 "forwarded" | "x-host" => seen.forwarded = true,
@@ -102,6 +104,10 @@ pub(crate) fn admit<B>(
     }
     if request.method() == Method::CONNECT {
         return Err(Refusal::Connect);
+    }
+    if seen.lengths > 1 {
+        // Of HTTP/2 alone: for HTTP/1, hyper makes one line of equal ones and refuses others.
+        return Err(Refusal::Invalid("more than one Content-Length"));
     }
     target::settle(request, seen.hosts, default_host)?;
     // Before the cache: a request that came round again would wait there for itself.

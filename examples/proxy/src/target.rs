@@ -72,11 +72,24 @@ pub(crate) fn settle<B>(
         return Err(Refusal::Invalid("Host differs from :authority"));
     }
     let mut parts = Parts::default();
-    parts.path_and_query = uri.path_and_query().cloned();
+    parts.path_and_query = uri.path_and_query().map(in_origin_form).transpose()?;
     let uri = Uri::from_parts(parts).map_err(|_| Refusal::Invalid("no path"))?;
     *request.uri_mut() = uri;
     request.headers_mut().insert(HOST, target);
     Ok(())
+}
+
+/// A URL may have no path, as in `http://a?b` and `http://a#c`; in origin form that is `/`, or the
+/// request line would have no target (RFC 9112 section 3.2.1).
+fn in_origin_form(path: &PathAndQuery) -> Result<PathAndQuery, Refusal> {
+    match path.as_str() {
+        // What is empty says the same of itself.
+        "/" => Ok(PathAndQuery::from_static("/")),
+        query if query.starts_with('?') => format!("/{query}")
+            .parse()
+            .map_err(|_| Refusal::Invalid("no path")),
+        _ => Ok(path.clone()),
+    }
 }
 
 /// The one form of a host. `None` if that is what it is in.

@@ -30,6 +30,26 @@ fn the_target_of_an_absolute_form_overrides_host() {
 }
 
 #[test]
+fn a_url_without_a_path_is_one_of_the_root() {
+    for (url, target) in [
+        ("http://a.example", "/"),
+        ("http://a.example#b", "/"),
+        ("http://a.example?b", "/?b"),
+        ("http://a.example?", "/?"),
+    ] {
+        let mut get = request("GET", url, &[("host", "a.example")]);
+        assert_eq!(admitted(&mut get), Ok(Route::Cache), "{url}");
+        assert_eq!(get.uri().to_string(), target, "{url}");
+    }
+}
+
+#[test]
+fn a_length_is_said_once() {
+    let fields = [("content-length", "1"), ("content-length", "1")];
+    assert!(invalid(&mut request("POST", "http://a.example/", &fields)));
+}
+
+#[test]
 fn http_2_puts_its_authority_into_host() {
     let mut get = request("GET", "http://a.example/x", &[]);
     *get.version_mut() = Version::HTTP_2;
