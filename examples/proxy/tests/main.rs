@@ -30,6 +30,7 @@ mod reuse;
 #[cfg(feature = "redis")]
 mod sharing;
 mod shutdown;
+mod smuggling;
 mod support;
 mod targeted;
 mod trouble;

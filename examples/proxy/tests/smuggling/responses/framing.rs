@@ -1,0 +1,62 @@
+//! Lengths, codings and interim responses.
+
+use super::{
+    Expect::{Bad, Cut, Either, Good},
+    run,
+};
+
+#[tokio::test]
+async fn framing_of_responses_is_read_in_one_way() {
+    run(&[
+        ("a length", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc", Good(200, "abc")),
+        ("a length of a response", "HTTP/1.1 200 OK\r\n@KContent-Length: @L\r\n\r\n@M", Good(200, "@M")),
+        ("chunks", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: chunked\r\n\r\n@X\r\n@M\r\n0\r\n\r\n", Good(200, "@M")),
+        ("two responses", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc@M", Good(200, "abc")),
+        ("two responses, the first empty", "HTTP/1.1 200 OK\r\n@KContent-Length: 0\r\n\r\n@M", Good(200, "")),
+        ("two responses, the first long", "HTTP/1.1 200 OK\r\n@KContent-Length: 200000\r\n\r\n@BIG@M", Good(200, "@BIG")),
+        ("two responses, the first in chunks", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n@M", Good(200, "abc")),
+        ("bytes behind", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabcdef", Good(200, "abc")),
+        ("an empty line behind", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc\r\n", Good(200, "abc")),
+        ("CL.TE", "HTTP/1.1 200 OK\r\n@KContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE.CL", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n@M", Bad),
+        ("CL: 0 and TE", "HTTP/1.1 200 OK\r\n@KContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n@X\r\n@M\r\n0\r\n\r\n", Bad),
+        ("same CLs", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", Either),
+        ("a list of the same CL", "HTTP/1.1 200 OK\r\n@KContent-Length: 3, 3\r\n\r\nabc", Either),
+        ("different CLs", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\nContent-Length: 0\r\n\r\nabc@M", Bad),
+        ("different CLs, the other order", "HTTP/1.1 200 OK\r\n@KContent-Length: 0\r\nContent-Length: 3\r\n\r\nabc@M", Bad),
+        ("a list of different CLs", "HTTP/1.1 200 OK\r\n@KContent-Length: 0, 3\r\n\r\nabc@M", Bad),
+        ("CL with plus", "HTTP/1.1 200 OK\r\n@KContent-Length: +3\r\n\r\nabc@M", Bad),
+        ("CL with minus", "HTTP/1.1 200 OK\r\n@KContent-Length: -3\r\n\r\nabc@M", Bad),
+        ("CL in hex", "HTTP/1.1 200 OK\r\n@KContent-Length: 0x3\r\n\r\nabc@M", Bad),
+        ("CL, empty", "HTTP/1.1 200 OK\r\n@KContent-Length:\r\n\r\n@M", Bad),
+        ("CL, huge", "HTTP/1.1 200 OK\r\n@KContent-Length: 18446744073709551619\r\n\r\nabc@M", Bad),
+        ("CL, too long", "HTTP/1.1 200 OK\r\n@KContent-Length: 1000\r\n\r\nabc@M", Cut),
+        ("CL with leading zeros", "HTTP/1.1 200 OK\r\n@KContent-Length: 0003\r\n\r\nabc", Either),
+        ("CL, space before the colon", "HTTP/1.1 200 OK\r\n@KContent-Length : 3\r\n\r\nabc@M", Either),
+        ("TE, space before the colon", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE, tab before the colon", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n@M", Either),
+        ("TE, vertical tab", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE: xchunked", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE: identity", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc@M", Bad),
+        ("TE: gzip, chunked", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE: chunked, identity", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE twice", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("TE of HTTP/1.0", "HTTP/1.0 200 OK\r\n@KConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n@M", Bad),
+        ("HTTP/1.0 that stays", "HTTP/1.0 200 OK\r\n@KConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc@M", Good(200, "abc")),
+        ("HTTP/1.0 that ends", "HTTP/1.0 200 OK\r\n@K\r\nabc", Good(200, "abc")),
+        ("neither", "HTTP/1.1 200 OK\r\n@K\r\n@M", Good(200, "@M")),
+        ("a 204 with a length", "HTTP/1.1 204 No Content\r\n@KContent-Length: @L\r\n\r\n@M", Good(204, "")),
+        ("a 204 with chunks", "HTTP/1.1 204 No Content\r\n@KTransfer-Encoding: chunked\r\n\r\n@X\r\n@M\r\n0\r\n\r\n", Either),
+        ("a 304 nobody asked for", "HTTP/1.1 304 Not Modified\r\n@KContent-Length: @L\r\n\r\n@M", Bad),
+        ("a 205 with content", "HTTP/1.1 205 Reset Content\r\nContent-Length: @L\r\n\r\n@M", Either),
+        ("a HEAD with content", "HTTP/1.1 200 OK\r\nX-Method: HEAD\r\n@KContent-Length: @L\r\n\r\n@M", Good(200, "")),
+        ("a HEAD with chunks", "HTTP/1.1 200 OK\r\nX-Method: HEAD\r\n@KTransfer-Encoding: chunked\r\n\r\n@X\r\n@M\r\n0\r\n\r\n", Good(200, "")),
+        ("a 101 nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n@M", Bad),
+        ("a 100 in front", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc", Good(200, "abc")),
+        ("a 100 with a length", "HTTP/1.1 100 Continue\r\nContent-Length: @L\r\n\r\n@M", Either),
+        ("a flood of 103s", "@FLOODHTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc", Good(200, "abc")),
+        ("a flood of 100s", "@CONTINUEHTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabc", Good(200, "abc")),
+        ("a 103 behind", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\n\r\nabcHTTP/1.1 103 Early Hints\r\n\r\n", Good(200, "abc")),
+    ])
+    .await;
+}
