@@ -58,8 +58,8 @@ pub(crate) struct Config {
     #[arg(value_parser = parse_name)]
     pub(crate) name: String,
 
-    /// How long a client may take over a request's header, and be silent within its content or
-    /// between requests: 30, 0.5, 100ms, 5m, 1h
+    /// How long a client may take over a request's header, be silent within its content or between
+    /// requests, and read nothing of a response: 30, 0.5, 100ms, 5m, 1h
     #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "60")]
     #[arg(value_parser = parse_timeout)]
     pub(crate) client_timeout: Duration,

@@ -1,13 +1,6 @@
 //! What one client connection sees: admission, the cache, and a response to everything.
 
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use cachewarp::{CacheBody, CacheLayer, CacheOutcome, Caller};
@@ -23,8 +16,10 @@ use crate::{
     answer::{self, Asked},
     begun,
     body::RequestBody,
+    client::Client,
     failure::Failure,
     origin::Origin,
+    sending::{self, Sending},
     upstream::{Policy, Upstream},
 };
 
@@ -38,7 +33,7 @@ pub(crate) struct Edge {
     /// Bounds the calls that this connection causes and then leaves behind.
     caller: Caller,
     upstream: Upstream,
-    served: AtomicBool,
+    pub(crate) client: Arc<Client>,
 }
 
 impl Edge {
@@ -46,44 +41,47 @@ impl Edge {
         cache: &CacheLayer,
         origin: Arc<Origin>,
         policy: Arc<Policy>,
-        client: IpAddr,
+        address: IpAddr,
+        client: Arc<Client>,
     ) -> Self {
         let upstream = Upstream {
             origin,
             policy,
-            client,
+            client: address,
         };
         Self {
             cached: cache.layer(upstream.clone()),
             caller: Caller::new(),
             upstream,
-            served: AtomicBool::new(false),
+            client,
         }
-    }
-
-    /// Whether any request has come yet.
-    pub(crate) fn has_served(&self) -> bool {
-        self.served.load(Ordering::Relaxed)
     }
 
     /// Answers a request, whatever becomes of it.
     pub(crate) async fn serve(
         self: Arc<Self>,
         mut request: Request<Incoming>,
-    ) -> Result<Response<Logged<EdgeBody>>, Infallible> {
-        self.served.store(true, Ordering::Relaxed);
+    ) -> Result<Response<Sending>, Infallible> {
+        let mut under_way = sending::Request::begin(self, request.version());
+        let edge = under_way.edge();
+        if edge.client.has_abandoned() {
+            // Boxed, as it is rare and would make every request's future larger.
+            Box::pin(edge.client.may_start()).await;
+        }
+        under_way.start();
+        let edge = under_way.edge();
         let mut line =
-            access::is_heard().then(|| Line::begin(&mut request, self.upstream.policy.log));
-        let response = self.respond(request.map(RequestBody::from_client)).await;
+            access::is_heard().then(|| Line::begin(&mut request, edge.upstream.policy.log));
+        let response = edge.respond(request.map(RequestBody::from_client)).await;
         if let Some(line) = &mut line {
             let maker = match response.body() {
                 Either::Left(_) => Maker::Cache,
                 Either::Right(Either::Left(_)) => Maker::Origin,
                 Either::Right(Either::Right(_)) => Maker::Proxy,
             };
-            line.answered(&response, maker, self.name());
+            line.answered(&response, maker, edge.name());
         }
-        Ok(response.map(|body| Logged::new(body, line)))
+        Ok(response.map(|body| under_way.answer(Logged::new(body, line))))
     }
 
     async fn respond(&self, request: Request<RequestBody>) -> Response<EdgeBody> {

@@ -13,7 +13,8 @@
 //!
 //! | step | module |
 //! |-|-|
-//! | accept, on one runtime per core | `server`, `patience` |
+//! | accept, on one runtime per core | `server`, `clients` |
+//! | what a connection may cost and how long it may last | `patience`, `client`, `socket`, `streams`, `abandoned` |
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
@@ -22,6 +23,7 @@
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
 //! | a line in the log | `access`, `url`; `log` and `lines` write it |
+//! | send the body | `sending` |
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble`, `warming` and `tuning`, each group
 //! with what it does to the cache; `environment` reads their variables, and `values` reads what they
@@ -32,6 +34,7 @@
 //! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client; hyper's server
 //! cannot send others.
 
+mod abandoned;
 mod access;
 mod admit;
 mod answer;
@@ -39,6 +42,8 @@ mod attempts;
 mod backend;
 mod begun;
 mod body;
+mod client;
+mod clients;
 mod config;
 mod connect;
 mod demo;
@@ -63,8 +68,11 @@ mod pool;
 mod progress;
 mod replay;
 mod response;
+mod sending;
 mod server;
 mod signals;
+mod socket;
+mod streams;
 mod target;
 mod trouble;
 mod tuning;
@@ -93,6 +101,7 @@ use tokio::{
 };
 
 use crate::{
+    client::Client,
     config::{Command, Config},
     edge::Edge,
     identity::Identity,
@@ -214,7 +223,8 @@ fn run(
                 // It is this machine that asks.
                 let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
                 let origin = connector(config, origin)();
-                let edge = Arc::new(Edge::new(cache, origin, policy, client));
+                let edge = Edge::new(cache, origin, policy, client, Arc::new(Client::new()));
+                let edge = Arc::new(edge);
                 let patience = config.trouble.timeout;
                 list.warm(cache.handle(), edge, address.port(), patience).await;
             }

@@ -1,17 +1,29 @@
-//! How long a client may be silent: before its first request, within a head, between requests.
+//! How long a client may be silent, and how long it may read nothing.
 //!
 //! Each request starts such a wait, and nearly every wait ends at once. A timer for each would be a
 //! cost on every hit, so waits are only looked at now and then: one timer for each
 //! connection wakes it, and whatever waits there sees for itself whether it has waited too long.
+//!
+//! | wait | who ends it |
+//! |-|-|
+//! | before the first request, and between requests over HTTP/2 | `Watch`, here |
+//! | within a head and between requests over HTTP/1 | hyper, with the timer here |
+//! | within the content of a request | `upstream`; `Watch` once that has been answered |
+//! | for the socket to take bytes | `Watch`, here |
+//! | for the window of an HTTP/2 stream | `streams` |
 
 use std::{
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use futures_util::FutureExt;
 use hyper::rt::{Sleep, Timer};
-use tokio::time;
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::time::{self, Instant};
+
+use crate::client::{Client, Order, Seen};
 
 /// Silence is noticed this much too late at most.
 const MAX_TICK: Duration = Duration::from_secs(5);
@@ -26,16 +38,16 @@ impl Timer for Unhurried {
         self.sleep_until(self.now() + duration)
     }
 
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn Sleep>> {
         Box::pin(Until(deadline))
     }
 
-    fn now(&self) -> Instant {
-        time::Instant::now().into_std()
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
     }
 }
 
-struct Until(Instant);
+struct Until(std::time::Instant);
 
 impl Future for Until {
     type Output = ();
@@ -50,29 +62,194 @@ impl Future for Until {
 
 impl Sleep for Until {}
 
-/// Runs a connection, and looks after it now and then. hyper waits for the first bytes without a
-/// limit of its own, so a connection that has not `begun` within `limit` is dropped: then this
-/// returns `None`.
-pub(crate) async fn watch<C: Future>(
+/// How often a connection with this limit is looked at.
+fn tick(limit: Duration) -> Duration {
+    (limit / TICKS_PER_LIMIT).min(MAX_TICK)
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(crate) enum End<E> {
+    /// It came to its end itself.
+    Own(Result<(), E>),
+    /// The client was silent for too long.
+    Silent,
+    /// The client took nothing for too long.
+    Unread,
+    /// Another one needs its place.
+    Replaced,
+}
+
+/// Runs a connection, and looks after it now and then.
+pub(crate) async fn watch<C: GracefulConnection>(
     connection: C,
+    client: &Client,
     limit: Duration,
-    begun: impl Fn() -> bool,
-) -> Option<C::Output> {
+) -> End<C::Error> {
     let mut connection = pin!(connection);
-    let opened = time::Instant::now();
-    let tick = (limit / TICKS_PER_LIMIT).min(MAX_TICK);
-    let mut ticks = time::interval_at(opened + tick, tick);
+    let tick = tick(limit);
+    let mut watch = Watch::new(client.opened(), limit);
+    let mut ticks = time::interval_at(client.opened() + tick, tick);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let next = tokio::select! {
             biased;
-            output = &mut connection => return Some(output),
-            now = ticks.tick() => {
-                if now >= opened + limit && !begun() {
-                    return None;
-                }
-                // The next round polls the connection, and with it the sleeps above.
+            output = &mut connection => return End::Own(output),
+            order = client.ordered() => match order {
+                Order::Finish => Next::Finish,
+                Order::Leave => Next::Leave,
+            },
+            now = ticks.tick() => watch.look(now, client.seen()),
+        };
+        match next {
+            // The next round polls the connection, and with it the sleeps above.
+            Next::Stay => {}
+            Next::Finish => connection.as_mut().graceful_shutdown(),
+            Next::Leave => {
+                // What can be said of it is said, but nobody waits for an answer.
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.as_mut().now_or_never();
+                return End::Replaced;
             }
+            Next::DropSilent => return End::Silent,
+            Next::DropUnread => return End::Unread,
         }
+    }
+}
+
+/// What a connection does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Stay,
+    /// It answers what has begun, says that it will take no more, and ends.
+    Finish,
+    Leave,
+    DropSilent,
+    DropUnread,
+}
+
+/// Judges a connection by what is seen of it, at times that lie a tick apart.
+#[derive(Debug)]
+struct Watch {
+    limit: Duration,
+    moves: u64,
+    /// Since when it has had nothing to do.
+    idle_since: Instant,
+    /// When it was told to finish.
+    finishing: Option<Instant>,
+}
+
+impl Watch {
+    fn new(opened: Instant, limit: Duration) -> Self {
+        Self {
+            limit,
+            moves: 0,
+            idle_since: opened,
+            finishing: None,
+        }
+    }
+
+    fn look(&mut self, now: Instant, seen: Seen) -> Next {
+        let passed = |since: Instant| now.saturating_duration_since(since);
+        if seen
+            .refuses_since
+            .is_some_and(|since| passed(since) >= self.limit)
+        {
+            return Next::DropUnread;
+        }
+        if seen.under_way > 0 || seen.moves != self.moves {
+            self.moves = seen.moves;
+            self.idle_since = now;
+            self.finishing = None;
+        }
+        if passed(self.idle_since) < self.limit {
+            return Next::Stay;
+        }
+        match self.finishing {
+            None => {
+                self.finishing = Some(now);
+                Next::Finish
+            }
+            // A client that is there has answered by now.
+            Some(since) if passed(since) >= tick(self.limit) => Next::DropSilent,
+            Some(_) => Next::Stay,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(4);
+
+    /// What follows from what is seen at each second.
+    fn judged(seen: &[(u64, Seen)]) -> Vec<Next> {
+        let opened = Instant::now();
+        let mut watch = Watch::new(opened, LIMIT);
+        seen.iter()
+            .map(|&(second, seen)| watch.look(opened + Duration::from_secs(second), seen))
+            .collect()
+    }
+
+    fn seen(moves: u64, under_way: u32) -> Seen {
+        Seen {
+            moves,
+            under_way,
+            refuses_since: None,
+        }
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_told_and_then_dropped() {
+        let none = seen(0, 0);
+        assert_eq!(
+            judged(&[(3, none), (4, none), (5, none)]),
+            [Next::Stay, Next::Finish, Next::DropSilent]
+        );
+    }
+
+    #[test]
+    fn an_idle_connection_is_told_and_a_request_starts_its_time_again() {
+        let (busy, idle) = (seen(1, 1), seen(1, 0));
+        assert_eq!(
+            judged(&[
+                (1, busy),
+                (9, busy),
+                (10, idle),
+                (12, idle),
+                (13, idle),
+                // One more came and went before it heard.
+                (14, seen(2, 0)),
+                (17, seen(2, 0)),
+                (18, seen(2, 0)),
+                (19, seen(2, 0)),
+            ]),
+            [
+                Next::Stay,
+                Next::Stay,
+                Next::Stay,
+                Next::Stay,
+                Next::Finish,
+                Next::Stay,
+                Next::Stay,
+                Next::Finish,
+                Next::DropSilent,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_is_dropped_whatever_is_under_way() {
+        let opened = Instant::now();
+        let mut watch = Watch::new(opened, LIMIT);
+        let after = |seconds| opened + Duration::from_secs(seconds);
+        let full = |since| Seen {
+            refuses_since: Some(after(since)),
+            ..seen(1, 1)
+        };
+        assert_eq!(watch.look(after(4), full(1)), Next::Stay);
+        assert_eq!(watch.look(after(8), full(5)), Next::Stay);
+        assert_eq!(watch.look(after(9), full(5)), Next::DropUnread);
     }
 }

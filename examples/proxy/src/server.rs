@@ -5,10 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use cachewarp::CacheLayer;
 use futures_util::FutureExt;
 use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
+use hyper_util::{rt::TokioTimer, server::conn::auto};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,10 +13,14 @@ use tokio::{
 };
 
 use crate::{
+    client::{Client, MAX_STREAMS},
+    clients::Clients,
     edge::Edge,
     heads::MAX_REQUEST_HEAD,
     origin::Origin,
-    patience::{self, Unhurried},
+    patience::{self, End, Unhurried},
+    socket::ClientSocket,
+    streams::Streams,
     upstream::Policy,
 };
 
@@ -28,7 +29,16 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Between accepts that fail, which they do when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_HTTP2_HEAD: u32 = 16 * 1024;
-const MAX_HTTP2_STREAMS: u32 = 256;
+/// What a stream may keep beside its window and the piece that it was given.
+const HTTP2_SEND_BUFFER: usize = 32 * 1024;
+/// What a client may send of a request's content before the origin takes it, and of all requests
+/// of a connection.
+const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 512 * 1024;
+/// What the kernel keeps of what is written and not yet sent. It reports room when half of it is
+/// gone, so this much is progress: without it, it may be megabytes.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 
 /// How far along the program is; workers follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +109,8 @@ fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     // Inherited by accepted connections on Linux, so that one call serves them all.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -111,15 +123,14 @@ impl Worker {
         origin: Arc<Origin>,
     ) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
-        let connections = GracefulShutdown::new();
-        let server = Arc::new(builder(self.patience));
+        let clients = Clients::default();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer, &server, &origin, &connections),
+                Ok((stream, peer)) => self.serve(stream, peer, &origin, &clients),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -128,10 +139,10 @@ impl Worker {
         }
         // Those already queued would be reset with the listener.
         while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-            self.serve(stream, peer, &server, &origin, &connections);
+            self.serve(stream, peer, &origin, &clients);
         }
         drop(listener);
-        if tokio::time::timeout(self.grace, connections.shutdown())
+        if tokio::time::timeout(self.grace, clients.finish())
             .await
             .is_err()
         {
@@ -144,49 +155,50 @@ impl Worker {
         Ok(())
     }
 
-    fn serve(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        server: &Arc<auto::Builder<TokioExecutor>>,
-        origin: &Arc<Origin>,
-        connections: &GracefulShutdown,
-    ) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, origin: &Arc<Origin>, clients: &Clients) {
         if !cfg!(target_os = "linux") {
             // A connection that is already gone says so when it is read.
             let _ = stream.set_nodelay(true);
         }
         let (origin, policy) = (Arc::clone(origin), Arc::clone(&self.policy));
-        let edge = Arc::new(Edge::new(&self.cache, origin, policy, peer.ip()));
-        let client = Arc::clone(&edge);
+        let client = Arc::new(Client::new());
+        let edge = Edge::new(&self.cache, origin, policy, peer.ip(), Arc::clone(&client));
+        let edge = Arc::new(edge);
         let service = service_fn(move |request| Arc::clone(&edge).serve(request));
-        let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = connections.watch(connection);
         let limit = self.patience;
+        let connection = builder(limit, Arc::clone(&client))
+            .serve_connection_with_upgrades(ClientSocket::new(stream, Arc::clone(&client)), service)
+            .into_owned();
+        let entry = clients.add(Arc::clone(&client));
         tokio::spawn(async move {
-            match patience::watch(connection, limit, || client.has_served()).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => tracing::debug!(%peer, error, "connection ended"),
-                None => tracing::debug!(%peer, "connection ended: no request came"),
+            let _entry = entry;
+            match patience::watch(connection, &client, limit).await {
+                End::Own(Ok(())) => {}
+                End::Own(Err(error)) => tracing::debug!(%peer, error, "connection ended"),
+                End::Silent => tracing::debug!(%peer, "connection ended: no request came"),
+                End::Unread => tracing::debug!(%peer, "connection ended: the client reads nothing"),
+                End::Replaced => tracing::debug!(%peer, "connection ended: it was idle"),
             }
         });
     }
 }
 
-fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+/// The settings of one connection.
+fn builder(limit: Duration, client: Arc<Client>) -> auto::Builder<Streams> {
+    let mut server = auto::Builder::new(Streams { client, limit });
     server
         .http1()
         .timer(Unhurried)
         .max_buf_size(MAX_REQUEST_HEAD)
-        .header_read_timeout(patience);
+        .header_read_timeout(limit);
     server
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .max_header_list_size(MAX_HTTP2_HEAD)
-        .max_concurrent_streams(MAX_HTTP2_STREAMS);
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(HTTP2_SEND_BUFFER)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW);
     server
 }

@@ -113,6 +113,18 @@ impl Proxy {
             .expect("the proxy listens")
     }
 
+    /// The most memory that it has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak(&self) -> u64 {
+        let id = self.child.id().expect("the proxy runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
+            .and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("Linux says it") * 1024
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the proxy runs").to_string();
         let sent = Command::new("kill").args([name, &id]).status().await;
