@@ -11,8 +11,9 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::{
+    heard::Heard,
     mutator::{Random, mutate},
-    stage::{Heard, Received, Say, Stage, carrying},
+    stage::{Received, Say, Stage, carrying},
     strict::{self, Asked, Next},
 };
 

@@ -14,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::strict::{self, Asked, Message, Next};
+use super::{
+    heard::{Heard, asked, requests},
+    strict::{self, Message, Next},
+};
 use crate::support::{Origin, Proxy, before, soon};
 
 /// A proxy that says nothing for so long waits for its client.
@@ -144,12 +147,10 @@ impl Stage {
         let mut stream = self.proxy.connect().await;
         // What is refused may be refused before it was read.
         let _ = soon(stream.write_all(bytes)).await;
-        let is_head = bytes.trim_ascii_start().starts_with(b"HEAD ");
-        let first = if is_head { Asked::Head } else { Asked::Any };
         let mut heard = Heard {
             bytes: Vec::new(),
             waited: false,
-            first,
+            asked: asked(bytes),
         };
         let mut piece = vec![0; 16 * 1024];
         loop {
@@ -220,7 +221,9 @@ impl Stage {
         if let Some(why) = answers.wrong {
             return Err(format!("no sound answer: {why}"));
         }
-        let mut asked = requests(sent).into_iter();
+        let mut asked = requests(sent)
+            .into_iter()
+            .map(|request| Received::of(&request));
         let log = self.log.lock().unwrap();
         let mut numbers = Vec::new();
         for answer in answers.last_ones() {
@@ -244,81 +247,6 @@ impl Stage {
             }
         }
         Ok(numbers)
-    }
-}
-
-impl Message {
-    fn has_content(&self) -> bool {
-        self.field("x-method") != Some("HEAD")
-    }
-}
-
-/// The requests at the start of `sent` that can be read in one way alone.
-fn requests(mut sent: &[u8]) -> Vec<Received> {
-    let mut requests = Vec::new();
-    while let Next::Whole(request) = strict::request(sent) {
-        requests.push(Received::of(&request));
-        sent = &sent[request.size..];
-    }
-    requests
-}
-
-/// What a client got on a connection.
-#[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) bytes: Vec<u8>,
-    /// What the first answer is to.
-    first: Asked,
-    /// Whether the proxy waited for more.
-    pub(super) waited: bool,
-}
-
-impl Heard {
-    pub(super) fn answers(&self) -> Answers {
-        Answers::of(&self.bytes, self.first)
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Answers {
-    pub(super) whole: Vec<Message>,
-    wrong: Option<&'static str>,
-    /// Bytes of an answer that did not end.
-    rest: usize,
-}
-
-impl Answers {
-    fn of(mut got: &[u8], mut asked: Asked) -> Self {
-        let (mut whole, mut wrong) = (Vec::new(), None);
-        while !got.is_empty() {
-            match strict::response(got, asked) {
-                Next::Whole(message) => {
-                    asked = Asked::Any;
-                    got = &got[message.size..];
-                    whole.push(message);
-                }
-                Next::More => break,
-                Next::Wrong(why) => {
-                    wrong = Some(why);
-                    break;
-                }
-            }
-        }
-        let rest = got.len();
-        Self { whole, wrong, rest }
-    }
-
-    pub(super) fn is_whole(&self) -> bool {
-        !self.whole.is_empty() && self.rest == 0
-    }
-
-    /// Those that are not interim.
-    pub(super) fn last_ones(&self) -> impl Iterator<Item = &Message> {
-        self.whole.iter().filter(|answer| answer.status() >= 200)
-    }
-
-    pub(super) fn statuses(&self) -> Vec<u16> {
-        self.last_ones().map(Message::status).collect()
     }
 }
 
