@@ -22,8 +22,8 @@
 //! | make the response fit to store and send | `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
-//! | a line in the log | `access`, `url`; `log` and `lines` write it |
 //! | send the body | `sending` |
+//! | lines in the log | `access`, `url`, `seldom`; `log` and `lines` write them |
 //!
 //! The flags are in `config`, `backend`, `lifetimes`, `trouble`, `warming` and `tuning`, each group
 //! with what it does to the cache; `environment` reads their variables, and `values` reads what they
@@ -68,6 +68,7 @@ mod pool;
 mod progress;
 mod replay;
 mod response;
+mod seldom;
 mod sending;
 mod server;
 mod signals;

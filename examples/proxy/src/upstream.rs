@@ -26,7 +26,7 @@ use crate::{
     naming::{HostPolicy, Naming},
     origin::{Continue, Needs, Origin},
     replay::Keep,
-    response, tunnel,
+    response, seldom, tunnel,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -103,13 +103,7 @@ impl Upstream {
         {
             progress.path_failed();
         }
-        let mut response = response.inspect_err(|failure| {
-            if failure.is_of_client() {
-                tracing::debug!(path, %failure, "no whole request from the client");
-            } else {
-                tracing::warn!(path, %failure, "no response from the origin");
-            }
-        })?;
+        let mut response = response.inspect_err(|failure| seldom::tell(&path, failure))?;
         response::strip(&mut response);
         self.policy.naming.settle(host.as_ref(), &mut response);
         if let Some(client) = client

@@ -20,7 +20,7 @@ impl Logging {
     async fn start(origin: &Origin, flags: &[&str]) -> Self {
         let mut command = before(origin.address, flags);
         // Of the warnings, other tests are.
-        command.env("RUST_LOG", "cachewarp_proxy::upstream=error");
+        command.env("RUST_LOG", "cachewarp_proxy::seldom=error");
         command.stderr(Stdio::piped());
         let mut proxy = Proxy::spawn(command).await;
         let stderr = proxy.child.stderr.take().expect("stderr is piped");
@@ -386,4 +386,40 @@ async fn a_log_that_nobody_reads_stops_no_request() {
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         soon(client.read_exact(&mut [0; 4])).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_provokes_failures_does_not_fill_the_log_with_warnings() {
+    let origin = pages().await;
+    let mut command = before(origin.address, &["--log-level", "warn"]);
+    command.env_remove("RUST_LOG").stderr(Stdio::piped());
+    let mut proxy = Proxy::spawn(command).await;
+    let stderr = proxy.child.stderr.take().unwrap();
+    let mut lines = BufReader::new(stderr).lines();
+    let began = tokio::time::Instant::now();
+    let asking = async {
+        for number in 0.. {
+            assert_eq!(
+                proxy.get(&format!("/gone?{number}"), "").await.status(),
+                502
+            );
+        }
+    };
+    let reading = async {
+        let mut told = 0;
+        for _ in 0..3 {
+            let line = lines.next_line().await.unwrap().unwrap();
+            assert!(line.contains("no response from the origin"), "{line}");
+            let before = line.split("before=").nth(1);
+            told += before.map_or(0, |it| it.trim().parse::<u32>().unwrap());
+        }
+        told
+    };
+    let told = tokio::select! {
+        told = soon(reading) => told,
+        () = asking => unreachable!("it asks without end"),
+    };
+    // Three lines are in three different seconds, and tell of all the others.
+    assert!(began.elapsed().as_secs_f64() > 0.9);
+    assert!(told > 3, "{told}");
 }
