@@ -3,10 +3,10 @@
 use cachewarp::RequestProgress;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::{
+    arriving::Arriving,
     body::{Again, RequestBody},
     connect::Attempt,
     failure::{Failure, Repeat},
@@ -34,7 +34,7 @@ pub(crate) async fn send(
     request: Request<RequestBody>,
     needs: Needs,
     progress: Option<&RequestProgress>,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Response<Arriving>, Failure> {
     let idempotent = request.method().is_idempotent();
     let repeatable = needs == Needs::Nothing && (idempotent || origin.may_refuse());
     let spare = repeatable.then(|| Spare::of(&request));

@@ -14,6 +14,7 @@ use crate::{
     access::{self, Line, Logged, Maker},
     admit::{self, Route},
     answer::{self, Asked},
+    arriving::Arriving,
     begun,
     body::RequestBody,
     client::Client,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// From the cache, from the origin past the cache, or our own.
-pub(crate) type EdgeBody = Either<CacheBody<Incoming>, Either<Incoming, Full<Bytes>>>;
+pub(crate) type EdgeBody = Either<CacheBody<Arriving>, Either<Arriving, Full<Bytes>>>;
 
 /// Serves one client connection; all of them share the cache.
 #[derive(Debug)]

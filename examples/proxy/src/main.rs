@@ -19,7 +19,7 @@
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
 //! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `connect`, `opened`, `heads` |
-//! | make the response fit to store and send | `response`, `writeback` |
+//! | make the response fit to store and send | `arriving`, `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
 //! | send the body | `sending` |
@@ -38,6 +38,7 @@ mod abandoned;
 mod access;
 mod admit;
 mod answer;
+mod arriving;
 mod attempts;
 mod backend;
 mod begun;

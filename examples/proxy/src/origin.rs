@@ -10,6 +10,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
+    arriving::{Arriving, End},
     body::{RequestBody, Watch},
     connect::{Attempt, Endpoint},
     failure::Failure,
@@ -96,7 +97,7 @@ impl Origin {
         request: Request<RequestBody>,
         attempt: Attempt,
         needs: Needs,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Arriving>, Failure> {
         let response = self.exchange(request, attempt, needs).await?;
         self.heads.check(response.headers())?;
         Ok(response)
@@ -107,14 +108,16 @@ impl Origin {
         request: Request<RequestBody>,
         attempt: Attempt,
         needs: Needs,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Arriving>, Failure> {
         if let Some(http2) = &self.http2
             && needs == Needs::Nothing
             && let Some(open) = http2.open(&self.endpoint, attempt).await?
         {
-            return http2::send(open, &self.endpoint, request).await;
+            let response = http2::send(open, &self.endpoint, request).await?;
+            return Ok(response.map(|body| Arriving::new(body, End::Stream)));
         }
-        self.send_http1(request, attempt).await
+        let response = self.send_http1(request, attempt).await?;
+        Ok(response.map(|body| Arriving::new(body, End::Framing)))
     }
 
     async fn send_http1(

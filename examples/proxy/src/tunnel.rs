@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::Response;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,7 +22,7 @@ use tokio::{
 /// Joins the client's connection with the one this 101 came over, as soon as hyper lets go of
 /// both. The tunnel ends with both directions, when no byte has moved for `limit`, or with the
 /// runtime.
-pub(crate) fn open(client: OnUpgrade, response: &mut Response<Incoming>, limit: Duration) {
+pub(crate) fn open<B>(client: OnUpgrade, response: &mut Response<B>, limit: Duration) {
     let origin = hyper::upgrade::on(response);
     tokio::spawn(async move {
         let (client, origin) = match tokio::try_join!(client, origin) {

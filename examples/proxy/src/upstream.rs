@@ -13,12 +13,13 @@ use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, EXPECT, HOST, UPGRADE},
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
     access::{self, OriginTime},
+    arriving::Arriving,
     attempts,
     body::{Hold, RequestBody, Turn, Watch},
     failure::{Failure, Kind},
@@ -57,9 +58,9 @@ pub(crate) struct Upstream {
 }
 
 impl Service<Request<RequestBody>> for Upstream {
-    type Response = Response<Incoming>;
+    type Response = Response<Arriving>;
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Failure>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Arriving>, Failure>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
@@ -74,7 +75,7 @@ impl Upstream {
     async fn forward(
         self,
         mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Arriving>, Failure> {
         let path = request.uri().path().to_owned();
         let client = self.take_upgrade(&mut request);
         let progress = request.extensions_mut().remove::<RequestProgress>();
@@ -151,7 +152,7 @@ impl Upstream {
         mut request: Request<RequestBody>,
         needs: Needs,
         progress: Option<RequestProgress>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Arriving>, Failure> {
         let limit = self.policy.origin_timeout;
         let keep = attempts::keep(&self.origin, request.method());
         let watch = watch_body(&mut request, keep, progress.clone());

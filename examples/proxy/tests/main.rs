@@ -14,6 +14,7 @@ mod cache;
 mod codings;
 mod command_line;
 mod content;
+mod cut;
 mod environment;
 mod failures;
 mod floods;
@@ -27,6 +28,8 @@ mod limits;
 mod mixed;
 mod naming;
 mod no_content;
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod peer;
 mod repeats;
 mod reuse;
 #[cfg(feature = "redis")]

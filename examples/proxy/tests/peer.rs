@@ -1,0 +1,169 @@
+//! An origin that speaks HTTP/2 frame by frame, as a test tells it.
+
+use std::collections::VecDeque;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::support::soon;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+
+pub(crate) const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+pub(crate) const NO_ERROR: u32 = 0;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
+
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The origin's end of a connection.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    /// Requests that came while something else was waited for.
+    early: VecDeque<u32>,
+}
+
+impl Peer {
+    /// Begins a connection with these settings.
+    pub(crate) async fn new(stream: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let mut peer = Self::silent(stream).await;
+        peer.settings(settings).await;
+        peer
+    }
+
+    /// Begins a connection, and keeps the settings to itself.
+    pub(crate) async fn silent(mut stream: TcpStream) -> Self {
+        let mut preface = [0; 24];
+        soon(stream.read_exact(&mut preface)).await.unwrap();
+        assert_eq!(preface, PREFACE);
+        let early = VecDeque::new();
+        Self { stream, early }
+    }
+
+    pub(crate) async fn settings(&mut self, settings: &[(u16, u32)]) {
+        let mut payload = Vec::new();
+        for (name, value) in settings {
+            payload.extend(name.to_be_bytes());
+            payload.extend(value.to_be_bytes());
+        }
+        self.send(SETTINGS, 0, 0, &payload).await;
+    }
+
+    pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// The next frame, `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        self.stream.read_exact(&mut payload).await.ok()?;
+        let (kind, flags) = (head[3], head[4]);
+        if (kind == SETTINGS || kind == PING) && flags & ACK == 0 {
+            let echo = if kind == PING { &payload[..] } else { &[] };
+            self.send(kind, ACK, 0, echo).await;
+        }
+        Some(Frame {
+            kind,
+            flags,
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload,
+        })
+    }
+
+    /// The stream of the next request, `None` at the end of the connection.
+    pub(crate) async fn request(&mut self) -> Option<u32> {
+        if let Some(stream) = self.early.pop_front() {
+            return Some(stream);
+        }
+        loop {
+            let frame = self.frame().await?;
+            if frame.kind == HEADERS {
+                return Some(frame.stream);
+            }
+        }
+    }
+
+    /// All content of a request, to the end of its stream.
+    pub(crate) async fn content(&mut self, stream: u32) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            let frame = soon(self.frame()).await.unwrap();
+            if frame.kind == HEADERS && frame.stream != stream {
+                self.early.push_back(frame.stream);
+            }
+            if frame.stream != stream || frame.kind != DATA {
+                continue;
+            }
+            content.extend(frame.payload);
+            if frame.flags & END_STREAM != 0 {
+                return content;
+            }
+        }
+    }
+
+    /// A 200 with these fields.
+    pub(crate) async fn ok(&mut self, stream: u32, flags: u8, fields: &[(&str, &str)]) {
+        // `:status: 200` is the eighth entry of the static table (RFC 7541 appendix A).
+        let mut block = vec![0x88];
+        for (name, value) in fields {
+            block.push(0);
+            for text in [name, value] {
+                block.push(u8::try_from(text.len()).unwrap());
+                block.extend(text.as_bytes());
+            }
+        }
+        self.send(HEADERS, END_HEADERS | flags, stream, &block)
+            .await;
+    }
+
+    pub(crate) async fn data(&mut self, stream: u32, flags: u8, data: &[u8]) {
+        self.send(DATA, flags, stream, data).await;
+    }
+
+    /// A whole response that is not stored.
+    pub(crate) async fn answer(&mut self, stream: u32, body: &str) {
+        self.ok(stream, 0, &[("cache-control", "no-store")]).await;
+        self.data(stream, END_STREAM, body.as_bytes()).await;
+    }
+
+    pub(crate) async fn reset(&mut self, stream: u32, reason: u32) {
+        self.send(RST_STREAM, 0, stream, &reason.to_be_bytes())
+            .await;
+    }
+
+    pub(crate) async fn close(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// No stream after `last` is or will be processed.
+    pub(crate) async fn go_away(&mut self, last: u32, reason: u32) {
+        let payload = [last.to_be_bytes(), reason.to_be_bytes()].concat();
+        self.send(GOAWAY, 0, 0, &payload).await;
+    }
+}
