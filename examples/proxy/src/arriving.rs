@@ -3,7 +3,7 @@
 
 use std::{
     error::Error,
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::slots::Slot;
+
 #[derive(Debug)]
 pub(crate) struct Arriving {
     body: Incoming,
@@ -19,13 +21,16 @@ pub(crate) struct Arriving {
 }
 
 /// What says that a body is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+#[derive(Debug)]
+enum End {
     /// Its length, the last chunk or, where there is neither, the end of the connection. hyper
     /// knows.
     Framing,
     /// END_STREAM. For hyper a reset with NO_ERROR or CANCEL is an end too, and so is a GOAWAY.
-    Stream,
+    Stream {
+        #[expect(dead_code, reason = "the stream counts for as long as this is there")]
+        slot: Slot,
+    },
 }
 
 /// Why a body is not whole.
@@ -37,7 +42,18 @@ pub(crate) enum Broken {
 }
 
 impl Arriving {
-    pub(crate) fn new(body: Incoming, end: End) -> Self {
+    /// That of a response of HTTP/1.
+    pub(crate) fn framed(body: Incoming) -> Self {
+        let end = End::Framing;
+        Self { body, end }
+    }
+
+    /// That of a response of HTTP/2.
+    pub(crate) fn on_stream(body: Incoming, slot: Slot) -> Self {
+        let end = match body.is_end_stream() {
+            true => End::Framing,
+            false => End::Stream { slot },
+        };
         Self { body, end }
     }
 }
@@ -50,13 +66,22 @@ impl Body for Arriving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(None) if self.end == End::Stream && !self.body.is_end_stream() => {
-                // Said once; who asks again gets the same as after any end.
-                self.end = End::Framing;
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let ends = match &frame {
+            Poll::Pending => false,
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            Poll::Ready(None | Some(Err(_))) => true,
+        };
+        if !ends {
+            return frame.map_err(Broken::Transport);
+        }
+        // Said once; who asks again gets the same as after any end.
+        let end = mem::replace(&mut self.end, End::Framing);
+        match (frame, end) {
+            (Poll::Ready(None), End::Stream { .. }) if !self.body.is_end_stream() => {
                 Poll::Ready(Some(Err(Broken::NoEnd)))
             }
-            polled => polled.map_err(Broken::Transport),
+            (frame, _) => frame.map_err(Broken::Transport),
         }
     }
 

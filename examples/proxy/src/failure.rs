@@ -22,7 +22,6 @@ enum Connection {
     /// It ended before the request began.
     Unsent,
     /// The origin has done nothing about this request, and says so.
-    #[allow(dead_code)]
     Refused,
     Unknown,
 }
@@ -205,8 +204,41 @@ impl Failure {
         } else {
             Kind::Broken
         };
-        Self::because(kind, error)
+        let refused = http2(&*error).is_some_and(refuses);
+        let failure = Self::because(kind, error);
+        Self {
+            connection: if refused {
+                Connection::Refused
+            } else {
+                Connection::Unknown
+            },
+            ..failure
+        }
     }
+
+    /// Whether the origin has done nothing about the request, and said so.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.connection == Connection::Refused
+    }
+
+    /// Whether the origin ended the one stream of HTTP/2 alone.
+    pub(crate) fn is_reset(&self) -> bool {
+        let source = self.source.as_deref();
+        source
+            .and_then(|source| http2(source))
+            .is_some_and(h2::Error::is_reset)
+    }
+}
+
+fn http2<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e h2::Error> {
+    causes(error).find_map(<dyn Error>::downcast_ref)
+}
+
+/// A refused stream, or one that is later than the last that the origin has processed, which is the
+/// only one that h2 ends for a GOAWAY of the origin (RFC 9113 sections 6.8 and 8.7).
+fn refuses(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
 }
 
 impl From<Kind> for Failure {

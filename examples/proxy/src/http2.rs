@@ -1,4 +1,4 @@
-//! The one multiplexed connection to an origin that speaks HTTP/2.
+//! The few multiplexed connections to an origin that speaks HTTP/2.
 //!
 //! Not hyper-util's pool: that one keeps a connection for every `:authority`, and here every
 //! `Host` of every client goes to the same place.
@@ -6,38 +6,53 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use http::{
-    Request, Response, Version,
+    HeaderValue, Request, Response, Version,
     header::{CONNECTION, EXPECT, HOST},
 };
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::{
-    client::legacy::connect::Connection,
-    rt::{TokioExecutor, TokioTimer},
-};
-use tokio::{sync::Mutex, time::Instant};
+use hyper::client::conn::TrySendError;
+use hyper_util::client::legacy::connect::Connection;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    arriving::Arriving,
     body::RequestBody,
-    connect::{Attempt, Connector, Endpoint, KEEPALIVE, Offer},
-    failure::Failure,
+    connect::{Attempt, Connector, Endpoint, Offer},
+    failure::{Failure, Kind},
     heads::ResponseHeads,
+    slots::{Open, Slot},
 };
+
+/// Connections of each runtime. A second one is opened when the first has no stream left.
+const MOST: usize = 4;
+
+/// How long no further connection is tried after one that failed, if there are others.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Http2 {
     agreed: Agreed,
     connector: Connector,
-    /// Held while connecting: all other requests wait for that one connection.
-    current: Mutex<Option<Open>>,
+    connections: Mutex<Connections>,
+    /// A stream has ended, or an attempt to connect.
+    freed: Arc<Notify>,
     /// The origin would rather speak HTTP/1.1.
     refused: AtomicBool,
     heads: ResponseHeads,
+    limit: Duration,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: Vec<Open>,
+    /// One at a time: the others wait for it, or for a stream.
+    connecting: bool,
+    failed: Option<Instant>,
 }
 
 /// How both ends know that they speak HTTP/2.
@@ -49,39 +64,18 @@ pub(crate) enum Agreed {
     InTls,
 }
 
-/// Whether a connection has brought a response. Only then may the origin have closed it while it
-/// was idle, so that a request on it is worth another try.
-#[derive(Clone, Debug, Default)]
-struct Used(Arc<AtomicBool>);
-
-impl Used {
-    fn has_answered(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_used(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+/// What became of a request.
+pub(crate) enum Sent {
+    Answered(Response<Arriving>),
+    /// Nothing: the origin would rather have it over HTTP/1.1.
+    Declined(Request<RequestBody>),
 }
 
-type Sender = http2::SendRequest<RequestBody>;
-
-/// A connection that is open.
-#[derive(Clone)]
-pub(crate) struct Open {
-    sender: Sender,
-    since: Instant,
-    used: Used,
-}
-
-impl Open {
-    fn serves(&self, attempt: Attempt) -> bool {
-        let recent = match attempt {
-            Attempt::Any => true,
-            Attempt::Fresh { since } => self.since >= since,
-        };
-        recent && !self.sender.is_closed()
-    }
+/// What the connections that there are mean for the next request.
+enum Choice {
+    Use(Open, Slot),
+    Connect,
+    Wait,
 }
 
 impl Http2 {
@@ -89,71 +83,151 @@ impl Http2 {
         Self {
             agreed,
             connector: Connector::new(Offer::All, limit),
-            current: Mutex::new(None),
+            connections: Mutex::default(),
+            freed: Arc::default(),
             refused: AtomicBool::new(false),
             heads,
+            limit,
         }
     }
 
-    /// The connection to use; `None` if the origin would rather speak HTTP/1.1.
-    pub(crate) async fn open(
+    /// Sends a request with an origin-form target and a `Host`.
+    pub(crate) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        mut request: Request<RequestBody>,
+        attempt: Attempt,
+    ) -> Result<Sent, Failure> {
+        let mut left = MOST;
+        loop {
+            let Some((mut open, slot)) = self.open(endpoint, attempt).await? else {
+                return Ok(Sent::Declined(request));
+            };
+            let host = prepare(&mut request, endpoint)?;
+            let error = match open.sender.try_send_request(request).await {
+                Ok(response) => {
+                    open.has_answered();
+                    let response = response.map(|body| Arriving::on_stream(body, slot));
+                    return Ok(Sent::Answered(response));
+                }
+                Err(error) => error,
+            };
+            request = match unsent(error) {
+                Ok(unsent) => unsent,
+                Err(error) => return Err(broken(&open, error)),
+            };
+            // The origin takes no more on this connection, and has got nothing of this request.
+            open.end();
+            if left == 0 {
+                let why = "every connection ended before the request began";
+                return Err(Failure::because(Kind::Broken, why).unsent());
+            }
+            left -= 1;
+            if let Some(host) = host {
+                request.headers_mut().insert(HOST, host);
+            }
+        }
+    }
+
+    /// A connection with a stream on it; `None` if the origin would rather speak HTTP/1.1.
+    async fn open(
         &self,
         endpoint: &Endpoint,
         attempt: Attempt,
-    ) -> Result<Option<Open>, Failure> {
-        if self.refused.load(Ordering::Relaxed) {
-            return Ok(None);
+    ) -> Result<Option<(Open, Slot)>, Failure> {
+        loop {
+            if self.refused.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            match self.choose(attempt) {
+                Choice::Use(open, slot) => return Ok(Some((open, slot))),
+                Choice::Wait => freed.await,
+                Choice::Connect => {
+                    let connecting = Connecting(self);
+                    match self.connect(endpoint).await {
+                        Ok(Some(open)) => {
+                            let slot = open.slot();
+                            self.lock().open.push(open.clone());
+                            drop(connecting);
+                            if let Some(slot) = slot {
+                                return Ok(Some((open, slot)));
+                            }
+                        }
+                        // It was opened to find out; from now on the pool is used.
+                        Ok(None) => self.refused.store(true, Ordering::Relaxed),
+                        Err(failure) => {
+                            let mut connections = self.lock();
+                            connections.failed = Some(Instant::now());
+                            if connections.open.iter().all(Open::has_ended) {
+                                return Err(failure);
+                            }
+                            tracing::debug!(%failure, "no further connection to the origin");
+                        }
+                    }
+                }
+            }
         }
-        let mut current = self.current.lock().await;
-        if let Some(open) = current.as_ref().filter(|open| open.serves(attempt)) {
-            return Ok(Some(open.clone()));
-        }
-        *current = None;
-        // Again: the request that held the lock may have found out.
-        if self.refused.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let since = Instant::now();
-        let open = self.connect(endpoint).await?.map(|sender| Open {
-            sender,
-            since,
-            used: Used::default(),
-        });
-        match &open {
-            Some(open) => *current = Some(open.clone()),
-            // The connection was opened to find out; from now on the pool is used.
-            None => self.refused.store(true, Ordering::Relaxed),
-        }
-        Ok(open)
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Option<Sender>, Failure> {
+    /// The first connection that has a stream left, and better one that refuses nothing.
+    fn choose(&self, attempt: Attempt) -> Choice {
+        let mut connections = self.lock();
+        connections.open.retain(|open| !open.has_ended());
+        let serving = |open: &&Open| match attempt {
+            Attempt::Any => !open.refuses(),
+            Attempt::Fresh { since } => !open.refuses() && open.is_since(since),
+        };
+        let usable = |open: &Open| open.slot().map(|slot| Choice::Use(open.clone(), slot));
+        let open = &connections.open;
+        if let Some(choice) = open.iter().filter(serving).find_map(usable) {
+            return choice;
+        }
+        let failed = connections.failed.is_some_and(|at| at.elapsed() < PAUSE);
+        let full = open.len() >= MOST || (failed && !open.is_empty());
+        if full && let Some(choice) = open.iter().find_map(usable) {
+            return choice;
+        }
+        if full || connections.connecting {
+            return Choice::Wait;
+        }
+        connections.connecting = true;
+        Choice::Connect
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Option<Open>, Failure> {
         let stream = self.connector.open(endpoint).await?;
         if self.agreed == Agreed::InTls && !stream.connected().is_negotiated_h2() {
             return Ok(None);
         }
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE)
-            .max_header_list_size(self.heads.http2_size())
-            .handshake(stream)
-            .await
-            .map_err(Failure::connect)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "the connection to the origin ended");
-            }
-        });
-        Ok(Some(sender))
+        let freed = Arc::clone(&self.freed);
+        let open = Open::new(stream, self.heads, self.limit, freed).await?;
+        Ok(Some(open))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        // What it guards is whole after every statement.
+        let connections = self.connections.lock();
+        connections.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sends a request with an origin-form target and a `Host`.
-pub(crate) async fn send(
-    open: Open,
+/// An attempt to connect. Whoever waited for it looks again once this is dropped.
+struct Connecting<'h>(&'h Http2);
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().connecting = false;
+        self.0.freed.notify_waiters();
+    }
+}
+
+/// Makes a request fit for HTTP/2, and returns its `Host`.
+fn prepare(
+    request: &mut Request<RequestBody>,
     endpoint: &Endpoint,
-    mut request: Request<RequestBody>,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Option<HeaderValue>, Failure> {
     // Host becomes :authority; both at once may be refused (RFC 9113 section 8.3.1).
     let host = request.headers_mut().remove(HOST);
     let path = request.uri().path_and_query().cloned();
@@ -163,26 +237,26 @@ pub(crate) async fn send(
     // hyper does not report interim responses over HTTP/2: there is no 100 to wait for.
     request.headers_mut().remove(EXPECT);
     request.body_mut().release();
-    let Open {
-        mut sender, used, ..
-    } = open;
-    let exchange = async {
-        sender.ready().await?;
-        sender.send_request(request).await
-    };
-    match exchange.await {
-        Ok(response) => {
-            used.has_answered();
-            Ok(response)
-        }
-        Err(error) => {
-            let failure = Failure::exchange(error);
-            Err(if used.is_used() {
-                failure.on_used_connection()
-            } else {
-                failure
-            })
-        }
+    Ok(host)
+}
+
+/// The request that failed, if nothing of it went out.
+fn unsent(
+    mut error: TrySendError<Request<RequestBody>>,
+) -> Result<Request<RequestBody>, hyper::Error> {
+    error.take_message().ok_or_else(|| error.into_error())
+}
+
+/// A request that got no response on this connection.
+fn broken(open: &Open, error: hyper::Error) -> Failure {
+    let failure = Failure::exchange(error);
+    if failure.is_refused() {
+        open.has_refused();
+        failure
+    } else if open.is_used() && !failure.is_reset() {
+        failure.on_used_connection()
+    } else {
+        failure
     }
 }
 

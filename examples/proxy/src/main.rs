@@ -18,7 +18,7 @@
 //! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
-//! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `connect`, `opened`, `heads` |
+//! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `arriving`, `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
@@ -73,6 +73,7 @@ mod seldom;
 mod sending;
 mod server;
 mod signals;
+mod slots;
 mod socket;
 mod streams;
 mod target;

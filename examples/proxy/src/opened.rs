@@ -18,7 +18,7 @@ use hyper_util::{
     rt::TokioIo,
 };
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Notify};
 
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -32,6 +32,8 @@ struct Marks {
     looks: AtomicBool,
     /// What was read since, the end included.
     reads: AtomicU32,
+    /// Told of every read.
+    arrived: Notify,
     /// An interim response told of content, so that some may follow.
     doubtful: AtomicBool,
 }
@@ -48,6 +50,11 @@ impl Line {
         // This one tells of the end, which is one read.
         let end = u32::from(error.is_incomplete_message());
         self.0.reads.load(Ordering::Relaxed) > end
+    }
+
+    /// Something has come, since this was called.
+    pub(crate) async fn arrived(&self) {
+        self.0.arrived.notified().await;
     }
 
     /// Where the response ends, the next one does not surely begin.
@@ -112,6 +119,7 @@ impl Read for Opened {
         match &read {
             Poll::Ready(Ok(())) => {
                 marks.reads.fetch_add(1, Ordering::Relaxed);
+                marks.arrived.notify_waiters();
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {

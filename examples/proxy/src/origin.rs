@@ -10,12 +10,12 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
-    arriving::{Arriving, End},
+    arriving::Arriving,
     body::{RequestBody, Watch},
     connect::{Attempt, Endpoint},
     failure::Failure,
     heads::ResponseHeads,
-    http2::{self, Agreed, Http2},
+    http2::{Agreed, Http2, Sent},
     keep::{self, Next},
     opened::Line,
     pool::{Open, Pool},
@@ -109,15 +109,17 @@ impl Origin {
         attempt: Attempt,
         needs: Needs,
     ) -> Result<Response<Arriving>, Failure> {
-        if let Some(http2) = &self.http2
-            && needs == Needs::Nothing
-            && let Some(open) = http2.open(&self.endpoint, attempt).await?
-        {
-            let response = http2::send(open, &self.endpoint, request).await?;
-            return Ok(response.map(|body| Arriving::new(body, End::Stream)));
-        }
+        let request = match &self.http2 {
+            Some(http2) if needs == Needs::Nothing => {
+                match http2.send(&self.endpoint, request, attempt).await? {
+                    Sent::Answered(response) => return Ok(response),
+                    Sent::Declined(request) => request,
+                }
+            }
+            Some(_) | None => request,
+        };
         let response = self.send_http1(request, attempt).await?;
-        Ok(response.map(|body| Arriving::new(body, End::Framing)))
+        Ok(response.map(Arriving::framed))
     }
 
     async fn send_http1(

@@ -23,12 +23,12 @@ mod frames;
 mod hop_by_hop;
 mod hosts;
 mod http2;
+mod http2_origin;
 mod lifetimes;
 mod limits;
 mod mixed;
 mod naming;
 mod no_content;
-#[allow(dead_code, reason = "each test uses a part of it")]
 mod peer;
 mod repeats;
 mod reuse;

@@ -11,18 +11,19 @@ use super::support::soon;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(crate) const DATA: u8 = 0;
+const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 
 pub(crate) const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 pub(crate) const NO_ERROR: u32 = 0;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 
@@ -94,6 +95,17 @@ impl Peer {
             stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
             payload,
         })
+    }
+
+    /// Returns once the proxy has read all that was sent to it.
+    pub(crate) async fn settle(&mut self) {
+        self.send(PING, 0, 0, b"settled?").await;
+        loop {
+            let frame = soon(self.frame()).await.unwrap();
+            if frame.kind == PING && frame.flags & ACK != 0 {
+                return;
+            }
+        }
     }
 
     /// The stream of the next request, `None` at the end of the connection.
