@@ -15,8 +15,8 @@ pub use self::{requests::RequestDirective, settings::CacheBuilder};
 use self::{
     settings::BuildTarget,
     validate::{
-        check, cookie_rules, default_max_entry, header_names, languages, parameters, paths,
-        post_read,
+        check, cookie_rules, credential_fields, default_max_entry, header_names, languages,
+        parameters, paths, post_read,
     },
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     executor::Executor,
     layer::CacheLayer,
     remote::Remote,
-    semantics::{credentials::CredentialFields, rules::CacheKind},
+    semantics::rules::CacheKind,
     state::cache::Shared,
     store::Memory,
 };
@@ -219,10 +219,10 @@ impl CacheBuilder {
         let mut config = self.config;
         config.rules.targeted_cache_control =
             header_names("targeted_cache_control", self.targeted_cache_control)?;
-        let credential_headers = header_names("credential_headers", self.credential_headers)?;
-        config.rules.credential_headers = CredentialFields::new(credential_headers);
-        let policy_credentials = header_names("policy_credentials", self.policy_credentials)?;
-        config.rules.policy_credentials = CredentialFields::new(policy_credentials);
+        config.rules.credential_headers =
+            credential_fields("credential_headers", self.credential_headers)?;
+        config.rules.policy_credentials =
+            credential_fields("policy_credentials", self.policy_credentials)?;
         if let Some(cookies) = self.cookies {
             config.rules.cookies = cookie_rules(&cookies)?;
         }

@@ -36,7 +36,8 @@ impl CacheBuilder {
 
     /// Request headers that carry credentials. The cache treats them like `Authorization`
     /// (RFC 9111 §3.5): the response to such a request is stored only if it says `public`,
-    /// `s-maxage` or `must-revalidate`. Defaults to none besides `Authorization`. See also
+    /// `s-maxage` or `must-revalidate`. A `*` at the beginning or the end of a name stands for any
+    /// characters: `x-auth-*`. Defaults to none besides `Authorization`. See also
     /// [`policy_credentials`](Self::policy_credentials).
     pub fn credential_headers<N: Into<String>>(
         mut self,
@@ -55,7 +56,7 @@ impl CacheBuilder {
     /// `Authorization` and [`credential_headers`](Self::credential_headers) always count. This
     /// replaces the other ones; [`also_policy_credentials`](Self::also_policy_credentials) adds to
     /// them, and [`without_policy_credentials`](Self::without_policy_credentials) removes from them.
-    /// Defaults to:
+    /// A `*` stands for the same as in [`credential_headers`](Self::credential_headers). Defaults to:
     ///
     /// - keys and tokens: `access-token`, `api-key`, `api-token`, `apikey`, `auth-token`,
     ///   `circle-token`, `dd-api-key`, `dpop`, `ocp-apim-subscription-key`, `private-token`,

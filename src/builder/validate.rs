@@ -10,7 +10,9 @@ use crate::{
     posts::PostReads,
     semantics::{
         cookies::{CookieRules, Cookies},
+        credentials::CredentialFields,
         language::Languages,
+        list::is_token,
     },
     util::pattern::Patterns,
 };
@@ -129,6 +131,23 @@ pub(super) fn header_names(
         parsed.map_err(|_| malformed(setting, &name, "names of header fields"))
     };
     names.into_iter().map(parse).collect()
+}
+
+/// Parses the names of fields that carry credentials.
+pub(super) fn credential_fields(
+    setting: &'static str,
+    names: Vec<String>,
+) -> Result<CredentialFields, ConfigError> {
+    let allowed = "names of header fields, with * at the beginning or the end, if at all";
+    let (patterns, exact): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| name.contains('*'));
+    if let Some(name) = patterns.iter().find(|name| !is_token(name.as_bytes())) {
+        return Err(malformed(setting, name, allowed));
+    }
+    let patterns = patterns.iter().map(|name| name.to_ascii_lowercase());
+    let patterns = Patterns::new(patterns).map_err(|name| malformed(setting, &name, allowed))?;
+    let exact = header_names(setting, exact)?;
+    Ok(CredentialFields::new(exact).and_matching(patterns))
 }
 
 /// Parses the names of query parameters. What separates parameters, and ends a name or a query, is in

@@ -2,6 +2,8 @@
 
 use http::{HeaderName, header};
 
+use crate::util::pattern::Patterns;
+
 /// The fields, besides `Authorization`, that say for whom a request is made, or by what right: keys
 /// and tokens of APIs, tokens against request forgery (they belong to a session), and what
 /// authenticating proxies and load balancers add.
@@ -135,8 +137,20 @@ const DEFAULT: [&str; 122] = [
 pub(crate) struct CredentialFields {
     /// By length, so that nearly every field of a request is compared with a few names at most.
     by_length: Box<[Box<[HeaderName]>]>,
+    /// Names with a `*`, in lower case.
+    patterns: Patterns,
     has_common: bool,
 }
+
+/// The names that [`is_common`].
+const COMMON: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::HOST,
+    header::REFERER,
+    header::USER_AGENT,
+];
 
 /// Whether nearly every request has this field, and hardly any list of credentials.
 #[inline]
@@ -168,13 +182,24 @@ impl CredentialFields {
         }
         Self {
             by_length: by_length.into_iter().map(Vec::into_boxed_slice).collect(),
+            patterns: Patterns::default(),
             has_common,
         }
+    }
+
+    /// The same set, and all names that match one of these.
+    pub(crate) fn and_matching(mut self, patterns: Patterns) -> Self {
+        self.has_common |= COMMON
+            .iter()
+            .any(|name| patterns.matches(name.as_str().as_bytes()));
+        self.patterns = patterns;
+        self
     }
 
     pub(crate) fn contains(&self, name: &HeaderName) -> bool {
         let same_length = self.by_length.get(name.as_str().len());
         same_length.is_some_and(|names| names.contains(name))
+            || (!self.patterns.is_empty() && self.patterns.matches(name.as_str().as_bytes()))
     }
 
     /// Whether a [common](is_common) name is among them.
@@ -182,8 +207,10 @@ impl CredentialFields {
         self.has_common
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &HeaderName> {
-        self.by_length.iter().flatten()
+    /// The names and patterns that it was made of.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let exact = self.by_length.iter().flatten().map(ToString::to_string);
+        exact.chain(self.patterns.names())
     }
 }
 
@@ -200,7 +227,7 @@ mod tests {
     #[test]
     fn the_default_list_has_the_usual_fields_once_each() {
         let fields = CredentialFields::default();
-        assert_eq!(fields.iter().count(), DEFAULT.len());
+        assert_eq!(fields.names().count(), DEFAULT.len());
         for name in [
             "x-api-key",
             "X-Api-Key",
@@ -248,7 +275,7 @@ mod tests {
     fn any_list_of_names_makes_a_set() {
         let names = ["x-a", "x-b", "x-a", "x-long-name"].map(HeaderName::from_static);
         let fields = CredentialFields::new(names.clone());
-        assert_eq!(fields.iter().count(), 3);
+        assert_eq!(fields.names().count(), 3);
         assert!(names.iter().all(|name| fields.contains(name)));
         assert!(!fields.contains(&HeaderName::from_static("x-c")));
         let longest = "a".repeat(60_000).parse().unwrap();
@@ -258,5 +285,31 @@ mod tests {
         assert!(!common.contains(&header::ACCEPT));
         let none = CredentialFields::new([]);
         assert!(!none.contains(&names[0]));
+    }
+
+    #[test]
+    fn patterns_match_beside_names() {
+        let name = |name: &'static str| HeaderName::from_static(name);
+        let patterns = Patterns::new(["x-auth-*", "*-token"]).unwrap();
+        let fields = CredentialFields::new([name("x-key")]).and_matching(patterns);
+        for it in ["x-key", "x-auth-", "x-auth-user", "x-token", "-token"] {
+            assert!(fields.contains(&name(it)), "{it}");
+        }
+        for it in ["x-keys", "x-auth", "token", "x-token-id", "accept"] {
+            assert!(!fields.contains(&name(it)), "{it}");
+        }
+        assert!(!fields.has_common());
+        let names: Vec<_> = fields.names().collect();
+        assert_eq!(names, ["x-key", "x-auth-*", "*-token"]);
+    }
+
+    #[test]
+    fn a_pattern_may_match_a_common_name() {
+        assert!(COMMON.iter().all(is_common));
+        for (pattern, common) in [("*", true), ("user-*", true), ("*r", true), ("x-*", false)] {
+            let patterns = Patterns::new([pattern]).unwrap();
+            let fields = CredentialFields::new([]).and_matching(patterns);
+            assert_eq!(fields.has_common(), common, "{pattern}");
+        }
     }
 }

@@ -44,6 +44,12 @@ const REFUSED: &[Refused] = &[
     ("credential_headers", "x y", |c| {
         c.credential_headers(["x-key", "x y"])
     }),
+    ("credential_headers", "x-*-y", |c| {
+        c.credential_headers(["x-*", "x-*-y"])
+    }),
+    ("credential_headers", "x y*", |c| {
+        c.credential_headers(["x y*"])
+    }),
     ("default_authority", "a b", |c| c.default_authority("a b")),
     ("default_authority", "", |c| c.default_authority("")),
     ("default_scheme", "ht tp", |c| c.default_scheme("ht tp")),
@@ -96,6 +102,7 @@ const REFUSED: &[Refused] = &[
     ("policy_credentials", "x y", |c| {
         c.policy_credentials(["x-key", "x y"])
     }),
+    ("policy_credentials", "**", |c| c.policy_credentials(["**"])),
     ("post_as_read", "0", |c| c.post_as_read("/search", 0)),
     ("post_as_read", "16777217", |c| {
         c.post_as_read("/search", 16 * MIB + 1)
@@ -142,7 +149,7 @@ const TAKEN: &[Taken] = &[
         c.cookies(Cookies::default().count(["a*"]).ignore(["*"]).key(["*a"]))
     }),
     ("credential_headers", |c| {
-        c.credential_headers(["x-api-key"])
+        c.credential_headers(["x-api-key", "X-Auth-*", "*-token", "*"])
     }),
     ("default_authority", |c| c.default_authority("[::1]:80")),
     ("default_scheme", |c| c.default_scheme("https")),

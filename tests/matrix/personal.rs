@@ -300,10 +300,12 @@ async fn the_fields_that_count_are_a_setting() {
     let x_api_key = || at(1).send("x-api-key", "1");
     let only = |b: CacheBuilder| given(b).policy_credentials(["x-tenant"]);
     let also = |b: CacheBuilder| given(b).also_policy_credentials(["X-Tenant"]);
+    let wildcard = |b: CacheBuilder| given(b).policy_credentials(["X-Ten*"]);
+    let any = |b: CacheBuilder| given(b).policy_credentials(["*"]);
     let like_authorization = |b: CacheBuilder| {
         given(b)
             .policy_credentials([""; 0])
-            .credential_headers(["x-tenant"])
+            .credential_headers(["*-Tenant"])
     };
     play([
         case(ok())
@@ -314,6 +316,14 @@ async fn the_fields_that_count_are_a_setting() {
             .set(also)
             .then(x_tenant().pass())
             .then(x_api_key().pass()),
+        case(ok())
+            .set(wildcard)
+            .then(x_tenant().pass())
+            .then(x_api_key().hit()),
+        // Not only the fields that few requests have.
+        case(ok())
+            .set(any)
+            .then(at(1).send("user-agent", "a").pass()),
         case(ok())
             .set(like_authorization)
             .then(x_tenant().pass())

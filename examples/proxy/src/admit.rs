@@ -5,10 +5,12 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, MAX_FORWARDS, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, MAX_FORWARDS, UPGRADE},
 };
 
 use crate::{
+    allowed::AllowedHosts,
+    fields,
     hop::{self, Coding, Stripped},
     identity::Identity,
     target,
@@ -19,17 +21,14 @@ use crate::{
 const MAX_FIELDS: usize = 64;
 const MAX_FIELD_BYTES: usize = 16 * 1024;
 
-/// Says where a request was sent first; the origin hears it from us alone.
-const FORWARDED: [HeaderName; 8] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-host"),
-];
+/// What admission goes by.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) identity: Identity,
+    pub(crate) hosts: AllowedHosts,
+    /// Fields that go on although [`fields`] has them.
+    pub(crate) trusted: Box<[HeaderName]>,
+}
 
 /// Where an admitted request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +45,8 @@ pub(crate) enum Route {
 pub(crate) enum Refusal {
     /// 400
     Invalid(&'static str),
+    /// 421: the host is none of `--allow-host`.
+    Misdirected,
     /// 431
     HeadTooLarge,
     /// 501: a reverse proxy opens no connections for its clients (RFC 9110 section 9.3.6).
@@ -66,7 +67,7 @@ struct Seen {
     lengths: usize,
     cookies: usize,
     hop_by_hop: bool,
-    forwarded: bool,
+    tells: bool,
     signatures: bool,
 }
 
@@ -81,9 +82,8 @@ impl Seen {
                 "content-length" => seen.lengths += 1,
                 "cookie" => seen.cookies += 1,
                 "via" | "cdn-loop" => seen.signatures = true,
-                "forwarded" | "x-host" => seen.forwarded = true,
-                name if name.starts_with("x-forwarded-") => seen.forwarded = true,
                 name if hop::is_hop_by_hop(name) => seen.hop_by_hop = true,
+                name if fields::tells(name).is_some() => seen.tells = true,
                 _ => {}
             }
         }
@@ -92,10 +92,11 @@ impl Seen {
 }
 
 /// Checks a request and makes it canonical: origin-form target, exactly one `Host`, no hop-by-hop
-/// and no forwarded-host fields. `default_host` stands in for the `Host` that HTTP/1.0 may omit.
+/// and no fields that
+/// tell the origin otherwise. `default_host` stands in for the `Host` that HTTP/1.0 may omit.
 pub(crate) fn admit<B>(
     request: &mut Request<B>,
-    me: &Identity,
+    rules: &Rules,
     default_host: &HeaderValue,
 ) -> Result<Route, Refusal> {
     let seen = Seen::in_fields(request.headers());
@@ -110,15 +111,18 @@ pub(crate) fn admit<B>(
         return Err(Refusal::Invalid("more than one Content-Length"));
     }
     target::settle(request, seen.hosts, default_host)?;
+    let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
+    if !host.is_some_and(|host| rules.hosts.contain(host)) {
+        return Err(Refusal::Misdirected);
+    }
     // Before the cache: a request that came round again would wait there for itself.
-    if seen.signatures && me.signed(request.headers()) {
+    if seen.signatures && rules.identity.signed(request.headers()) {
         return Err(Refusal::Loop);
     }
     count_down(request)?;
-    if seen.forwarded {
-        for name in &FORWARDED {
-            request.headers_mut().remove(name);
-        }
+    if seen.tells {
+        let method = request.method().clone();
+        fields::remove(request.headers_mut(), &method, &rules.trusted);
     }
     if seen.cookies > 1 && request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut());

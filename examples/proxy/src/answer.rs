@@ -175,6 +175,13 @@ pub(crate) fn refused<B>(
                 "This request is not valid: {why}. Correct it before you send it again."
             )),
         ),
+        Refusal::Misdirected => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "http_request_denied",
+            "This server does not serve the host of this request. The operator of this site may add \
+             it to --allow-host."
+                .into(),
+        ),
         Refusal::HeadTooLarge => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "http_request_error",

@@ -6,9 +6,11 @@ use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use http::Uri;
 
 use crate::{
+    allowed::AllowedHost,
     backend::Backend,
     environment::{self, Sources},
     heads::ResponseHeads,
+    keys::Keys,
     lifetimes::Lifetimes,
     log::Logging,
     naming::Names,
@@ -58,6 +60,12 @@ pub(crate) struct Config {
     #[arg(value_parser = parse_name)]
     pub(crate) name: String,
 
+    /// Hosts to serve: example.com, *.example.com for all below it, with a port or for any port. A
+    /// request for another host is 421. May be repeated, or a list with commas [default: all hosts]
+    #[arg(long = "allow-host", help_heading = CLIENTS, value_name = "NAME", value_delimiter = ',')]
+    #[arg(value_parser = AllowedHost::parse)]
+    pub(crate) allowed_hosts: Vec<AllowedHost>,
+
     /// How long a client may take over a request's header, be silent within its content or between
     /// requests, and read nothing of a response: 30, 0.5, 100ms, 5m, 1h
     #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "60")]
@@ -86,6 +94,9 @@ pub(crate) struct Config {
 
     #[command(flatten)]
     pub(crate) backend: Backend,
+
+    #[command(flatten)]
+    pub(crate) keys: Keys,
 
     #[command(flatten)]
     pub(crate) lifetimes: Lifetimes,

@@ -117,8 +117,8 @@ impl Edge {
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<EdgeBody>, Failure> {
-        let me = &self.upstream.policy.identity;
-        let route = match admit::admit(&mut request, me, self.upstream.origin.host()) {
+        let rules = &self.upstream.policy.rules;
+        let route = match admit::admit(&mut request, rules, self.upstream.origin.host()) {
             Ok(route) => route,
             Err(refusal) => return Ok(own(answer::refused(self.name(), &request, refusal))),
         };

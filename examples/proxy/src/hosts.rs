@@ -168,7 +168,7 @@ fn is_number(label: &[u8]) -> bool {
     }
 }
 
-fn is_ipv4(name: &[u8]) -> bool {
+pub(crate) fn is_ipv4(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| name.parse::<Ipv4Addr>().is_ok())
 }
 

@@ -17,6 +17,11 @@ pub(crate) struct Lifetimes {
     #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
     ttl: Option<Duration>,
 
+    /// The lifetime of a 404 or 410 that states none, also without --ttl; with --adaptive it is the
+    /// longest. 0 keeps none [default: that of --ttl or --adaptive, 10 s at most]
+    #[arg(long = "ttl-404", value_name = "TIME", value_parser = parse_window)]
+    ttl_404: Option<Duration>,
+
     /// Learn the lifetime of responses that state none from how often each changes and is
     /// requested; at most this share of all answers may be stale [default BUDGET: 0.02]
     // No default_missing_value: without a value the library's own default holds.
@@ -80,8 +85,17 @@ impl Lifetimes {
                     .targeted_cache_control(["CDN-Cache-Control"]);
             }
         }
-        if let Some(ttl) = self.ttl {
-            cache = cache.ttl(FixedTtl::new(ttl));
+        if let Some(longest) = self.ttl_404 {
+            cache = cache.negative_ttl(longest);
+        }
+        match (self.ttl, self.ttl_404) {
+            (None, None) => {}
+            (Some(ttl), None) => cache = cache.ttl(FixedTtl::new(ttl)),
+            // Responses with other statuses may get none.
+            (ttl, Some(missing)) => {
+                let ttl = FixedTtl::new(ttl.unwrap_or_default());
+                cache = cache.ttl(ttl.status(404, missing).status(410, missing));
+            }
         }
         if let Some(budget) = self.adaptive {
             let mut adaptive = AdaptiveTtl::builder();

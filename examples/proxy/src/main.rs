@@ -15,7 +15,7 @@
 //! |-|-|
 //! | accept, on one runtime per core | `server`, `clients` |
 //! | what a connection may cost and how long it may last | `patience`, `client`, `socket`, `streams`, `abandoned` |
-//! | check, make canonical, strip hop-by-hop fields | `admit`, `target`, `hosts`, `hop`, `identity` |
+//! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `fields`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
 //! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
@@ -25,18 +25,19 @@
 //! | send the body | `sending` |
 //! | lines in the log | `access`, `url`, `seldom`; `log` and `lines` write them |
 //!
-//! The flags are in `config`, `backend`, `lifetimes`, `trouble`, `warming` and `tuning`, each group
-//! with what it does to the cache; `environment` reads their variables, and `values` reads what they
-//! are given. `list` reads the file of `--warm`, and `progress` shows how far that is. `workers`
+//! The flags are in `config`, `backend`, `keys`, `lifetimes`, `trouble`, `warming` and `tuning`, each
+//! group with what it does to the cache; `environment` reads their variables, and `values` reads what
+//! they are given. `list` reads the file of `--warm`, and `progress` shows how far that is. `workers`
 //! starts the threads, and each serves as `server` says.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on in the
-//! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client; hyper's server
-//! cannot send others.
+//! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client;
+//! hyper's server cannot send others.
 
 mod abandoned;
 mod access;
 mod admit;
+mod allowed;
 mod answer;
 mod arriving;
 mod attempts;
@@ -51,12 +52,14 @@ mod demo;
 mod edge;
 mod environment;
 mod failure;
+mod fields;
 mod heads;
 mod hop;
 mod hosts;
 mod http2;
 mod identity;
 mod keep;
+mod keys;
 mod lifetimes;
 mod lines;
 mod list;
@@ -104,6 +107,8 @@ use tokio::{
 };
 
 use crate::{
+    admit::Rules,
+    allowed::AllowedHosts,
     client::Client,
     config::{Command, Config},
     edge::Edge,
@@ -262,6 +267,7 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
     let cache = CacheLayer::builder()
         .memory(Memory::with_capacity(config.max_memory))
         .cache_status(&config.name);
+    let cache = config.keys.add_to(cache);
     let cache = config.lifetimes.add_to(cache)?;
     let cache = config.trouble.add_to(cache)?;
     let cache = config.tuning.add_to(cache);
@@ -276,7 +282,11 @@ fn policy(config: &Config, origin: &Uri) -> Policy {
             queries: config.log.queries(),
             only_tier: (!config.backend.is_shared()).then_some("memory"),
         },
-        identity: Identity::random(),
+        rules: Rules {
+            identity: Identity::random(),
+            hosts: AllowedHosts::new(&config.allowed_hosts),
+            trusted: config.keys.trusted(),
+        },
         naming: Naming::new(config.names, origin),
         origin_timeout: config.trouble.timeout,
         client_timeout: config.client_timeout,

@@ -19,11 +19,11 @@ use tower::Service;
 
 use crate::{
     access::{self, OriginTime},
+    admit::Rules,
     arriving::Arriving,
     attempts,
     body::{Hold, RequestBody, Turn, Watch},
     failure::{Failure, Kind},
-    identity::Identity,
     naming::{HostPolicy, Naming},
     origin::{Continue, Needs, Origin},
     replay::Keep,
@@ -40,7 +40,7 @@ pub(crate) struct Policy {
     /// In `Cache-Status` and `Proxy-Status`.
     pub(crate) name: String,
     pub(crate) log: access::Form,
-    pub(crate) identity: Identity,
+    pub(crate) rules: Rules,
     pub(crate) naming: Naming,
     pub(crate) origin_timeout: Duration,
     /// How long a client may be silent within its content.
@@ -135,15 +135,17 @@ impl Upstream {
     fn sign(&self, request: &mut Request<RequestBody>) {
         let received = request.version();
         let headers = request.headers_mut();
+        // What is there already comes from a proxy that is trusted: admission removes all others.
         if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(X_FORWARDED_HOST, host);
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let scheme = HeaderValue::from_static("http");
+        headers.entry(X_FORWARDED_PROTO).or_insert(scheme);
         append_client(headers, self.client);
         if self.policy.naming.policy == HostPolicy::Rewrite {
             headers.insert(HOST, self.origin.host().clone());
         }
-        self.policy.identity.sign(headers, received);
+        self.policy.rules.identity.sign(headers, received);
     }
 
     /// Sends a request and waits for the head of its response, but not for ever.

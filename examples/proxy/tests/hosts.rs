@@ -175,3 +175,69 @@ async fn a_host_that_there_cannot_be_is_400_and_says_why() {
         assert_eq!(reply.status(), 301, "{host}");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_is_not_listed_is_421_and_reaches_nobody() {
+    let origin = redirecting().await;
+    let flags = [
+        "--allow-host",
+        "A.test,*.b.test,c.test:81",
+        "--allow-host",
+        "[::1]",
+    ];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    for (host, status) in [
+        ("a.test", 301),
+        ("A.TEST.:0080", 301),
+        ("a.test:8080", 301),
+        ("x.b.test", 301),
+        ("x.y.B.test:81", 301),
+        ("c.test:81", 301),
+        ("[0::1]:5", 301),
+        ("b.test", 421),
+        ("x.a.test", 421),
+        ("xb.test", 421),
+        ("c.test", 421),
+        ("c.test:80", 421),
+        ("evil.test", 421),
+        ("a.test.evil.test", 421),
+        ("[::2]", 421),
+        ("127.0.0.1", 421),
+        ("a..test", 400),
+    ] {
+        let before = origin.heads().len();
+        let heads = [
+            format!("GET /{host} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            format!("GET http://{host}/absolute{host} HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
+            format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"),
+            format!("OPTIONS * HTTP/1.0\r\nHost: {host}\r\n\r\n"),
+            format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+            ),
+        ];
+        for head in &heads {
+            let reply = proxy.ask(head).await;
+            assert_eq!(reply.status(), status, "{head}");
+            if status == 421 {
+                assert_eq!(reply.field("cache-control"), Some("no-store"), "{head}");
+                assert_eq!(reply.field("x-cache"), None, "{head}");
+            }
+        }
+        let asked = origin.heads().len() - before;
+        assert_eq!(asked > 0, status == 301, "{host}");
+    }
+    let before = origin.heads().len();
+    // HTTP/1.0 may name none, and then it asks for that of the origin.
+    let reply = proxy.ask("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(reply.status(), 421);
+    let mut client = connect(&proxy).await;
+    for (authority, status) in [("http://B.test", 421), ("http://X.b.test", 301)] {
+        let reply = soon(client.send_request(get(authority))).await.unwrap();
+        assert_eq!(reply.status(), status, "{authority}");
+    }
+    assert_eq!(origin.heads().len(), before + 1);
+
+    let lists_it = Proxy::start(origin.address, &["--allow-host", "127.0.0.1"]).await;
+    let reply = lists_it.ask("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(reply.status(), 301);
+}

@@ -44,6 +44,46 @@ async fn a_flag_beats_a_variable_and_the_first_variable_the_second() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_has_a_lifetime_of_its_own() {
+    let origin = Origin::start(|head| {
+        let status = head.split(['/', ' ']).nth(2).and_then(|it| it.parse().ok());
+        super::support::status(status.unwrap_or(200), "")
+    })
+    .await;
+    for (flags, status, expected) in [
+        (&["--ttl", "60"][..], 404, Some(10)),
+        (&["--ttl", "60", "--ttl-404", "30"], 404, Some(30)),
+        (&["--ttl", "60", "--ttl-404", "1h"], 410, Some(3600)),
+        (&["--ttl", "60", "--ttl-404", "30"], 200, Some(60)),
+        (&["--ttl", "60", "--ttl-404", "30"], 405, Some(60)),
+        (&["--ttl", "60", "--ttl-404", "0"], 404, None),
+        (&["--ttl-404", "30"], 404, Some(30)),
+        (&["--ttl-404", "30"], 200, None),
+        (&["--adaptive", "--ttl-404", "2"], 404, Some(2)),
+        (&["--adaptive", "--ttl-404", "0"], 404, None),
+    ] {
+        let proxy = Proxy::start(origin.address, flags).await;
+        let path = format!("/{status}");
+        proxy.get(&path, "").await;
+        let reply = proxy.get(&path, "").await;
+        let told = reply.field("cache-status").unwrap_or_default();
+        let ttl = told
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("ttl="))
+            .and_then(|ttl| ttl.parse::<u64>().ok());
+        assert_eq!(
+            reply.field("x-cache") == Some("HIT"),
+            expected.is_some(),
+            "{flags:?} {status}: {told}"
+        );
+        if let (Some(ttl), Some(expected)) = (ttl, expected) {
+            let around = expected - (expected / 10).max(2)..=expected;
+            assert!(around.contains(&ttl), "{flags:?} {status}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn lifetimes_that_learn_begin_with_a_first_guess() {
     let origin = Origin::start(|_| ok("", "x")).await;
     let mut command = before(origin.address, &["--adaptive"]);

@@ -1,8 +1,14 @@
 //! What a request looks like once it is admitted, and which ones are not.
 
-use http::header::HOST;
-
 use super::*;
+
+fn rules() -> Rules {
+    Rules {
+        identity: Identity::random(),
+        hosts: AllowedHosts::default(),
+        trusted: Box::default(),
+    }
+}
 
 fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
     let mut builder = Request::builder().method(method).uri(target);
@@ -14,7 +20,7 @@ fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
 
 fn admitted(request: &mut Request<()>) -> Result<Route, Refusal> {
     let default_host = HeaderValue::from_static("origin:9000");
-    admit(request, &Identity::random(), &default_host)
+    admit(request, &rules(), &default_host)
 }
 
 fn invalid(request: &mut Request<()>) -> bool {
@@ -122,7 +128,7 @@ fn the_default_host_is_respelled_too() {
     let mut get = request("GET", "/", &[]);
     *get.version_mut() = Version::HTTP_10;
     let default_host = HeaderValue::from_static("Origin:80");
-    let verdict = admit(&mut get, &Identity::random(), &default_host);
+    let verdict = admit(&mut get, &rules(), &default_host);
     assert_eq!(verdict, Ok(Route::Cache));
     assert_eq!(get.headers()[HOST], "origin");
 }
@@ -167,9 +173,9 @@ fn a_large_head_is_refused() {
 
 #[test]
 fn our_own_signature_is_a_loop() {
-    let me = Identity::random();
+    let me = rules();
     let mut get = request("GET", "/", &[("host", "a")]);
-    me.sign(get.headers_mut(), Version::HTTP_11);
+    me.identity.sign(get.headers_mut(), Version::HTTP_11);
     let verdict = admit(&mut get, &me, &HeaderValue::from_static("a"));
     assert_eq!(verdict, Err(Refusal::Loop));
     assert_eq!(admitted(&mut get), Ok(Route::Cache));
@@ -196,7 +202,7 @@ fn the_client_does_not_say_where_it_was_forwarded_from() {
         "/",
         &[("host", "a"), ("x-forwarded-for", "192.0.2.1")],
     );
-    for name in FORWARDED {
+    for name in ["forwarded", "x-forwarded-host", "x-forwarded-any", "x-host"] {
         get.headers_mut()
             .insert(name, HeaderValue::from_static("evil"));
     }
