@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use http::{HeaderName, header::AUTHORIZATION};
 use tower_layer::Layer;
 
 use crate::{
@@ -94,6 +95,18 @@ impl CacheLayer {
             .breaker
             .as_ref()
             .map(OriginBreaker::handle)
+    }
+
+    /// Whether a request field counts as a credential for this layer: `Authorization`, and those of
+    /// [`credential_headers`](crate::CacheBuilder::credential_headers) and
+    /// [`policy_credentials`](crate::CacheBuilder::policy_credentials). For what stands in front of the
+    /// cache and has to know: a server may take `X_Api_Key` for `X-Api-Key`, and this cache does not.
+    #[must_use]
+    pub fn is_credential(&self, name: &HeaderName) -> bool {
+        let rules = &self.cache.config.rules;
+        *name == AUTHORIZATION
+            || rules.credential_headers.contains(name)
+            || rules.policy_credentials.contains(name)
     }
 
     pub(crate) fn from_parts(shared: Arc<Shared>, mut config: Config) -> Self {

@@ -175,3 +175,20 @@ async fn a_refresh_after_another_one_does_not_call_the_origin() {
         assert_eq!(calls.load(Ordering::Relaxed), expected);
     }
 }
+
+#[test]
+fn a_layer_tells_which_fields_are_credentials() {
+    let layer = CacheLayer::builder()
+        .credential_headers(["X-Own-*"])
+        .also_policy_credentials(["x-tenant"])
+        .without_policy_credentials(["x-token"])
+        .build()
+        .unwrap();
+    let counts = |name: &'static str| layer.is_credential(&http::HeaderName::from_static(name));
+    for name in ["authorization", "x-own-key", "x-tenant", "x-api-key"] {
+        assert!(counts(name), "{name}");
+    }
+    for name in ["accept", "cookie", "x-own", "x-token", "x_api_key"] {
+        assert!(!counts(name), "{name}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::{
     hop::{self, Coding, Stripped},
     identity::Identity,
     target,
+    underscores::{self, Underscores, Verdict},
 };
 
 /// Fields and their bytes that a request may have at most: no more than usual origins take, so
@@ -28,6 +29,7 @@ pub(crate) struct Rules {
     pub(crate) hosts: AllowedHosts,
     /// Fields that go on although [`fields`] has them.
     pub(crate) trusted: Box<[HeaderName]>,
+    pub(crate) underscores: Underscores,
 }
 
 /// Where an admitted request goes.
@@ -35,8 +37,9 @@ pub(crate) struct Rules {
 pub(crate) enum Route {
     /// To the cache. Upgrades too: it passes them through.
     Cache,
-    /// To the origin directly: the client's `Connection` took away a field that the response may
-    /// depend on, so what comes back is for this client alone.
+    /// To the origin directly, as what comes back is for this client alone: its `Connection` took away
+    /// a field that the response may depend on, or it sent one under a name that the cache does not
+    /// look for.
     Origin,
 }
 
@@ -68,6 +71,7 @@ struct Seen {
     cookies: usize,
     hop_by_hop: bool,
     tells: bool,
+    odd: bool,
     signatures: bool,
 }
 
@@ -84,7 +88,7 @@ impl Seen {
                 "via" | "cdn-loop" => seen.signatures = true,
                 name if hop::is_hop_by_hop(name) => seen.hop_by_hop = true,
                 name if fields::tells(name).is_some() => seen.tells = true,
-                _ => {}
+                name => seen.odd |= underscores::is_odd(name),
             }
         }
         seen
@@ -120,6 +124,16 @@ pub(crate) fn admit<B>(
         return Err(Refusal::Loop);
     }
     count_down(request)?;
+    let mut verdict = Verdict::GoOn;
+    if seen.odd {
+        let method = request.method().clone();
+        verdict = rules.underscores.apply(&method, request.headers_mut());
+    }
+    if verdict == Verdict::Refuse {
+        return Err(Refusal::Invalid(
+            "the name of a header field has a character other than letters, digits and hyphens",
+        ));
+    }
     if seen.tells {
         let method = request.method().clone();
         fields::remove(request.headers_mut(), &method, &rules.trusted);
@@ -127,10 +141,22 @@ pub(crate) fn admit<B>(
     if seen.cookies > 1 && request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut());
     }
-    if !seen.hop_by_hop {
-        return Ok(Route::Cache);
-    }
-    strip(request)
+    let route = if seen.hop_by_hop {
+        strip(request)?
+    } else {
+        Route::Cache
+    };
+    // The cache has to see writes, and passes upgrades through.
+    let may_bypass = is_cacheable(request) && !request.headers().contains_key(UPGRADE);
+    Ok(match verdict {
+        Verdict::BypassCache if may_bypass => Route::Origin,
+        _ => route,
+    })
+}
+
+/// GET and HEAD alone are answered from the cache; others pass it so that it sees writes.
+fn is_cacheable<B>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// `Max-Forwards` bounds OPTIONS and TRACE (RFC 9110 section 7.6.2).
@@ -166,8 +192,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Removes hop-by-hop fields; an upgrade that can be tunnelled keeps the two that ask for it.
 fn strip<B>(request: &mut Request<B>) -> Result<Route, Refusal> {
-    // GET and HEAD alone are answered from the cache; others pass it so that it sees writes.
-    let cacheable = matches!(*request.method(), Method::GET | Method::HEAD);
+    let cacheable = is_cacheable(request);
     let can_tunnel = can_tunnel(request);
     let headers = request.headers_mut();
     if hop::coding(headers) == Coding::Other {

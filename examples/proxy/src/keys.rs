@@ -1,10 +1,13 @@
 //! What tells responses apart beside the URL, and whose they are: flags that go to the cache's key.
 
-use cachewarp::{CacheBuilder, Cookies};
+use cachewarp::{CacheBuilder, CacheLayer, Cookies};
 use clap::Args;
 use http::HeaderName;
 
-use crate::fields::{self, Tells};
+use crate::{
+    fields::{self, Tells},
+    underscores::{Policy, Underscores},
+};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Keys and credentials")]
@@ -34,6 +37,12 @@ pub(crate) struct Keys {
     #[arg(value_parser = parse_field)]
     trust_headers: Vec<HeaderName>,
 
+    /// Header fields whose names have _, or another character than letters, digits and -. Many servers
+    /// take them for the field with -. It is not for those that another flag names [default: drop, and
+    /// forward in POST requests of gRPC]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    underscore_fields: Option<Policy>,
+
     /// Query parameters that change no response, such as utm_*: they are not keyed, and the origin
     /// does not get them. A * stands at the beginning or the end. May be repeated, or a list with
     /// commas
@@ -61,17 +70,31 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> CacheBuilder {
+    /// Header fields that are a part of the key.
+    fn keyed(&self) -> Vec<HeaderName> {
         // What is trusted to tell the target shapes responses.
         let is_target = |name: &&HeaderName| fields::tells(name.as_str()) == Some(Tells::Target);
         let told = self.trust_headers.iter().filter(is_target);
-        let mut keyed: Vec<&HeaderName> = Vec::new();
+        let mut keyed: Vec<HeaderName> = Vec::new();
         for name in self.key_headers.iter().chain(told) {
-            if !keyed.contains(&name) {
-                keyed.push(name);
+            if !keyed.contains(name) {
+                keyed.push(name.clone());
             }
         }
-        cache = cache.key_headers(keyed.into_iter().map(HeaderName::as_str));
+        keyed
+    }
+
+    pub(crate) fn underscores(&self, cache: &CacheLayer) -> Underscores {
+        Underscores::new(
+            self.underscore_fields,
+            cache.clone(),
+            self.keyed(),
+            self.trusted(),
+        )
+    }
+
+    pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> CacheBuilder {
+        cache = cache.key_headers(self.keyed().iter().map(HeaderName::as_str));
         cache = cache.credential_headers(self.credential_headers.iter());
         if !self.ignore_query.is_empty() {
             cache = cache.ignore_query(self.ignore_query.iter());

@@ -15,7 +15,7 @@
 //! |-|-|
 //! | accept, on one runtime per core | `server`, `clients` |
 //! | what a connection may cost and how long it may last | `patience`, `client`, `socket`, `streams`, `abandoned` |
-//! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `fields`, `hop`, `identity` |
+//! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `underscores`, `fields`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
 //! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
@@ -83,6 +83,7 @@ mod target;
 mod trouble;
 mod tuning;
 mod tunnel;
+mod underscores;
 mod upstream;
 mod url;
 mod values;
@@ -207,7 +208,7 @@ fn run(
     let (ended, mut lost) = mpsc::unbounded_channel();
     let worker = Worker {
         cache: cache.clone(),
-        policy: Arc::new(policy(config, &origin)),
+        policy: Arc::new(policy(config, cache, &origin)),
         phase: phase_seen,
         grace: config.shutdown_timeout,
         patience: config.client_timeout,
@@ -275,7 +276,7 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
     cache.build().map_err(|error| tuning::refused(&error))
 }
 
-fn policy(config: &Config, origin: &Uri) -> Policy {
+fn policy(config: &Config, cache: &CacheLayer, origin: &Uri) -> Policy {
     Policy {
         name: config.name.clone(),
         log: access::Form {
@@ -286,6 +287,7 @@ fn policy(config: &Config, origin: &Uri) -> Policy {
             identity: Identity::random(),
             hosts: AllowedHosts::new(&config.allowed_hosts),
             trusted: config.keys.trusted(),
+            underscores: config.keys.underscores(cache),
         },
         naming: Naming::new(config.names, origin),
         origin_timeout: config.trouble.timeout,

@@ -43,6 +43,7 @@ mod targeted;
 mod timeouts;
 mod trouble;
 mod tuning;
+mod underscores;
 mod upgrade;
 mod warming;
 mod writes;

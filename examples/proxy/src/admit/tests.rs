@@ -1,5 +1,7 @@
 //! What a request looks like once it is admitted, and which ones are not.
 
+use cachewarp::CacheLayer;
+
 use super::*;
 
 fn rules() -> Rules {
@@ -7,6 +9,12 @@ fn rules() -> Rules {
         identity: Identity::random(),
         hosts: AllowedHosts::default(),
         trusted: Box::default(),
+        underscores: Underscores::new(
+            None,
+            CacheLayer::builder().build().unwrap(),
+            Vec::new(),
+            Box::default(),
+        ),
     }
 }
 
