@@ -115,7 +115,12 @@ async fn broken_content_is_400_and_says_nothing_of_the_origin() {
         // The origin never sees an end of the content, but that of its connection.
         let mut rest = Vec::new();
         let _ = soon(stream.read_to_end(&mut rest)).await;
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "{head}{content}");
+        let rest = String::from_utf8_lossy(&rest);
+        // The last field of the head may end in 0 itself.
+        let received = rest
+            .split_once("\r\n\r\n")
+            .map_or("", |(_, content)| content);
+        assert!(!received.ends_with("0\r\n\r\n"), "{head}{content}");
     }
     // The breaker is closed, and nothing was logged.
     let answering = async {
