@@ -39,6 +39,9 @@ pub(crate) struct Client {
     refuses_since: AtomicU64,
     /// When it last ended to take none.
     refused_until: AtomicU64,
+    /// What `moves` and the time were when somebody last saw that it had done something.
+    looked_moves: AtomicU64,
+    looked: AtomicU64,
     has_abandoned: AtomicBool,
     abandoned: Mutex<Abandoned>,
     order: AtomicU8,
@@ -64,6 +67,15 @@ pub(crate) struct Seen {
     pub(crate) refuses_since: Option<Instant>,
 }
 
+/// A connection that has nothing to do. The one that may go first is the smallest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Idle {
+    /// It had something to do since it was last looked at.
+    lately: bool,
+    since: Instant,
+    pub(crate) moves: u64,
+}
+
 impl Client {
     pub(crate) fn new() -> Self {
         let opened = Instant::now();
@@ -75,6 +87,8 @@ impl Client {
             is_http1: AtomicBool::new(false),
             refuses_since: AtomicU64::new(0),
             refused_until: AtomicU64::new(0),
+            looked_moves: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             has_abandoned: AtomicBool::new(false),
             abandoned: Mutex::new(Abandoned::none(opened)),
             order: AtomicU8::new(0),
@@ -93,6 +107,25 @@ impl Client {
             under_way: self.under_way.load(Relaxed),
             refuses_since: (since > 0).then(|| self.opened + Duration::from_millis(since)),
         }
+    }
+
+    /// Somebody looks at it and sees that it has work, or had some since the last time.
+    pub(crate) fn looked_at(&self) {
+        self.looked_moves.store(self.moves.load(Relaxed), Relaxed);
+        self.looked.store(self.now(), Relaxed);
+    }
+
+    /// Since when it has nothing to do; `None` if it has, or is about to leave.
+    pub(crate) fn idle(&self) -> Option<Idle> {
+        if self.under_way.load(Relaxed) > 0 || self.order.load(Relaxed) != 0 {
+            return None;
+        }
+        let moves = self.moves.load(Relaxed);
+        Some(Idle {
+            lately: moves != self.looked_moves.load(Relaxed),
+            since: self.opened + Duration::from_millis(self.looked.load(Relaxed)),
+            moves,
+        })
     }
 
     pub(crate) fn request_begins(&self, version: Version) {

@@ -1,19 +1,30 @@
-//! The connections of one worker that are open.
+//! The connections of one worker that are open, and the places for them.
+//!
+//! Where all places are taken, a new client gets that of the connection that has had nothing to do
+//! for longest. Where all of them have something to do, it waits, and further ones wait in the kernel's
+//! queue: that costs the program nothing, and a peak that passes costs nobody an error.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::client::{Client, Order};
 
-#[derive(Clone, Debug, Default)]
+/// How many that may go are found in one search, as it goes over all of them.
+const FOUND: usize = 64;
+
+/// Kept by the socket, so that a tunnel keeps it as well.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+#[derive(Clone, Debug)]
 pub(crate) struct Clients(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    places: Arc<Semaphore>,
     open: Mutex<Open>,
     emptied: Notify,
 }
@@ -22,6 +33,8 @@ struct Shared {
 struct Open {
     next: u64,
     clients: HashMap<u64, Arc<Client>>,
+    /// Those that may go for others, with what they had done by then; the last one first.
+    idle: Vec<(u64, u64)>,
 }
 
 /// One of them, until this is dropped.
@@ -32,6 +45,25 @@ pub(crate) struct Entry {
 }
 
 impl Clients {
+    pub(crate) fn with_places(places: usize) -> Self {
+        Self(Arc::new(Shared {
+            places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
+            open: Mutex::default(),
+            emptied: Notify::new(),
+        }))
+    }
+
+    /// A place, if there is one.
+    pub(crate) fn try_place(&self) -> Option<Place> {
+        Arc::clone(&self.0.places).try_acquire_owned().ok()
+    }
+
+    /// The next place that is free.
+    pub(crate) async fn place(&self) -> Place {
+        let place = Arc::clone(&self.0.places).acquire_owned().await;
+        place.expect("the semaphore is never closed")
+    }
+
     pub(crate) fn add(&self, client: Arc<Client>) -> Entry {
         let mut open = self.open();
         let id = open.next;
@@ -41,6 +73,13 @@ impl Clients {
         Entry {
             id,
             clients: self.clone(),
+        }
+    }
+
+    /// Tells the one that has been idle for longest to leave, if any is idle.
+    pub(crate) fn make_room(&self) {
+        if let Some(client) = self.open().longest_idle() {
+            client.order(Order::Leave);
         }
     }
 
@@ -59,12 +98,103 @@ impl Clients {
     }
 }
 
+impl Open {
+    fn longest_idle(&mut self) -> Option<Arc<Client>> {
+        if let Some(client) = self.still_idle() {
+            return Some(client);
+        }
+        let mut found: Vec<_> = self
+            .clients
+            .iter()
+            .filter_map(|(&id, client)| Some((client.idle()?, id)))
+            .collect();
+        if found.len() > FOUND {
+            found.select_nth_unstable(FOUND);
+            found.truncate(FOUND);
+        }
+        found.sort_unstable();
+        let found = found.into_iter().rev();
+        self.idle = found.map(|(idle, id)| (id, idle.moves)).collect();
+        self.still_idle()
+    }
+
+    fn still_idle(&mut self) -> Option<Arc<Client>> {
+        while let Some((id, moves)) = self.idle.pop() {
+            let client = self.clients.get(&id);
+            let client = client.filter(|client| client.idle().is_some_and(|i| i.moves == moves));
+            if let Some(client) = client {
+                return Some(Arc::clone(client));
+            }
+        }
+        None
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut open = self.clients.open();
         open.clients.remove(&self.id);
         if open.clients.is_empty() {
             self.clients.0.emptied.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Version;
+
+    use super::*;
+
+    fn add(clients: &Clients) -> (Arc<Client>, Entry) {
+        let client = Arc::new(Client::new());
+        let entry = clients.add(Arc::clone(&client));
+        (client, entry)
+    }
+
+    fn is_to_leave(client: &Client) -> bool {
+        client.idle().is_none() && client.seen().under_way == 0
+    }
+
+    #[test]
+    fn the_one_that_is_idle_for_longest_leaves() {
+        let clients = Clients::with_places(9);
+        let [busy, lately, first, second] = std::array::from_fn(|_| add(&clients));
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(3));
+        busy.0.request_begins(Version::HTTP_11);
+        first.0.looked_at();
+        pause();
+        second.0.looked_at();
+        pause();
+        // A request since it was last looked at.
+        lately.0.request_begins(Version::HTTP_11);
+        lately.0.request_ends();
+        for next in [&first, &second, &lately] {
+            assert!(!is_to_leave(&next.0));
+            clients.make_room();
+            assert!(is_to_leave(&next.0));
+        }
+        clients.make_room();
+        busy.0.request_ends();
+        assert!(!is_to_leave(&busy.0));
+    }
+
+    #[test]
+    fn one_that_has_work_again_stays() {
+        let clients = Clients::with_places(9);
+        let [first, second, third] = std::array::from_fn(|_| add(&clients));
+        clients.make_room();
+        let (left, others): (Vec<_>, Vec<_>) = [first, second, third]
+            .into_iter()
+            .partition(|(client, _)| is_to_leave(client));
+        assert_eq!(left.len(), 1);
+        for (client, _) in &others {
+            client.request_begins(Version::HTTP_11);
+        }
+        clients.make_room();
+        for (client, _) in &others {
+            client.request_ends();
+            assert!(!is_to_leave(client));
         }
     }
 }

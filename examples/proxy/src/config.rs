@@ -77,6 +77,12 @@ pub(crate) struct Config {
     #[arg(value_parser = parse_timeout)]
     pub(crate) tunnel_timeout: Duration,
 
+    /// Clients that may be connected at once, 1 to 1000000, at least one for each worker. A further
+    /// one gets the place of a connection that is idle, or waits
+    #[arg(long, help_heading = CLIENTS, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
+
     /// How long requests under way may take to end after SIGTERM or SIGINT
     #[arg(long, help_heading = CLIENTS, value_name = "TIME", default_value = "25")]
     #[arg(value_parser = parse_time)]

@@ -13,7 +13,7 @@
 //!
 //! | step | module |
 //! |-|-|
-//! | accept, on one runtime per core | `server`, `clients` |
+//! | accept, on one runtime per core | `server`, `clients`, `places` |
 //! | what a connection may cost and how long it may last | `patience`, `client`, `socket`, `streams`, `abandoned` |
 //! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `underscores`, `fields`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
@@ -68,6 +68,7 @@ mod naming;
 mod opened;
 mod origin;
 mod patience;
+mod places;
 mod pool;
 mod progress;
 mod replay;
@@ -212,6 +213,8 @@ fn run(
         phase: phase_seen,
         grace: config.shutdown_timeout,
         patience: config.client_timeout,
+        places: places::of_worker(config.max_connections, config.workers()),
+        refused: Arc::default(),
         serving,
     };
     let workers = listeners

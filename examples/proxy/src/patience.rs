@@ -99,7 +99,13 @@ pub(crate) async fn watch<C: GracefulConnection>(
                 Order::Finish => Next::Finish,
                 Order::Leave => Next::Leave,
             },
-            now = ticks.tick() => watch.look(now, client.seen()),
+            now = ticks.tick() => {
+                let next = watch.look(now, client.seen());
+                if watch.idle_since == now {
+                    client.looked_at();
+                }
+                next
+            }
         };
         match next {
             // The next round polls the connection, and with it the sleeps above.

@@ -14,11 +14,12 @@ use tokio::{
 
 use crate::{
     client::{Client, MAX_STREAMS},
-    clients::Clients,
+    clients::{Clients, Place},
     edge::Edge,
     heads::MAX_REQUEST_HEAD,
     origin::Origin,
     patience::{self, End, Unhurried},
+    places::Refused,
     socket::ClientSocket,
     streams::Streams,
     upstream::Policy,
@@ -26,8 +27,9 @@ use crate::{
 
 const BACKLOG: i32 = 4096;
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Between accepts that fail, which they do when there are no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between accepts that fail, which they do when there are no file descriptors left, and between
+/// searches for a connection that may go.
+const PAUSE: Duration = Duration::from_millis(50);
 const MAX_HTTP2_HEAD: u32 = 16 * 1024;
 /// What a stream may keep beside its window and the piece that it was given.
 const HTTP2_SEND_BUFFER: usize = 32 * 1024;
@@ -59,6 +61,9 @@ pub(crate) struct Worker {
     pub(crate) grace: Duration,
     /// How long a client may be silent.
     pub(crate) patience: Duration,
+    /// How many clients it may have.
+    pub(crate) places: usize,
+    pub(crate) refused: Arc<Refused>,
     /// Dropped by every worker once its connections are done.
     pub(crate) serving: mpsc::Sender<()>,
 }
@@ -123,23 +128,31 @@ impl Worker {
         origin: Arc<Origin>,
     ) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
-        let clients = Clients::default();
+        let clients = Clients::with_places(self.places);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer, &origin, &clients),
+                Ok((stream, peer)) => match self.place(&clients).await {
+                    Some(place) => self.serve(stream, peer, place, &origin, &clients),
+                    None => break,
+                },
+                // The client was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    self.refused.note(&error);
+                    clients.make_room();
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
         // Those already queued would be reset with the listener.
-        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-            self.serve(stream, peer, &origin, &clients);
+        while let Some(place) = clients.try_place()
+            && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
+        {
+            self.serve(stream, peer, place, &origin, &clients);
         }
         drop(listener);
         if tokio::time::timeout(self.grace, clients.finish())
@@ -155,7 +168,30 @@ impl Worker {
         Ok(())
     }
 
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, origin: &Arc<Origin>, clients: &Clients) {
+    /// A place for a client that has been accepted; `None` if the program ends before there is one.
+    async fn place(&mut self, clients: &Clients) -> Option<Place> {
+        loop {
+            if let Some(place) = clients.try_place() {
+                return Some(place);
+            }
+            clients.make_room();
+            tokio::select! {
+                place = clients.place() => return Some(place),
+                // Connections that come to have nothing to do say nothing of it.
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => return None,
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        origin: &Arc<Origin>,
+        clients: &Clients,
+    ) {
         if !cfg!(target_os = "linux") {
             // A connection that is already gone says so when it is read.
             let _ = stream.set_nodelay(true);
@@ -166,8 +202,9 @@ impl Worker {
         let edge = Arc::new(edge);
         let service = service_fn(move |request| Arc::clone(&edge).serve(request));
         let limit = self.patience;
+        let socket = ClientSocket::new(stream, Arc::clone(&client), place);
         let connection = builder(limit, Arc::clone(&client))
-            .serve_connection_with_upgrades(ClientSocket::new(stream, Arc::clone(&client)), service)
+            .serve_connection_with_upgrades(socket, service)
             .into_owned();
         let entry = clients.add(Arc::clone(&client));
         tokio::spawn(async move {

@@ -12,19 +12,21 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::client::Client;
+use crate::{client::Client, clients::Place};
 
 #[derive(Debug)]
 pub(crate) struct ClientSocket {
     stream: TokioIo<TcpStream>,
     client: Arc<Client>,
+    _place: Place,
 }
 
 impl ClientSocket {
-    pub(crate) fn new(stream: TcpStream, client: Arc<Client>) -> Self {
+    pub(crate) fn new(stream: TcpStream, client: Arc<Client>, place: Place) -> Self {
         Self {
             stream: TokioIo::new(stream),
             client,
+            _place: place,
         }
     }
 

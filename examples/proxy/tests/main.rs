@@ -32,6 +32,7 @@ mod mixed;
 mod naming;
 mod no_content;
 mod peer;
+mod places;
 mod repeats;
 mod reuse;
 #[cfg(feature = "redis")]

@@ -1,0 +1,186 @@
+//! How many clients may be connected, and what happens beyond that.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+    time::{Instant, sleep},
+};
+
+use super::{
+    frames,
+    support::{Origin, Proxy, before, ok, read_head, soon},
+};
+
+const REQUEST: &[u8] = b"GET /page HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// The proxy where so many files may be open, first and at most.
+fn with_files(soft: u32, hard: u32, origin: SocketAddr, flags: &[&str]) -> Command {
+    let proxy = before(origin, flags);
+    let proxy = proxy.as_std();
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    let mut limited = Command::new("sh");
+    limited
+        .arg("-c")
+        .arg(script)
+        .arg(proxy.get_program())
+        .args(proxy.get_args())
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    for (name, value) in proxy.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.env("RUST_LOG", "warn");
+    limited
+}
+
+async fn page(client: &mut TcpStream) {
+    client.write_all(REQUEST).await.unwrap();
+    let head = soon(read_head(client)).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    soon(client.read_exact(&mut [0; 4])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_client_gets_the_place_of_the_one_that_is_idle_for_longest() {
+    let origin = Origin::start(|_| ok("Cache-Control: max-age=60\r\n", "page")).await;
+    let flags = ["--workers", "1", "--max-connections", "4"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    let mut unused = proxy.connect().await;
+    let mut unfinished = proxy.connect().await;
+    unfinished.write_all(&REQUEST[..20]).await.unwrap();
+    let mut http2 = frames::connect(proxy.address, 65_535).await;
+    let mut served = proxy.connect().await;
+    page(&mut served).await;
+    // One after the other, and the one that was used last is the last to go.
+    let mut newer = Vec::new();
+    for old in [&mut unused, &mut unfinished, &mut http2] {
+        let mut new = proxy.connect().await;
+        page(&mut new).await;
+        newer.push(new);
+        let _ = soon(old.read_to_end(&mut Vec::new())).await;
+        page(&mut served).await;
+    }
+    for new in &mut newer {
+        page(new).await;
+    }
+}
+
+#[tokio::test]
+async fn where_all_are_busy_a_new_client_waits() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let flags = ["--workers", "1", "--max-connections", "2"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    let mut busy = Vec::new();
+    for n in 0..2 {
+        let mut client = proxy.connect().await;
+        let request = format!("GET /{n} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut origin = soon(connections.recv()).await.unwrap();
+        soon(read_head(&mut origin)).await.unwrap();
+        busy.push((client, origin));
+    }
+    let mut waiting = proxy.connect().await;
+    waiting.write_all(REQUEST).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(400), connections.recv()).await;
+    assert!(early.is_err(), "it was served beyond the limit");
+    // One of the others is answered, and has nothing to do then.
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage";
+    busy[0].1.write_all(answer).await.unwrap();
+    read_head(&mut busy[0].0).await.unwrap();
+    let served = async {
+        tokio::select! {
+            // On the connection to the origin that is free now, or on a new one.
+            head = read_head(&mut busy[0].1) => assert!(head.is_some()),
+            new = connections.recv() => assert!(new.is_some()),
+        }
+    };
+    soon(served).await;
+}
+
+#[tokio::test]
+async fn idle_clients_leave_descriptors_for_the_origin() {
+    let origin = Origin::start(|_| ok("Cache-Control: no-store\r\n", "page")).await;
+    // 40 are the program's own, 160 for clients, 80 for the origin.
+    let command = with_files(100, 280, origin.address, &["--workers", "1"]);
+    let mut proxy = Proxy::spawn(command).await;
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut client = proxy.connect().await;
+        page(&mut client).await;
+        clients.push(client);
+    }
+    let mut open = 0;
+    for client in &mut clients {
+        let end = tokio::time::timeout(Duration::from_millis(5), client.read(&mut [0])).await;
+        open += usize::from(end.is_err());
+    }
+    assert!((100..=160).contains(&open), "{open} are open");
+    proxy.child.start_kill().unwrap();
+    let mut log = String::new();
+    let mut stderr = proxy.child.stderr.take().unwrap();
+    soon(stderr.read_to_string(&mut log)).await.unwrap();
+    assert!(
+        log.contains("fewer clients than --max-connections"),
+        "{log}"
+    );
+    assert!(!log.contains("cannot accept"), "{log}");
+}
+
+#[tokio::test]
+async fn refused_connections_are_a_line_a_second() {
+    const SECONDS: u64 = 3;
+    let (origin, mut connections) = Origin::by_hand().await;
+    let command = with_files(160, 160, origin.address, &["--workers", "1"]);
+    let mut proxy = Proxy::spawn(command).await;
+    // Requests that the origin does not answer take all descriptors.
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let mut client = frames::connect(proxy.address, 65_535).await;
+        let asks = (0..100).map(|n| frames::get(2 * n + 1, &format!("/{}-{n}", busy.len())));
+        let asks: Vec<u8> = asks.flatten().collect();
+        client.write_all(&asks).await.unwrap();
+        busy.push(client);
+    }
+    let mut held = Vec::new();
+    while held.len() < 100 {
+        held.push(soon(connections.recv()).await.unwrap());
+    }
+    sleep(Duration::from_millis(200)).await;
+    let since = Instant::now();
+    let mut clients = Vec::new();
+    while since.elapsed() < Duration::from_secs(SECONDS) {
+        let mut client = proxy.connect().await;
+        client.write_all(REQUEST).await.unwrap();
+        clients.push(client);
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop((busy, held, clients));
+    // It is there again.
+    let answered = async {
+        loop {
+            let mut client = proxy.connect().await;
+            client
+                .write_all(b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
+                .await
+                .unwrap();
+            if read_head(&mut client).await.is_some() {
+                break;
+            }
+        }
+    };
+    soon(answered).await;
+    proxy.child.start_kill().unwrap();
+    let mut log = String::new();
+    let mut stderr = proxy.child.stderr.take().unwrap();
+    soon(stderr.read_to_string(&mut log)).await.unwrap();
+    let lines = log.matches("cannot accept").count() as u64;
+    assert!((1..=SECONDS + 2).contains(&lines), "{lines} lines: {log}");
+    assert!(log.contains("connections="), "{log}");
+}
