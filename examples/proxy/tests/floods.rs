@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{Instant, timeout},
 };
 
@@ -21,19 +20,6 @@ const PLACES: usize = 128;
 
 /// Abandoned requests are forgotten at this rate.
 const FORGOTTEN_PER_SECOND: usize = 10;
-
-/// Waits until the proxy has read all that was sent; `false` if it has closed the connection.
-async fn has_read(client: &mut TcpStream) -> bool {
-    let sent = client.write_all(&frame(PING, 0, 0, b"all read")).await;
-    sent.is_ok()
-        && loop {
-            match frames::read_to(client, PING).await {
-                Some(ping) if ping.payload == b"all read" => break true,
-                Some(_) => {}
-                None => break false,
-            }
-        }
-}
 
 /// An origin that counts requests and answers each after `delay`, or never.
 async fn late(answer: Option<(Duration, &'static str)>) -> (Origin, Counter) {
@@ -110,9 +96,9 @@ async fn streams_that_are_reset_keep_their_places_for_a_while() {
             if stream % 64 == 1 {
                 resets.reverse();
             }
-            open = has_read(&mut client).await
+            open = frames::has_read(&mut client).await
                 && client.write_all(&resets.concat()).await.is_ok()
-                && has_read(&mut client).await;
+                && frames::has_read(&mut client).await;
         }
         let took = since.elapsed();
         let most = PLACES + AT_ONCE as usize + FORGOTTEN_PER_SECOND * (took.as_secs() as usize + 1);

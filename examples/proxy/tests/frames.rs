@@ -119,3 +119,16 @@ pub(crate) async fn read_to(stream: &mut TcpStream, kind: u8) -> Option<Frame> {
         }
     }
 }
+
+/// Waits until the proxy has read all that was sent; `false` if it has closed the connection.
+pub(crate) async fn has_read(client: &mut TcpStream) -> bool {
+    let sent = client.write_all(&frame(PING, 0, 0, b"all read")).await;
+    sent.is_ok()
+        && loop {
+            match read_to(client, PING).await {
+                Some(ping) if ping.payload == b"all read" => break true,
+                Some(_) => {}
+                None => break false,
+            }
+        }
+}

@@ -28,6 +28,8 @@ mod http2_origin;
 mod keys;
 mod lifetimes;
 mod limits;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mixed;
 mod naming;
 mod no_content;
