@@ -124,6 +124,27 @@ async fn what_the_origin_may_have_done_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_idempotent_request_on_a_dead_connection_is_sent_once_more() {
+    for (line, content) in [("PUT /", "hello"), ("DELETE /", ""), ("GET /", "")] {
+        let (proxy, _origin, mut connections) = start().await;
+        let mut peer = used(&proxy, &mut connections).await;
+        let asked = ask(&proxy, line, content).await;
+        let stream = soon(peer.request()).await.unwrap();
+        if !content.is_empty() {
+            assert_eq!(peer.content(stream).await, content.as_bytes());
+        }
+        peer.close().await;
+        let mut other = next(&mut connections, 100).await;
+        let stream = soon(other.request()).await.unwrap();
+        if !content.is_empty() {
+            assert_eq!(other.content(stream).await, content.as_bytes());
+        }
+        other.answer(stream, "done").await;
+        assert!(body(asked).await.contains("done"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_the_origin_gives_up_finishes_and_takes_nothing_new() {
     let (proxy, _origin, mut connections) = start().await;
     let old = ask(&proxy, "GET /old", "").await;

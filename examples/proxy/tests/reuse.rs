@@ -178,6 +178,39 @@ async fn a_second_response_is_nobodys_answer() {
     }
 }
 
+/// It greets whoever connects, as servers of other protocols do, and answers the request too.
+#[tokio::test]
+async fn the_answer_behind_an_early_one_is_nobodys() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let proxy = one_worker(origin.address).await;
+    for _ in 0..10 {
+        let early = async {
+            let mut stream = soon(connections.recv()).await.unwrap();
+            let early = PLAIN.replace("{n}", "early");
+            stream.write_all(early.as_bytes()).await.unwrap();
+            // Nothing, if the proxy has seen that before it sent its request.
+            soon(read_head(&mut stream)).await?;
+            let late = PLAIN.replace("{n}", "late");
+            stream.write_all(late.as_bytes()).await.ok()?;
+            Some(stream)
+        };
+        let (first, _stream) = tokio::join!(ask(&proxy, "POST", "/a"), early);
+        assert!(
+            matches!(first.field("x-on"), Some("early") | None),
+            "{first:?}"
+        );
+        let own = async {
+            let mut stream = soon(connections.recv()).await.unwrap();
+            soon(read_head(&mut stream)).await.unwrap();
+            let own = PLAIN.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            let own = own.replace("{n}", "own");
+            stream.write_all(own.as_bytes()).await.unwrap();
+        };
+        let (second, ()) = tokio::join!(ask(&proxy, "POST", "/b"), own);
+        assert_eq!(second.field("x-on"), Some("own"));
+    }
+}
+
 #[tokio::test]
 async fn content_of_unknown_length_reaches_an_origin_that_knows_no_chunks() {
     let (origin, mut connections) = Origin::by_hand().await;
