@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     pin::Pin,
     sync::{
         Arc,
@@ -72,13 +72,28 @@ impl Line {
 pub(crate) struct Opened {
     stream: Stream,
     line: Line,
+    /// What may be there before the first request, and is not HTTP.
+    preface: Preface,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preface {
+    Nothing,
+    /// Tickets of the session, which follow the handshake (RFC 8446 section 4.6.1). To take them for
+    /// the end would make every new connection useless.
+    Tickets,
 }
 
 impl Opened {
     pub(crate) fn new(stream: Stream) -> Self {
+        let preface = match &stream {
+            MaybeHttpsStream::Http(_) => Preface::Nothing,
+            MaybeHttpsStream::Https(_) => Preface::Tickets,
+        };
         Self {
             stream,
             line: Line::default(),
+            preface,
         }
     }
 
@@ -124,8 +139,11 @@ impl Read for Opened {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 // Read as the end. hyper reads before it writes, and gives the request back.
-                if marks.looks.swap(false, Ordering::Relaxed) && !self.is_quiet() {
-                    return Poll::Ready(Ok(()));
+                if marks.looks.swap(false, Ordering::Relaxed) {
+                    let preface = mem::replace(&mut self.preface, Preface::Nothing);
+                    if preface == Preface::Nothing && !self.is_quiet() {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
             }
         }
