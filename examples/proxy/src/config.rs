@@ -8,6 +8,7 @@ use http::Uri;
 use crate::{
     allowed::AllowedHost,
     backend::Backend,
+    dial::Dialing,
     environment::{self, Sources},
     heads::ResponseHeads,
     keys::Keys,
@@ -42,6 +43,9 @@ pub(crate) struct Config {
     /// Speak HTTP/2 to an http:// origin too (an https:// origin negotiates it)
     #[arg(long, help_heading = ORIGIN)]
     pub(crate) origin_http2: bool,
+
+    #[command(flatten)]
+    pub(crate) dialing: Dialing,
 
     #[command(flatten)]
     pub(crate) heads: ResponseHeads,
@@ -157,6 +161,7 @@ impl Command {
             .and_then(|config| {
                 config.backend.check(&parsed.flags)?;
                 config.warming.check(&parsed.flags)?;
+                config.dialing.check(&parsed.flags, config.origin())?;
                 Ok(config)
             });
         match checked {

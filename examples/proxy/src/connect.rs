@@ -8,20 +8,23 @@ use http::{
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt};
 
 use crate::{
+    dial::Dial,
     failure::{Failure, Kind},
     opened::Opened,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Opens connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Connector(HttpsConnector<HttpConnector>);
+pub(crate) struct Connector {
+    connector: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
 
 /// Where the origin is.
 #[derive(Clone, Debug)]
@@ -92,27 +95,35 @@ impl Endpoint {
 }
 
 impl Connector {
-    /// `limit` is how long anything about the origin may take.
-    pub(crate) fn new(offer: Offer, limit: Duration) -> Self {
+    pub(crate) fn new(offer: Offer, dial: &Dial) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(limit.min(TIMEOUT)));
+        tcp.set_connect_timeout(Some(dial.timeout));
         let tls = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(dial.tls.clone())
             .https_or_http();
-        Self(match offer {
+        let connector = match offer {
             Offer::Http1 => tls.enable_http1().wrap_connector(tcp),
             Offer::All => tls.enable_all_versions().wrap_connector(tcp),
-        })
+        };
+        Self {
+            connector,
+            timeout: dial.timeout,
+        }
     }
 
     pub(crate) async fn open(&self, endpoint: &Endpoint) -> Result<Opened, Failure> {
         let uri = endpoint.uri(Some(PathAndQuery::from_static("/")))?;
-        let mut connector = self.0.clone();
-        let connector = connector.ready().await.map_err(Failure::connect)?;
-        let stream = connector.call(uri).await.map_err(Failure::connect)?;
-        Ok(Opened::new(stream))
+        let mut connector = self.connector.clone();
+        let opened = async {
+            let connector = connector.ready().await.map_err(Failure::connect)?;
+            let stream = connector.call(uri).await.map_err(Failure::connect)?;
+            Ok(Opened::new(stream))
+        };
+        // The limit of TCP says nothing of names and TLS.
+        let opened = timeout(self.timeout, opened).await;
+        opened.unwrap_or_else(|_| Err(Kind::ConnectTimeout.into()))
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     arriving::Arriving,
     body::RequestBody,
     connect::{Attempt, Connector, Endpoint, Offer},
+    dial::Dial,
     failure::{Failure, Kind},
     heads::ResponseHeads,
     slots::{Open, Slot},
@@ -79,15 +80,15 @@ enum Choice {
 }
 
 impl Http2 {
-    pub(crate) fn new(agreed: Agreed, limit: Duration, heads: ResponseHeads) -> Self {
+    pub(crate) fn new(agreed: Agreed, dial: &Dial, heads: ResponseHeads) -> Self {
         Self {
             agreed,
-            connector: Connector::new(Offer::All, limit),
+            connector: Connector::new(Offer::All, dial),
             connections: Mutex::default(),
             freed: Arc::default(),
             refused: AtomicBool::new(false),
             heads,
-            limit,
+            limit: dial.limit,
         }
     }
 

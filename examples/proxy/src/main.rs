@@ -18,7 +18,7 @@
 //! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `underscores`, `fields`, `hop`, `identity` |
 //! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
 //! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
-//! | connections to the origin | `origin`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
+//! | connections to the origin | `origin`, `dial`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `arriving`, `response`, `writeback` |
 //! | WebSocket | `tunnel` |
 //! | responses of our own | `answer` |
@@ -49,6 +49,7 @@ mod clients;
 mod config;
 mod connect;
 mod demo;
+mod dial;
 mod edge;
 mod environment;
 mod failure;
@@ -113,6 +114,7 @@ use crate::{
     allowed::AllowedHosts,
     client::Client,
     config::{Command, Config},
+    dial::Dial,
     edge::Edge,
     identity::Identity,
     naming::{HostPolicy, Naming},
@@ -137,11 +139,7 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    let start = config.listen().and_then(|address| {
-        let list = config.warming.list(&config.host, address)?;
-        Ok((address, list))
-    });
-    let (address, list) = match start {
+    let start = match Start::new(&config) {
         Ok(start) => start,
         Err(line) => return refuse(&config, &line),
     };
@@ -166,7 +164,7 @@ fn main() -> ExitCode {
         Ok(cache) => cache,
         Err(line) => return refuse(&config, &line),
     };
-    match run(&config, address, list, &cache, &control) {
+    match run(&config, start, &cache, &control) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -181,13 +179,32 @@ fn refuse(config: &Config, line: &str) -> ExitCode {
     ExitCode::from(BAD_USAGE)
 }
 
-fn run(
-    config: &Config,
+/// What is checked before anything starts.
+struct Start {
     address: SocketAddr,
     list: Option<List>,
-    cache: &CacheLayer,
-    control: &Runtime,
-) -> Result<(), String> {
+    dial: Dial,
+}
+
+impl Start {
+    fn new(config: &Config) -> Result<Self, String> {
+        let address = config.listen()?;
+        Ok(Self {
+            address,
+            list: config.warming.list(&config.host, address)?,
+            dial: config
+                .dialing
+                .dial(config.origin(), config.trouble.timeout)?,
+        })
+    }
+}
+
+fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> Result<(), String> {
+    let Start {
+        address,
+        list,
+        dial,
+    } = start;
     let listeners = server::listen(address, config.workers())
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listeners
@@ -221,7 +238,14 @@ fn run(
         .into_iter()
         .map(|listener| {
             let (worker, ended) = (worker.clone(), Ended(ended.clone()));
-            spawn(listener, worker, config, origin.clone(), ended)
+            spawn(
+                listener,
+                worker,
+                config,
+                origin.clone(),
+                dial.clone(),
+                ended,
+            )
         })
         .collect::<io::Result<Vec<_>>>()
         .map_err(|error| format!("cannot start a worker: {error}"))?;
@@ -234,7 +258,7 @@ fn run(
             if let Some(list) = list {
                 // It is this machine that asks.
                 let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                let origin = connector(config, origin)();
+                let origin = connector(config, origin, dial)();
                 let edge = Edge::new(cache, origin, policy, client, Arc::new(Client::new()));
                 let edge = Arc::new(edge);
                 let patience = config.trouble.timeout;

@@ -1,6 +1,6 @@
 //! The origin as one runtime sees it: pooled HTTP/1.1 connections, or those of HTTP/2.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -13,6 +13,7 @@ use crate::{
     arriving::Arriving,
     body::{RequestBody, Watch},
     connect::{Attempt, Endpoint},
+    dial::Dial,
     failure::Failure,
     heads::ResponseHeads,
     http2::{Agreed, Http2, Sent},
@@ -63,14 +64,14 @@ pub(crate) enum Needs {
 }
 
 impl Origin {
-    pub(crate) fn new(origin: &Uri, speaks: Speaks, limit: Duration, heads: ResponseHeads) -> Self {
+    pub(crate) fn new(origin: &Uri, speaks: Speaks, dial: &Dial, heads: ResponseHeads) -> Self {
         Self {
             endpoint: Endpoint::new(origin),
-            pool: Arc::new(Pool::new(limit, heads)),
+            pool: Arc::new(Pool::new(dial, heads)),
             http2: match speaks {
                 Speaks::Http1 => None,
-                Speaks::Http2 => Some(Http2::new(Agreed::Beforehand, limit, heads)),
-                Speaks::Either => Some(Http2::new(Agreed::InTls, limit, heads)),
+                Speaks::Http2 => Some(Http2::new(Agreed::Beforehand, dial, heads)),
+                Speaks::Either => Some(Http2::new(Agreed::InTls, dial, heads)),
             },
             speaks,
             heads,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     body::RequestBody,
     connect::{Connector, Endpoint, Offer},
+    dial::Dial,
     failure::Failure,
     heads::ResponseHeads,
     keep::{Count, Next, SILENCE},
@@ -62,9 +63,9 @@ pub(crate) struct Open {
 }
 
 impl Pool {
-    pub(crate) fn new(limit: Duration, heads: ResponseHeads) -> Self {
+    pub(crate) fn new(dial: &Dial, heads: ResponseHeads) -> Self {
         Self {
-            connector: Connector::new(Offer::Http1, limit),
+            connector: Connector::new(Offer::Http1, dial),
             heads,
             idle: Mutex::default(),
         }

@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    dial::Dial,
     origin::{Origin, Speaks},
     server::Worker,
 };
@@ -30,10 +31,11 @@ pub(crate) fn spawn(
     worker: Worker,
     config: &Config,
     origin: Uri,
+    dial: Dial,
     ended: Ended,
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = runtime()?;
-    let connect = connector(config, origin);
+    let connect = connector(config, origin, dial);
     thread::Builder::new()
         .name("worker".to_owned())
         .spawn(move || {
@@ -48,15 +50,18 @@ pub(crate) fn spawn(
 }
 
 /// Makes the origin client of the runtime that it is called on.
-pub(crate) fn connector(config: &Config, origin: Uri) -> impl FnOnce() -> Arc<Origin> + use<> {
-    let timeout = config.trouble.timeout;
+pub(crate) fn connector(
+    config: &Config,
+    origin: Uri,
+    dial: Dial,
+) -> impl FnOnce() -> Arc<Origin> + use<> {
     let heads = config.heads;
     let speaks = match origin.scheme_str() {
         Some("https") => Speaks::Either,
         _ if config.origin_http2 => Speaks::Http2,
         _ => Speaks::Http1,
     };
-    move || Arc::new(Origin::new(&origin, speaks, timeout, heads))
+    move || Arc::new(Origin::new(&origin, speaks, &dial, heads))
 }
 
 pub(crate) fn runtime() -> io::Result<Runtime> {

@@ -15,6 +15,7 @@ mod codings;
 mod command_line;
 mod content;
 mod cut;
+mod dial;
 mod environment;
 mod failures;
 mod fields;
