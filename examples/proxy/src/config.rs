@@ -206,5 +206,18 @@ fn one_line(error: &str) -> String {
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
         .filter(|line| !line.is_empty() && !line.starts_with("tip:"));
-    told.collect::<Vec<_>>().join(" ")
+    without_password(told.collect::<Vec<_>>().join(" "))
+}
+
+/// An error about a URL whose user name and password do not end up in a log.
+pub(crate) fn without_password(error: String) -> String {
+    const VALUE: &str = "invalid value '";
+    let value = error.find(VALUE).map(|at| at + VALUE.len());
+    if let (Some(start), Some(end)) = (value, error.rfind('@'))
+        && let Some(secret) = error.get(start..end)
+        && secret.contains(':')
+    {
+        return format!("{}***{}", &error[..start], &error[end..]);
+    }
+    error
 }

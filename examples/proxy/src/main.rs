@@ -113,7 +113,7 @@ use crate::{
     admit::Rules,
     allowed::AllowedHosts,
     client::Client,
-    config::{Command, Config},
+    config::{Command, Config, without_password},
     dial::Dial,
     edge::Edge,
     identity::Identity,
@@ -175,7 +175,7 @@ fn main() -> ExitCode {
 
 /// What is wrong with a flag or a variable, in one line.
 fn refuse(config: &Config, line: &str) -> ExitCode {
-    eprintln!("error: {}", config.sources.name(line));
+    eprintln!("error: {}", without_password(config.sources.name(line)));
     ExitCode::from(BAD_USAGE)
 }
 

@@ -196,9 +196,10 @@ async fn a_url_of_redis_is_refused_without_its_password() {
         "redis-sentinel://user:secret@h",
     ] {
         let given = run(&[&redis[..], &["--redis-url", url]].concat()).await;
-        let set = run_in(&[("REDIS_URL", url)], &redis).await;
+        let set = run_in(&[("CACHEWARP_REDIS_URL", url)], &redis).await;
+        let second = run_in(&[("REDIS_URL", url)], &redis).await;
         let memory = run(&["--demo", "--redis-url", url]).await;
-        for output in [given, set, memory] {
+        for output in [given, set, second, memory] {
             let error = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{url}: {error}");
             assert_eq!(error.trim_end().lines().count(), 1, "{url}: {error}");

@@ -1,12 +1,21 @@
 //! Connections to an origin: whose certificates count, and how long they may take to open.
 
 use std::{
+    convert::Infallible,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -62,19 +71,25 @@ impl Authority {
         self.0.pem()
     }
 
-    /// An origin for these names. It says `here` to every request.
-    async fn origin(&self, names: &[&str]) -> u16 {
+    /// A server with a certificate for these names.
+    async fn listen(&self, names: &[&str], protocols: &[&[u8]]) -> (TcpListener, TlsAcceptor) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let params = CertificateParams::new(names).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let server = ServerConfig::builder()
+        let mut server = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(server));
+        server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (listener, TlsAcceptor::from(Arc::new(server)))
+    }
+
+    /// An origin for these names. It says `here` to every request, over HTTP/1.1.
+    async fn origin(&self, names: &[&str]) -> u16 {
+        let (listener, acceptor) = self.listen(names, &[]).await;
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -91,6 +106,28 @@ impl Authority {
             }
         });
         port
+    }
+
+    /// An origin that speaks HTTP/2 alone, and counts its connections.
+    async fn origin_http2(&self) -> (u16, Arc<AtomicU32>) {
+        let (listener, acceptor) = self.listen(&["localhost"], &[b"h2"]).await;
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let stream = acceptor.accept(stream).await.expect("both speak TLS");
+                count.fetch_add(1, Ordering::Relaxed);
+                let service = service_fn(|request: Request<Incoming>| async move {
+                    let version = format!("{:?}", request.version());
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(version))))
+                });
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        (port, connections)
     }
 }
 
@@ -154,6 +191,27 @@ async fn the_authorities_of_the_file_are_trusted_and_no_others() {
         assert_eq!(found, status, "{host} {flags:?}: {log}");
         assert!(log.contains(words), "{host} {flags:?}: {log}");
     }
+}
+
+#[tokio::test]
+async fn an_origin_that_negotiates_http2_is_asked_over_one_connection() {
+    let authority = Authority::new();
+    let file = File::new("http2.pem", &authority.pem());
+    let (port, connections) = authority.origin_http2().await;
+    let mut command = command();
+    command
+        .args([
+            "--origin",
+            &format!("https://localhost:{port}"),
+            "--port",
+            "0",
+        ])
+        .args(["--origin-ca", file.path(), "--workers", "1"]);
+    let proxy = Proxy::spawn(command).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/", "").await.body, "HTTP/2.0");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -340,3 +340,29 @@ async fn a_variable_of_no_flag_is_told_and_those_of_kubernetes_are_not() {
     assert_eq!(log.matches("CACHEWARP_").count(), 1, "{log}");
     assert!(!log.contains("secret"), "{log}");
 }
+
+#[tokio::test]
+async fn a_password_in_a_url_is_not_repeated() {
+    for url in [
+        "http://user:secret@h",
+        "ftp://user:secret@h",
+        "user:secret@h",
+        "http://user:se/cr'et@secret@h",
+        "http://user:secret@h:99999",
+    ] {
+        let flag = run(&["--origin", url]).await;
+        let variable = run_in(&[("CACHEWARP_ORIGIN", url)], &[]).await;
+        for (output, name) in [
+            (flag, "'--origin <URL>'"),
+            (variable, "CACHEWARP_ORIGIN (--"),
+        ] {
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{url}: {error}");
+            assert!(error.contains(name), "{url}: {error}");
+            assert!(
+                !error.contains("secret") && !error.contains("cr'et"),
+                "{url}: {error}"
+            );
+        }
+    }
+}

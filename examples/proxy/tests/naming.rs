@@ -86,6 +86,31 @@ async fn without_it_nothing_is_rewritten() {
 }
 
 #[tokio::test]
+async fn a_write_invalidates_what_it_names_by_the_name_of_the_origin() {
+    let origin = Origin::start(|head| {
+        let own = field(head, "host").unwrap_or_default();
+        match head.split(' ').next() {
+            Some("POST") => status(201, &format!("Location: http://{own}/made\r\n")),
+            _ => ok("Cache-Control: max-age=60\r\n", "x"),
+        }
+    });
+    let origin = origin.await;
+    let proxy = Proxy::start(origin.address, &["--rewrite-host"]).await;
+    for expected in ["MISS", "HIT"] {
+        assert_eq!(
+            proxy.get("/made", "").await.field("x-cache"),
+            Some(expected)
+        );
+    }
+    let post = "POST /make HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        proxy.ask(post).await.field("location"),
+        Some("//a.example/made")
+    );
+    assert_eq!(proxy.get("/made", "").await.field("x-cache"), Some("MISS"));
+}
+
+#[tokio::test]
 async fn redirects_to_another_scheme_or_port_stay() {
     let origin = Origin::start(|head| {
         let own = field(head, "host").unwrap_or_default();
