@@ -134,6 +134,13 @@ async fn wide(proxy: &Proxy) -> TcpStream {
 }
 
 #[tokio::test]
+async fn a_full_cache() {
+    let (origin, _) = origin(Rule::Hold).await;
+    let proxy = start(origin.address).await;
+    check("none, the cache is full", &proxy);
+}
+
+#[tokio::test]
 async fn stalled_readers_over_http1() {
     const BODY: u64 = 16 * MIB;
     let (origin, sent) = origin(Rule::Answer(stored(BODY), BODY)).await;
