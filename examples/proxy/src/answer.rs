@@ -222,7 +222,7 @@ pub(crate) fn refused<B>(
 /// The response when the origin gave none.
 pub(crate) fn failed(name: &str, asked: &Asked, failure: &Failure) -> Response<Full<Bytes>> {
     let kind = failure.kind;
-    own(name, asked, kind.status(), kind.error(), kind.text())
+    own(name, asked, kind.status(), kind.error(), &failure.text())
 }
 
 /// The response in place of an empty one that the cache generated.

@@ -1,6 +1,6 @@
 //! Why the origin gave no usable response, and which status says so.
 
-use std::{error::Error, fmt, io};
+use std::{borrow::Cow, error::Error, fmt, io};
 
 use http::StatusCode;
 
@@ -81,7 +81,7 @@ impl Kind {
     }
 
     /// What the client is told: what happened, and what to do.
-    pub(crate) fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Unreachable => "The origin server cannot be reached. Try again later.",
             Self::ConnectTimeout => {
@@ -115,6 +115,28 @@ impl Kind {
 }
 
 impl Failure {
+    /// What the client is told. What the origin sent is never part of it.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        match (self.kind, self.reason()) {
+            (Kind::Malformed, Some(reason)) => format!(
+                "The origin server's response is not valid HTTP: {reason}. The operator of this \
+                 site has to correct that."
+            )
+            .into(),
+            (kind, _) => kind.text().into(),
+        }
+    }
+
+    /// hyper's words for what it refused, or ours.
+    fn reason(&self) -> Option<String> {
+        let source: &(dyn Error + 'static) = &**self.source.as_ref()?;
+        let mut causes = causes(source).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+        Some(match causes.find(|error| error.is_parse()) {
+            Some(error) => error.to_string(),
+            None => source.to_string(),
+        })
+    }
+
     pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
         Self {
             kind,

@@ -21,7 +21,7 @@
 //! | connections to the origin | `origin`, `dial`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
 //! | make the response fit to store and send | `arriving`, `response`, `writeback` |
 //! | WebSocket | `tunnel` |
-//! | responses of our own | `answer` |
+//! | responses of our own | `answer`, `refusing` |
 //! | send the body | `sending` |
 //! | lines in the log | `access`, `url`, `seldom`; `log` and `lines` write them |
 //!
@@ -72,6 +72,7 @@ mod patience;
 mod places;
 mod pool;
 mod progress;
+mod refusing;
 mod replay;
 mod response;
 mod seldom;

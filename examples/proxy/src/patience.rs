@@ -13,6 +13,7 @@
 //! | for the window of an HTTP/2 stream | `streams` |
 
 use std::{
+    error::Error,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -78,6 +79,15 @@ pub(crate) enum End<E> {
     Unread,
     /// Another one needs its place.
     Replaced,
+}
+
+impl End<Box<dyn Error + Send + Sync>> {
+    pub(crate) fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match self {
+            Self::Own(Err(error)) => Some(&**error),
+            Self::Own(Ok(())) | Self::Silent | Self::Unread | Self::Replaced => None,
+        }
+    }
 }
 
 /// Runs a connection, and looks after it now and then.

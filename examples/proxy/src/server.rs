@@ -20,6 +20,7 @@ use crate::{
     origin::Origin,
     patience::{self, End, Unhurried},
     places::Refused,
+    refusing::Refusing,
     socket::ClientSocket,
     streams::Streams,
     upstream::Policy,
@@ -201,15 +202,19 @@ impl Worker {
         let edge = Edge::new(&self.cache, origin, policy, peer.ip(), Arc::clone(&client));
         let edge = Arc::new(edge);
         let service = service_fn(move |request| Arc::clone(&edge).serve(request));
+        let policy = Arc::clone(&self.policy);
         let limit = self.patience;
         let socket = ClientSocket::new(stream, Arc::clone(&client), place);
+        let (socket, refused) = Refusing::new(socket);
         let connection = builder(limit, Arc::clone(&client))
             .serve_connection_with_upgrades(socket, service)
             .into_owned();
         let entry = clients.add(Arc::clone(&client));
         tokio::spawn(async move {
             let _entry = entry;
-            match patience::watch(connection, &client, limit).await {
+            let end = patience::watch(connection, &client, limit).await;
+            refused.settle(&policy.name, end.error()).await;
+            match end {
                 End::Own(Ok(())) => {}
                 End::Own(Err(error)) => tracing::debug!(%peer, error, "connection ended"),
                 End::Silent => tracing::debug!(%peer, "connection ended: no request came"),

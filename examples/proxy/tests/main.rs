@@ -36,6 +36,7 @@ mod naming;
 mod no_content;
 mod peer;
 mod places;
+mod refusals;
 mod repeats;
 mod reuse;
 #[cfg(feature = "redis")]

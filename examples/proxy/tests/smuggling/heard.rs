@@ -48,6 +48,19 @@ impl Heard {
     }
 }
 
+/// Whether this is the last answer, to a head that could not be read. Nobody knows that it was of a
+/// HEAD, so there is content.
+fn is_refusal(got: &[u8]) -> bool {
+    let Next::Whole(answer) = strict::response(got, Asked::Any) else {
+        return false;
+    };
+    matches!(answer.status(), 400 | 414 | 431)
+        && answer.size == got.len()
+        && answer.field("connection") == Some("close")
+        && answer.field("proxy-status").is_some()
+        && answer.field("x-number").is_none()
+}
+
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) whole: Vec<Message>,
@@ -62,7 +75,8 @@ impl Answers {
         let mut next = asked.next();
         let (mut whole, mut wrong) = (Vec::new(), None);
         while !got.is_empty() {
-            match strict::response(got, next.unwrap_or(Asked::Any)) {
+            let to = next.filter(|_| !is_refusal(got)).unwrap_or(Asked::Any);
+            match strict::response(got, to) {
                 Next::Whole(message) => {
                     if message.status() >= 200 {
                         next = asked.next();
