@@ -90,6 +90,9 @@ impl Pool {
         let (mut sender, connection) = Builder::new()
             .max_buf_size(self.heads.buffer())
             .max_headers(self.heads.fields())
+            // And it is not passed on (RFC 9112 section 5.1). Folded lines stay refused, as they may
+            // be (section 5.2): what a recipient makes of them differs.
+            .allow_spaces_after_header_name_in_responses(true)
             .handshake(opened)
             .await
             .map_err(Failure::exchange)?;

@@ -43,6 +43,7 @@ mod reuse;
 mod sharing;
 mod shutdown;
 mod smuggling;
+mod spaces;
 mod support;
 mod targeted;
 mod timeouts;

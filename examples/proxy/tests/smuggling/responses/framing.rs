@@ -32,7 +32,7 @@ async fn framing_of_responses_is_read_in_one_way() {
         ("CL, huge", "HTTP/1.1 200 OK\r\n@KContent-Length: 18446744073709551619\r\n\r\nabc@M", Bad),
         ("CL, too long", "HTTP/1.1 200 OK\r\n@KContent-Length: 1000\r\n\r\nabc@M", Cut),
         ("CL with leading zeros", "HTTP/1.1 200 OK\r\n@KContent-Length: 0003\r\n\r\nabc", Either),
-        ("CL, space before the colon", "HTTP/1.1 200 OK\r\n@KContent-Length : 3\r\n\r\nabc@M", Either),
+        ("CL, space before the colon", "HTTP/1.1 200 OK\r\n@KContent-Length : 3\r\n\r\nabc@M", Good(200, "abc")),
         ("TE, space before the colon", "HTTP/1.1 200 OK\r\n@KContent-Length: 3\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n@M", Bad),
         ("TE, tab before the colon", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n@M", Either),
         ("TE, vertical tab", "HTTP/1.1 200 OK\r\n@KTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n@M", Bad),

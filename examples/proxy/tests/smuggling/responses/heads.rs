@@ -73,7 +73,7 @@ async fn heads_of_responses_are_read_in_one_way() {
         (
             "a space before the colon",
             "HTTP/1.1 200 OK\r\n@KX : y\r\nContent-Length: 3\r\n\r\nabc",
-            Either,
+            Good(200, "abc"),
         ),
         (
             "a space in a name",
