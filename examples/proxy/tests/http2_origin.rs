@@ -1,10 +1,23 @@
 //! Connections to an origin of HTTP/2: refused streams, the end of a connection, and their number.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::AsyncWriteExt, net::TcpStream, sync::mpsc::UnboundedReceiver, task::JoinHandle,
-    time::timeout,
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::mpsc::UnboundedReceiver,
+    task::JoinHandle,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -247,4 +260,41 @@ async fn an_origin_without_settings_is_given_up() {
     let stream = soon(connections.recv()).await.unwrap();
     let _peer = Peer::silent(stream).await;
     assert_eq!(soon(asked).await.unwrap().status(), 504);
+}
+
+/// Every stream that ends is one for somebody who waits.
+#[tokio::test]
+async fn a_crowd_is_answered_over_few_streams() {
+    const CROWD: usize = 200;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connected = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connected);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let content = request.into_body().collect().await?.to_bytes();
+                sleep(Duration::from_millis(2)).await;
+                Ok::<_, hyper::Error>(Response::new(Full::new(content)))
+            });
+            let mut server = Builder::new(TokioExecutor::new());
+            server.max_concurrent_streams(3);
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let proxy = Proxy::start(address, &["--origin-http2", "--workers", "1"]).await;
+    let mut asked = Vec::new();
+    for n in 0..CROWD {
+        let (line, content) = if n % 2 == 0 {
+            ("GET", "")
+        } else {
+            ("PUT", "hello")
+        };
+        asked.push((ask(&proxy, &format!("{line} /{n}"), content).await, content));
+    }
+    for (asked, content) in asked {
+        assert!(body(asked).await.contains(content));
+    }
+    assert_eq!(connected.load(Ordering::Relaxed), 4);
 }
