@@ -96,8 +96,8 @@ impl Seen {
 }
 
 /// Checks a request and makes it canonical: origin-form target, exactly one `Host`, no hop-by-hop
-/// and no fields that
-/// tell the origin otherwise. `default_host` stands in for the `Host` that HTTP/1.0 may omit.
+/// fields, and none that tell the origin otherwise. `default_host` stands in for the `Host` that
+/// HTTP/1.0 may omit.
 pub(crate) fn admit<B>(
     request: &mut Request<B>,
     rules: &Rules,
@@ -115,9 +115,11 @@ pub(crate) fn admit<B>(
         return Err(Refusal::Invalid("more than one Content-Length"));
     }
     target::settle(request, seen.hosts, default_host)?;
-    let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
-    if !host.is_some_and(|host| rules.hosts.contain(host)) {
-        return Err(Refusal::Misdirected);
+    if !rules.hosts.are_all() {
+        let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
+        if !host.is_some_and(|host| rules.hosts.contain(host)) {
+            return Err(Refusal::Misdirected);
+        }
     }
     // Before the cache: a request that came round again would wait there for itself.
     if seen.signatures && rules.identity.signed(request.headers()) {
@@ -147,9 +149,9 @@ pub(crate) fn admit<B>(
         Route::Cache
     };
     // The cache has to see writes, and passes upgrades through.
-    let may_bypass = is_cacheable(request) && !request.headers().contains_key(UPGRADE);
+    let may_bypass = || is_cacheable(request) && !request.headers().contains_key(UPGRADE);
     Ok(match verdict {
-        Verdict::BypassCache if may_bypass => Route::Origin,
+        Verdict::BypassCache if may_bypass() => Route::Origin,
         _ => route,
     })
 }

@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::hosts::{self, Form, Scheme};
-
-/// The port of a `Host` that has none.
-const DEFAULT_PORT: u16 = 80;
+use crate::hosts::{self, DEFAULT_PORT, Form, Scheme};
 
 /// One value of the flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +103,14 @@ impl AllowedHosts {
         all
     }
 
+    /// Whether every host is served.
+    pub(crate) fn are_all(&self) -> bool {
+        self.exact.is_empty() && self.below.is_empty()
+    }
+
     /// Whether a host in its one form is served.
     pub(crate) fn contain(&self, host: &str) -> bool {
-        if self.exact.is_empty() && self.below.is_empty() {
+        if self.are_all() {
             return true;
         }
         let (name, port) = split(host);

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The port that is left out. This proxy serves `http`, and the cache's keys have that scheme.
-const DEFAULT_PORT: u16 = 80;
+pub(crate) const DEFAULT_PORT: u16 = 80;
 const DEFAULT_PORT_OF_HTTPS: u16 = 443;
 
 /// RFC 1035 section 2.3.4, in text and without the dot at the end.

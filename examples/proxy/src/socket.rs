@@ -1,5 +1,5 @@
-//! A client's socket, which notes that bytes come, and whether the kernel takes what is written: when its buffer is full
-//! because the client does not read.
+//! A client's socket, which notes that bytes come, and whether the kernel takes what is written. It
+//! takes nothing while its buffer is full, because the client does not read.
 
 use std::{
     io::{self, IoSlice},

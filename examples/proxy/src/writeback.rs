@@ -17,6 +17,7 @@ pub(crate) struct OriginName {
     scheme: &'static str,
     host: String,
     port: u16,
+    default_port: u16,
 }
 
 impl OriginName {
@@ -29,6 +30,7 @@ impl OriginName {
             scheme,
             host: origin.host().unwrap_or_default().to_ascii_lowercase(),
             port: origin.port_u16().unwrap_or(default_port),
+            default_port,
         }
     }
 
@@ -37,9 +39,8 @@ impl OriginName {
         let Some((host, port)) = authority.split_at_checked(self.host.len()) else {
             return false;
         };
-        let default_port = if self.scheme == "https:" { 443 } else { 80 };
         let port = match port {
-            [] | [b':'] => Some(default_port),
+            [] | [b':'] => Some(self.default_port),
             [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => str::from_utf8(digits)
                 .ok()
                 .and_then(|port| port.parse().ok()),
