@@ -10,7 +10,8 @@ use smallvec::SmallVec;
 /// What a field tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tells {
-    /// Another scheme, host, port or path. It is removed, and a part of the key if it is trusted.
+    /// Another scheme, host, port or path, or what the target was elsewhere. It is removed, and a
+    /// part of the key if it is trusted.
     Target,
     /// Another method. It is removed, but not from a POST: applications take it from there, and the
     /// cache sees a POST as the write that it may be. A trusted one lets GET bypass the cache.
@@ -68,11 +69,12 @@ const NAMES: [(&str, Tells); 64] = [
     ("x-rewrite-url", Tells::Target),
     ("x-script-name", Tells::Target),
     ("x-waws-unencoded-url", Tells::Target),
+    // The method as a proxy in front had it. The cache knows it for no override.
+    ("x-original-method", Tells::Target),
     // The method.
     ("x-http-method", Tells::Method),
     ("x-http-method-override", Tells::Method),
     ("x-method-override", Tells::Method),
-    ("x-original-method", Tells::Method),
     // The address of the client.
     ("cf-connecting-ip", Tells::Client),
     ("cf-connecting-ipv6", Tells::Client),

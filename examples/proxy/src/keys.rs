@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use crate::{
     fields::{self, Tells},
-    underscores::{Policy, Underscores},
+    underscores::{self, Policy, Underscores},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -72,8 +72,10 @@ pub(crate) struct Keys {
 impl Keys {
     /// Header fields that are a part of the key.
     fn keyed(&self) -> Vec<HeaderName> {
-        // What is trusted to tell the target shapes responses.
-        let is_target = |name: &&HeaderName| fields::tells(name.as_str()) == Some(Tells::Target);
+        // What is trusted to tell the target shapes responses, also where it is spelled with _.
+        let is_target = |name: &&HeaderName| {
+            fields::tells(underscores::folded(name).as_str()) == Some(Tells::Target)
+        };
         let told = self.trust_headers.iter().filter(is_target);
         let mut keyed: Vec<HeaderName> = Vec::new();
         for name in self.key_headers.iter().chain(told) {

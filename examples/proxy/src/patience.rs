@@ -28,6 +28,7 @@ use crate::client::{Client, Order, Seen};
 
 /// Silence is noticed this much too late at most.
 const MAX_TICK: Duration = Duration::from_secs(5);
+const MIN_TICK: Duration = Duration::from_millis(1);
 const TICKS_PER_LIMIT: u32 = 4;
 
 /// A timer for hyper whose sleeps end in time but wake no task.
@@ -65,7 +66,7 @@ impl Sleep for Until {}
 
 /// How often a connection with this limit is looked at.
 fn tick(limit: Duration) -> Duration {
-    (limit / TICKS_PER_LIMIT).min(MAX_TICK)
+    (limit / TICKS_PER_LIMIT).clamp(MIN_TICK, MAX_TICK)
 }
 
 /// Why a connection is over.
@@ -213,6 +214,17 @@ mod tests {
             moves,
             under_way,
             refuses_since: None,
+        }
+    }
+
+    #[test]
+    fn a_connection_is_looked_at_now_and_then_whatever_the_limit() {
+        for (limit, expected) in [
+            (Duration::from_nanos(1), Duration::from_millis(1)),
+            (Duration::from_secs(1), Duration::from_millis(250)),
+            (Duration::from_secs(86_400), Duration::from_secs(5)),
+        ] {
+            assert_eq!(tick(limit), expected, "{limit:?}");
         }
     }
 

@@ -228,6 +228,8 @@ impl Worker {
 /// The settings of one connection.
 fn builder(limit: Duration, client: Arc<Client>) -> auto::Builder<Streams> {
     let mut server = auto::Builder::new(Streams { client, limit });
+    // No `max_headers`: hyper's 100 are on the stack, and another number costs every request an
+    // allocation. `admit` has the limit.
     server
         .http1()
         .timer(Unhurried)

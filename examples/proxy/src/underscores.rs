@@ -17,7 +17,10 @@ use clap::ValueEnum;
 use http::{HeaderMap, HeaderName, Method, header::CONTENT_TYPE};
 use smallvec::SmallVec;
 
-use crate::{fields, hop};
+use crate::{
+    fields::{self, Tells},
+    hop,
+};
 
 /// How many names are logged, and how many bytes of each.
 const LOGGED: usize = 64;
@@ -134,7 +137,9 @@ impl Underscores {
                     }
                 }
             }
-            if self.keyed.contains(&other) || self.cache.is_credential(&other) {
+            // The cache lets a method that is told go past it, by the names that it knows.
+            let is_method = fields::tells(other.as_str()) == Some(Tells::Method);
+            if is_method || self.keyed.contains(&other) || self.cache.is_credential(&other) {
                 verdict = Verdict::BypassCache;
             }
         }
@@ -174,7 +179,7 @@ impl Underscores {
 }
 
 /// The name that CGI makes of both, with hyphens.
-fn folded(name: &HeaderName) -> HeaderName {
+pub(crate) fn folded(name: &HeaderName) -> HeaderName {
     let letters = name.as_str().bytes();
     let plain = |byte: u8| {
         if byte.is_ascii_alphanumeric() {
@@ -229,7 +234,8 @@ mod tests {
         let cache = CacheLayer::builder().credential_headers(["x-own-*", "own_key"]);
         let name = HeaderName::from_static;
         let keyed = vec![name("x-tenant"), name("own_unit")];
-        let trusted = Box::new([name("own_name"), name("x_token"), name("own_unit")]);
+        let trusted = ["own_name", "x_token", "own_unit", "x_http_method"].map(name);
+        let trusted = Box::new(trusted);
         let underscores = Underscores::new(policy, cache.build().unwrap(), keyed, trusted);
         let mut headers = HeaderMap::new();
         for name in names {
@@ -362,6 +368,7 @@ mod tests {
                 &["own_key", "own_name", "own_unit"],
             ),
             (None, &get, &["x_token"], bypass, &["x_token"]),
+            (None, &get, &["x_http_method"], bypass, &["x_http_method"]),
             (
                 Some(Policy::Reject),
                 &get,

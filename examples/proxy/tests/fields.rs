@@ -178,7 +178,7 @@ async fn what_a_trusted_proxy_tells_goes_on_and_is_keyed() {
         "--trust-header",
         "X-Forwarded-Proto, x-real-ip,X-Forwarded-User",
         "--trust-header",
-        "X-Original-URL",
+        "X-Original-URL,X-Original-Method,X_Forwarded_Host",
         "--key-header",
         "X-Forwarded-Prefix",
     ];
@@ -219,6 +219,13 @@ async fn what_a_trusted_proxy_tells_goes_on_and_is_keyed() {
     proxy.get("/user", "X-Forwarded-User: me\r\n").await;
     let head = origin.heads().pop().unwrap();
     assert_eq!(field(&head, "x-forwarded-user"), Some("me"));
+    // The cache does not take these for overrides, so they are a part of the key.
+    for name in ["X-Original-Method", "X_Forwarded_Host"] {
+        for (value, cache) in [("one", "MISS"), ("two", "MISS"), ("one", "HIT")] {
+            let reply = proxy.get("/odd", &format!("{name}: {value}\r\n")).await;
+            assert_eq!(reply.field("x-cache"), Some(cache), "{name}: {value}");
+        }
+    }
     // The cache lets a field that names another resource go past it, whoever sends it.
     let reply = proxy.get("/url", "X-Original-URL: /other\r\n").await;
     assert_ne!(reply.field("x-cache"), Some("MISS"));
