@@ -234,6 +234,23 @@ async fn a_silent_tunnel_is_closed_and_one_side_is_enough_to_keep_it() {
     }
 }
 
+/// It keeps its place among the clients, which nobody takes from it.
+#[tokio::test]
+async fn a_tunnel_counts_among_connections() {
+    let flags = ["--workers", "1", "--max-connections", "1"];
+    let (proxy, _origin, mut client, mut stream) = tunnel(&flags).await;
+    let mut next = proxy.connect().await;
+    let own = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
+    next.write_all(own.as_bytes()).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(300), read_head(&mut next)).await;
+    assert!(waited.is_err(), "{waited:?}");
+    client.write_all(b"x").await.unwrap();
+    soon(stream.read_exact(&mut [0; 1])).await.unwrap();
+    drop((client, stream));
+    let head = soon(read_head(&mut next)).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 204 "), "{head}");
+}
+
 #[tokio::test]
 async fn a_tunnel_ends_at_shutdown() {
     let (mut proxy, _origin, mut client, mut stream) = tunnel(&["--shutdown-timeout", "15m"]).await;
