@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt, io};
 
 use http::StatusCode;
+use rustls::{Error as TlsError, InvalidMessage};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -37,8 +38,12 @@ pub(crate) enum Repeat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No connection: refused, unreachable, no such name, no trust.
+    /// No connection: refused, unreachable, no such name.
     Unreachable,
+    /// No connection: the origin's certificate is not one to trust.
+    Untrusted,
+    /// No connection: TLS failed in another way.
+    NoTls,
     /// No connection in time.
     ConnectTimeout,
     /// No response headers in time.
@@ -58,9 +63,12 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Unreachable | Self::Broken | Self::HeadTooLarge | Self::Malformed => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Unreachable
+            | Self::Untrusted
+            | Self::NoTls
+            | Self::Broken
+            | Self::HeadTooLarge
+            | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ContentBroken => StatusCode::BAD_REQUEST,
@@ -71,6 +79,8 @@ impl Kind {
     pub(crate) fn error(self) -> &'static str {
         match self {
             Self::Unreachable => "destination_unavailable",
+            Self::Untrusted => "tls_certificate_error",
+            Self::NoTls => "tls_protocol_error",
             Self::ConnectTimeout => "connection_timeout",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ContentTimeout | Self::ContentBroken => "http_request_error",
@@ -84,6 +94,14 @@ impl Kind {
     fn text(self) -> &'static str {
         match self {
             Self::Unreachable => "The origin server cannot be reached. Try again later.",
+            Self::Untrusted => {
+                "The origin server's certificate is not trusted. The operator of this site finds \
+                 the reason in the log."
+            }
+            Self::NoTls => {
+                "There is no TLS with the origin server. The operator of this site finds the \
+                 reason in the log."
+            }
             Self::ConnectTimeout => {
                 "The origin server took too long to accept a connection. Try again later."
             }
@@ -172,8 +190,10 @@ impl Failure {
     /// Whether the origin got nothing of the request, as there was no connection, or did nothing
     /// about it.
     pub(crate) fn is_not_sent(&self) -> bool {
-        matches!(self.kind, Kind::Unreachable | Kind::ConnectTimeout)
-            || matches!(self.connection, Connection::Unsent | Connection::Refused)
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::Untrusted | Kind::NoTls | Kind::ConnectTimeout
+        ) || matches!(self.connection, Connection::Unsent | Connection::Refused)
     }
 
     /// The client's content was what broke the exchange.
@@ -204,10 +224,11 @@ impl Failure {
         let timed_out = causes(&*error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .any(|error| error.kind() == io::ErrorKind::TimedOut);
-        let kind = if timed_out {
-            Kind::ConnectTimeout
-        } else {
-            Kind::Unreachable
+        let kind = match tls(&*error) {
+            Some(TlsError::InvalidCertificate(_)) => Kind::Untrusted,
+            Some(_) => Kind::NoTls,
+            None if timed_out => Kind::ConnectTimeout,
+            None => Kind::Unreachable,
         };
         Self::because(kind, error)
     }
@@ -256,6 +277,34 @@ fn http2<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e h2::Error> {
     causes(error).find_map(<dyn Error>::downcast_ref)
 }
 
+/// What TLS says, which I/O errors wrap.
+fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => tls(error.get_ref()?),
+        None => cause.downcast_ref(),
+    })
+}
+
+/// What may help where TLS did not begin.
+fn advice(error: &TlsError) -> Option<&'static str> {
+    use rustls::CertificateError as Bad;
+    Some(match error {
+        TlsError::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+            "--origin-ca takes the certificate of the authority that signed it"
+        }
+        // The verifier's own error is of no public type.
+        TlsError::InvalidCertificate(Bad::Other(why))
+            if format!("{why:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "a server's certificate is not that of an authority: make it with CA:FALSE"
+        }
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "this port may be one without TLS, for --origin http://"
+        }
+        _ => return None,
+    })
+}
+
 /// A refused stream, or one that is later than the last that the origin has processed, which is the
 /// only one that h2 ends for a GOAWAY of the origin (RFC 9113 sections 6.8 and 8.7).
 fn refuses(error: &h2::Error) -> bool {
@@ -281,6 +330,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             Kind::Unreachable => "the origin cannot be reached",
+            Kind::Untrusted => "the origin's certificate is not trusted",
+            Kind::NoTls => "there is no TLS with the origin",
             Kind::ConnectTimeout => "the origin took too long to connect",
             Kind::ResponseTimeout => "the origin took too long to answer",
             Kind::ContentTimeout => "the client took too long to send content",
@@ -297,7 +348,10 @@ impl fmt::Display for Failure {
         for cause in source.into_iter().flat_map(|source| causes(source)) {
             write!(f, ": {cause}")?;
         }
-        Ok(())
+        match source.and_then(|source| tls(source)).and_then(advice) {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -32,7 +32,7 @@ use tokio_rustls::{
 
 use super::{
     command_line::{run, run_in},
-    support::{Origin, Proxy, command, read_head, soon},
+    support::{Origin, Proxy, Reply, command, read_head, soon},
 };
 
 /// A file that is gone with the test.
@@ -57,6 +57,51 @@ impl Drop for File {
     }
 }
 
+async fn listen(
+    certificate: &Certificate,
+    key: &KeyPair,
+    protocols: &[&[u8]],
+) -> (TcpListener, TlsAcceptor) {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut server = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener, TlsAcceptor::from(Arc::new(server)))
+}
+
+/// Says `here` to every request, over HTTP/1.1.
+fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> u16 {
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                while read_head(&mut stream).await.is_some() {
+                    let said = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere";
+                    stream.write_all(said).await.unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+/// An origin whose certificate for `localhost` has signed itself, and that certificate.
+async fn self_signed(is_ca: IsCa) -> (u16, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    let certificate = params.self_signed(&key).unwrap();
+    let (listener, acceptor) = listen(&certificate, &key, &[]).await;
+    (serve(listener, acceptor), certificate.pem())
+}
+
 /// An authority that signs certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -77,35 +122,13 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let params = CertificateParams::new(names).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut server = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (listener, TlsAcceptor::from(Arc::new(server)))
+        listen(&certificate, &key, protocols).await
     }
 
     /// An origin for these names. It says `here` to every request, over HTTP/1.1.
     async fn origin(&self, names: &[&str]) -> u16 {
         let (listener, acceptor) = self.listen(names, &[]).await;
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    while read_head(&mut stream).await.is_some() {
-                        let said = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere";
-                        stream.write_all(said).await.unwrap();
-                    }
-                });
-            }
-        });
-        port
+        serve(listener, acceptor)
     }
 
     /// An origin that speaks HTTP/2 alone, and counts its connections.
@@ -133,6 +156,12 @@ impl Authority {
 
 /// The status of an answer through the proxy, and the log.
 async fn ask(origin: &str, flags: &[&str]) -> (u16, String) {
+    let (reply, log) = reply(origin, flags).await;
+    (reply.status(), log)
+}
+
+/// An answer through the proxy, and the log.
+async fn reply(origin: &str, flags: &[&str]) -> (Reply, String) {
     let mut command = command();
     command
         .args(["--origin", origin, "--port", "0"])
@@ -140,18 +169,18 @@ async fn ask(origin: &str, flags: &[&str]) -> (u16, String) {
         .env("RUST_LOG", "warn")
         .stderr(Stdio::piped());
     let mut proxy = Proxy::spawn(command).await;
-    let status = proxy.get("/", "").await.status();
-    if status == 200 {
+    let reply = proxy.get("/", "").await;
+    if reply.status() == 200 {
         // On the connection that is open now.
         for _ in 0..3 {
-            assert_eq!(proxy.get("/", "").await.status(), status);
+            assert_eq!(proxy.get("/", "").await.status(), 200);
         }
     }
     proxy.signal("-TERM").await;
     let mut log = String::new();
     let mut stderr = proxy.child.stderr.take().expect("stderr is piped");
     soon(stderr.read_to_string(&mut log)).await.unwrap();
-    (status, log)
+    (reply, log)
 }
 
 #[tokio::test]
@@ -174,9 +203,9 @@ async fn the_authorities_of_the_file_are_trusted_and_no_others() {
             port,
             Some(&wrong),
             502,
-            "invalid peer certificate",
+            "the authority that signed it",
         ),
-        ("localhost", port, None, 502, "invalid peer certificate"),
+        ("localhost", port, None, 502, "--origin-ca takes"),
         (
             "localhost",
             misnamed,
@@ -190,6 +219,58 @@ async fn the_authorities_of_the_file_are_trusted_and_no_others() {
         let (found, log) = ask(&origin, &flags).await;
         assert_eq!(found, status, "{host} {flags:?}: {log}");
         assert!(log.contains(words), "{host} {flags:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn tls_that_fails_has_a_type_of_its_own_and_the_log_says_what_may_help() {
+    let (leaf, pem) = self_signed(IsCa::ExplicitNoCa).await;
+    let leaf_file = File::new("leaf.pem", &pem);
+    let (ca, pem) = self_signed(IsCa::Ca(BasicConstraints::Unconstrained)).await;
+    let ca_file = File::new("ca.pem", &pem);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    for (port, file, status, error, words) in [
+        (leaf, Some(&leaf_file), 200, None, ""),
+        (
+            ca,
+            Some(&ca_file),
+            502,
+            Some("tls_certificate_error"),
+            "CA:FALSE",
+        ),
+        (
+            leaf,
+            None,
+            502,
+            Some("tls_certificate_error"),
+            "--origin-ca",
+        ),
+        (
+            plain,
+            None,
+            502,
+            Some("tls_protocol_error"),
+            "--origin http://",
+        ),
+    ] {
+        let flags: Vec<&str> = file.map_or(vec![], |file| vec!["--origin-ca", file.path()]);
+        let (reply, log) = reply(&format!("https://localhost:{port}"), &flags).await;
+        assert_eq!(reply.status(), status, "{flags:?}: {log}");
+        let found = reply.field("proxy-status");
+        assert_eq!(found.is_some(), error.is_some(), "{flags:?}: {log}");
+        let said = found.unwrap_or_default();
+        assert!(
+            said.contains(error.unwrap_or_default()),
+            "{flags:?}: {said}"
+        );
+        assert!(log.contains(words), "{flags:?}: {log}");
     }
 }
 
