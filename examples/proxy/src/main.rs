@@ -101,6 +101,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use cachewarp::{CacheLayer, Memory};
@@ -127,6 +128,9 @@ use crate::{
 };
 
 const BAD_USAGE: u8 = 2;
+
+/// How long after a second signal what ends without waiting may take.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     let config = match Command::from_env() {
@@ -279,10 +283,14 @@ fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> 
             let _ = cache.handle().drain(config.shutdown_timeout).await;
             phase.send_replace(Phase::Over);
         };
+        tokio::pin!(drained);
         tokio::select! {
-            () = drained => Ok(()),
-            () = signals.next() => Err("stopped before every request was answered".to_owned()),
+            () = &mut drained => return Ok(()),
+            () = signals.next() => {}
         }
+        // Some who stop a program signal twice at once. Without requests all ends at once too.
+        let ended = tokio::time::timeout(AT_ONCE, drained).await;
+        ended.map_err(|_| "stopped before every request was answered".to_owned())
     })?;
     for worker in workers {
         // A worker that panicked has said so; the others still end in order.

@@ -81,3 +81,24 @@ async fn a_request_that_never_ends_is_cut_off() {
     let status = soon(proxy.child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_second_signal_ends_what_is_under_way_and_is_no_error_without_it() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let mut open = vec![];
+    for (asks, code) in [(false, 0), (true, 1)] {
+        let mut proxy = Proxy::start(origin.address, &[]).await;
+        let mut client = proxy.connect().await;
+        if asks {
+            let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            let mut stream = soon(connections.recv()).await.unwrap();
+            soon(read_head(&mut stream)).await.unwrap();
+            open.push(stream);
+        }
+        proxy.signal("-TERM").await;
+        proxy.signal("-INT").await;
+        let status = soon(proxy.child.wait()).await.unwrap();
+        assert_eq!(status.code(), Some(code), "asks: {asks}");
+    }
+}
