@@ -30,6 +30,9 @@ impl AllowedHost {
             Some(host) => (Names::Below, host),
             None => (Names::ThisOne, text),
         };
+        if host.contains('/') {
+            return Err("it is a host alone, without http:// and without a path".to_owned());
+        }
         if host.contains('*') {
             return Err("a * is for the first label only: *.example.com".to_owned());
         }

@@ -151,7 +151,7 @@ impl Command {
             Err(stopped) => {
                 return match stopped.kind {
                     ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Print(stopped.text),
-                    _ => Self::Refuse(one_line(&stopped.text)),
+                    kind => Self::Refuse(one_line(&stopped.text) + advice(kind)),
                 };
             }
         };
@@ -162,6 +162,8 @@ impl Command {
                 config.backend.check(&parsed.flags)?;
                 config.warming.check(&parsed.flags)?;
                 config.dialing.check(&parsed.flags, config.origin())?;
+                let fits = config.tuning.check(&parsed.all, config.max_memory);
+                fits.map_err(|line| parsed.sources.name(&line))?;
                 Ok(config)
             });
         match checked {
@@ -184,6 +186,9 @@ impl Config {
     pub(crate) fn listen(&self) -> Result<SocketAddr, String> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let failed = |why: &str| format!("invalid value '{}' for '--host': {why}", self.host);
+        if has_port(&self.host) {
+            return Err(failed("it takes no port: --port does"));
+        }
         (host, self.port)
             .to_socket_addrs()
             .map_err(|error| failed(&error.to_string()))?
@@ -197,6 +202,21 @@ impl Config {
             usize::from,
         )
     }
+}
+
+/// Where an error alone does not say what to do.
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::MissingRequiredArgument => "; --demo is for a first try, and --help lists all",
+        ErrorKind::UnknownArgument => "; --help lists all",
+        _ => "",
+    }
+}
+
+/// A name or an IPv4 address with one colon, or what follows the bracket of an IPv6 address.
+fn has_port(host: &str) -> bool {
+    let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+    after.matches(':').count() == 1
 }
 
 /// Clap's error without its usage text and hints, which spread over several lines.

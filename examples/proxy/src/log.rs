@@ -30,7 +30,7 @@ pub(crate) struct Logging {
     /// The least important lines to write to stderr; from info on, one for each request. A level of
     /// RUST_LOG counts where this flag is not given, and its target=level pairs always do
     /// [default: warn]
-    #[arg(long, value_enum, value_name = "LEVEL")]
+    #[arg(long, value_enum, value_name = "LEVEL", ignore_case = true)]
     log_level: Option<Level>,
 
     /// The form of a line: words, or a JSON object

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cachewarp::{CacheBuilder, ConfigError, OnAbandoned, RangeMiss, RequestDirective};
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 
 use crate::values::{parse_share, parse_size, parse_time, parse_timeout, parse_window};
 
@@ -129,6 +129,29 @@ enum Directive {
 }
 
 impl Tuning {
+    /// What does not go together, in the words of the command line.
+    ///
+    /// # Errors
+    ///
+    /// A line that names the flag.
+    pub(crate) fn check(&self, all: &ArgMatches, max_memory: u64) -> Result<(), String> {
+        let Some(size) = self.max_entry_bytes else {
+            return Ok(());
+        };
+        let why = if size > max_memory {
+            "it is more than --max-memory"
+        } else if size > u32::MAX.into() {
+            "it has to be below 4GiB"
+        } else {
+            return Ok(());
+        };
+        let typed = all.get_raw("max_entry_bytes").and_then(Iterator::last);
+        let typed = typed.unwrap_or_default().display();
+        Err(format!(
+            "error: invalid value '{typed}' for '--max-entry-bytes': {why}"
+        ))
+    }
+
     pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> CacheBuilder {
         if let Some(size) = self.max_entry_bytes {
             cache = cache.max_entry_bytes(size);

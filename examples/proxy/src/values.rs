@@ -14,11 +14,15 @@ const NANOS: u128 = 1_000_000_000;
 const MAX_DIGITS: usize = 9;
 
 pub(crate) fn parse_origin(text: &str) -> Result<Uri, String> {
+    let scheme = || "it has to begin with http:// or https:// and a host".to_owned();
+    if matches!(text, "" | "http://" | "https://") {
+        return Err(scheme());
+    }
     let uri: Uri = text
         .parse()
         .map_err(|error: http::uri::InvalidUri| error.to_string())?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("the scheme is http:// or https://".to_owned());
+        return Err(scheme());
     }
     if uri.path() != "/" || uri.query().is_some() {
         return Err("an origin has no path and no query".to_owned());

@@ -239,6 +239,7 @@ async fn nothing_is_said_of_requests_unless_it_is_asked_for() {
         (&[], Some("info"), 1),
         (&[], Some("access=info"), 1),
         (&["--log-level", "info"], Some("error"), 1),
+        (&["--log-level", "INFO"], None, 1),
         (&["--log-level", "info"], Some("access=warn"), 0),
     ] {
         let mut command = before(origin.address, flags);

@@ -23,7 +23,27 @@ pub(crate) async fn run_in(environment: &[(&str, &str)], flags: &[&str]) -> Outp
 #[tokio::test]
 async fn a_bad_flag_is_named_with_its_value_in_one_line() {
     for (flags, words) in [
-        (&[][..], &["--origin", "--demo"][..]),
+        (&[][..], &["--origin", "--demo", "--help"][..]),
+        (
+            &["--origin", "http://"],
+            &["--origin", "'http://'", "and a host"],
+        ),
+        (
+            &["--demo", "--host", "0.0.0.0:80"],
+            &["--host", "'0.0.0.0:80'", "--port"],
+        ),
+        (
+            &["--demo", "--host", "[::1]:80"],
+            &["--host", "'[::1]:80'", "--port"],
+        ),
+        (
+            &["--demo", "--allow-host", "http://a.example"],
+            &["--allow-host", "'http://a.example'", "without http://"],
+        ),
+        (
+            &["--demo", "--max-entry-bytes", "65MiB"],
+            &["--max-entry-bytes", "'65MiB'", "--max-memory"],
+        ),
         (&["--origin", "nowhere"], &["--origin", "'nowhere'"]),
         (
             &["--origin", "http://a/base"],
@@ -114,7 +134,7 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--demo", "--log-format", "xml"],
             &["--log-format", "'xml'", "text, json"],
         ),
-        (&["--demo", "--nonsense"], &["--nonsense"]),
+        (&["--demo", "--nonsense"], &["--nonsense", "--help"]),
         (
             &["--demo", "--backend", "disk"],
             &["--backend", "'disk'", "memory, redis"],
