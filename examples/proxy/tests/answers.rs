@@ -199,7 +199,7 @@ async fn a_tunnel_is_refused_in_words() {
 async fn an_origin_that_is_down_is_named_in_words() {
     let origin = origin().await;
     let proxy = Proxy::start(origin.address, &FLAGS).await;
-    origin.die().await;
+    let _port = origin.die().await;
     let down = case(
         "GET /",
         "",

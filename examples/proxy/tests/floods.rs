@@ -104,14 +104,12 @@ async fn streams_that_are_reset_keep_their_places_for_a_while() {
         let most = PLACES + AT_ONCE as usize + FORGOTTEN_PER_SECOND * (took.as_secs() as usize + 1);
         let calls = asked.get();
         println!("{what}: {calls} calls, {took:?}, {} streams", stream / 2);
-        assert!(
-            (1..=most).contains(&calls),
-            "{what}: {calls} calls, {took:?}"
-        );
+        assert!(calls <= most, "{what}: {calls} calls, {took:?}");
         assert!(open, "{what}: closed");
         // Others are served, and in time this client as well.
         if answer.is_some() {
             assert_eq!(proxy.get("/other", "").await.status(), 200, "{what}");
+            assert!(asked.get() > 0, "{what}: no call was counted");
             client.write_all(&request(stream, "/next")).await.unwrap();
             let data = frames::read_to(&mut client, DATA).await.unwrap();
             assert_eq!(

@@ -237,7 +237,7 @@ async fn a_further_connection_that_fails_leaves_the_others() {
     let stream = soon(peer.request()).await.unwrap();
     // Nobody listens any more.
     drop(connections);
-    origin.die().await;
+    let _port = origin.die().await;
     let second = ask(&proxy, "GET /2", "").await;
     assert!(
         timeout(Duration::from_millis(200), peer.request())

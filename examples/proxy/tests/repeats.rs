@@ -155,7 +155,7 @@ async fn a_delete_that_was_sent_once_and_then_not_has_the_page_validated() {
     let (request, _) = request("DELETE /", "Content-Length: 0\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();
     take(&mut dead, 0).await;
-    origin.die().await;
+    let _port = origin.die().await;
     drop(connections);
     drop(dead);
     assert_eq!(read_to_end(&mut client).await.status(), 502);

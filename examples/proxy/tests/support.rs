@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     process::{Child, Command},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
@@ -236,8 +236,10 @@ impl Origin {
         origin
     }
 
-    /// Nobody listens there any more, and every connection is gone.
-    pub(crate) async fn die(self) {
+    /// Nobody listens there any more, and every connection is gone. The port stays taken, or another
+    /// test might get it.
+    #[must_use = "the port is free again when this is dropped"]
+    pub(crate) async fn die(self) -> TcpSocket {
         for task in &self.tasks {
             task.abort();
         }
@@ -245,6 +247,12 @@ impl Origin {
             // It was ended, or came to its end when the other one was.
             let _ = task.await;
         }
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_reuseaddr(true)
+            .expect("an option of all systems");
+        socket.bind(self.address).expect("the port is free");
+        socket
     }
 
     /// Hands its connections to the test.

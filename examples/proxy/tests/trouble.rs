@@ -47,7 +47,7 @@ async fn an_origin_that_died_is_stood_in_for() {
         command.envs(variables.iter().copied());
         let proxy = Proxy::spawn(command).await;
         assert_eq!(proxy.get("/", "").await.body, "kept");
-        origin.die().await;
+        let _port = origin.die().await;
         let reply = proxy.get("/", "").await;
         assert_eq!(reply.status(), expected, "{flags:?} {variables:?}");
         if expected == 200 {

@@ -93,7 +93,7 @@ async fn a_write_to_an_origin_that_is_down_changes_nothing() {
     .await;
     let proxy = Proxy::start(origin.address, &[]).await;
     proxy.get("/", "").await;
-    origin.die().await;
+    let _port = origin.die().await;
     for request in [
         "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi",
         "DELETE / HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -115,7 +115,7 @@ async fn a_write_that_an_origin_breaks_off_leaves_the_page_for_errors() {
     proxy.get("/", "").await;
     let delete = "DELETE / HTTP/1.1\r\nHost: a.example\r\n\r\n";
     assert_eq!(proxy.ask(delete).await.status(), 502);
-    origin.die().await;
+    let _port = origin.die().await;
     let reply = proxy.get("/", "").await;
     assert_eq!(reply.status(), 200);
     assert_eq!(reply.field("x-cache"), Some("STALE"));
