@@ -55,11 +55,20 @@ fn target(line: &[u8], paths: Paths) -> Result<Target, String> {
     if !line.is_ascii() {
         return Err("what is not ASCII is percent-encoded in a URL".to_owned());
     }
-    let uri = Uri::try_from(line).map_err(|error| error.to_string())?;
+    let is_path = line.first() == Some(&b'/');
+    let kinds =
+        || "a line is a URL with http:// or https://, or a path that begins with /".to_owned();
+    let uri = Uri::try_from(line).map_err(|error| {
+        let is_url = line.windows(3).any(|part| part == b"://");
+        if is_path || is_url {
+            error.to_string()
+        } else {
+            kinds()
+        }
+    })?;
     let Some(scheme) = uri.scheme_str() else {
-        if uri.authority().is_some() || line.first() != Some(&b'/') {
-            let kinds = "a line is a URL with http:// or https://, or a path that begins with /";
-            return Err(kinds.to_owned());
+        if uri.authority().is_some() || !is_path {
+            return Err(kinds());
         }
         if paths == Paths::Refuse {
             let why = "a path needs a host, and --host is none that clients ask for: write the URL";
@@ -144,6 +153,14 @@ mod tests {
             "/caf\u{e9}",
         ] {
             assert!(one(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_a_url_nor_a_path_is_told_what_a_line_is() {
+        for line in ["news", "shop.example", "shop.example/news", "sub/a.txt"] {
+            let error = one(line).unwrap_err();
+            assert!(error.contains("begins with /"), "{line}: {error}");
         }
     }
 
