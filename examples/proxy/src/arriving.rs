@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::slots::Slot;
+use crate::{seldom, slots::Slot};
 
 #[derive(Debug)]
 pub(crate) struct Arriving {
@@ -77,12 +77,16 @@ impl Body for Arriving {
         }
         // Said once; who asks again gets the same as after any end.
         let end = mem::replace(&mut self.end, End::Framing);
-        match (frame, end) {
+        let frame = match (frame, end) {
             (Poll::Ready(None), End::Stream { .. }) if !self.body.is_end_stream() => {
                 Poll::Ready(Some(Err(Broken::NoEnd)))
             }
             (frame, _) => frame.map_err(Broken::Transport),
+        };
+        if let Poll::Ready(Some(Err(broken))) = &frame {
+            seldom::tell_broken(broken);
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

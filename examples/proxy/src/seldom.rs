@@ -1,8 +1,11 @@
 //! What the log says of failures: clients can cause any number, so each kind is told once a second.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    error::Error,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::time::Instant;
@@ -13,6 +16,7 @@ use crate::failure::Failure;
 const KINDS: usize = 16;
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+static BROKEN: Seldom = Seldom::new();
 static TOLD: [Seldom; KINDS] = [const { Seldom::new() }; KINDS];
 
 /// Lets one through a second, and counts the others.
@@ -60,6 +64,21 @@ pub(crate) fn tell(path: &str, failure: &Failure) {
             tracing::warn!(path, %failure, before, "no response from the origin, as before");
         }
         None => tracing::debug!(path, %failure, "no response from the origin"),
+    }
+}
+
+/// Tells that the content of a response broke off. Whose it was is in the request's own line.
+pub(crate) fn tell_broken(error: &(dyn Error + 'static)) {
+    match BROKEN.pass(BEGAN.elapsed().as_secs()) {
+        Some(0) => tracing::warn!(error, "a response of the origin broke off"),
+        Some(before) => {
+            tracing::warn!(
+                error,
+                before,
+                "a response of the origin broke off, as before"
+            );
+        }
+        None => tracing::debug!(error, "a response of the origin broke off"),
     }
 }
 

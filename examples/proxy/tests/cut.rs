@@ -1,10 +1,16 @@
 //! Bodies that the origin does not send whole: no client takes one for whole, and none is stored.
 
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc::UnboundedReceiver};
+use std::process::Stdio;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc::UnboundedReceiver,
+};
 
 use super::{
     peer::{CANCEL, END_STREAM, NO_ERROR, Peer},
-    support::{Act, Origin, Proxy, Reply, read_to_end, soon},
+    support::{Act, Origin, Proxy, Reply, before, read_head, read_to_end, soon},
 };
 
 /// How an origin of HTTP/2 ends a body.
@@ -148,4 +154,30 @@ async fn a_body_that_is_shorter_than_its_length_does_not_look_whole() {
     // To the end of the connection, which must not go on.
     let reply = read_to_end(&mut client).await;
     assert_ne!(reply.body.len(), 9);
+}
+
+#[tokio::test]
+async fn the_log_warns_of_a_response_that_breaks_off_once_a_second() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let mut command = before(origin.address, &["--log-level", "warn"]);
+    command.env_remove("RUST_LOG").stderr(Stdio::piped());
+    let mut proxy = Proxy::spawn(command).await;
+    for _ in 0..3 {
+        let cut = async {
+            let mut stream = soon(connections.recv()).await.unwrap();
+            soon(read_head(&mut stream)).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+            stream.write_all(head).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(proxy.get("/", ""), cut);
+        assert_eq!(reply.body, "half");
+    }
+    proxy.signal("-TERM").await;
+    let mut log = String::new();
+    let mut stderr = proxy.child.stderr.take().unwrap();
+    soon(stderr.read_to_string(&mut log)).await.unwrap();
+    let lines = log.lines().count();
+    assert!((1..=2).contains(&lines), "{log}");
+    assert!(log.contains("a response of the origin broke off"), "{log}");
+    assert!(log.contains("error="), "{log}");
 }
