@@ -3,6 +3,8 @@
 //! Everything the cache keys on is settled here, before the layer sees the request. Whatever only
 //! a forwarded request needs (`Via`, `X-Forwarded-*`) is added behind it, so a hit pays nothing.
 
+use std::sync::OnceLock;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, MAX_FORWARDS, UPGRADE},
@@ -95,6 +97,24 @@ impl Seen {
     }
 }
 
+/// The first host that a connection asked for, if it came in the form that is keyed. Nearly every
+/// connection has but one, so that it is checked once and not for each request.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHost(OnceLock<HeaderValue>);
+
+impl KnownHost {
+    /// Whether a request names this host and no other, in the form of target that needs no change.
+    fn is_asked_for<B>(&self, request: &Request<B>, hosts: usize) -> bool {
+        let (Some(known), 1) = (self.0.get(), hosts) else {
+            return false;
+        };
+        let uri = request.uri();
+        uri.authority().is_none()
+            && uri.path().starts_with('/')
+            && request.headers().get(HOST) == Some(known)
+    }
+}
+
 /// Checks a request and makes it canonical: origin-form target, exactly one `Host`, no hop-by-hop
 /// fields, and none that tell the origin otherwise. `default_host` stands in for the `Host` that
 /// HTTP/1.0 may omit.
@@ -102,6 +122,7 @@ pub(crate) fn admit<B>(
     request: &mut Request<B>,
     rules: &Rules,
     default_host: &HeaderValue,
+    known_host: &KnownHost,
 ) -> Result<Route, Refusal> {
     let seen = Seen::in_fields(request.headers());
     if request.headers().len() > MAX_FIELDS || seen.bytes > MAX_FIELD_BYTES {
@@ -114,12 +135,14 @@ pub(crate) fn admit<B>(
         // Of HTTP/2 alone: for HTTP/1, hyper makes one line of equal ones and refuses others.
         return Err(Refusal::Invalid("more than one Content-Length"));
     }
-    target::settle(request, seen.hosts, default_host)?;
-    if !rules.hosts.are_all() {
-        let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
-        if !host.is_some_and(|host| rules.hosts.contain(host)) {
+    if !known_host.is_asked_for(request, seen.hosts) {
+        target::settle(request, seen.hosts, default_host)?;
+        let host = request.headers().get(HOST);
+        let allowed = host.filter(|host| host.to_str().is_ok_and(|it| rules.hosts.contain(it)));
+        let Some(host) = allowed else {
             return Err(Refusal::Misdirected);
-        }
+        };
+        known_host.0.get_or_init(|| host.clone());
     }
     // Before the cache: a request that came round again would wait there for itself.
     if seen.signatures && rules.identity.signed(request.headers()) {

@@ -107,7 +107,7 @@ impl AllowedHosts {
     }
 
     /// Whether every host is served.
-    pub(crate) fn are_all(&self) -> bool {
+    fn are_all(&self) -> bool {
         self.exact.is_empty() && self.below.is_empty()
     }
 

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 
 use crate::{
     access::{self, Line, Logged, Maker},
-    admit::{self, Route},
+    admit::{self, KnownHost, Route},
     answer::{self, Asked},
     arriving::Arriving,
     begun,
@@ -34,6 +34,7 @@ pub(crate) struct Edge {
     /// Bounds the calls that this connection causes and then leaves behind.
     caller: Caller,
     upstream: Upstream,
+    known_host: KnownHost,
     pub(crate) client: Arc<Client>,
 }
 
@@ -54,6 +55,7 @@ impl Edge {
             cached: cache.layer(upstream.clone()),
             caller: Caller::new(),
             upstream,
+            known_host: KnownHost::default(),
             client,
         }
     }
@@ -118,7 +120,8 @@ impl Edge {
         mut request: Request<RequestBody>,
     ) -> Result<Response<EdgeBody>, Failure> {
         let rules = &self.upstream.policy.rules;
-        let route = match admit::admit(&mut request, rules, self.upstream.origin.host()) {
+        let default_host = self.upstream.origin.host();
+        let route = match admit::admit(&mut request, rules, default_host, &self.known_host) {
             Ok(route) => route,
             Err(refusal) => return Ok(own(answer::refused(self.name(), &request, refusal))),
         };

@@ -28,7 +28,7 @@ fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> Request<()> {
 
 fn admitted(request: &mut Request<()>) -> Result<Route, Refusal> {
     let default_host = HeaderValue::from_static("origin:9000");
-    admit(request, &rules(), &default_host)
+    admit(request, &rules(), &default_host, &KnownHost::default())
 }
 
 fn invalid(request: &mut Request<()>) -> bool {
@@ -136,7 +136,7 @@ fn the_default_host_is_respelled_too() {
     let mut get = request("GET", "/", &[]);
     *get.version_mut() = Version::HTTP_10;
     let default_host = HeaderValue::from_static("Origin:80");
-    let verdict = admit(&mut get, &rules(), &default_host);
+    let verdict = admit(&mut get, &rules(), &default_host, &KnownHost::default());
     assert_eq!(verdict, Ok(Route::Cache));
     assert_eq!(get.headers()[HOST], "origin");
 }
@@ -184,7 +184,12 @@ fn our_own_signature_is_a_loop() {
     let me = rules();
     let mut get = request("GET", "/", &[("host", "a")]);
     me.identity.sign(get.headers_mut(), Version::HTTP_11);
-    let verdict = admit(&mut get, &me, &HeaderValue::from_static("a"));
+    let verdict = admit(
+        &mut get,
+        &me,
+        &HeaderValue::from_static("a"),
+        &KnownHost::default(),
+    );
     assert_eq!(verdict, Err(Refusal::Loop));
     assert_eq!(admitted(&mut get), Ok(Route::Cache));
 }
@@ -321,4 +326,58 @@ fn tampering_with_a_needed_field_goes_around_the_cache() {
         admitted(&mut request("POST", "/", &fields)),
         Ok(Route::Cache)
     );
+}
+
+#[test]
+fn a_known_host_changes_nothing() {
+    let known = KnownHost::default();
+    let (rules, default_host) = (rules(), HeaderValue::from_static("origin:9000"));
+    let ask = |version, target: &str, hosts: &[&str]| {
+        let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+        let mut get = request("GET", target, &fields);
+        *get.version_mut() = version;
+        let verdict = admit(&mut get, &rules, &default_host, &known);
+        let host = get.headers().get(HOST).cloned();
+        (verdict, get.uri().to_string(), host)
+    };
+    let one = Version::HTTP_11;
+    let asks = [
+        (one, "/x", &["A.test"][..]),
+        (one, "/x", &["a.test"]),
+        (one, "/y?z", &["a.test"]),
+        (one, "/x", &["A.test:80"]),
+        (one, "/x", &["b.test"]),
+        (one, "/x", &["a.test", "a.test"]),
+        (one, "/x", &["a.test", "b.test"]),
+        (one, "/x", &["a..test"]),
+        (one, "/x", &[]),
+        (Version::HTTP_10, "/x", &[]),
+        (one, "*", &["a.test"]),
+        (one, "http://b.test/x", &["a.test"]),
+        (one, "http://b.test?x", &["a.test"]),
+        (one, "ftp://a.test/x", &["a.test"]),
+        (Version::HTTP_2, "http://b.test/x", &["a.test"]),
+    ];
+    let first: Vec<_> = asks
+        .iter()
+        .map(|(version, target, hosts)| {
+            let mut fresh = request("GET", target, &[]);
+            for host in *hosts {
+                fresh.headers_mut().append(HOST, host.parse().unwrap());
+            }
+            *fresh.version_mut() = *version;
+            let verdict = admitted(&mut fresh);
+            let host = fresh.headers().get(HOST).cloned();
+            (verdict, fresh.uri().to_string(), host)
+        })
+        .collect();
+    for _ in 0..2 {
+        for ((version, target, hosts), expected) in asks.iter().zip(&first) {
+            assert_eq!(
+                &ask(*version, target, hosts),
+                expected,
+                "{target} {hosts:?}"
+            );
+        }
+    }
 }
