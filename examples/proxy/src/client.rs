@@ -50,6 +50,10 @@ pub(crate) struct Client {
     ordered: Notify,
 }
 
+/// A new connection may take so long to ask something before it counts as one that has nothing to do:
+/// its request is on the way.
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// What the connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -80,7 +84,10 @@ pub(crate) struct Idle {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let opened = Instant::now();
+        Self::opened_at(Instant::now())
+    }
+
+    pub(crate) fn opened_at(opened: Instant) -> Self {
         Self {
             opened,
             moves: AtomicU64::new(0),
@@ -117,12 +124,20 @@ impl Client {
         self.looked.store(self.now(), Relaxed);
     }
 
+    /// Whether it has a request under way, or bytes of a response that the socket does not take yet.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.load(Relaxed) > 0 || self.refuses_since.load(Relaxed) > 0
+    }
+
     /// Since when it has nothing to do; `None` if it has, or is about to leave.
     pub(crate) fn idle(&self) -> Option<Idle> {
-        if self.under_way.load(Relaxed) > 0 || self.order.load(Relaxed) != 0 {
+        if self.is_busy() || self.order.load(Relaxed) != 0 {
             return None;
         }
         let moves = self.moves.load(Relaxed);
+        if moves == 0 && self.opened.elapsed() < ARRIVAL {
+            return None;
+        }
         Some(Idle {
             lately: moves != self.looked_moves.load(Relaxed),
             since: self.opened + Duration::from_millis(self.looked.load(Relaxed)),

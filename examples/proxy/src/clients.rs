@@ -143,11 +143,14 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use http::Version;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::client::ARRIVAL;
 
     fn add(clients: &Clients) -> (Arc<Client>, Entry) {
-        let client = Arc::new(Client::new());
+        // It has had its time to ask.
+        let client = Arc::new(Client::opened_at(Instant::now() - ARRIVAL));
         let entry = clients.add(Arc::clone(&client));
         (client, entry)
     }
@@ -177,6 +180,19 @@ mod tests {
         clients.make_room();
         busy.0.request_ends();
         assert!(!is_to_leave(&busy.0));
+    }
+
+    #[test]
+    fn one_that_has_only_just_come_stays() {
+        let clients = Clients::with_places(9);
+        let client = Arc::new(Client::new());
+        let _entry = clients.add(Arc::clone(&client));
+        clients.make_room();
+        client.request_begins(Version::HTTP_11);
+        client.request_ends();
+        assert!(!is_to_leave(&client));
+        clients.make_room();
+        assert!(is_to_leave(&client));
     }
 
     #[test]

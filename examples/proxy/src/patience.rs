@@ -22,7 +22,10 @@ use std::{
 use futures_util::FutureExt;
 use hyper::rt::{Sleep, Timer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::time::{self, Instant};
+use tokio::{
+    task::yield_now,
+    time::{self, Instant},
+};
 
 use crate::client::{Client, Order, Seen};
 
@@ -108,7 +111,14 @@ pub(crate) async fn watch<C: GracefulConnection>(
             output = &mut connection => return End::Own(output),
             order = client.ordered() => match order {
                 Order::Finish => Next::Finish,
-                Order::Leave => Next::Leave,
+                Order::Leave => {
+                    // What has come by now is read first: the order was given before.
+                    yield_now().await;
+                    if let Some(output) = connection.as_mut().now_or_never() {
+                        return End::Own(output);
+                    }
+                    if client.is_busy() { Next::Finish } else { Next::Leave }
+                }
             },
             now = ticks.tick() => {
                 let next = watch.look(now, client.seen());
@@ -174,7 +184,9 @@ impl Watch {
         {
             return Next::DropUnread;
         }
-        if seen.under_way > 0 || seen.moves != self.moves {
+        // What the socket has yet to take is the end of a response: the clock above is for that.
+        let writes = seen.refuses_since.is_some();
+        if seen.under_way > 0 || writes || seen.moves != self.moves {
             self.moves = seen.moves;
             self.idle_since = now;
             self.finishing = None;
@@ -265,6 +277,22 @@ mod tests {
                 Next::DropSilent,
             ]
         );
+    }
+
+    #[test]
+    fn the_end_of_a_response_may_take_long_if_some_of_it_is_taken() {
+        let opened = Instant::now();
+        let mut watch = Watch::new(opened, LIMIT);
+        let after = |seconds| opened + Duration::from_secs(seconds);
+        for second in 1..20 {
+            let ending = Seen {
+                refuses_since: Some(after(second - 1)),
+                ..seen(1, 0)
+            };
+            assert_eq!(watch.look(after(second), ending), Next::Stay, "{second}");
+        }
+        assert_eq!(watch.look(after(22), seen(1, 0)), Next::Stay);
+        assert_eq!(watch.look(after(23), seen(1, 0)), Next::Finish);
     }
 
     #[test]

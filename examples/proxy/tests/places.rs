@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     process::Command,
     time::{Instant, sleep},
 };
@@ -56,6 +56,8 @@ async fn a_new_client_gets_the_place_of_the_one_that_is_idle_for_longest() {
     let mut unfinished = proxy.connect().await;
     unfinished.write_all(&REQUEST[..20]).await.unwrap();
     let mut http2 = frames::connect(proxy.address, 65_535).await;
+    // They have had their time to ask.
+    sleep(Duration::from_millis(1100)).await;
     let mut served = proxy.connect().await;
     page(&mut served).await;
     // One after the other, and the one that was used last is the last to go.
@@ -183,4 +185,63 @@ async fn refused_connections_are_a_line_a_second() {
     let lines = log.matches("cannot accept").count() as u64;
     assert!((1..=SECONDS + 2).contains(&lines), "{lines} lines: {log}");
     assert!(log.contains("connections="), "{log}");
+}
+
+#[tokio::test]
+async fn no_client_loses_its_place_after_it_has_asked() {
+    const CLIENTS: usize = 30;
+    let origin = Origin::start(|_| ok("Cache-Control: no-store\r\n", "page")).await;
+    let flags = ["--workers", "1", "--max-connections", "1"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    // All of them at once: each new one needs the place of one that has only just come.
+    let asks = (0..CLIENTS).map(|_| proxy.get("/page", ""));
+    for reply in soon(futures_util::future::join_all(asks)).await {
+        assert_eq!(
+            (reply.head.get(..12), &*reply.body),
+            (Some("HTTP/1.1 200"), "page")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_client_may_take_a_moment_to_ask() {
+    let origin = Origin::start(|_| ok("Cache-Control: no-store\r\n", "page")).await;
+    let flags = ["--workers", "1", "--max-connections", "1"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    let mut first = proxy.connect().await;
+    let mut second = proxy.connect().await;
+    second.write_all(REQUEST).await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    page(&mut first).await;
+    assert!(soon(read_head(&mut second)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_client_keeps_its_place_until_it_has_the_end_of_a_response() {
+    let origin = Origin::start(|head| {
+        let length = head.split(['/', ' ']).nth(2).and_then(|it| it.parse().ok());
+        ok(
+            "Cache-Control: max-age=60\r\n",
+            &"x".repeat(length.unwrap()),
+        )
+    })
+    .await;
+    let flags = ["--workers", "1", "--max-connections", "1"];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    // What the kernel takes of some of these is all but the end.
+    for length in (100_000..280_000).step_by(12_000) {
+        let request = format!("GET /{length} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let slow = TcpSocket::new_v4().unwrap();
+        slow.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut slow = slow.connect(proxy.address).await.unwrap();
+        slow.write_all(request.as_bytes()).await.unwrap();
+        let head = soon(read_head(&mut slow)).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        sleep(Duration::from_millis(50)).await;
+        let _new = proxy.connect().await;
+        sleep(Duration::from_millis(100)).await;
+        let mut body = vec![0; length];
+        let whole = soon(slow.read_exact(&mut body)).await;
+        assert!(whole.is_ok(), "{length}: {whole:?}");
+    }
 }
