@@ -109,6 +109,7 @@ use http::Uri;
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
+    time::Instant,
 };
 
 use crate::{
@@ -277,10 +278,13 @@ fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> 
             _ = lost.recv() => return Err("a worker ended, and its share of clients with it".to_owned()),
         }
         let drained = async {
+            let since = Instant::now();
             // Receivers are dropped with their workers; a phase without a receiver is no error.
             phase.send_replace(Phase::Finishing);
             let _ = finished.recv().await;
-            let _ = cache.handle().drain(config.shutdown_timeout).await;
+            // It is one limit for both, as whoever has sent the signal may kill the program after it.
+            let left = config.shutdown_timeout.saturating_sub(since.elapsed());
+            let _ = cache.handle().drain(left).await;
             phase.send_replace(Phase::Over);
         };
         tokio::pin!(drained);

@@ -3,6 +3,7 @@
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::{Duration, Instant},
 };
 
 use super::support::{Origin, Proxy, read_head, read_to_end, soon};
@@ -101,4 +102,23 @@ async fn a_second_signal_ends_what_is_under_way_and_is_no_error_without_it() {
         let status = soon(proxy.child.wait()).await.unwrap();
         assert_eq!(status.code(), Some(code), "asks: {asks}");
     }
+}
+
+#[tokio::test]
+async fn requests_and_what_is_to_be_stored_share_the_time() {
+    let (origin, mut connections) = Origin::by_hand().await;
+    let mut proxy = Proxy::start(origin.address, &["--shutdown-timeout", "1500ms"]).await;
+    // The cache would go on without its client.
+    let mut client = proxy.connect().await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut stream = soon(connections.recv()).await.unwrap();
+    soon(read_head(&mut stream)).await.unwrap();
+    let since = Instant::now();
+    proxy.signal("-TERM").await;
+    let status = soon(proxy.child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(since.elapsed() < Duration::from_millis(2500), "{since:?}");
 }
