@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use crate::{
     body::RequestBody,
     failure::{Failure, Kind},
+    fields,
 };
 
 #[derive(Debug)]
@@ -91,6 +92,17 @@ impl Begun {
     }
 }
 
+/// What is not to be told in the header is not to be told behind the content either.
+fn with_safe_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            fields::remove_from_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 impl Body for Begun {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -101,7 +113,9 @@ impl Body for Begun {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.first.take() {
             Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+            None => Pin::new(&mut self.rest)
+                .poll_frame(cx)
+                .map_ok(with_safe_trailers),
         }
     }
 

@@ -7,6 +7,8 @@
 use http::{HeaderMap, HeaderName, Method};
 use smallvec::SmallVec;
 
+use crate::{hop, underscores};
+
 /// What a field tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tells {
@@ -25,7 +27,7 @@ pub(crate) enum Tells {
 }
 
 /// The fields by their names. `X-Forwarded-For` is not among them: this proxy adds to it.
-const NAMES: [(&str, Tells); 64] = [
+const NAMES: [(&str, Tells); 69] = [
     // What RFC 7239 made of them all.
     ("forwarded", Tells::Target),
     ("x-forwarded", Tells::Target),
@@ -71,6 +73,13 @@ const NAMES: [(&str, Tells); 64] = [
     ("x-waws-unencoded-url", Tells::Target),
     // The method as a proxy in front had it. The cache knows it for no override.
     ("x-original-method", Tells::Target),
+    // What Next.js tells itself by.
+    ("x-invoke-path", Tells::Target),
+    ("x-matched-path", Tells::Target),
+    ("x-middleware-subrequest", Tells::Target),
+    ("x-now-route-matches", Tells::Target),
+    // Where a CGI program then sends its own requests to, as it gets this as HTTP_PROXY.
+    ("proxy", Tells::Target),
     // The method.
     ("x-http-method", Tells::Method),
     ("x-http-method-override", Tells::Method),
@@ -120,7 +129,7 @@ pub(crate) fn tells(name: &str) -> Option<Tells> {
     match name.as_bytes() {
         [b'x', b'-', ..] | [b'f', ..] | [b'c', b'f' | b'l', ..] | [b'w', b'l', ..] => {}
         [b'b', b'a', ..] | [b'd', b'i', ..] | [b'h', b't', ..] => {}
-        [b'p', b'a', ..] | [b's', b'c', ..] | [b't', b'r', ..] => {}
+        [b'p', b'a', ..] | b"proxy" | [b's', b'c', ..] | [b't', b'r', ..] => {}
         _ => return None,
     }
     find(name)
@@ -152,6 +161,46 @@ pub(crate) fn remove(headers: &mut HeaderMap, method: &Method, trusted: &[Header
     for name in &removed {
         headers.remove(name);
     }
+}
+
+/// Removes from the trailers of a request what has no place there (RFC 9110 section 6.5.1): some
+/// servers make one section of both. Nobody is trusted with it.
+pub(crate) fn remove_from_trailers(trailers: &mut HeaderMap) {
+    let unsafe_ones: SmallVec<[HeaderName; 4]> = trailers
+        .keys()
+        .filter(|name| is_unsafe(name))
+        .cloned()
+        .collect();
+    for name in &unsafe_ones {
+        trailers.remove(name);
+    }
+}
+
+fn is_unsafe(trailer: &HeaderName) -> bool {
+    let name = trailer.as_str();
+    tells(name).is_some()
+        || underscores::is_odd(name)
+        || hop::is_hop_by_hop(name)
+        || name.starts_with("if-")
+        || matches!(
+            name,
+            "authorization"
+                | "cache-control"
+                | "cdn-loop"
+                | "content-encoding"
+                | "content-length"
+                | "content-range"
+                | "content-type"
+                | "cookie"
+                | "expect"
+                | "host"
+                | "max-forwards"
+                | "origin"
+                | "pragma"
+                | "range"
+                | "via"
+                | "x-forwarded-for"
+        )
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Request fields that could tell the origin something else than the key says.
 
-use super::support::{Origin, Proxy, field, ok};
+use tokio::io::AsyncWriteExt;
+
+use super::support::{Origin, Proxy, field, ok, read_head, soon};
 
 /// Those that no request takes to the origin.
-const REMOVED: [&str; 82] = [
+const REMOVED: [&str; 87] = [
     "Base-Url",
     "CF-Connecting-IP",
     "CF-Connecting-IPv6",
@@ -21,6 +23,7 @@ const REMOVED: [&str; 82] = [
     "Front-End-Https",
     "HTTPS",
     "Path-Info",
+    "Proxy",
     "Script-Name",
     "True-Client-IP",
     "WL-Proxy-Client-IP",
@@ -62,7 +65,11 @@ const REMOVED: [&str; 82] = [
     "X-Host",
     "X-Host-Override",
     "X-Ingress-Path",
+    "X-Invoke-Path",
+    "X-Matched-Path",
     "X-Method-Override",
+    "X-Middleware-Subrequest",
+    "X-Now-Route-Matches",
     "X-Original-For",
     "X-Original-Forwarded-For",
     "X-Original-Host",
@@ -231,4 +238,31 @@ async fn what_a_trusted_proxy_tells_goes_on_and_is_keyed() {
     assert_ne!(reply.field("x-cache"), Some("MISS"));
     let head = origin.heads().pop().unwrap();
     assert_eq!(field(&head, "x-original-url"), Some("/other"));
+}
+
+#[tokio::test]
+async fn no_trailer_tells_the_origin_what_no_field_may() {
+    const HIDDEN: [&str; 7] = [
+        "X-Forwarded-Host",
+        "X-Forwarded-For",
+        "X-Original-URL",
+        "X_Real_IP",
+        "X-HTTP-Method-Override",
+        "If-None-Match",
+        "Via",
+    ];
+    let (origin, mut connections) = Origin::by_hand().await;
+    let proxy = Proxy::start(origin.address, &[]).await;
+    let trailers: String = HIDDEN.map(|name| format!("{name}: evil\r\n")).concat();
+    let named = HIDDEN.join(", ");
+    let mut client = proxy.connect().await;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\
+         Trailer: X-Sum, {named}\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 7\r\n{trailers}\r\n"
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut stream = soon(connections.recv()).await.unwrap();
+    soon(read_head(&mut stream)).await.unwrap();
+    let content = soon(read_head(&mut stream)).await.unwrap();
+    assert_eq!(content, "4\r\nbody\r\n0\r\nx-sum: 7\r\n\r\n");
 }
