@@ -264,12 +264,16 @@ fn as_flags(arg: &Arg, off: Option<&Arg>, value: &OsString) -> Result<Vec<OsStri
         (_, Some(true)) if may_stand_alone => Ok(vec![flag]),
         (_, Some(false)) if may_stand_alone => Ok(vec![]),
         (ArgAction::Append, _) => match value.to_str() {
-            Some(list) => Ok(list
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| with(item.into()))
-                .collect()),
+            Some(list) => {
+                let items = list.split(',').map(str::trim);
+                let items = items.filter(|item| !item.is_empty());
+                let flags: Vec<_> = items.map(|item| with(item.into())).collect();
+                // Somebody meant to restrict something, perhaps.
+                if flags.is_empty() {
+                    return Err("nothing stands between the commas");
+                }
+                Ok(flags)
+            }
             None => Err("not UTF-8"),
         },
         _ => Ok(vec![with(value.clone())]),

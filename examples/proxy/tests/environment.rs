@@ -87,6 +87,17 @@ async fn a_bad_variable_is_named_with_its_value_and_its_flag() {
             &["--demo"],
             &["'a b' for PROXY_EXPIRY (--ttl"],
         ),
+        // Not the same as no list: it would serve every host.
+        (
+            &[("CACHEWARP_ALLOW_HOST", ",")],
+            &["--demo"],
+            &["',' for CACHEWARP_ALLOW_HOST (--allow-host <NAME>): nothing"],
+        ),
+        (
+            &[("CACHEWARP_ALLOW_HOST", " ")],
+            &["--demo"],
+            &["' ' for CACHEWARP_ALLOW_HOST (--allow-host"],
+        ),
         // The first name counts.
         (
             &[("CACHEWARP_TTL", "soon"), ("CACHE_TTL", "60")],
