@@ -58,8 +58,8 @@ pub(crate) struct Keys {
     #[arg(long, value_name = "NAME[*]", value_delimiter = ',', value_parser = parse_cookie)]
     cookie_key: Vec<String>,
 
-    /// Cookies that keep --ttl and --adaptive away, also if another rule ignores them. As all do that
-    /// are not those of analytics and consent. May be repeated, or a list with commas
+    /// Cookies that keep --ttl and --adaptive away, also if another rule ignores them. May be
+    /// repeated, or a list with commas [default: all but those of analytics and consent]
     #[arg(long, value_name = "NAME[*]", value_delimiter = ',', value_parser = parse_cookie)]
     cookie_bypass: Vec<String>,
 
