@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame (RFC 9113 section 4), for clients that do what no library does.
+//! HTTP/2 frame by frame (RFC 9113 section 4), for clients and origins that do what no library does.
 
 use std::net::SocketAddr;
 
@@ -97,11 +97,16 @@ pub(crate) async fn small(proxy: SocketAddr) -> TcpStream {
 
 /// The next frame; `None` at the end of the connection.
 pub(crate) async fn read(stream: &mut TcpStream) -> Option<Frame> {
+    soon(wait(stream)).await
+}
+
+/// The same, however long it takes.
+pub(crate) async fn wait(stream: &mut TcpStream) -> Option<Frame> {
     let mut head = [0; 9];
-    soon(stream.read_exact(&mut head)).await.ok()?;
+    stream.read_exact(&mut head).await.ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
-    soon(stream.read_exact(&mut payload)).await.ok()?;
+    stream.read_exact(&mut payload).await.ok()?;
     Some(Frame {
         kind: head[3],
         flags: head[4],

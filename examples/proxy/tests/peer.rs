@@ -7,33 +7,18 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::soon;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-
-pub(crate) const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) use super::frames::{END_STREAM, HEADERS};
+use super::{
+    frames::{
+        ACK, DATA, END_HEADERS, Frame, GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, wait,
+    },
+    support::soon,
+};
 
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
-
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
-}
 
 /// The origin's end of a connection.
 pub(crate) struct Peer {
@@ -69,32 +54,22 @@ impl Peer {
     }
 
     pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
+        let frame = frame(kind, flags, stream, payload);
         self.stream.write_all(&frame).await.unwrap();
     }
 
     /// The next frame, `None` at the end.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await.ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        let (kind, flags) = (head[3], head[4]);
-        if (kind == SETTINGS || kind == PING) && flags & ACK == 0 {
-            let echo = if kind == PING { &payload[..] } else { &[] };
-            self.send(kind, ACK, 0, echo).await;
+        let frame = wait(&mut self.stream).await?;
+        if (frame.kind == SETTINGS || frame.kind == PING) && frame.flags & ACK == 0 {
+            let echo: &[u8] = if frame.kind == PING {
+                &frame.payload
+            } else {
+                &[]
+            };
+            self.send(frame.kind, ACK, 0, echo).await;
         }
-        Some(Frame {
-            kind,
-            flags,
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-            payload,
-        })
+        Some(frame)
     }
 
     /// Returns once the proxy has read all that was sent to it.

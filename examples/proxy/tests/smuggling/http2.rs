@@ -5,12 +5,14 @@ mod fields;
 mod frames;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     time::{Duration, timeout},
 };
 
 use super::stage::Stage;
-use crate::support::soon;
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, wait,
+};
 use Expect::{Either, Refused, Served};
 
 /// What the origin gets of it.
@@ -22,22 +24,7 @@ enum Expect {
     Either,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [&head, payload].concat()
-}
 
 /// Field lines as literals without an index and without Huffman codes (RFC 7541 section 6.2.2).
 fn section(fields: &[(&str, &str)]) -> Vec<u8> {
@@ -81,23 +68,19 @@ async fn ask(stage: &Stage, frames: &[Vec<u8>]) -> Fate {
     stream.write_all(&start).await.unwrap();
     let (mut is_ok, mut content) = (false, Vec::new());
     loop {
-        let mut head = [0; 9];
-        match timeout(Duration::from_millis(500), stream.read_exact(&mut head)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => return Fate::Refused,
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        soon(stream.read_exact(&mut payload)).await.unwrap();
-        let (kind, flags, of) = (head[3], head[4], head[8]);
-        match (kind, of) {
+        let frame = timeout(Duration::from_millis(500), wait(&mut stream)).await;
+        let Ok(Some(frame)) = frame else {
+            return Fate::Refused;
+        };
+        let payload = frame.payload;
+        match (frame.kind, frame.stream) {
             // The first byte of a field section is the status; 0x88 is 200.
             (HEADERS, 1) => is_ok = payload.first() == Some(&0x88),
             (DATA, 1) => content.extend_from_slice(&payload),
             (RST_STREAM, 1) | (GOAWAY, _) => return Fate::Refused,
             _ => continue,
         }
-        if flags & END_STREAM != 0 {
+        if frame.flags & END_STREAM != 0 {
             let text = String::from_utf8_lossy(&content).into_owned();
             return if is_ok {
                 Fate::Answered(text)
