@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use super::support::{Origin, Proxy, field, ok, read_head, soon};
 
 /// Those that no request takes to the origin.
-const REMOVED: [&str; 87] = [
+const REMOVED: [&str; 89] = [
     "Base-Url",
     "CF-Connecting-IP",
     "CF-Connecting-IPv6",
@@ -58,12 +58,12 @@ const REMOVED: [&str; 87] = [
     "X-Forwarded-Uri",
     "X-Forwarded-User",
     "X-Forwarded-Whatever",
+    "X-Host",
+    "X-Host-Override",
     "X-HTTP-DestinationURL",
     "X-HTTP-Host-Override",
     "X-HTTP-Method",
     "X-HTTP-Method-Override",
-    "X-Host",
-    "X-Host-Override",
     "X-Ingress-Path",
     "X-Invoke-Path",
     "X-Matched-Path",
@@ -89,8 +89,10 @@ const REMOVED: [&str; 87] = [
     "X-Remote-IP",
     "X-Replaced-Path",
     "X-Request-URI",
+    "X-Rewrite-URI",
     "X-Rewrite-URL",
     "X-Scheme",
+    "X-Script-Name",
     "X-Url-Scheme",
     "X-WAWS-Unencoded-URL",
 ];
