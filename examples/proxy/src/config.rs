@@ -47,6 +47,13 @@ pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) dialing: Dialing,
 
+    /// Connections to an HTTP/1 origin at once, of all clients together; further requests wait for one,
+    /// for half of --timeout at most, and then get a 503. With a low limit on open files there are
+    /// fewer
+    #[arg(long, help_heading = ORIGIN, value_name = "N", default_value_t = 2_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_origin_connections: u32,
+
     #[command(flatten)]
     pub(crate) heads: ResponseHeads,
 

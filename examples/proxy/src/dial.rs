@@ -42,6 +42,8 @@ pub(crate) struct Dial {
     /// How long anything about the origin may take.
     pub(crate) limit: Duration,
     pub(crate) tls: ClientConfig,
+    /// Connections of HTTP/1 at once.
+    pub(crate) places: u32,
 }
 
 impl Dialing {
@@ -54,12 +56,17 @@ impl Dialing {
         Ok(())
     }
 
-    /// `limit` is how long anything about the origin may take.
+    /// `limit` is how long anything about the origin may take, `places` the connections at once.
     ///
     /// # Errors
     ///
     /// The file that is of no use, and why.
-    pub(crate) fn dial(&self, origin: Option<&Uri>, limit: Duration) -> Result<Dial, String> {
+    pub(crate) fn dial(
+        &self,
+        origin: Option<&Uri>,
+        limit: Duration,
+        places: u32,
+    ) -> Result<Dial, String> {
         let tls = ClientConfig::builder();
         let tls = match &self.origin_ca {
             Some(file) if is_secure(origin) => {
@@ -74,6 +81,7 @@ impl Dialing {
             timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(limit),
             limit,
             tls: tls.with_no_client_auth(),
+            places,
         })
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     NoTls,
     /// No connection in time.
     ConnectTimeout,
+    /// All connections there may be are in use.
+    NoPlace,
     /// No response headers in time.
     ResponseTimeout,
     /// No more of the content from the client in time: the origin still waits for it.
@@ -70,6 +72,7 @@ impl Kind {
             | Self::HeadTooLarge
             | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoPlace => StatusCode::SERVICE_UNAVAILABLE,
             Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ContentBroken => StatusCode::BAD_REQUEST,
         }
@@ -82,6 +85,7 @@ impl Kind {
             Self::Untrusted => "tls_certificate_error",
             Self::NoTls => "tls_protocol_error",
             Self::ConnectTimeout => "connection_timeout",
+            Self::NoPlace => "connection_limit_reached",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ContentTimeout | Self::ContentBroken => "http_request_error",
             Self::Broken => "connection_terminated",
@@ -105,6 +109,7 @@ impl Kind {
             Self::ConnectTimeout => {
                 "The origin server took too long to accept a connection. Try again later."
             }
+            Self::NoPlace => "All connections to the origin server are in use. Try again later.",
             Self::ResponseTimeout => {
                 "The origin server took too long to answer. Try again later; a request that was to \
                  change something may have done so."
@@ -192,7 +197,11 @@ impl Failure {
     pub(crate) fn is_not_sent(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Unreachable | Kind::Untrusted | Kind::NoTls | Kind::ConnectTimeout
+            Kind::Unreachable
+                | Kind::Untrusted
+                | Kind::NoTls
+                | Kind::ConnectTimeout
+                | Kind::NoPlace
         ) || matches!(self.connection, Connection::Unsent | Connection::Refused)
     }
 
@@ -333,6 +342,7 @@ impl fmt::Display for Failure {
             Kind::Untrusted => "the origin's certificate is not trusted",
             Kind::NoTls => "there is no TLS with the origin",
             Kind::ConnectTimeout => "the origin took too long to connect",
+            Kind::NoPlace => "all connections that --max-origin-connections allows are in use",
             Kind::ResponseTimeout => "the origin took too long to answer",
             Kind::ContentTimeout => "the client took too long to send content",
             Kind::ContentBroken => "the client's content broke off or is malformed",

@@ -121,6 +121,7 @@ use crate::{
     edge::Edge,
     identity::Identity,
     naming::{HostPolicy, Naming},
+    places::Places,
     server::{Phase, Worker},
     signals::Signals,
     upstream::Policy,
@@ -198,9 +199,11 @@ impl Start {
         Ok(Self {
             address,
             list: config.warming.list(&config.host, address)?,
-            dial: config
-                .dialing
-                .dial(config.origin(), config.trouble.timeout)?,
+            dial: config.dialing.dial(
+                config.origin(),
+                config.trouble.timeout,
+                config.max_origin_connections,
+            )?,
         })
     }
 }
@@ -209,7 +212,7 @@ fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> 
     let Start {
         address,
         list,
-        dial,
+        mut dial,
     } = start;
     let listeners = server::listen(address, config.workers())
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
@@ -227,6 +230,12 @@ fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> 
         Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?
     };
 
+    let places = Places {
+        clients: config.max_connections,
+        origin: dial.places,
+    };
+    let places = places.fit(config.workers()).of_worker(config.workers());
+    dial.places = places.origin;
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (serving, mut finished) = mpsc::channel(1);
     let (ended, mut lost) = mpsc::unbounded_channel();
@@ -236,7 +245,7 @@ fn run(config: &Config, start: Start, cache: &CacheLayer, control: &Runtime) -> 
         phase: phase_seen,
         grace: config.shutdown_timeout,
         patience: config.client_timeout,
-        places: places::of_worker(config.max_connections, config.workers()),
+        places: places.clients as usize,
         refused: Arc::default(),
         serving,
     };

@@ -18,7 +18,10 @@ use hyper_util::{
     rt::TokioIo,
 };
 use socket2::SockRef;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, OwnedSemaphorePermit},
+};
 
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -74,6 +77,8 @@ pub(crate) struct Opened {
     line: Line,
     /// What may be there before the first request, and is not HTTP.
     preface: Preface,
+    /// Held for as long as this is open, tunnels included.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +99,15 @@ impl Opened {
             stream,
             line: Line::default(),
             preface,
+            _place: None,
+        }
+    }
+
+    /// The same, in a place that it keeps.
+    pub(crate) fn in_place(self, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            _place: Some(place),
+            ..self
         }
     }
 

@@ -148,12 +148,12 @@ impl Origin {
             Attempt::Fresh { .. } => 0,
         };
         let (mut open, response) = loop {
-            let pooled = (resting > 0).then(|| self.pool.take()).flatten();
-            resting = resting.saturating_sub(1);
-            let mut open = match pooled {
-                Some(open) => open,
-                None => self.pool.open(&self.endpoint).await?,
+            let mut open = if resting > 0 {
+                self.pool.get(&self.endpoint).await?
+            } else {
+                self.pool.get_new(&self.endpoint).await?
             };
+            resting = resting.saturating_sub(1);
             listen(&mut request, &open.line, go_on.clone());
             open.line.begin();
             match open.sender.try_send_request(request).await {

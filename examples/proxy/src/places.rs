@@ -2,7 +2,8 @@
 //!
 //! Each client needs a descriptor, and so does the connection to the origin that its request may need.
 //! So the limit on open files is raised as far as the system allows, and clients get two thirds of
-//! it. Where they are fewer than `--max-connections`, that is the limit.
+//! it, connections to the origin the rest. Where that is fewer than `--max-connections` and
+//! `--max-origin-connections`, it is the limit.
 
 use std::{
     io,
@@ -19,25 +20,55 @@ const OWN_OF_WORKER: u64 = 8;
 /// Between two lines about refused connections.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How many clients each of the workers may have.
-pub(crate) fn of_worker(wanted: u32, workers: usize) -> usize {
-    let workers = workers.max(1);
-    let files = open_files();
-    let places = files.map_or(wanted, |files| fit(wanted, files, workers));
-    if places < wanted {
-        tracing::warn!(
-            places,
-            files,
-            "the limit on open files allows fewer clients than --max-connections"
-        );
-    }
-    (places as usize).div_ceil(workers)
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) clients: u32,
+    /// To an origin that speaks HTTP/1.
+    pub(crate) origin: u32,
 }
 
-fn fit(wanted: u32, files: u64, workers: usize) -> u32 {
-    let own = OWN + OWN_OF_WORKER * workers as u64;
-    let places = files.saturating_sub(own) / 3 * 2;
-    wanted.min(u32::try_from(places).unwrap_or(u32::MAX)).max(1)
+impl Places {
+    /// As many of these as the limit on open files allows.
+    pub(crate) fn fit(self, workers: usize) -> Self {
+        let Some(files) = open_files() else {
+            return self;
+        };
+        let fit = self.within(files, workers);
+        if fit != self {
+            tracing::warn!(
+                clients = fit.clients,
+                origin = fit.origin,
+                files,
+                "the limit on open files allows fewer connections than --max-connections and \
+                 --max-origin-connections"
+            );
+        }
+        fit
+    }
+
+    fn within(self, files: u64, workers: usize) -> Self {
+        let own = OWN + OWN_OF_WORKER * workers as u64;
+        let free = files.saturating_sub(own);
+        let bounded = |wanted: u32, free: u64| {
+            let free = u32::try_from(free).unwrap_or(u32::MAX);
+            wanted.min(free).max(1)
+        };
+        let clients = bounded(self.clients, free / 3 * 2);
+        Self {
+            clients,
+            origin: bounded(self.origin, free.saturating_sub(clients.into())),
+        }
+    }
+
+    /// The share of one worker, at least one of each.
+    pub(crate) fn of_worker(self, workers: usize) -> Self {
+        let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        Self {
+            clients: self.clients.div_ceil(workers),
+            origin: self.origin.div_ceil(workers),
+        }
+    }
 }
 
 /// The limit on open files, once it is as high as it may be.
@@ -95,17 +126,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_get_two_thirds_of_the_descriptors() {
-        for (wanted, files, workers, places) in [
-            (10_000, 1_000_000, 4, 10_000),
-            (10_000, 1024, 4, 640),
-            (500, 1024, 4, 500),
-            (10_000, 256, 2, 138),
-            (10_000, 20, 2, 1),
-            (10_000, u64::MAX, 1, 10_000),
+    fn clients_get_two_thirds_of_the_descriptors_and_the_origin_the_rest() {
+        for (wanted, files, workers, fit) in [
+            ((10_000, 2_000), 1_000_000, 4, (10_000, 2_000)),
+            ((10_000, 2_000), 1024, 4, (640, 320)),
+            ((500, 2_000), 1024, 4, (500, 460)),
+            ((10_000, 100), 1024, 4, (640, 100)),
+            ((10_000, 2_000), 256, 2, (138, 70)),
+            ((10_000, 2_000), 20, 2, (1, 1)),
+            ((10_000, 2_000), u64::MAX, 1, (10_000, 2_000)),
         ] {
-            assert_eq!(fit(wanted, files, workers), places, "{files} files");
+            let places = |(clients, origin)| Places { clients, origin };
+            let within = places(wanted).within(files, workers);
+            assert_eq!(within, places(fit), "{wanted:?} of {files} files");
         }
+    }
+
+    #[test]
+    fn every_worker_has_a_place() {
+        let places = Places {
+            clients: 5,
+            origin: 1,
+        };
+        let share = Places {
+            clients: 2,
+            origin: 1,
+        };
+        assert_eq!(places.of_worker(4), share);
     }
 
     #[test]

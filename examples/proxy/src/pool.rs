@@ -9,13 +9,16 @@ use std::{
 };
 
 use hyper::client::conn::http1::{Builder, SendRequest};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use crate::{
     body::RequestBody,
     connect::{Connector, Endpoint, Offer},
     dial::Dial,
-    failure::Failure,
+    failure::{Failure, Kind},
     heads::ResponseHeads,
     keep::{Count, Next, SILENCE},
     opened::Line,
@@ -32,6 +35,12 @@ pub(crate) struct Pool {
     connector: Connector,
     heads: ResponseHeads,
     idle: Mutex<Idle>,
+    /// Each connection has one, from before it is opened until it is closed.
+    places: Arc<Semaphore>,
+    /// A connection that was used rests.
+    returned: Notify,
+    /// How long a request waits for a connection when there may be no more.
+    wait: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +63,13 @@ impl Resting {
     }
 }
 
+/// What a request waited for.
+enum Got {
+    Resting(Open),
+    /// `None`: there will be none any more.
+    Place(Option<OwnedSemaphorePermit>),
+}
+
 /// A connection that is open. Whoever has it sends one request at a time.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -68,11 +84,58 @@ impl Pool {
             connector: Connector::new(Offer::Http1, dial),
             heads,
             idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(dial.places as usize)),
+            returned: Notify::new(),
+            // A request that waited for longer would hardly be answered in time.
+            wait: dial.limit / 2,
+        }
+    }
+
+    /// A connection that rests, or a new one. While all that there may be are in use, it waits.
+    pub(crate) async fn get(&self, endpoint: &Endpoint) -> Result<Open, Failure> {
+        let place = async {
+            loop {
+                if let Some(open) = self.take() {
+                    return Got::Resting(open);
+                }
+                tokio::select! {
+                    biased;
+                    place = Arc::clone(&self.places).acquire_owned() => return Got::Place(place.ok()),
+                    () = self.returned.notified() => {}
+                }
+            }
+        };
+        match timeout(self.wait, place).await {
+            Ok(Got::Resting(open)) => Ok(open),
+            Ok(Got::Place(Some(place))) => self.open(endpoint, place).await,
+            Ok(Got::Place(None)) | Err(_) => Err(Kind::NoPlace.into()),
+        }
+    }
+
+    /// A new connection, and if need be one that rests makes room for it.
+    pub(crate) async fn get_new(&self, endpoint: &Endpoint) -> Result<Open, Failure> {
+        let place = async {
+            loop {
+                let free = Arc::clone(&self.places).try_acquire_owned();
+                if let Ok(place) = free {
+                    return Some(place);
+                }
+                drop(self.take());
+                tokio::select! {
+                    biased;
+                    place = Arc::clone(&self.places).acquire_owned() => return place.ok(),
+                    () = self.returned.notified() => {}
+                }
+            }
+        };
+        match timeout(self.wait, place).await {
+            Ok(Some(place)) => self.open(endpoint, place).await,
+            Ok(None) | Err(_) => Err(Kind::NoPlace.into()),
         }
     }
 
     /// A connection that rests, and is out of the pool from now on.
-    pub(crate) fn take(&self) -> Option<Open> {
+    fn take(&self) -> Option<Open> {
         let now = Instant::now();
         let mut idle = self.lock();
         while let Some(resting) = idle.resting.pop() {
@@ -83,9 +146,12 @@ impl Pool {
         None
     }
 
-    /// A new connection.
-    pub(crate) async fn open(&self, endpoint: &Endpoint) -> Result<Open, Failure> {
-        let opened = self.connector.open(endpoint).await?;
+    async fn open(
+        &self,
+        endpoint: &Endpoint,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Open, Failure> {
+        let opened = self.connector.open(endpoint).await?.in_place(place);
         let line = opened.line();
         let (mut sender, connection) = Builder::new()
             .max_buf_size(self.heads.buffer())
@@ -141,6 +207,7 @@ impl Pool {
             return;
         }
         idle.resting.push(Resting { open, until });
+        self.returned.notify_one();
         if !idle.swept {
             idle.swept = true;
             tokio::spawn(sweep(Arc::downgrade(self)));

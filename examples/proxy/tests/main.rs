@@ -34,6 +34,7 @@ mod memory;
 mod mixed;
 mod naming;
 mod no_content;
+mod origin_places;
 mod peer;
 mod places;
 mod refusals;
