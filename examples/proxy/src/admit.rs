@@ -3,6 +3,13 @@
 //! Everything the cache keys on is settled here, before the layer sees the request. Whatever only
 //! a forwarded request needs (`Via`, `X-Forwarded-*`) is added behind it, so a hit pays nothing.
 
+pub(crate) mod allowed;
+pub(crate) mod fields;
+pub(crate) mod hosts;
+pub(crate) mod identity;
+pub(crate) mod target;
+pub(crate) mod underscores;
+
 use std::sync::OnceLock;
 
 use http::{
@@ -11,12 +18,12 @@ use http::{
 };
 
 use crate::{
-    allowed::AllowedHosts,
-    fields,
+    admit::{
+        allowed::AllowedHosts,
+        identity::Identity,
+        underscores::{Underscores, Verdict},
+    },
     hop::{self, Coding, Stripped},
-    identity::Identity,
-    target,
-    underscores::{self, Underscores, Verdict},
 };
 
 /// Fields and their bytes that a request may have at most: no more than usual origins take, so

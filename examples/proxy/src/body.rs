@@ -1,5 +1,8 @@
 //! The request body: nothing, or the client's, watched on its way to the origin.
 
+pub(crate) mod begun;
+pub(crate) mod replay;
+
 use std::{
     pin::Pin,
     sync::{
@@ -16,7 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::{
+use crate::body::{
     begun::Begun,
     replay::{Content, Keep, Spare},
 };

@@ -4,6 +4,15 @@
 //! The connection's tasks note it, and `patience` looks at it now and then. A hit costs a few
 //! counters and no look at a clock.
 
+pub(crate) mod abandoned;
+pub(crate) mod clients;
+pub(crate) mod patience;
+pub(crate) mod places;
+pub(crate) mod refusing;
+pub(crate) mod sending;
+pub(crate) mod socket;
+pub(crate) mod streams;
+
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -18,7 +27,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::abandoned::{Abandoned, HEALING};
+use crate::client::abandoned::{Abandoned, HEALING};
 
 /// Requests of one HTTP/2 connection at a time. Those that it has abandoned count as well, until
 /// `abandoned` has forgotten them.

@@ -1,24 +1,33 @@
 //! The command line: every flag, its default, and one line for each way to get it wrong.
 
+pub(crate) mod backend;
+pub(crate) mod environment;
+pub(crate) mod keys;
+pub(crate) mod lifetimes;
+pub(crate) mod trouble;
+pub(crate) mod tuning;
+pub(crate) mod values;
+
 use std::{env, net::SocketAddr, net::ToSocketAddrs, time::Duration};
 
 use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use http::Uri;
 
 use crate::{
-    allowed::AllowedHost,
-    backend::Backend,
-    dial::Dialing,
-    environment::{self, Sources},
+    admit::allowed::AllowedHost,
+    config::{
+        backend::Backend,
+        environment::Sources,
+        keys::Keys,
+        lifetimes::Lifetimes,
+        trouble::Trouble,
+        tuning::Tuning,
+        values::{parse_name, parse_origin, parse_size, parse_time, parse_timeout},
+    },
     heads::ResponseHeads,
-    keys::Keys,
-    lifetimes::Lifetimes,
     log::Logging,
-    naming::Names,
-    origin::ORIGIN,
-    trouble::Trouble,
-    tuning::Tuning,
-    values::{parse_name, parse_origin, parse_size, parse_time, parse_timeout},
+    origin::{ORIGIN, dial::Dialing},
+    upstream::naming::Names,
     warming::Warming,
 };
 
@@ -105,7 +114,7 @@ pub(crate) struct Config {
     workers: Option<u16>,
 
     /// Bytes of memory for stored responses: 1048576, 512KiB, 64MiB, 2GB
-    #[arg(long, help_heading = crate::backend::HEADING, value_name = "SIZE")]
+    #[arg(long, help_heading = crate::config::backend::HEADING, value_name = "SIZE")]
     #[arg(default_value = "64MiB", value_parser = parse_size)]
     pub(crate) max_memory: u64,
 

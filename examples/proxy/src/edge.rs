@@ -11,17 +11,17 @@ use tower::Service;
 use tower_layer::Layer;
 
 use crate::{
-    access::{self, Line, Logged, Maker},
     admit::{self, KnownHost, Route},
     answer::{self, Asked},
-    arriving::Arriving,
-    begun,
-    body::RequestBody,
-    client::Client,
+    body::{RequestBody, begun},
+    client::{
+        Client,
+        sending::{self, Sending},
+    },
     failure::Failure,
+    log::access::{self, Line, Logged, Maker},
     origin::Origin,
-    sending::{self, Sending},
-    upstream::{Policy, Upstream},
+    upstream::{Policy, Upstream, arriving::Arriving},
 };
 
 /// From the cache, from the origin past the cache, or our own.

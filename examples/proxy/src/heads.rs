@@ -7,9 +7,9 @@ use clap::Args;
 use http::HeaderMap;
 
 use crate::{
+    config::values::parse_size,
     failure::{Failure, Kind},
     origin::ORIGIN,
-    values::parse_size,
 };
 
 /// The head of a request over HTTP/1: more than `admit` lets pass, which says so in its answer.

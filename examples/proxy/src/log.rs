@@ -1,5 +1,10 @@
 //! The log: its flags, what is heard, and the form of its lines.
 
+pub(crate) mod access;
+pub(crate) mod lines;
+pub(crate) mod seldom;
+pub(crate) mod url;
+
 use std::{
     env,
     io::{self, IsTerminal},
@@ -14,11 +19,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::{
-    access,
-    lines::{self, Rest},
-    progress,
-};
+use crate::{log::lines::Rest, warming::progress};
 
 /// The targets that `--log-level` is for: the crates of this program begin with it.
 const OWN: &str = "cachewarp";

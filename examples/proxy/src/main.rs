@@ -9,90 +9,47 @@
 //!     --stale-while-revalidate 30 --stale-if-error 1h --soft-timeout 0.5 --breaker --early-refresh
 //! ```
 //!
-//! What happens to a request, one module per step:
+//! What happens to a request, one module per step. A folder has the parts of the module of its name:
 //!
 //! | step | module |
 //! |-|-|
-//! | accept, on one runtime per core | `server`, `clients`, `places` |
-//! | what a connection may cost and how long it may last | `patience`, `client`, `socket`, `streams`, `abandoned` |
-//! | check, make canonical, strip hop-by-hop and false fields | `admit`, `target`, `hosts`, `allowed`, `underscores`, `fields`, `hop`, `identity` |
-//! | the cache | `edge` puts the layer around the rest; `backend` says what it keeps things in |
-//! | forward, with a timeout and few retries | `upstream`, `attempts`, `naming`, `body`, `begun`, `replay`, `failure` |
-//! | connections to the origin | `origin`, `dial`, `pool`, `keep`, `http2`, `slots`, `connect`, `opened`, `heads` |
-//! | make the response fit to store and send | `arriving`, `response`, `writeback` |
+//! | accept, on one runtime per core | `workers`, `server` |
+//! | what a connection of a client may cost, and how long it may last | `client` |
+//! | check, make canonical, remove hop-by-hop and false fields | `admit`, `hop` |
+//! | read the content | `body` |
+//! | the cache | `edge` puts the layer around the rest |
+//! | forward, with a timeout and few retries, and make the response fit to store | `upstream`, `failure` |
+//! | connections to the origin | `origin`, `heads` |
 //! | WebSocket | `tunnel` |
-//! | responses of our own | `answer`, `refusing` |
-//! | send the body | `sending` |
-//! | lines in the log | `access`, `url`, `seldom`; `log` and `lines` write them |
+//! | responses of our own | `answer` |
+//! | send the body | `client::sending` |
+//! | lines in the log | `log` |
 //!
-//! The flags are in `config`, `backend`, `keys`, `lifetimes`, `trouble`, `warming` and `tuning`, each
-//! group with what it does to the cache; `environment` reads their variables, and `values` reads what
-//! they are given. `list` reads the file of `--warm`, and `progress` shows how far that is. `workers`
-//! starts the threads, and each serves as `server` says.
+//! The flags are in `config`, each group with what it does to the cache. `warming` sends the requests of
+//! `--warm`, and `demo` is the origin of `--demo`.
 //!
 //! Every path belongs to the origin: nothing is served under a reserved one. `Host` goes on in the
-//! form in which it is keyed (`hosts`). Of interim responses only 100 (Continue) reaches the client;
+//! form in which it is keyed (`admit::hosts`). Of interim responses only 100 (Continue) reaches the client;
 //! hyper's server cannot send others.
 
-mod abandoned;
-mod access;
 mod admit;
-mod allowed;
 mod answer;
-mod arriving;
-mod attempts;
-mod backend;
-mod begun;
 mod body;
 mod client;
-mod clients;
 mod config;
-mod connect;
 mod demo;
-mod dial;
 mod edge;
-mod environment;
 mod failure;
-mod fields;
 mod heads;
 mod hop;
-mod hosts;
-mod http2;
-mod identity;
-mod keep;
-mod keys;
-mod lifetimes;
-mod lines;
-mod list;
 mod log;
-mod naming;
-mod opened;
 mod origin;
-mod patience;
-mod places;
-mod pool;
-mod progress;
-mod refusing;
-mod replay;
-mod response;
-mod seldom;
-mod sending;
 mod server;
 mod signals;
-mod slots;
-mod socket;
-mod streams;
-mod target;
-mod trouble;
-mod tuning;
 mod tunnel;
-mod underscores;
 mod upstream;
-mod url;
-mod values;
 mod warming;
 mod workers;
-mod writeback;
 
 use std::{
     convert::Infallible,
@@ -113,18 +70,17 @@ use tokio::{
 };
 
 use crate::{
-    admit::Rules,
-    allowed::AllowedHosts,
-    client::Client,
+    admit::{Rules, allowed::AllowedHosts, identity::Identity},
+    client::{Client, places::Places},
     config::{Command, Config, without_password},
-    dial::Dial,
     edge::Edge,
-    identity::Identity,
-    naming::{HostPolicy, Naming},
-    places::Places,
+    origin::dial::Dial,
     server::{Phase, Worker},
     signals::Signals,
-    upstream::Policy,
+    upstream::{
+        Policy,
+        naming::{HostPolicy, Naming},
+    },
     warming::List,
     workers::{Ended, connector, runtime, spawn},
 };
@@ -322,13 +278,15 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
     let cache = config.trouble.add_to(cache)?;
     let cache = config.tuning.add_to(cache);
     let cache = config.backend.add_to(cache).await?;
-    cache.build().map_err(|error| tuning::refused(&error))
+    cache
+        .build()
+        .map_err(|error| config::tuning::refused(&error))
 }
 
 fn policy(config: &Config, cache: &CacheLayer, origin: &Uri) -> Policy {
     Policy {
         name: config.name.clone(),
-        log: access::Form {
+        log: log::access::Form {
             queries: config.log.queries(),
             only_tier: (!config.backend.is_shared()).then_some("memory"),
         },

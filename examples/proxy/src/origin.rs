@@ -1,5 +1,13 @@
 //! The origin as one runtime sees it: pooled HTTP/1.1 connections, or those of HTTP/2.
 
+pub(crate) mod connect;
+pub(crate) mod dial;
+pub(crate) mod http2;
+pub(crate) mod keep;
+pub(crate) mod opened;
+pub(crate) mod pool;
+pub(crate) mod slots;
+
 use std::sync::Arc;
 
 use http::{
@@ -10,17 +18,18 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
-    arriving::Arriving,
     body::{RequestBody, Watch},
-    connect::{Attempt, Endpoint},
-    dial::Dial,
     failure::Failure,
     heads::ResponseHeads,
-    http2::{Agreed, Http2, Sent},
-    keep::{self, Next},
-    opened::Line,
-    pool::{Open, Pool},
-    response,
+    origin::{
+        connect::{Attempt, Endpoint},
+        dial::Dial,
+        http2::{Agreed, Http2, Sent},
+        keep::Next,
+        opened::Line,
+        pool::{Open, Pool},
+    },
+    upstream::{arriving::Arriving, response},
 };
 
 /// The heading of the flags about it.

@@ -13,16 +13,18 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, MAX_STREAMS},
-    clients::{Clients, Place},
+    client::{
+        Client, MAX_STREAMS,
+        clients::{Clients, Place},
+        patience::{self, End, Unhurried},
+        places::Refused,
+        refusing::Refusing,
+        socket::ClientSocket,
+        streams::Streams,
+    },
     edge::Edge,
     heads::MAX_REQUEST_HEAD,
     origin::Origin,
-    patience::{self, End, Unhurried},
-    places::Refused,
-    refusing::Refusing,
-    socket::ClientSocket,
-    streams::Streams,
     upstream::Policy,
 };
 

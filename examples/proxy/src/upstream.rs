@@ -1,5 +1,11 @@
 //! The service behind the cache: one request to the origin and what becomes of it.
 
+pub(crate) mod arriving;
+pub(crate) mod attempts;
+pub(crate) mod naming;
+pub(crate) mod response;
+pub(crate) mod writeback;
+
 use std::{
     net::IpAddr,
     pin::Pin,
@@ -18,16 +24,19 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
-    access::{self, OriginTime},
     admit::Rules,
-    arriving::Arriving,
-    attempts,
-    body::{Hold, RequestBody, Turn, Watch},
+    body::{Hold, RequestBody, Turn, Watch, replay::Keep},
     failure::{Failure, Kind},
-    naming::{HostPolicy, Naming},
+    log::{
+        access::{self, OriginTime},
+        seldom,
+    },
     origin::{Continue, Needs, Origin},
-    replay::Keep,
-    response, seldom, tunnel,
+    tunnel,
+    upstream::{
+        arriving::Arriving,
+        naming::{HostPolicy, Naming},
+    },
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

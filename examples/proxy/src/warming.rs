@@ -3,6 +3,9 @@
 //! The proxy listens first and warms behind that, so a slow origin delays no client. Warming has
 //! connections of its own, on the runtime that has nothing else to do.
 
+pub(crate) mod list;
+pub(crate) mod progress;
+
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -17,8 +20,7 @@ use tower::service_fn;
 use crate::{
     body::RequestBody,
     edge::{Edge, EdgeBody},
-    list,
-    progress::Progress,
+    warming::progress::Progress,
 };
 
 #[derive(Args, Clone, Debug)]

@@ -10,8 +10,7 @@ use tokio::{
 
 use crate::{
     config::Config,
-    dial::Dial,
-    origin::{Origin, Speaks},
+    origin::{Origin, Speaks, dial::Dial},
     server::Worker,
 };
 

@@ -20,7 +20,7 @@ impl Logging {
     async fn start(origin: &Origin, flags: &[&str]) -> Self {
         let mut command = before(origin.address, flags);
         // Of the warnings, other tests are.
-        command.env("RUST_LOG", "cachewarp_proxy::seldom=error");
+        command.env("RUST_LOG", "cachewarp_proxy::log::seldom=error");
         command.stderr(Stdio::piped());
         let mut proxy = Proxy::spawn(command).await;
         let stderr = proxy.child.stderr.take().expect("stderr is piped");

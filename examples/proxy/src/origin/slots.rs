@@ -20,10 +20,12 @@ use tokio::{
 
 use crate::{
     body::RequestBody,
-    connect::KEEPALIVE,
     failure::{Failure, Kind},
     heads::ResponseHeads,
-    opened::{Line, Opened},
+    origin::{
+        connect::KEEPALIVE,
+        opened::{Line, Opened},
+    },
 };
 
 /// An origin that has refused a stream gets the next ones elsewhere for as long as this.

@@ -6,12 +6,10 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    arriving::Arriving,
-    body::{Again, RequestBody},
-    connect::Attempt,
+    body::{Again, RequestBody, replay::Keep},
     failure::{Failure, Repeat},
-    origin::{Needs, Origin},
-    replay::Keep,
+    origin::{Needs, Origin, connect::Attempt},
+    upstream::arriving::Arriving,
 };
 
 /// How often one request is sent, if its connection was dead or the origin refused it.

@@ -6,8 +6,8 @@ use http::{
     uri::{Parts, PathAndQuery},
 };
 
-use crate::{
-    admit::Refusal,
+use crate::admit::{
+    Refusal,
     hosts::{self, Form, Scheme},
 };
 

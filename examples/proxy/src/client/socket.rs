@@ -12,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::{client::Client, clients::Place};
+use crate::client::{Client, clients::Place};
 
 #[derive(Debug)]
 pub(crate) struct ClientSocket {

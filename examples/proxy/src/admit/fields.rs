@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, Method};
 use smallvec::SmallVec;
 
-use crate::{hop, underscores};
+use crate::{admit::underscores, hop};
 
 /// What a field tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

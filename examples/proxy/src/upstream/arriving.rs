@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::{seldom, slots::Slot};
+use crate::{log::seldom, origin::slots::Slot};
 
 #[derive(Debug)]
 pub(crate) struct Arriving {

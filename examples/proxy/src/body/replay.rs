@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::begun::Begun;
+use crate::body::begun::Begun;
 
 /// What was taken of the content is kept up to here.
 const MOST_KEPT: usize = 64 * 1024;

@@ -16,12 +16,14 @@ use tokio::{
 
 use crate::{
     body::RequestBody,
-    connect::{Connector, Endpoint, Offer},
-    dial::Dial,
     failure::{Failure, Kind},
     heads::ResponseHeads,
-    keep::{Count, Next, SILENCE},
-    opened::Line,
+    origin::{
+        connect::{Connector, Endpoint, Offer},
+        dial::Dial,
+        keep::{Count, Next, SILENCE},
+        opened::Line,
+    },
 };
 
 /// Connections kept after a burst, in each runtime.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cachewarp::{BreakerConfig, CacheBuilder};
 use clap::Args;
 
-use crate::values::{parse_rate, parse_timeout};
+use crate::config::values::{parse_rate, parse_timeout};
 
 /// The upstream service keeps to its own limit; the cache's is for a service that does not.
 const SLACK: Duration = Duration::from_secs(5);

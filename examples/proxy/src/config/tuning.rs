@@ -5,7 +5,7 @@ use std::time::Duration;
 use cachewarp::{CacheBuilder, ConfigError, OnAbandoned, RangeMiss, RequestDirective};
 use clap::{ArgMatches, Args, ValueEnum};
 
-use crate::values::{parse_share, parse_size, parse_time, parse_timeout, parse_window};
+use crate::config::values::{parse_share, parse_size, parse_time, parse_timeout, parse_window};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fine tuning")]

@@ -15,7 +15,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use crate::{origin::ORIGIN, values::parse_timeout};
+use crate::{config::values::parse_timeout, origin::ORIGIN};
 
 /// More than any system's certificates take.
 const LARGEST_FILE: u64 = 16 << 20;

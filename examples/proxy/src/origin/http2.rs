@@ -21,13 +21,15 @@ use hyper_util::client::legacy::connect::Connection;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    arriving::Arriving,
     body::RequestBody,
-    connect::{Attempt, Connector, Endpoint, Offer},
-    dial::Dial,
     failure::{Failure, Kind},
     heads::ResponseHeads,
-    slots::{Open, Slot},
+    origin::{
+        connect::{Attempt, Connector, Endpoint, Offer},
+        dial::Dial,
+        slots::{Open, Slot},
+    },
+    upstream::arriving::Arriving,
 };
 
 /// Connections of each runtime. A second one is opened when the first has no stream left.

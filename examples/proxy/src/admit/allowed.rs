@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::hosts::{self, DEFAULT_PORT, Form, Scheme};
+use crate::admit::hosts::{self, DEFAULT_PORT, Form, Scheme};
 
 /// One value of the flag.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,9 +18,9 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::{
+    admit::fields,
     body::RequestBody,
     failure::{Failure, Kind},
-    fields,
 };
 
 #[derive(Debug)]

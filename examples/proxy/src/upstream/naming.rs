@@ -13,7 +13,7 @@ use clap::Args;
 use http::{HeaderValue, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
-use crate::{origin::ORIGIN, writeback::OriginName};
+use crate::{origin::ORIGIN, upstream::writeback::OriginName};
 
 const HINT_EVERY: Duration = Duration::from_secs(60);
 

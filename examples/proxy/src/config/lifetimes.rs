@@ -5,7 +5,9 @@ use std::time::Duration;
 use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl, OverrideOrigin};
 use clap::{Args, ValueEnum};
 
-use crate::values::{parse_beta, parse_budget, parse_lifetime, parse_targeted, parse_window};
+use crate::config::values::{
+    parse_beta, parse_budget, parse_lifetime, parse_targeted, parse_window,
+};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lifetimes")]

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, header::CONTENT_TYPE};
 use smallvec::SmallVec;
 
 use crate::{
-    fields::{self, Tells},
+    admit::fields::{self, Tells},
     hop,
 };
 

@@ -18,8 +18,8 @@ use http::{HeaderName, Method, Request, Response, header::CACHE_STATUS};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-pub(crate) use crate::url::Queries;
-use crate::{answer::PROXY_STATUS, url};
+pub(crate) use crate::log::url::Queries;
+use crate::{answer::PROXY_STATUS, log::url};
 
 /// The target of these lines.
 pub(crate) const TARGET: &str = "access";

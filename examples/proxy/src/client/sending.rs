@@ -11,9 +11,9 @@ use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    access::Logged,
+    client::streams::{Turn, turn},
     edge::{Edge, EdgeBody},
-    streams::{Turn, turn},
+    log::access::Logged,
 };
 
 /// What an HTTP/2 stream is given at once. So a client that takes this much within each limit is

@@ -4,7 +4,7 @@ use cachewarp::{CacheBuilder, CacheLayer, Cookies};
 use clap::Args;
 use http::HeaderName;
 
-use crate::{
+use crate::admit::{
     fields::{self, Tells},
     underscores::{self, Policy, Underscores},
 };

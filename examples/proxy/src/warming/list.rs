@@ -5,8 +5,8 @@ use std::{fs::File, io::Read, path::Path};
 use http::{HeaderValue, Uri};
 
 use crate::{
-    hosts::{self, Form, Scheme},
-    values::authority,
+    admit::hosts::{self, Form, Scheme},
+    config::values::authority,
     warming::Target,
 };
 

@@ -12,9 +12,8 @@ use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt};
 
 use crate::{
-    dial::Dial,
     failure::{Failure, Kind},
-    opened::Opened,
+    origin::{dial::Dial, opened::Opened},
 };
 
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
