@@ -191,6 +191,7 @@ async fn stalled_readers_on_one_http2_connection() {
         client.write_all(&ask).await.unwrap();
     }
     settled(&sent).await;
+    assert!(sent.load(Ordering::Relaxed) > 3 * MAX_MEMORY);
     check(
         "120 readers of 16 MiB that stop, one connection of HTTP/2",
         &proxy,
@@ -224,6 +225,18 @@ async fn unfinished_heads() {
     }
     sleep(Duration::from_secs(1)).await;
     check("500 heads without an end", &proxy);
+    // The proxy has held each of them: it reads the end, and knows what came before.
+    for (n, mut client) in clients.into_iter().enumerate() {
+        if n % 2 == 0 {
+            client.write_all(b"\r\n\r\n").await.unwrap();
+            let head = soon(read_head(&mut client)).await.unwrap_or_default();
+            assert!(head.starts_with("HTTP/1.1 431 "), "{n}: {head}");
+        } else {
+            let end = frame(CONTINUATION, END_HEADERS, 1, &long.as_bytes()[..1024]);
+            client.write_all(&end).await.unwrap();
+            assert!(frames::has_read(&mut client).await, "{n}");
+        }
+    }
 }
 
 #[tokio::test]
