@@ -49,6 +49,10 @@ async fn a_bad_flag_is_named_with_its_value_in_one_line() {
             &["--origin", "http://a/base"],
             &["--origin", "'http://a/base'"],
         ),
+        (
+            &["--origin", "http://a#part"],
+            &["--origin", "'http://a#part'", "no fragment"],
+        ),
         (&["--demo", "--port", "70000"], &["--port", "70000"]),
         (
             &["--demo", "--max-memory", "many"],

@@ -153,6 +153,14 @@ async fn a_bad_variable_is_named_with_its_value_and_its_flag() {
             &["'nowhere' for CACHEWARP_ORIGIN (--origin"],
         ),
         (
+            &[("CACHEWARP_ORIGIN", "http://h#part")],
+            &[],
+            &[
+                "'http://h#part' for CACHEWARP_ORIGIN (--origin",
+                "no fragment",
+            ],
+        ),
+        (
             &[("CACHEWARP_HOST", "no.such.invalid")],
             &["--demo"],
             &["'no.such.invalid' for CACHEWARP_HOST (--host)"],

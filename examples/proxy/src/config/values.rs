@@ -24,6 +24,10 @@ pub(crate) fn parse_origin(text: &str) -> Result<Uri, String> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(scheme());
     }
+    // The parser leaves it out of what it gives.
+    if text.contains('#') {
+        return Err("an origin has no fragment: nothing may follow a #".to_owned());
+    }
     if uri.path() != "/" || uri.query().is_some() {
         return Err("an origin has no path and no query".to_owned());
     }
@@ -291,6 +295,10 @@ mod tests {
             "http://user@example.com",
             "http://example.com:99999",
             "http://example.com:",
+            "http://example.com#",
+            "http://example.com#part",
+            "http://example.com:80/#part",
+            "http://[::1]/#/base?a",
         ] {
             assert!(parse_origin(bad).is_err(), "{bad}");
         }
