@@ -56,6 +56,10 @@ async fn a_response_that_tells_of_content_it_must_not_have_ends_its_connection()
         ("204 No Content\r\nTransfer-Encoding: chunked\r\n", false),
         ("304 Not Modified\r\nETag: \"1\"\r\n", true),
         (
+            "304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 0\r\n",
+            true,
+        ),
+        (
             "304 Not Modified\r\nETag: \"1\"\r\nTransfer-Encoding: chunked\r\n",
             false,
         ),
@@ -113,7 +117,7 @@ async fn content_behind_a_response_without_any_is_nobodys_answer() {
 }
 
 #[tokio::test]
-async fn a_304_that_tells_the_length_of_what_it_stands_for_keeps_its_connection() {
+async fn a_304_that_tells_the_length_of_what_it_stands_for_ends_its_connection() {
     let origin = numbered(|_| {
         "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nX-On: {n}\r\nContent-Length: 5\r\n\r\n"
             .to_owned()
@@ -121,9 +125,20 @@ async fn a_304_that_tells_the_length_of_what_it_stands_for_keeps_its_connection(
     .await;
     let proxy = one_worker(origin).await;
     ask(&proxy, "GET", "/").await;
+    // However long the origin is silent.
     sleep(Duration::from_millis(500)).await;
     let next = ask(&proxy, "GET", "/").await;
-    assert_eq!((next.status(), next.field("x-on")), (304, Some("1")));
+    assert_eq!((next.status(), next.field("x-on")), (304, Some("2")));
+}
+
+#[tokio::test]
+async fn the_answer_to_a_head_keeps_its_connection_once_the_origin_was_silent() {
+    let origin = numbered(|_| PLAIN.trim_end_matches("ok").to_owned()).await;
+    let proxy = one_worker(origin).await;
+    ask(&proxy, "HEAD", "/").await;
+    sleep(Duration::from_millis(500)).await;
+    let next = ask(&proxy, "HEAD", "/").await;
+    assert_eq!((next.status(), next.field("x-on")), (200, Some("1")));
 }
 
 #[tokio::test]
