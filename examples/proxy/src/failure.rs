@@ -5,6 +5,9 @@ use std::{borrow::Cow, error::Error, fmt, io};
 use http::StatusCode;
 use rustls::{Error as TlsError, InvalidMessage};
 
+/// How hyper-util says that the look-up of a name failed: its error is of no public type.
+const LOOK_UP: &str = "dns error";
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A forwarded request that failed.
@@ -38,8 +41,14 @@ pub(crate) enum Repeat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No connection: refused, unreachable, no such name.
+    /// No connection: no route to the origin, or the like.
     Unreachable,
+    /// No connection: nothing listens there.
+    ConnectRefused,
+    /// No connection: its name leads to no address.
+    NoAddress,
+    /// No connection: this program, or its system, may open no more files.
+    NoDescriptor,
     /// No connection: the origin's certificate is not one to trust.
     Untrusted,
     /// No connection: TLS failed in another way.
@@ -66,13 +75,15 @@ impl Kind {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Unreachable
+            | Self::ConnectRefused
+            | Self::NoAddress
             | Self::Untrusted
             | Self::NoTls
             | Self::Broken
             | Self::HeadTooLarge
             | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoPlace => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPlace | Self::NoDescriptor => StatusCode::SERVICE_UNAVAILABLE,
             Self::ContentTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ContentBroken => StatusCode::BAD_REQUEST,
         }
@@ -82,6 +93,9 @@ impl Kind {
     pub(crate) fn error(self) -> &'static str {
         match self {
             Self::Unreachable => "destination_unavailable",
+            Self::ConnectRefused => "connection_refused",
+            Self::NoAddress => "dns_error",
+            Self::NoDescriptor => "proxy_internal_error",
             Self::Untrusted => "tls_certificate_error",
             Self::NoTls => "tls_protocol_error",
             Self::ConnectTimeout => "connection_timeout",
@@ -97,7 +111,13 @@ impl Kind {
     /// What the client is told: what happened, and what to do.
     fn text(self) -> &'static str {
         match self {
-            Self::Unreachable => "The origin server cannot be reached. Try again later.",
+            Self::Unreachable | Self::ConnectRefused => {
+                "The origin server cannot be reached. Try again later."
+            }
+            Self::NoAddress => "The address of the origin server cannot be found. Try again later.",
+            Self::NoDescriptor => {
+                "This server can open no more connections to the origin server. Try again later."
+            }
             Self::Untrusted => {
                 "The origin server's certificate is not trusted. The operator of this site finds \
                  the reason in the log."
@@ -198,6 +218,9 @@ impl Failure {
         matches!(
             self.kind,
             Kind::Unreachable
+                | Kind::ConnectRefused
+                | Kind::NoAddress
+                | Kind::NoDescriptor
                 | Kind::Untrusted
                 | Kind::NoTls
                 | Kind::ConnectTimeout
@@ -230,14 +253,10 @@ impl Failure {
     /// A connection that could not be made.
     pub(crate) fn connect(error: impl Into<BoxError>) -> Self {
         let error = error.into();
-        let timed_out = causes(&*error)
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|error| error.kind() == io::ErrorKind::TimedOut);
         let kind = match tls(&*error) {
             Some(TlsError::InvalidCertificate(_)) => Kind::Untrusted,
             Some(_) => Kind::NoTls,
-            None if timed_out => Kind::ConnectTimeout,
-            None => Kind::Unreachable,
+            None => unconnected(&*error),
         };
         Self::because(kind, error)
     }
@@ -294,6 +313,30 @@ fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     })
 }
 
+/// Why there is no TCP connection.
+fn unconnected(error: &(dyn Error + 'static)) -> Kind {
+    let is = |what: fn(&io::Error) -> bool| {
+        let mut causes = causes(error).filter_map(|cause| cause.downcast_ref());
+        causes.any(what)
+    };
+    if is(lacks_descriptor) {
+        Kind::NoDescriptor
+    } else if causes(error).any(|cause| cause.to_string() == LOOK_UP) {
+        Kind::NoAddress
+    } else if is(|error| error.kind() == io::ErrorKind::TimedOut) {
+        Kind::ConnectTimeout
+    } else if is(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        Kind::ConnectRefused
+    } else {
+        Kind::Unreachable
+    }
+}
+
+/// ENFILE and EMFILE have no kind of their own. Their numbers are the same on all of Unix.
+fn lacks_descriptor(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 /// What may help where TLS did not begin.
 fn advice(error: &TlsError) -> Option<&'static str> {
     use rustls::CertificateError as Bad;
@@ -338,7 +381,9 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            Kind::Unreachable => "the origin cannot be reached",
+            Kind::Unreachable | Kind::ConnectRefused => "the origin cannot be reached",
+            Kind::NoAddress => "the origin's address cannot be found",
+            Kind::NoDescriptor => "there is no descriptor for a connection to the origin",
             Kind::Untrusted => "the origin's certificate is not trusted",
             Kind::NoTls => "there is no TLS with the origin",
             Kind::ConnectTimeout => "the origin took too long to connect",

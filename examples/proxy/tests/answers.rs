@@ -200,13 +200,7 @@ async fn an_origin_that_is_down_is_named_in_words() {
     let origin = origin().await;
     let proxy = Proxy::start(origin.address, &FLAGS).await;
     let _port = origin.die().await;
-    let down = case(
-        "GET /",
-        "",
-        502,
-        "destination_unavailable",
-        "cannot be reached",
-    );
+    let down = case("GET /", "", 502, "connection_refused", "cannot be reached");
     check(&proxy.get("/", "").await, &down, false);
     let json = proxy.get("/", "Accept: application/json\r\n").await;
     check(&json, &down, true);

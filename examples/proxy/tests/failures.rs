@@ -6,9 +6,12 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
 
-use super::support::{Act, Origin, Proxy, field, ok, read_head, read_to_end, soon};
+use super::support::{Act, Origin, Proxy, command, field, ok, read_head, read_to_end, soon};
 
 #[tokio::test]
 async fn an_origin_that_is_down_is_502() {
@@ -19,7 +22,55 @@ async fn an_origin_that_is_down_is_502() {
     let proxy = Proxy::start(address, &[]).await;
     let reply = proxy.get("/", "").await;
     assert_eq!(reply.status(), 502);
-    assert_eq!(reply.error(), Some("destination_unavailable"));
+    assert_eq!(reply.error(), Some("connection_refused"));
+}
+
+#[tokio::test]
+async fn an_origin_whose_name_leads_nowhere_is_502() {
+    // No label has so many letters, so nobody is asked.
+    let origin = format!("http://{}.invalid", "a".repeat(64));
+    let mut command = command();
+    command.args(["--origin", &origin, "--port", "0"]);
+    let proxy = Proxy::spawn(command).await;
+    let reply = proxy.get("/", "").await;
+    assert_eq!((reply.status(), reply.error()), (502, Some("dns_error")));
+    assert!(reply.body.contains("address"), "{reply:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_proxy_that_can_open_no_connection_is_503_until_it_can() {
+    let origin = Origin::start(|_| ok("Cache-Control: no-store\r\n", "page")).await;
+    let proxy = Proxy::start(origin.address, &["--workers", "1"]).await;
+    let mut client = proxy.connect().await;
+    let id = proxy.child.id().unwrap().to_string();
+    let limit = async |nofile: &str| {
+        let status = Command::new("prlimit")
+            .args(["--pid", &id, nofile])
+            .status();
+        assert!(status.await.unwrap().success());
+    };
+    // The connection is accepted once it has an answer.
+    let ask = b"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
+    client.write_all(ask).await.unwrap();
+    soon(read_head(&mut client)).await.unwrap();
+    limit("--nofile=3:").await;
+    let mut content = Vec::new();
+    for (path, method) in [("/a", "GET"), ("/b", "POST")] {
+        let ask = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        client.write_all(ask.as_bytes()).await.unwrap();
+        let head = soon(read_head(&mut client)).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        let status = field(&head, "proxy-status").unwrap_or_default();
+        assert!(status.contains("error=proxy_internal_error"), "{head}");
+        let length = field(&head, "content-length").unwrap().parse().unwrap();
+        content.resize(length, 0);
+        soon(client.read_exact(&mut content)).await.unwrap();
+        let text = String::from_utf8_lossy(&content);
+        assert!(text.contains("no more connections"), "{text}");
+    }
+    limit("--nofile=100:").await;
+    assert_eq!(proxy.get("/a", "").await.status(), 200);
 }
 
 #[tokio::test]
