@@ -46,11 +46,17 @@ pub(crate) struct Rules {
 pub(crate) enum Route {
     /// To the cache. Upgrades too: it passes them through.
     Cache,
+    /// To the cache, which has to see it but must not store what comes back.
+    Unstored,
     /// To the origin directly, as what comes back is for this client alone: its `Connection` took away
     /// a field that the response may depend on, or it sent one under a name that the cache does not
     /// look for.
     Origin,
 }
+
+/// An extension of requests that take [`Route::Unstored`]: what comes back is for one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ForOneClient;
 
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,16 +179,15 @@ pub(crate) fn admit<B>(
     if seen.cookies > 1 && request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut());
     }
-    let route = if seen.hop_by_hop {
-        strip(request)?
-    } else {
-        Route::Cache
-    };
+    let tampered = seen.hop_by_hop && strip(request)? == Stripped::Tampering;
+    let is_for_one = tampered || verdict == Verdict::BypassCache;
     // The cache has to see writes, and passes upgrades through.
-    let may_bypass = || is_cacheable(request) && !request.headers().contains_key(UPGRADE);
-    Ok(match verdict {
-        Verdict::BypassCache if may_bypass() => Route::Origin,
-        _ => route,
+    Ok(if !is_for_one {
+        Route::Cache
+    } else if is_cacheable(request) && !request.headers().contains_key(UPGRADE) {
+        Route::Origin
+    } else {
+        Route::Unstored
     })
 }
 
@@ -223,8 +228,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Removes hop-by-hop fields; an upgrade that can be tunnelled keeps the two that ask for it.
-fn strip<B>(request: &mut Request<B>) -> Result<Route, Refusal> {
-    let cacheable = is_cacheable(request);
+fn strip<B>(request: &mut Request<B>) -> Result<Stripped, Refusal> {
     let can_tunnel = can_tunnel(request);
     let headers = request.headers_mut();
     if hop::coding(headers) == Coding::Other {
@@ -234,13 +238,10 @@ fn strip<B>(request: &mut Request<B>) -> Result<Route, Refusal> {
     if stripped == Stripped::Upgrade && can_tunnel {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        return Ok(Route::Cache);
+        return Ok(stripped);
     }
     headers.remove(UPGRADE);
-    Ok(match stripped {
-        Stripped::Tampering if cacheable => Route::Origin,
-        Stripped::Nothing | Stripped::Upgrade | Stripped::Tampering => Route::Cache,
-    })
+    Ok(stripped)
 }
 
 /// WebSocket alone (RFC 6455 section 4.1), whatever else a client would also speak. A tunnelled h2c

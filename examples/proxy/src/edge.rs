@@ -11,7 +11,7 @@ use tower::Service;
 use tower_layer::Layer;
 
 use crate::{
-    admit::{self, KnownHost, Route},
+    admit::{self, ForOneClient, KnownHost, Route},
     answer::{self, Asked},
     body::{RequestBody, begun},
     client::{
@@ -132,7 +132,10 @@ impl Edge {
         }
         match route {
             // The cache is always ready, and so is the service behind it.
-            Route::Cache => {
+            Route::Cache | Route::Unstored => {
+                if route == Route::Unstored {
+                    request.extensions_mut().insert(ForOneClient);
+                }
                 request.extensions_mut().insert(self.caller.clone());
                 let response = self.cached.clone().call(request).await;
                 response.map(|response| response.map(Either::Left))

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::RequestProgress;
+use cachewarp::{NoStore, RequestProgress};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, EXPECT, HOST, UPGRADE},
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use crate::{
-    admit::Rules,
+    admit::{ForOneClient, Rules},
     body::{Hold, RequestBody, Turn, Watch, replay::Keep},
     failure::{Failure, Kind},
     log::{
@@ -90,6 +90,7 @@ impl Upstream {
         let progress = request.extensions_mut().remove::<RequestProgress>();
         let timed = request.extensions_mut().remove::<OriginTime>();
         let timed = timed.map(|time| (time, Instant::now()));
+        let for_one = request.extensions_mut().remove::<ForOneClient>();
         // The server's extensions mean nothing to the client's side of hyper.
         *request.extensions_mut() = Extensions::new();
         let host = request.headers().get(HOST).cloned();
@@ -115,6 +116,9 @@ impl Upstream {
         }
         let mut response = response.inspect_err(|failure| seldom::tell(&path, failure))?;
         response::strip(&mut response);
+        if for_one.is_some() {
+            response.extensions_mut().insert(NoStore);
+        }
         self.policy.naming.settle(host.as_ref(), &mut response);
         if let Some(client) = client
             && response.status() == StatusCode::SWITCHING_PROTOCOLS

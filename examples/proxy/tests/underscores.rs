@@ -145,6 +145,44 @@ async fn what_goes_on_is_what_the_name_with_hyphens_would_be() {
 }
 
 #[tokio::test]
+async fn what_a_post_gets_for_such_a_credential_is_for_nobody_else() {
+    let origin = Origin::start(|head| {
+        let path = head.split(' ').nth(1).unwrap();
+        let fields = format!("Cache-Control: max-age=60\r\nContent-Location: {path}\r\n");
+        ok(&fields, "mine")
+    })
+    .await;
+    let flags = [
+        "--profile",
+        "post-fills",
+        "--underscore-fields",
+        "forward",
+        "--key-header",
+        "X-Tenant",
+    ];
+    let proxy = Proxy::start(origin.address, &flags).await;
+    for (line, cache) in [
+        ("X-Other: 1", "HIT"),
+        ("App_Version: 1", "HIT"),
+        ("X_Api_Key: 1", "MISS"),
+        ("x.api.key: 1", "MISS"),
+        ("X_Tenant: 1", "MISS"),
+        // The response may depend on what is no longer there.
+        ("Accept-Language: de\r\nConnection: Accept-Language", "MISS"),
+    ] {
+        let path = format!("/{}", line.split(':').next().unwrap());
+        let before = origin.heads().len();
+        let post = format!(
+            "POST {path} HTTP/1.1\r\nHost: a.example\r\n{line}\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(proxy.ask(&post).await.status(), 200, "{line}");
+        assert_eq!(origin.heads().len(), before + 1, "{line}");
+        let reply = proxy.get(&path, "").await;
+        assert_eq!(reply.field("x-cache"), Some(cache), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn those_that_a_flag_names_go_on() {
     let origin = silent().await;
     for policy in ["drop", "reject"] {
