@@ -1,6 +1,7 @@
 //! The log: its flags, what is heard, and the form of its lines.
 
 pub(crate) mod access;
+pub(crate) mod controls;
 pub(crate) mod lines;
 pub(crate) mod seldom;
 pub(crate) mod url;
@@ -19,7 +20,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::{log::lines::Rest, warming::progress};
+use crate::{
+    log::{controls::Escaping, lines::Rest},
+    warming::progress,
+};
 
 /// The targets that `--log-level` is for: the crates of this program begin with it.
 const OWN: &str = "cachewarp";
@@ -88,10 +92,17 @@ impl Logging {
             Err(error) => (filter(self.log_level, &Targets::new()), Some(error)),
         };
         let (writer, rest) = lines::start(progress::Log)?;
-        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let lines = tracing_subscriber::fmt::layer();
         let lines = match self.log_format {
-            Format::Text => lines.with_ansi(has_colours()).boxed(),
-            Format::Json => lines.json().flatten_event(true).boxed(),
+            Format::Text => lines
+                .with_writer(move || writer.clone())
+                .with_ansi(has_colours())
+                .boxed(),
+            Format::Json => lines
+                .with_writer(move || Escaping(writer.clone()))
+                .json()
+                .flatten_event(true)
+                .boxed(),
         };
         tracing_subscriber::registry()
             .with(lines.with_filter(filter))

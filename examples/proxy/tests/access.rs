@@ -313,6 +313,26 @@ async fn no_path_and_no_host_can_forge_a_line() {
 }
 
 #[tokio::test]
+async fn no_warning_has_control_characters() {
+    for format in ["text", "json"] {
+        let origin = pages().await;
+        let mut command = before(origin.address, &["--log-format", format]);
+        command.env("RUST_LOG", "warn").stderr(Stdio::piped());
+        let mut proxy = Proxy::spawn(command).await;
+        let mut stderr = BufReader::new(proxy.child.stderr.take().unwrap()).lines();
+        let _port = origin.die().await;
+        proxy.get("/\u{9b}31m\u{2028}\u{2029}\u{85}", "").await;
+        let line = soon(stderr.next_line()).await.unwrap().unwrap();
+        let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        assert!(!line.contains(odd), "{format}: {line:?}");
+        if format == "json" {
+            let object: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(object["path"], "/\u{9b}31m\u{2028}\u{2029}\u{85}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_has_a_line_too() {
     let (origin, mut connections) = Origin::by_hand().await;
     let mut log = Logging::json(&origin, &[]).await;
