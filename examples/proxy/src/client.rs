@@ -38,11 +38,15 @@ pub(crate) const MAX_STREAMS: u32 = 128;
 #[derive(Debug)]
 pub(crate) struct Client {
     opened: Instant,
-    /// Requests so far. Over HTTP/1, reads as well: there, a client says nothing else.
+    /// Requests so far, and pieces of responses over HTTP/2 that h2 keeps no more. Over HTTP/1, reads
+    /// as well: there, a client says nothing else.
     moves: AtomicU64,
     /// Requests whose responses have not been handed over to the end.
     under_way: AtomicU32,
-    /// Those of them that may not start yet.
+    /// Pieces of responses over HTTP/2 that h2 keeps, as the window of their stream is too small.
+    /// They may outlast their requests.
+    unsent: AtomicU32,
+    /// Requests that may not start yet.
     held: AtomicU32,
     is_http1: AtomicBool,
     /// When the socket last began to take no bytes, in milliseconds since `opened` and never 0;
@@ -68,7 +72,7 @@ pub(crate) const ARRIVAL: Duration = Duration::from_secs(1);
 pub(crate) enum Order {
     /// Answer what has begun, and end.
     Finish = 1,
-    /// End now.
+    /// End now, or soon if the end of a response is still on its way.
     Leave = 2,
 }
 
@@ -85,6 +89,8 @@ pub(crate) struct Seen {
 /// A connection that has nothing to do. The one that may go first is the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Idle {
+    /// It has yet to take the end of a response.
+    ending: bool,
     /// It had something to do since it was last looked at.
     lately: bool,
     since: Instant,
@@ -101,6 +107,7 @@ impl Client {
             opened,
             moves: AtomicU64::new(0),
             under_way: AtomicU32::new(0),
+            unsent: AtomicU32::new(0),
             held: AtomicU32::new(0),
             is_http1: AtomicBool::new(false),
             refuses_since: AtomicU64::new(0),
@@ -138,6 +145,11 @@ impl Client {
         self.under_way.load(Relaxed) > 0 || self.refuses_since.load(Relaxed) > 0
     }
 
+    /// Whether h2 keeps the end of a response until the client widens its window.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.unsent.load(Relaxed) > 0
+    }
+
     /// Since when it has nothing to do; `None` if it has, or is about to leave.
     pub(crate) fn idle(&self) -> Option<Idle> {
         if self.is_busy() || self.order.load(Relaxed) != 0 {
@@ -148,6 +160,7 @@ impl Client {
             return None;
         }
         Some(Idle {
+            ending: self.is_ending(),
             lately: moves != self.looked_moves.load(Relaxed),
             since: self.opened + Duration::from_millis(self.looked.load(Relaxed)),
             moves,
@@ -171,6 +184,18 @@ impl Client {
     pub(crate) fn request_ends(&self) {
         let left = self.under_way.load(Relaxed).saturating_sub(1);
         self.under_way.store(left, Relaxed);
+    }
+
+    /// h2 gets a piece of a response.
+    pub(crate) fn piece_begins(&self) {
+        self.unsent.store(self.unsent.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// It has written the piece, or the stream was reset.
+    pub(crate) fn piece_ends(&self) {
+        self.moves_on();
+        let left = self.unsent.load(Relaxed).saturating_sub(1);
+        self.unsent.store(left, Relaxed);
     }
 
     /// A request has started and the client does not want it any more.

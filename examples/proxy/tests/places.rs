@@ -242,3 +242,88 @@ async fn a_client_keeps_its_place_until_it_has_the_end_of_a_response() {
         assert!(whole.is_ok(), "{length}: {whole:?}");
     }
 }
+
+const LONG: usize = 4000;
+const WINDOW: u32 = 100;
+
+/// The proxy before an origin with a page that it gives away at once, but for the first client.
+async fn with_page(flags: &[&str]) -> (Origin, Proxy) {
+    let page = "x".repeat(LONG);
+    let origin = Origin::start(move |_| ok("Cache-Control: max-age=60\r\n", &page)).await;
+    let flags = [&["--workers", "1"], flags].concat();
+    let proxy = Proxy::start(origin.address, &flags).await;
+    assert_eq!(proxy.get("/page", "").await.body.len(), LONG);
+    (origin, proxy)
+}
+
+/// A client of HTTP/2 that has asked for pages, and has yet to widen its windows for their ends.
+async fn slow(proxy: &Proxy, streams: &[u32]) -> TcpStream {
+    let mut client = frames::connect(proxy.address, WINDOW).await;
+    for &stream in streams {
+        let get = frames::get(stream, "/page");
+        client.write_all(&get).await.unwrap();
+        let data = frames::read_to(&mut client, frames::DATA).await.unwrap();
+        assert_eq!(data.payload.len(), WINDOW as usize);
+    }
+    client
+}
+
+/// Takes the end of a page. Whether it is told meanwhile that the connection will end.
+async fn take_end(client: &mut TcpStream, stream: u32) -> bool {
+    let update = frames::window_update(stream, 10_000);
+    client.write_all(&update).await.unwrap();
+    let mut told = false;
+    let mut left = LONG - WINDOW as usize;
+    while left > 0 {
+        let frame = frames::read(client).await;
+        let frame = frame.unwrap_or_else(|| panic!("cut: {left} bytes of {stream} are left"));
+        told |= frame.kind == frames::GOAWAY;
+        if frame.kind == frames::DATA {
+            left -= frame.payload.len();
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn the_end_of_a_response_over_http2_arrives_before_its_place_goes() {
+    let (_origin, proxy) = with_page(&["--max-connections", "1"]).await;
+    let mut slow = slow(&proxy, &[1]).await;
+    let mut new = proxy.connect().await;
+    new.write_all(REQUEST).await.unwrap();
+    let told = frames::read_to(&mut slow, frames::GOAWAY).await;
+    assert!(told.is_some());
+    take_end(&mut slow, 1).await;
+    assert!(soon(read_head(&mut new)).await.is_some());
+}
+
+#[tokio::test]
+async fn one_new_client_takes_one_place_even_if_that_takes_a_moment() {
+    let (_origin, proxy) = with_page(&["--max-connections", "2"]).await;
+    let mut first = slow(&proxy, &[1]).await;
+    let mut second = slow(&proxy, &[1]).await;
+    let mut new = proxy.connect().await;
+    new.write_all(REQUEST).await.unwrap();
+    // The first one does not take the end, and is dropped at last.
+    let told = frames::read_to(&mut first, frames::GOAWAY).await;
+    assert!(told.is_some());
+    assert!(soon(read_head(&mut new)).await.is_some());
+    assert!(
+        frames::read(&mut first)
+            .await
+            .is_none_or(|it| it.kind == frames::PING)
+    );
+    assert!(frames::read(&mut first).await.is_none());
+    assert!(!take_end(&mut second, 1).await, "two were told");
+}
+
+#[tokio::test]
+async fn the_ends_of_responses_over_http2_may_be_taken_slowly() {
+    let streams = [1, 3, 5, 7, 9];
+    let (_origin, proxy) = with_page(&["--client-timeout", "1"]).await;
+    let mut slow = slow(&proxy, &streams).await;
+    for stream in streams {
+        sleep(Duration::from_millis(400)).await;
+        assert!(!take_end(&mut slow, stream).await, "told within {stream}");
+    }
+}

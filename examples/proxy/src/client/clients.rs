@@ -35,6 +35,8 @@ struct Open {
     clients: HashMap<u64, Arc<Client>>,
     /// Those that may go for others, with what they had done by then; the last one first.
     idle: Vec<(u64, u64)>,
+    /// The one that was last told to leave. Its place becomes free, unless it has work again.
+    leaving: Option<u64>,
 }
 
 /// One of them, until this is dropped.
@@ -76,9 +78,14 @@ impl Clients {
         }
     }
 
-    /// Tells the one that has been idle for longest to leave, if any is idle.
+    /// Tells the one that has been idle for longest to leave, if any is idle and none is leaving.
     pub(crate) fn make_room(&self) {
-        if let Some(client) = self.open().longest_idle() {
+        let mut open = self.open();
+        if open.is_one_leaving() {
+            return;
+        }
+        if let Some((id, client)) = open.longest_idle() {
+            open.leaving = Some(id);
             client.order(Order::Leave);
         }
     }
@@ -99,9 +106,14 @@ impl Clients {
 }
 
 impl Open {
-    fn longest_idle(&mut self) -> Option<Arc<Client>> {
-        if let Some(client) = self.still_idle() {
-            return Some(client);
+    fn is_one_leaving(&self) -> bool {
+        let leaving = self.leaving.and_then(|id| self.clients.get(&id));
+        leaving.is_some_and(|client| !client.is_busy())
+    }
+
+    fn longest_idle(&mut self) -> Option<(u64, Arc<Client>)> {
+        if let Some(found) = self.still_idle() {
+            return Some(found);
         }
         let mut found: Vec<_> = self
             .clients
@@ -118,12 +130,12 @@ impl Open {
         self.still_idle()
     }
 
-    fn still_idle(&mut self) -> Option<Arc<Client>> {
+    fn still_idle(&mut self) -> Option<(u64, Arc<Client>)> {
         while let Some((id, moves)) = self.idle.pop() {
             let client = self.clients.get(&id);
             let client = client.filter(|client| client.idle().is_some_and(|i| i.moves == moves));
             if let Some(client) = client {
-                return Some(Arc::clone(client));
+                return Some((id, Arc::clone(client)));
             }
         }
         None
@@ -172,10 +184,11 @@ mod tests {
         // A request since it was last looked at.
         lately.0.request_begins(Version::HTTP_11);
         lately.0.request_ends();
-        for next in [&first, &second, &lately] {
-            assert!(!is_to_leave(&next.0));
+        for (next, entry) in [first, second, lately] {
+            assert!(!is_to_leave(&next));
             clients.make_room();
-            assert!(is_to_leave(&next.0));
+            assert!(is_to_leave(&next));
+            drop(entry);
         }
         clients.make_room();
         busy.0.request_ends();
@@ -196,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn one_goes_at_a_time_and_the_end_of_a_response_goes_last() {
+        let clients = Clients::with_places(9);
+        let [ending, idle, other] = std::array::from_fn(|_| add(&clients));
+        ending.0.piece_begins();
+        clients.make_room();
+        assert!(is_to_leave(&idle.0) && !is_to_leave(&ending.0));
+        clients.make_room();
+        assert!(!is_to_leave(&other.0));
+        // A request came before it had heard, so its place does not become free.
+        idle.0.request_begins(Version::HTTP_2);
+        clients.make_room();
+        assert!(is_to_leave(&other.0) && !is_to_leave(&ending.0));
+        drop(other);
+        clients.make_room();
+        assert!(is_to_leave(&ending.0));
+    }
+
+    #[test]
     fn one_that_has_work_again_stays() {
         let clients = Clients::with_places(9);
         let [first, second, third] = std::array::from_fn(|_| add(&clients));
@@ -207,6 +238,7 @@ mod tests {
         for (client, _) in &others {
             client.request_begins(Version::HTTP_11);
         }
+        drop(left);
         clients.make_room();
         for (client, _) in &others {
             client.request_ends();

@@ -10,10 +10,11 @@
 //! | within a head and between requests over HTTP/1 | hyper, with the timer here |
 //! | within the content of a request | `upstream`; `Watch` once that has been answered |
 //! | for the socket to take bytes | `Watch`, here |
-//! | for the window of an HTTP/2 stream | `streams` |
+//! | for the window of an HTTP/2 stream | `streams`; `Watch` for the last piece, which h2 keeps |
 
 use std::{
     error::Error,
+    future::pending,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -33,6 +34,9 @@ use crate::client::{Client, Order, Seen};
 const MAX_TICK: Duration = Duration::from_secs(5);
 const MIN_TICK: Duration = Duration::from_millis(1);
 const TICKS_PER_LIMIT: u32 = 4;
+
+/// How long a connection that another one needs the place of may take to send the end of a response.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A timer for hyper whose sleeps end in time but wake no task.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +109,7 @@ pub(crate) async fn watch<C: GracefulConnection>(
     let mut watch = Watch::new(client.opened(), limit);
     let mut ticks = time::interval_at(client.opened() + tick, tick);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let mut leaves_at = None;
     loop {
         let next = tokio::select! {
             biased;
@@ -117,8 +122,20 @@ pub(crate) async fn watch<C: GracefulConnection>(
                     if let Some(output) = connection.as_mut().now_or_never() {
                         return End::Own(output);
                     }
-                    if client.is_busy() { Next::Finish } else { Next::Leave }
+                    if client.is_busy() {
+                        Next::Finish
+                    } else if client.is_ending() {
+                        leaves_at = Some(Instant::now() + FAREWELL);
+                        Next::Finish
+                    } else {
+                        Next::Leave
+                    }
                 }
+            },
+            () = sleep_until(leaves_at) => {
+                leaves_at = None;
+                // A request that came before the client had heard is answered.
+                if client.is_busy() { Next::Stay } else { Next::Leave }
             },
             now = ticks.tick() => {
                 let next = watch.look(now, client.seen());
@@ -141,6 +158,14 @@ pub(crate) async fn watch<C: GracefulConnection>(
             Next::DropSilent => return End::Silent,
             Next::DropUnread => return End::Unread,
         }
+    }
+}
+
+/// Never completes if there is no such moment.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => pending().await,
     }
 }
 

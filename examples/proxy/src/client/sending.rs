@@ -6,12 +6,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    client::streams::{Turn, turn},
+    client::{
+        Client,
+        streams::{Turn, turn},
+    },
     edge::{Edge, EdgeBody},
     log::access::Logged,
 };
@@ -21,7 +24,7 @@ use crate::{
 const PIECE: usize = 16 * 1024;
 
 type Inner = Logged<EdgeBody>;
-type Outcome = Option<Result<Frame<Bytes>, <Inner as Body>::Error>>;
+type Outcome<D> = Option<Result<Frame<D>, <Inner as Body>::Error>>;
 
 /// A request that has begun. It ends when its response has been handed over, or before.
 #[derive(Debug)]
@@ -81,6 +84,49 @@ impl Drop for Request {
     }
 }
 
+/// Some bytes of a response, until they are written.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    bytes: Bytes,
+    /// Over HTTP/1 the socket alone says whether all is written.
+    _unsent: Option<Unsent>,
+}
+
+/// Counts a piece that h2 has.
+#[derive(Debug)]
+struct Unsent(Arc<Client>);
+
+impl Unsent {
+    fn new(client: &Arc<Client>) -> Self {
+        client.piece_begins();
+        Self(Arc::clone(client))
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.piece_ends();
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
+    }
+}
+
 pub(crate) struct Sending {
     body: Inner,
     /// What is left of a frame that was too large for one piece.
@@ -89,13 +135,16 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    fn piece(&mut self) -> Frame<Bytes> {
+    fn piece(&mut self) -> Piece {
         let end = self.rest.len().min(PIECE);
-        Frame::data(self.rest.split_to(end))
+        Piece {
+            bytes: self.rest.split_to(end),
+            _unsent: Some(Unsent::new(&self.request.edge.client)),
+        }
     }
 
     /// Notes the result for the stream, and keeps pieces small.
-    fn note(&mut self, outcome: Poll<Outcome>) -> Poll<Outcome> {
+    fn note(&mut self, outcome: Poll<Outcome<Bytes>>) -> Poll<Outcome<Piece>> {
         match outcome {
             Poll::Pending => {
                 turn(Turn::Origin);
@@ -103,35 +152,40 @@ impl Sending {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 turn(Turn::Client);
-                Poll::Ready(Some(Ok(match frame.into_data() {
-                    Ok(data) => {
-                        self.rest = data;
-                        self.piece()
-                    }
-                    Err(other) => other,
-                })))
+                Poll::Ready(Some(Ok(frame.map_data(|data| {
+                    self.rest = data;
+                    self.piece()
+                }))))
             }
             Poll::Ready(ended) => {
                 self.request.stage = Stage::Over;
-                Poll::Ready(ended)
+                Poll::Ready(ended.map(|frame| frame.map(whole)))
             }
         }
     }
 }
 
+/// All of a frame, without a look at when it is written.
+fn whole(frame: Frame<Bytes>) -> Frame<Piece> {
+    frame.map_data(|bytes| Piece {
+        bytes,
+        _unsent: None,
+    })
+}
+
 impl Body for Sending {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = <Inner as Body>::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<Piece>> {
         if !self.rest.is_empty() {
             turn(Turn::Client);
             let piece = self.piece();
-            return Poll::Ready(Some(Ok(piece)));
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let outcome = Pin::new(&mut self.body).poll_frame(cx);
         if self.request.stage == Stage::Over {
-            return outcome;
+            return outcome.map_ok(whole);
         }
         self.note(outcome)
     }
