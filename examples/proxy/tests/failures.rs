@@ -14,27 +14,28 @@ use tokio::{
 use super::support::{Act, Origin, Proxy, command, field, ok, read_head, read_to_end, soon};
 
 #[tokio::test]
-async fn an_origin_that_is_down_is_502() {
+async fn an_origin_that_cannot_be_reached_is_502_and_says_why() {
     // Bound and dropped: nobody listens there.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = unused.local_addr().unwrap();
+    let address = unused.local_addr().unwrap().to_string();
     drop(unused);
-    let proxy = Proxy::start(address, &[]).await;
-    let reply = proxy.get("/", "").await;
-    assert_eq!(reply.status(), 502);
-    assert_eq!(reply.error(), Some("connection_refused"));
-}
-
-#[tokio::test]
-async fn an_origin_whose_name_leads_nowhere_is_502() {
-    // No label has so many letters, so nobody is asked.
-    let origin = format!("http://{}.invalid", "a".repeat(64));
-    let mut command = command();
-    command.args(["--origin", &origin, "--port", "0"]);
-    let proxy = Proxy::spawn(command).await;
-    let reply = proxy.get("/", "").await;
-    assert_eq!((reply.status(), reply.error()), (502, Some("dns_error")));
-    assert!(reply.body.contains("address"), "{reply:?}");
+    // There is no such name anywhere (RFC 6761 section 6.4).
+    let nowhere = "no.such.invalid".to_owned();
+    for (host, error, words) in [
+        (&address, "connection_refused", "cannot be reached"),
+        (&nowhere, "dns_error", "address"),
+    ] {
+        for scheme in ["http", "https"] {
+            let mut command = command();
+            let origin = format!("{scheme}://{host}");
+            command.args(["--origin", &origin, "--port", "0"]);
+            let proxy = Proxy::spawn(command).await;
+            let reply = proxy.get("/", "").await;
+            let said = (reply.status(), reply.error());
+            assert_eq!(said, (502, Some(error)), "{origin}");
+            assert!(reply.body.contains(words), "{reply:?}");
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
