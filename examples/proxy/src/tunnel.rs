@@ -83,7 +83,7 @@ where
 #[derive(Debug)]
 struct Clock {
     opened: Instant,
-    /// Milliseconds since then.
+    /// Milliseconds since then, rounded up: no tunnel is closed before its limit.
     moved: AtomicU64,
 }
 
@@ -98,7 +98,7 @@ impl Clock {
     fn moved(&self) {
         let since = self.opened.elapsed().as_millis();
         let since = u64::try_from(since).unwrap_or(u64::MAX);
-        self.moved.store(since, Ordering::Relaxed);
+        self.moved.store(since.saturating_add(1), Ordering::Relaxed);
     }
 
     fn last_moved(&self) -> Instant {
