@@ -39,8 +39,8 @@ use crate::{
 ///   inner layer stay in force. Everything else is up to the outer one.
 /// - If they differ in the scope, the key, the host or scheme that requests imply, the cookies, the
 ///   credentials, or the request directives that they ignore, or if the URI was rewritten in between,
-///   the inner one answers, and the outer one stores nothing of that exchange. What the outer one's key keeps
-///   apart, such as tenants, stays apart.
+///   the inner one answers, and the outer one stores nothing of that exchange. What the outer one's key
+///   keeps apart, such as tenants, stays apart.
 ///
 /// What lies between the layers has to keep the extensions of requests and responses. Layers of
 /// different caches each work for themselves. If a layer of one cache is both outside and inside of

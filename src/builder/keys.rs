@@ -46,8 +46,8 @@ impl CacheBuilder {
     /// behind this setting. Requests that go past the cache ([`Bypass`](crate::Bypass)), and those that
     /// are not looked up, writes among them, are forwarded as they came, except to paths of
     /// [`post_fills_get`](Self::post_fills_get); a write invalidates its URI without the parameters too.
-    /// The same applies to [`sort_query`](Self::sort_query). A [`KeyPolicy`] sees the query as it came. A query longer
-    /// than 8 KiB stays as it is.
+    /// The same applies to [`sort_query`](Self::sort_query). A [`KeyPolicy`] sees the query as it came.
+    /// A query longer than 8 KiB stays as it is.
     ///
     /// ```
     /// let layer = cachewarp::CacheLayer::builder().ignore_query(["utm_*", "fbclid"]).build()?;

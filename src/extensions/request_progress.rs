@@ -32,6 +32,10 @@ use http::Extensions;
 /// under the cache counts such an error like 502 or 504: once in ten seconds for each path, so that
 /// one slow page does not speak for the site.
 ///
+/// A service that could not even try, because it had no connection to spare or has no resources left,
+/// says so with [`not_tried`](Self::not_tried). That says nothing about the origin, so a circuit breaker
+/// under the cache does not count it.
+///
 /// A service that sends a request again by itself, after its connection broke, says so with
 /// [`repeated`](Self::repeated). If the second attempt fails too, the cache does not repeat the request
 /// for those who wait for the same response: an origin that fails gets two calls, and no more.
@@ -65,12 +69,15 @@ const SENT: u8 = 3;
 const PROGRESS: u8 = 0b11;
 const REPEATED: u8 = 0b100;
 const PATH_FAILED: u8 = 0b1000;
+const NOT_TRIED: u8 = 0b1_0000;
 
 /// Whose trouble the error of a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Blame {
     /// The client did not send all of its content.
     Client,
+    /// The service's own: the origin was not asked.
+    Service,
     /// The origin's, whatever it is asked for.
     Origin,
     /// That of the path that was asked for.
@@ -104,6 +111,12 @@ impl RequestProgress {
         self.0.fetch_or(PATH_FAILED, Ordering::AcqRel);
     }
 
+    /// Nothing of the request has been sent, for want of something that the origin has no part in.
+    pub fn not_tried(&self) {
+        self.not_sent();
+        self.0.fetch_or(NOT_TRIED, Ordering::AcqRel);
+    }
+
     /// The one on a request, which another layer may have put there.
     pub(crate) fn of(extensions: &mut Extensions) -> Self {
         extensions.get_or_insert_default::<Self>().clone()
@@ -124,6 +137,9 @@ impl RequestProgress {
     /// nothing.
     pub(crate) fn blame(&self) -> Option<Blame> {
         let said = self.0.load(Ordering::Acquire);
+        if said & NOT_TRIED != 0 {
+            return Some(Blame::Service);
+        }
         if said & PATH_FAILED != 0 {
             return Some(Blame::Path);
         }
@@ -167,6 +183,8 @@ mod tests {
             (&[not_sent, incomplete, sent], true),
             (&[sent, not_sent], true),
             (&[sent, incomplete], true),
+            (&[RequestProgress::not_tried], false),
+            (&[sent, RequestProgress::not_tried], true),
         ];
         for (index, (said, expected)) in cases.iter().enumerate() {
             let progress = RequestProgress::default();
@@ -190,6 +208,7 @@ mod tests {
             RequestProgress::sent,
         );
         let path_failed: Says = RequestProgress::path_failed;
+        let not_tried: Says = RequestProgress::not_tried;
         let cases: &[(&[Says], Option<Blame>)] = &[
             (&[], None),
             (&[not_sent], Some(Blame::Origin)),
@@ -198,6 +217,8 @@ mod tests {
             (&[path_failed], Some(Blame::Path)),
             (&[sent, path_failed], Some(Blame::Path)),
             (&[path_failed, sent], Some(Blame::Path)),
+            (&[not_tried], Some(Blame::Service)),
+            (&[sent, not_tried], Some(Blame::Service)),
         ];
         for (index, (said, expected)) in cases.iter().enumerate() {
             let progress = RequestProgress::default();

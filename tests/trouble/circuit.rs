@@ -437,6 +437,34 @@ async fn errors_that_are_those_of_one_path_do_not_speak_for_the_others() {
     }
 }
 
+/// A service that has no connection to spare says so. The origin was not asked.
+#[tokio::test(start_paused = true)]
+async fn errors_that_are_the_service_s_own_do_not_count() {
+    for (kind, index) in kinds("/").iter().map(|(kind, _)| kind).zip(0..) {
+        let layer = CacheLayer::builder()
+            .clock(Standing::default())
+            .breaker(BreakerConfig::default())
+            .build()
+            .unwrap();
+        let cache = layer.layer(BoxCloneSyncService::new(tower::service_fn(
+            |request: Request<Wrapped>| {
+                let progress = request.extensions().get::<RequestProgress>();
+                progress.unwrap().not_tried();
+                async { Err::<Response<Full<Bytes>>, _>(Broken) }
+            },
+        )));
+        for n in 0..20 {
+            let request = kinds(&format!("/{n}")).swap_remove(index).1;
+            send(&cache, request).await;
+        }
+        let handle = layer.breaker_handle().unwrap();
+        assert_eq!(handle.state(""), BreakerState::Closed, "{kind}");
+        let stats = handle.stats("");
+        assert_eq!(stats.failed, 0, "{kind}");
+        assert!(stats.ignored >= 20, "{kind}: {stats:?}");
+    }
+}
+
 /// The origin is back, but for one page, which is asked for most.
 #[tokio::test(start_paused = true)]
 async fn one_bad_page_does_not_keep_the_circuit_open() {

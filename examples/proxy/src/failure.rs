@@ -228,6 +228,11 @@ impl Failure {
         ) || matches!(self.connection, Connection::Unsent | Connection::Refused)
     }
 
+    /// Whether the proxy itself had no connection to spare, so that it says nothing about the origin.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.kind, Kind::NoPlace | Kind::NoDescriptor)
+    }
+
     /// The client's content was what broke the exchange.
     pub(crate) fn of_content(self) -> Self {
         Self {

@@ -109,10 +109,13 @@ impl Upstream {
         let response = response
             .and_then(|response| response::check_condition(conditional, response))
             .and_then(|response| response::check_switch(client.is_some(), response));
-        if let (Err(failure), Some(progress)) = (&response, progress)
-            && failure.is_of_path()
-        {
-            progress.path_failed();
+        if let (Err(failure), Some(progress)) = (&response, progress) {
+            if failure.is_of_path() {
+                progress.path_failed();
+            }
+            if failure.is_own() {
+                progress.not_tried();
+            }
         }
         let mut response = response.inspect_err(|failure| seldom::tell(&path, failure))?;
         response::strip(&mut response);

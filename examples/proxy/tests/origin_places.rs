@@ -57,6 +57,12 @@ async fn start(most: &str) -> (Proxy, Origin, Arc<AtomicUsize>) {
     (proxy, origin, count)
 }
 
+async fn reaches(count: &AtomicUsize, wanted: usize) {
+    while count.load(Ordering::SeqCst) < wanted {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_gets_no_connection_is_told_so() {
     let (proxy, _origin, count) = start("2").await;
@@ -68,9 +74,7 @@ async fn a_request_that_gets_no_connection_is_told_so() {
         client.write_all(request.as_bytes()).await.unwrap();
         hanging.push(client);
     }
-    while count.load(Ordering::SeqCst) < 2 {
-        sleep(Duration::from_millis(10)).await;
-    }
+    soon(reaches(&count, 2)).await;
     let began = Instant::now();
     let reply = proxy.get("/x", "").await;
     let took = began.elapsed();
@@ -90,6 +94,39 @@ async fn a_request_that_gets_no_connection_is_told_so() {
     // They have left their places.
     assert_eq!(proxy.get("/x", "").await.status(), 200);
     assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+/// One client's requests would otherwise turn the origin off for all.
+#[tokio::test]
+async fn the_want_of_a_connection_does_not_open_the_breaker() {
+    let (origin, count) = origin().await;
+    let flags = [
+        "--max-origin-connections",
+        "1",
+        "--workers",
+        "1",
+        "--breaker",
+    ];
+    let proxy = Proxy::start(origin.address, &[&flags[..], &["--timeout", "2"]].concat()).await;
+    let mut hanging = proxy.connect().await;
+    let fields = "Host: a.example\r\nConnection: close\r\nContent-Length: 0\r\n";
+    let request = format!("POST /hang HTTP/1.1\r\n{fields}\r\n");
+    hanging.write_all(request.as_bytes()).await.unwrap();
+    soon(reaches(&count, 1)).await;
+    // Far more in a row, and of more paths, than open it.
+    let proxy = Arc::new(proxy);
+    let mut asking = JoinSet::new();
+    for n in 0..30 {
+        let proxy = Arc::clone(&proxy);
+        asking.spawn(async move { proxy.get(&format!("/{n}"), "").await });
+    }
+    for reply in soon(asking.join_all()).await {
+        assert_eq!(reply.status(), 503);
+        assert_eq!(reply.error(), Some("connection_limit_reached"));
+    }
+    assert_eq!(read_to_end(&mut hanging).await.status(), 504);
+    let reply = proxy.get("/x", "").await;
+    assert_eq!(reply.status(), 200, "{}", reply.body);
 }
 
 #[tokio::test]

@@ -140,8 +140,11 @@ fn judge<B, E>(
         Ok(Ok(response)) => HttpClassify::status(response.status()),
         // One slow page says nothing about the others, whoever gave it up.
         Err(DeadlinePassed) => Verdict::PartFailure,
-        Ok(Err(_)) if progress.blame() == Some(Blame::Path) => Verdict::PartFailure,
-        Ok(Err(_)) => Verdict::Failure,
+        Ok(Err(_)) => match progress.blame() {
+            Some(Blame::Path) => Verdict::PartFailure,
+            Some(Blame::Service) => Verdict::Ignored,
+            Some(Blame::Client | Blame::Origin) | None => Verdict::Failure,
+        },
     }
 }
 

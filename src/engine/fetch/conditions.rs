@@ -107,7 +107,8 @@ fn may_fill(cache: &Cache, context: &RequestContext) -> bool {
 }
 
 /// From now on, and for a while, requests for this key whose clients need no body go to the origin
-/// as they are, or those for this variant if the resource has several. Not if the response was one for a request that is not plain: others may get another.
+/// as they are, or those for this variant if the resource has several. Not if the response was one for
+/// a request that is not plain: others may get another.
 pub(super) fn remember_unfillable(cache: &Cache, context: &RequestContext) {
     let shared = &cache.shared;
     if context.request.requester() != Requester::Plain {

@@ -209,7 +209,7 @@ where
             Some(Blame::Origin) => Verdict::Failure,
             // Unless the service says otherwise, the client may have broken off what it sent.
             None if !has_content => Verdict::Failure,
-            Some(Blame::Client) | None => Verdict::Ignored,
+            Some(Blame::Client | Blame::Service) | None => Verdict::Ignored,
         },
     };
     let call = async {

@@ -171,16 +171,16 @@ mod tests {
         client.idle().is_none() && client.seen().under_way == 0
     }
 
-    #[test]
-    fn the_one_that_is_idle_for_longest_leaves() {
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_is_idle_for_longest_leaves() {
         let clients = Clients::with_places(9);
         let [busy, lately, first, second] = std::array::from_fn(|_| add(&clients));
-        let pause = || std::thread::sleep(std::time::Duration::from_millis(3));
+        let pause = || tokio::time::advance(std::time::Duration::from_millis(3));
         busy.0.request_begins(Version::HTTP_11);
         first.0.looked_at();
-        pause();
+        pause().await;
         second.0.looked_at();
-        pause();
+        pause().await;
         // A request since it was last looked at.
         lately.0.request_begins(Version::HTTP_11);
         lately.0.request_ends();
