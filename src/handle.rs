@@ -3,19 +3,25 @@
 mod warm;
 
 pub use self::warm::Warmed;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::state::cache::Shared;
+use crate::state::cache::Cache;
 
-/// A handle on a cache, which one or more layers share. Clones are handles on the same cache.
+/// A handle on a cache, which one or more layers share, with the settings of the layer that it came
+/// from. Clones are handles on the same cache.
+///
+/// What is asked for by URL is looked for in the namespace of that layer, and the layer's settings
+/// say which host and scheme a path belongs to and what of a query counts. So
+/// `layer.scope("admin").handle()` is for the namespace `admin`. Everything else is about the whole
+/// cache.
 #[derive(Clone, Debug)]
 pub struct CacheHandle {
-    shared: Arc<Shared>,
+    cache: Cache,
 }
 
 impl CacheHandle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(cache: Cache) -> Self {
+        Self { cache }
     }
 
     /// Waits until all fills and background refreshes have ended, but at most for `deadline`.
@@ -24,21 +30,22 @@ impl CacheHandle {
     /// Call it when the server shuts down: after it accepted its last request, and before its
     /// runtime ends.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        self.shared.tasks.drain(deadline).await
+        self.cache.shared.tasks.drain(deadline).await
     }
 
     /// The current statistics of the cache. It has the memory tier do its maintenance first, so read
     /// them every second rather than with every request.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        self.shared.memory.settle();
+        let shared = &self.cache.shared;
+        shared.memory.settle();
         CacheStats {
-            entries: self.shared.memory.entry_count(),
-            memory_bytes: self.shared.memory.weighed_size(),
-            fill_bytes: self.shared.account.used(),
-            flights: self.shared.flights.len(),
-            remote_connected: self.shared.remote_connected(),
-            tasks: self.shared.tasks.running(),
+            entries: shared.memory.entry_count(),
+            memory_bytes: shared.memory.weighed_size(),
+            fill_bytes: shared.account.used(),
+            flights: shared.flights.len(),
+            remote_connected: shared.remote_connected(),
+            tasks: shared.tasks.running(),
         }
     }
 }

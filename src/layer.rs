@@ -80,10 +80,11 @@ impl CacheLayer {
         Self::from_parts(Arc::clone(&self.cache.shared), config)
     }
 
-    /// A handle on the cache, which reads its statistics, drains and warms it.
+    /// A handle on the cache, which reads its statistics, drains and warms it. It has the settings of
+    /// this layer, such as its [scope](Self::scope).
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
-        CacheHandle::new(Arc::clone(&self.cache.shared))
+        CacheHandle::new(self.cache.clone())
     }
 
     /// A handle on the circuit breaker. `None` if [`breaker`](crate::CacheBuilder::breaker) is not
