@@ -14,6 +14,7 @@
 //! or sorted, and dot segments are not removed. The host is in lower case, without a default port.
 
 mod key;
+mod parts;
 mod policy;
 mod request_key;
 mod target;
@@ -21,6 +22,7 @@ mod target;
 pub use self::policy::{KeyExtension, KeyPolicy, Keying};
 pub(crate) use self::{
     key::{BuildKeyHasher, Key, KeyHash, KeyRef},
+    parts::KeyParts,
     request_key::{Dimensions, RequestKey},
     target::{KeyTarget, rewritten_uri, target_of, target_uri},
 };

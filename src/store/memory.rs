@@ -116,6 +116,16 @@ impl Memory {
         self.cache.run_pending_tasks();
     }
 
+    /// What is stored, in no particular order. What is stored or removed meanwhile may be among it or
+    /// not. It is no use of what is looked at, which therefore stays no longer.
+    ///
+    /// moka copies the keys of a 64th of the store at a time, and hands out what it finds for them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> + Send + '_ {
+        self.cache
+            .iter()
+            .map(|(key, stored)| (key, stored.resource))
+    }
+
     /// The largest size of a resource with several variants, in bytes. moka would not admit one
     /// that leaves little room for others, and all its variants would be lost together. Also, moka
     /// measures a weight in a `u32`.

@@ -8,6 +8,7 @@ mod connections;
 mod disabled;
 mod fields;
 mod grpc;
+mod inspect;
 mod malformed;
 mod metrics;
 mod placement;
