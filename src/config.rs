@@ -13,6 +13,7 @@ use crate::{
     fill,
     key::KeyPolicy,
     posts::PostReads,
+    purge::TagLimits,
     semantics::{language::Languages, query::QueryRules, rules::Rules},
     ttl::TtlPolicy,
     util::pattern::Patterns,
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) early_refresh: Option<f64>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) fill: fill::Limits,
+    /// Whether clients get the fields that name tags.
+    pub(crate) forward_tags: bool,
     pub(crate) head_miss: HeadMiss,
     /// Identifies this layer within the process.
     pub(crate) id: u64,
@@ -61,6 +64,7 @@ pub(crate) struct Config {
     pub(crate) rules: Rules,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) status: StatusFields,
+    pub(crate) tag_limits: TagLimits,
     pub(crate) ttl: Arc<dyn TtlPolicy>,
     pub(crate) uncacheable_for: Duration,
     pub(crate) wait_timeout: Duration,

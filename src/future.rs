@@ -11,16 +11,16 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tower::util::Oneshot;
 
 use crate::{
     body::CacheBody,
     engine::{
         nesting::reports::{self, Report},
+        origin_call::OriginCall,
         write::forward::Forwarding,
     },
     inner::CacheableService,
-    state::cache::Shared,
+    state::cache::{Cache, Shared},
 };
 
 /// An answer that needs a fetch, a wait or a slow store.
@@ -52,8 +52,8 @@ pin_project! {
         Q: Default,
     {
         Ready { response: Option<Response<CacheBody<S::Body>>> },
-        Pass { #[pin] call: Oneshot<S, Request<Q>> },
-        Forward { #[pin] call: Oneshot<S, Request<Q>>, forwarding: Option<Forwarding> },
+        Pass { #[pin] call: OriginCall<S, Q> },
+        Forward { #[pin] call: OriginCall<S, Q>, forwarding: Option<Forwarding> },
         Handle { future: Handling<S::Body, S::Error> },
     }
 }
@@ -71,15 +71,15 @@ where
 
     pub(crate) fn forward(inner: S, request: Request<Q>, forwarding: Forwarding) -> Self {
         Self::from(FutureState::Forward {
-            call: Oneshot::new(inner, request),
+            call: OriginCall::new(forwarding.cache(), inner, request),
             forwarding: Some(forwarding),
         })
     }
 
     /// Passes a request on for a layer of the same cache that is further out.
-    pub(crate) fn pass(inner: S, request: Request<Q>) -> Self {
+    pub(crate) fn pass(cache: &Cache, inner: S, request: Request<Q>) -> Self {
         Self::from(FutureState::Pass {
-            call: Oneshot::new(inner, request),
+            call: OriginCall::new(cache, inner, request),
         })
     }
 

@@ -1,17 +1,9 @@
 //! The handle by which an operator reads, drains and warms a cache, from outside of its services.
 
-mod entries;
-mod entry;
-mod info;
-mod scan;
+mod purge;
 mod warm;
 
-pub use self::{
-    entries::{Entries, EntriesCursor, EntriesPage, InvalidCursor},
-    entry::ResourceInfo,
-    info::{EntryInfo, SelectingField},
-    warm::Warmed,
-};
+pub use self::warm::Warmed;
 use std::time::Duration;
 
 use crate::state::cache::Cache;

@@ -155,6 +155,7 @@ mod layer;
 mod metrics;
 mod outcome;
 mod posts;
+mod purge;
 #[cfg_attr(
     not(any(test, feature = "redis")),
     expect(dead_code, reason = "no client for a server constructs a tier")
@@ -172,30 +173,26 @@ pub use self::{
     breaker::{BreakerConfig, BreakerHandle, BreakerLayer},
     builder::{CacheBuilder, RequestDirective},
     config::{ConditionalMiss, HeadMiss, RangeMiss},
-    error::{BoxError, ConfigError, FillError, InvalidUrl},
+    error::{BoxError, ConfigError, FillError},
     executor::{Executor, Task},
-    extensions::{BodyEnd, Caller, NoStore, Priority, RequestProgress},
+    extensions::{BodyEnd, CacheTags, Caller, NoStore, Priority, RequestProgress},
     fill::OnAbandoned,
     future::ResponseFuture,
-    handle::{
-        CacheHandle, CacheStats, Entries, EntriesCursor, EntriesPage, EntryInfo, InvalidCursor,
-        ResourceInfo, SelectingField, Warmed,
-    },
+    handle::{CacheHandle, CacheStats, Warmed},
     inner::{CacheableService, RequestBody},
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
     outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
     posts::ReadBody,
+    purge::{InvalidPurge, Purge, PurgeError, PurgeRequest, Purged, PurgedHere, PurgedShared},
     semantics::{
         classify::Bypass,
         cookies::Cookies,
-        freshness::LifetimeSource,
         rules::{
             AgePolicy, DuplicatePolicy, ErrorStatusPolicy, ForwardedPolicy, HeadUpdates,
             Heuristics, LanguageOrder, OverrideOrigin, SMaxagePolicy, SetCookiePolicy,
             VaryCredentials,
         },
-        state::EntryState,
         storable::NotStored,
     },
     service::CacheService,

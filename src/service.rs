@@ -157,9 +157,10 @@ impl<S> CacheService<S> {
         let request = Request::from_parts(request.parts, body);
         let passed = match (guards, config.breaker.clone()) {
             (Guards::Own, Some(breaker)) if destination != Destination::Lookup => {
-                ResponseFuture::handle(Box::pin(forward::pass_on(breaker, inner, request)))
+                let cache = self.cache.clone();
+                ResponseFuture::handle(Box::pin(forward::pass_on(cache, breaker, inner, request)))
             }
-            (Guards::None, _) => ResponseFuture::pass(inner, request),
+            (Guards::None, _) => ResponseFuture::pass(&self.cache, inner, request),
             (Guards::Own, _) => {
                 let cache = self.cache.clone();
                 let passing = async move { call::pass_on(&cache, inner, request).await };

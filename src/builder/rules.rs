@@ -3,6 +3,7 @@
 use super::settings::CacheBuilder;
 use crate::{
     config::ConditionalMiss,
+    purge::TagLimits,
     semantics::cookies::Cookies,
     semantics::rules::{
         CacheKind, DuplicatePolicy, ErrorStatusPolicy, HeadUpdates, Heuristics, LanguageOrder,
@@ -15,6 +16,27 @@ impl CacheBuilder {
     /// Whether to store responses with `Set-Cookie`. Defaults to [`SetCookiePolicy::Refuse`].
     pub fn set_cookie(mut self, policy: SetCookiePolicy) -> Self {
         self.config.rules.set_cookie = policy;
+        self
+    }
+
+    /// How many tags a response may have, the bytes of one, and the bytes of all. Groups (RFC 9875) count
+    /// too. A response that has more is not stored ([`NotStored::TooManyTags`](crate::NotStored)), because
+    /// part of its tags would not purge it. Defaults to 128 tags of at most 1,024 bytes, 16 KiB in all,
+    /// which are also the most.
+    pub fn tag_limits(mut self, count: usize, length: usize, total: usize) -> Self {
+        self.config.tag_limits = TagLimits {
+            count,
+            length,
+            total,
+        };
+        self
+    }
+
+    /// Whether clients get the fields that name tags: `Cache-Tag`, `Surrogate-Key` and `xkey`. Defaults to
+    /// `false`: they are for this cache. Turn it on if another cache in front of this one is to be purged
+    /// by the same tags.
+    pub fn forward_tags(mut self, forward: bool) -> Self {
+        self.config.forward_tags = forward;
         self
     }
 

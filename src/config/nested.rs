@@ -30,6 +30,7 @@ impl Config {
             lifetime_jitter: _,
             max_variants: _,
             negative_ttl: _,
+            tag_limits: _,
             ttl: _,
             uncacheable_for: _,
             // Those of the layer that answers.
@@ -38,6 +39,7 @@ impl Config {
             conditional_miss: _,
             early_refresh: _,
             executor: _,
+            forward_tags: _,
             head_miss: _,
             id: _,
             max_abandoned: _,
@@ -74,6 +76,7 @@ impl Config {
             max_variants: inner.max_variants,
             negative_ttl: inner.negative_ttl,
             rules: judging_like(&self.rules, &inner.rules),
+            tag_limits: inner.tag_limits,
             ttl: Arc::clone(&inner.ttl),
             uncacheable_for: inner.uncacheable_for,
             // All by name, as above.
@@ -84,6 +87,7 @@ impl Config {
             default_scheme: self.default_scheme.clone(),
             early_refresh: self.early_refresh,
             executor: Arc::clone(&self.executor),
+            forward_tags: self.forward_tags,
             head_miss: self.head_miss,
             id: self.id,
             key: self.key.clone(),

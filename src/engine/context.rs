@@ -14,6 +14,7 @@ use crate::{
     entry::Entry,
     generation::Generation,
     outcome::{CacheOutcome, ForwardReason, Storing},
+    purge::PurgeTime,
     remote::{Lease, ObservedVersion},
     semantics::{classify::Bypass, vary::Selecting},
     state::cache::Cache,
@@ -43,6 +44,9 @@ pub(crate) struct RequestContext {
     /// The generation of the resource before the first lookup for this request. What is fetched for
     /// it is stored only under this generation.
     pub(crate) generation: Generation,
+    /// The purge clock before the first lookup for this request, or, once it fetches, before the call
+    /// of the origin. What was purged later purges what is fetched for it.
+    pub(crate) born: PurgeTime,
     /// All variants that the last lookup found.
     pub(crate) stored: Option<Resource>,
     /// The stored response that the request selects.
@@ -65,12 +69,18 @@ pub(crate) struct RequestContext {
 
 impl RequestContext {
     /// A request before anything is known about what is stored for it.
-    pub(crate) fn new(request: CacheRequest, generation: Generation, deadline: Deadline) -> Self {
+    pub(crate) fn new(
+        request: CacheRequest,
+        generation: Generation,
+        born: PurgeTime,
+        deadline: Deadline,
+    ) -> Self {
         Self {
             request,
             deadline,
             trigger: Trigger::OnDemand,
             generation,
+            born,
             stored: None,
             selected: None,
             bypass: None,
@@ -80,6 +90,11 @@ impl RequestContext {
             remote_vary: Vec::new(),
             lease: None,
         }
+    }
+
+    /// The origin is about to be called: what has been purged until now does not concern its response.
+    pub(crate) fn fetch_begins(&mut self, cache: &Cache) {
+        self.born = cache.shared.purges.now();
     }
 
     /// Remembers what a lookup came to: the selected response, and why it does not answer the

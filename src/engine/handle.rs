@@ -53,6 +53,7 @@ where
     // Before the lookup: a fetch for this request may replace what the lookup finds, but not what
     // is stored after an invalidation from here on.
     let generation = request.generation(&handler.cache);
+    let born = shared.purges.now();
     let lookup = shared.store.get(request.key.as_ref());
     let stored = lookup.await.unwrap_or_else(|error| {
         // A store that fails counts as empty.
@@ -62,7 +63,7 @@ where
     });
     let now = shared.clock.monotonic();
     // In a box: it is large, and many futures pass it on.
-    let mut context = Box::new(RequestContext::new(request, generation, deadline));
+    let mut context = Box::new(RequestContext::new(request, generation, born, deadline));
     let next = lookup::evaluate(&handler.cache, &context.request, stored.as_ref(), now);
     let next = context.adopt(next);
     context.stored = stored;

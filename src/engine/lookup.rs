@@ -9,6 +9,7 @@ use crate::{
     body::CacheBody,
     entry::Entry,
     outcome::{CacheOutcome, ForwardReason, StaleReason},
+    purge::Standing,
     semantics::{
         classify::Bypass,
         decide::{Candidate, Decision, Stale, StoredMatch, decide, withheld},
@@ -119,14 +120,16 @@ pub(crate) fn evaluate<'a>(
     let seed = cache.shared.seed();
     let order = cache.config.rules.language_order;
     let headers = &request.parts.headers;
-    let selected =
-        stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
+    let selected = stored
+        .and_then(|resource| select::select(resource.variants(), headers, seed, order))
+        // What was purged is as good as gone: it is not even validated.
+        .filter(|entry| cache.shared.purged(request.key.as_bytes(), entry) == Standing::Usable);
     let found = match selected {
         Some(entry) => match withheld(entry.freshness(), request.facts) {
             Some(reason) => StoredMatch::Withheld(reason),
             None => StoredMatch::Selected(Candidate {
                 freshness: entry.freshness(),
-                age: entry.age(now),
+                age: entry.age_for_reuse(now),
                 validity: request.validity(cache, entry),
             }),
         },
@@ -170,7 +173,7 @@ pub(crate) fn serve<B>(
     served: Served,
 ) -> Response<CacheBody<B>> {
     entry.count_request();
-    let ttl = entry.freshness().ttl(entry.age(now));
+    let ttl = entry.freshness().ttl(entry.age_for_reuse(now));
     let outcome = match served {
         Served::Fresh => CacheOutcome::Hit { ttl },
         Served::Stale(reason) => CacheOutcome::Stale { reason, ttl },

@@ -1,15 +1,20 @@
 //! Writes entries to L1. Only an invalidation changes L1 elsewhere.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::context::RequestContext;
 use crate::{
+    config::Config,
     entry::Entry,
+    purge::Standing,
     semantics::{decide::Validity, select},
-    state::cache::Cache,
+    state::cache::{Cache, Shared},
     store::{Resource, Update, UpdateFn},
 };
 
@@ -18,24 +23,35 @@ use crate::{
 ///
 /// An entry is stored only if the resource has not been invalidated since its request came, and
 /// variants are removed only if they are those that were there when the request came: what arrived
-/// later is more recent than the response that removes them. This is checked inside the store's
+/// later is more recent than the response that removes them. A response that has been purged while it
+/// arrived is not stored either, and purged variants go. This is checked inside the store's
 /// atomic update, so that nothing can come in between.
 pub(crate) async fn replace_selected(
     cache: &Cache,
     context: &RequestContext,
     entry: Option<Arc<Entry>>,
 ) {
+    if let Some(entry) = &entry {
+        cache.shared.purges.keeps_for(entry.keep());
+    }
     let Cache { shared, config } = cache.clone();
     let metrics = Arc::clone(&shared);
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let request_headers = context.request.parts.headers.clone();
     let selected = context.selected.clone();
+    let key = context.request.key.to_key();
     let change: UpdateFn = Box::new(move |stored| {
         if entry.is_some() && shared.generations.current(resource_hash) != generation {
             return Update::Keep;
         }
-        let variants = stored.map_or(&[][..], Resource::variants);
+        let found = stored.map_or(&[][..], Resource::variants);
+        let variants: &[Arc<Entry>] = &usable(&shared, key.as_bytes(), found);
+        if let Some(entry) = &entry
+            && shared.purged(key.as_bytes(), entry) == Standing::Purged
+        {
+            return without_purged(&config, &shared, found, variants);
+        }
         let order = config.rules.language_order;
         let mut kept: Vec<Arc<Entry>> =
             select::survivors(variants, &request_headers, shared.seed(), order)
@@ -60,7 +76,7 @@ pub(crate) async fn replace_selected(
                 .filter(|it| survives(it) || since(it))
                 .cloned()
                 .collect();
-            if kept.len() == variants.len() {
+            if kept.len() == found.len() {
                 return Update::Keep;
             }
         }
@@ -77,6 +93,31 @@ pub(crate) async fn replace_selected(
     }
     let memory = metrics.memory.weighed_size();
     metrics.metrics().memory_bytes.set(memory as f64);
+}
+
+/// The variants that have not been purged.
+fn usable<'a>(shared: &Shared, key: &[u8], found: &'a [Arc<Entry>]) -> Cow<'a, [Arc<Entry>]> {
+    let is_usable = |entry: &&Arc<Entry>| shared.purged(key, entry) == Standing::Usable;
+    if found.iter().all(|entry| is_usable(&entry)) {
+        Cow::Borrowed(found)
+    } else {
+        Cow::Owned(found.iter().filter(is_usable).cloned().collect())
+    }
+}
+
+/// Removes the variants that have been purged, in place of an update that came too late.
+fn without_purged(
+    config: &Config,
+    shared: &Shared,
+    found: &[Arc<Entry>],
+    usable: &[Arc<Entry>],
+) -> Update {
+    if found.len() == usable.len() {
+        return Update::Keep;
+    }
+    let max_bytes = shared.memory.max_resource();
+    Resource::new(usable.to_vec(), config.max_variants, max_bytes)
+        .map_or(Update::Remove, Update::Replace)
 }
 
 /// Whether a response was stored after `old` was. A clock may give both the same moment: then `old`
@@ -102,12 +143,16 @@ pub(crate) async fn swap(
     old: &Arc<Entry>,
     new: Option<Arc<Entry>>,
 ) -> Swap {
+    if let Some(entry) = &new {
+        cache.shared.purges.keeps_for(entry.keep());
+    }
     let swapped = Arc::new(AtomicBool::new(false));
     let swaps = Arc::clone(&swapped);
     let Cache { shared, config } = cache.clone();
     let resource_hash = context.request.key.resource_hash();
     let generation = context.generation;
     let old = Arc::clone(old);
+    let key = context.request.key.to_key();
     let for_change = Arc::clone(&shared);
     let change: UpdateFn = Box::new(move |stored| {
         let variants = stored.map_or(&[][..], Resource::variants);
@@ -115,6 +160,11 @@ pub(crate) async fn swap(
         if for_change.generations.current(resource_hash) != generation
             || !variants.iter().any(is_old)
         {
+            return Update::Keep;
+        }
+        let is_purged =
+            |entry: &Arc<Entry>| for_change.purged(key.as_bytes(), entry) == Standing::Purged;
+        if new.as_ref().is_some_and(is_purged) {
             return Update::Keep;
         }
         swaps.store(true, Ordering::Relaxed);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response};
 use http_body::Body;
-use tower::ServiceExt;
 
 use super::{
     context::Handler,
     handle,
     lookup::{self, FromMemory},
+    origin_call::OriginCall,
     request::CacheRequest,
     write::forward::{Forwarding, TimeLimit, forward_guarded},
 };
@@ -84,7 +84,10 @@ where
     let forwarding = Forwarding::bypass(&cache, &request.parts, reason);
     let request = Request::from_parts(request.parts, body);
     match cache.config.breaker.clone() {
-        None => Ok(forwarding.arrive(inner.oneshot(request).await?)),
+        None => {
+            let answer = OriginCall::new(&cache, inner, request).await?;
+            Ok(forwarding.arrive(answer))
+        }
         Some(breaker) => forward_guarded(breaker, inner, request, forwarding, TimeLimit::Off).await,
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     generation::Generation,
     key::{Dimensions, RequestKey, target_uri},
     posts::Posted,
+    purge::Standing,
     semantics::{
         cache_control::RequestDirectives,
         classify::{self, Bypass, Content, Facts, Requester, Route, Safety},
@@ -247,12 +248,14 @@ impl CacheRequest {
         entry: &Entry,
         now: Duration,
     ) -> bool {
+        let standing = cache.shared.purged(self.key.as_bytes(), entry);
         let candidate = Candidate {
             freshness: entry.freshness(),
-            age: entry.age(now),
+            age: entry.age_for_reuse(now),
             validity: self.validity(cache, entry),
         };
-        withheld(candidate.freshness, self.facts).is_none()
+        standing == Standing::Usable
+            && withheld(candidate.freshness, self.facts).is_none()
             && on_error(&candidate, &self.directives) == OnError::ServeStale
     }
 

@@ -13,6 +13,7 @@ use super::{
     nesting::reports::{self, Report},
     request::CacheRequest,
     shape::{self, Shape},
+    tags,
 };
 use crate::{
     body::CacheBody,
@@ -179,6 +180,7 @@ pub(crate) fn from_live<B>(
         arrived,
         shaping,
     } = live;
+    tags::remove_fields(&cache.config, &mut parts.headers);
     let length = fill.declared();
     let shape = match shaping {
         Shaping::Evaluate => shape::shape(
@@ -215,6 +217,7 @@ pub(crate) fn not_modified<B>(
     mut parts: response::Parts,
     label: Label,
 ) -> Response<CacheBody<B>> {
+    tags::remove_fields(&cache.config, &mut parts.headers);
     parts.status = shape::fit_live(&Shape::NotModified, parts.status, &mut parts.headers, 0);
     finish(
         cache,
@@ -227,9 +230,10 @@ pub(crate) fn not_modified<B>(
 pub(crate) fn from_origin<B: Body>(
     cache: &Cache,
     method: &Method,
-    response: Response<B>,
+    mut response: Response<B>,
     label: Label,
 ) -> Response<CacheBody<B>> {
+    tags::remove_fields(&cache.config, response.headers_mut());
     let response = if *method == Method::HEAD {
         without_body(response)
     } else {

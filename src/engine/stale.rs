@@ -125,7 +125,7 @@ fn stale_entry<B>(
     if !request.allows_stale_if_error(cache, entry, now) {
         return None;
     }
-    let ttl = entry.freshness().ttl(entry.age(now));
+    let ttl = entry.freshness().ttl(entry.age_for_reuse(now));
     let label = CacheOutcome::Stale { reason, ttl }.into();
     Some(respond::from_entry(cache, request, entry, now, label))
 }

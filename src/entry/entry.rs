@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use super::{
     account::Account,
     body::StoredBody,
+    extras::Extras,
     history::{ChangeHistory, Previous},
     mark::RemoteVersion,
     names::{ADDED_FIELDS, NameInterner},
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     generation::Generation,
+    purge::{Memo, PurgeTime, Tags},
     semantics::{decide::Validity, freshness::Freshness, select::Variant, vary::Selecting},
     util::varint,
 };
@@ -42,14 +44,16 @@ pub(crate) struct Entry {
     selecting: Selecting,
     arrival: Arrival,
     freshness: Freshness,
-    validity: Validity,
+    head_len: u32,
+    /// Which purges it has been compared with.
+    purges: Memo,
     pub(super) rendered: ArcSwapOption<RenderedHead>,
     body_len: u64,
     /// The field values, each with its length in front, then the body if it is small.
     packed: Bytes,
-    head_len: u32,
     /// The body, unless it is in `packed`.
     body: Option<StoredBody>,
+    validity: Validity,
     pub(super) status: StatusCode,
     /// How long to keep the entry, in seconds from its arrival on.
     keep: u32,
@@ -58,9 +62,7 @@ pub(crate) struct Entry {
     pub(super) recent_hits: RecentHits,
     generation: Generation,
     pub(super) names: Arc<[HeaderName]>,
-    /// In a box, as only entries of a cache with a shared tier have one.
-    remote_version: Option<Box<RemoteVersion>>,
-    history: Option<Box<ChangeHistory>>,
+    extras: Extras,
 }
 
 impl Entry {
@@ -138,29 +140,27 @@ impl Entry {
             fetch_duration: 0,
             recent_hits: RecentHits::default(),
             rendered: ArcSwapOption::empty(),
-            remote_version: None,
-            history: None,
+            purges: Memo::born(meta.born),
+            extras: Extras::of(meta.tags),
         }
     }
 
     /// The same, with its version in the shared tier.
     pub(crate) fn with_remote_version(self, remote_version: Option<RemoteVersion>) -> Self {
-        Self {
-            remote_version: remote_version.map(Box::new),
-            ..self
-        }
+        let extras = self.extras.with_remote_version(remote_version);
+        Self { extras, ..self }
     }
 
     /// The same, with a history for a TTL policy that learns.
     pub(crate) fn with_history(self, history: Option<ChangeHistory>) -> Self {
-        let history = history.map(Box::new);
-        Self { history, ..self }
+        let extras = self.extras.with_history(history);
+        Self { extras, ..self }
     }
 
     /// What the next response is compared with, to learn whether the representation changed. `None`
     /// if no history is kept.
     pub(crate) fn previous(&self) -> Option<Previous<'_>> {
-        self.history.as_ref().map(|history| Previous {
+        self.extras.history().map(|history| Previous {
             history,
             status: self.status,
             headers: self.headers(),
@@ -169,7 +169,7 @@ impl Entry {
 
     /// Counts a request that is answered with this entry, if a history is kept.
     pub(crate) fn count_request(&self) {
-        if let Some(history) = &self.history {
+        if let Some(history) = self.extras.history() {
             history.count_request();
         }
     }
@@ -190,6 +190,9 @@ impl Entry {
 
     /// How much longer the entry is fresh, from `now` on.
     pub(crate) fn fresh_for(&self, now: Duration) -> Duration {
+        if self.purges.stale_for(now).is_some() {
+            return Duration::ZERO;
+        }
         let resident = now.saturating_sub(self.arrival.monotonic);
         self.fresh_on_arrival().saturating_sub(resident)
     }
@@ -211,10 +214,22 @@ impl Entry {
 
     /// Which version the entry is in the shared tier, if it may be there.
     pub(crate) fn remote_version(&self) -> Option<&RemoteVersion> {
-        self.remote_version.as_deref()
+        self.extras.remote_version()
     }
 
-    /// The same response with another head. A small body is copied, a larger one shared.
+    /// Which purges it has been compared with, and what they made of it.
+    #[inline]
+    pub(crate) fn purges(&self) -> &Memo {
+        &self.purges
+    }
+
+    /// The tags and groups by which it can be purged.
+    pub(crate) fn tags(&self) -> Option<&Arc<Tags>> {
+        self.extras.tags()
+    }
+
+    /// The same response with another head. A small body is copied, a larger one shared. Purges
+    /// concern it as before.
     pub(crate) fn with_head(&self, head: &Head, interner: &NameInterner) -> Self {
         let small = match &self.body {
             Some(_) => Segments::Empty,
@@ -224,8 +239,17 @@ impl Entry {
             body: self.body.clone(),
             body_len: self.body_len,
             fetch_duration: self.fetch_duration,
-            history: self.history.clone(),
+            purges: self.purges.copied(),
+            extras: self.extras.with_tags_of(head),
             ..Self::new(head, &small, interner)
+        }
+    }
+
+    /// The same, confirmed by a 304 whose fetch began at this time: earlier purges concern it no longer.
+    pub(crate) fn confirmed_at(self, time: PurgeTime) -> Self {
+        Self {
+            purges: Memo::born(time),
+            ..self
         }
     }
 
@@ -241,6 +265,8 @@ impl Entry {
                 generation: self.generation,
                 keep: self.keep(),
                 validity: self.validity,
+                born: self.purges.seen(),
+                tags: self.extras.tags().cloned(),
             },
         }
     }
@@ -250,7 +276,11 @@ impl Entry {
     }
 
     pub(crate) fn validity(&self) -> Validity {
-        self.validity
+        if self.purges.must_validate() {
+            Validity::Invalidated
+        } else {
+            self.validity
+        }
     }
 
     pub(crate) fn freshness(&self) -> &Freshness {
@@ -272,6 +302,17 @@ impl Entry {
     /// The current age of the response at `now`, in seconds (RFC 9111 §4.2.3).
     pub(crate) fn age(&self, now: Duration) -> u32 {
         self.arrival.age(self.freshness, now)
+    }
+
+    /// The age by which it is decided whether the entry is used: if a purge made it stale, it became
+    /// stale then.
+    #[inline]
+    pub(crate) fn age_for_reuse(&self, now: Duration) -> u32 {
+        let age = self.age(now);
+        match self.purges.stale_for(now) {
+            None => age,
+            Some(staleness) => age.max(self.freshness.lifetime.saturating_add(staleness)),
+        }
     }
 
     /// How long to keep the entry, from its arrival on.
@@ -365,15 +406,7 @@ impl Entry {
         };
         let (selecting, values) = self.selecting.fields();
         let names = names(&self.names) + names(selecting) + size_of_val(values);
-        let history = self
-            .history
-            .as_ref()
-            .map_or(0, |_| size_of::<ChangeHistory>() + SHARED);
-        let version = self
-            .remote_version
-            .as_ref()
-            .map_or(0, |_| size_of::<RemoteVersion>() + SHARED);
-        let beside = body + names + history + version;
+        let beside = body + names + self.extras.heap_bytes();
         size_of::<Self>() + SHARED + self.packed.len() + 2 * SHARED + beside
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod body;
 mod entry;
+mod extras;
 mod history;
 mod mark;
 mod names;

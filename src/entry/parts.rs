@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     generation::Generation,
+    purge::{PurgeTime, Tags},
     semantics::{decide::Validity, freshness::Freshness, vary::Selecting},
 };
 
@@ -36,6 +37,9 @@ pub(crate) struct HeadMeta {
     /// revalidated or served stale.
     pub(crate) keep: Duration,
     pub(crate) validity: Validity,
+    /// The purge clock when the fetch of the body began, or when a 304 confirmed it.
+    pub(crate) born: PurgeTime,
+    pub(crate) tags: Option<Arc<Tags>>,
 }
 
 /// When a response arrived, and when it was generated.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     generation::Generations,
+    purge::PurgeTime,
     semantics::{
         decide::Validity,
         freshness::{Freshness, LifetimeSource, Reuse},
@@ -47,6 +48,8 @@ pub(crate) fn head(lines: &[(&str, &[u8])]) -> Head {
         generation: Generations::new().current(0),
         keep: Duration::from_secs(100),
         validity: Validity::Valid,
+        born: PurgeTime::default(),
+        tags: None,
     };
     Head { headers, meta }
 }

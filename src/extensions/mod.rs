@@ -2,6 +2,7 @@
 //! how far it came, a response that must not be stored, and a body whose end is not certain.
 
 mod body_end;
+mod cache_tags;
 mod caller;
 mod no_store;
 mod priority;
@@ -9,6 +10,6 @@ mod request_progress;
 
 pub(crate) use self::request_progress::Blame;
 pub use self::{
-    body_end::BodyEnd, caller::Caller, no_store::NoStore, priority::Priority,
-    request_progress::RequestProgress,
+    body_end::BodyEnd, cache_tags::CacheTags, caller::Caller, no_store::NoStore,
+    priority::Priority, request_progress::RequestProgress,
 };

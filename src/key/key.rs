@@ -46,6 +46,10 @@ impl Key {
         KeyHash(self.hash)
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.bytes.len()
     }

@@ -24,5 +24,5 @@ pub(crate) use self::{
     key::{BuildKeyHasher, Key, KeyHash, KeyRef},
     parts::KeyParts,
     request_key::{Dimensions, RequestKey},
-    target::{KeyTarget, rewritten_uri, target_of, target_uri},
+    target::{KeyTarget, rewritten_uri, target_of, target_uri, without_default_port},
 };

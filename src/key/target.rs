@@ -100,7 +100,7 @@ impl<'a> KeyTarget<'a> {
 }
 
 /// Removes `:80` from an authority under http or `:443` under https (RFC 9110 §4.2.3).
-pub(super) fn without_default_port<'a>(authority: &'a [u8], scheme: &str) -> &'a [u8] {
+pub(crate) fn without_default_port<'a>(authority: &'a [u8], scheme: &str) -> &'a [u8] {
     let default = if scheme.eq_ignore_ascii_case("https") {
         ":443"
     } else if scheme.eq_ignore_ascii_case("http") {

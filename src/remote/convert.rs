@@ -11,6 +11,7 @@ use crate::{
     codec::{EntryRecord, Selector},
     entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
+    purge::PurgeTime,
     semantics::{
         decide::Validity,
         freshness::{Freshness, LifetimeSource, Reuse},
@@ -63,6 +64,8 @@ pub(crate) fn pack(
 pub(crate) struct UnpackContext<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) generation: Generation,
+    /// What was purged later concerns the record.
+    pub(crate) born: PurgeTime,
     /// No fetch takes longer than this.
     pub(crate) longest_fetch: Duration,
     pub(crate) order: LanguageOrder,
@@ -112,6 +115,8 @@ pub(crate) fn unpack(
         generation: context.generation,
         keep,
         validity: Validity::Valid,
+        born: context.born,
+        tags: None,
     };
     let cost = Duration::from_millis(record.cost_ms.into()).min(context.longest_fetch);
     let entry = Entry::parse(meta, record.headers.iter(), &body(record), interner)?;

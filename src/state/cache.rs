@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::flights::{FlightKey, FlightOutcome};
+use super::{
+    flights::{FlightKey, FlightOutcome},
+    wiping::Wiping,
+};
 use crate::{
     clock::Clock,
     config::{ConcurrencyLimits, Config},
@@ -18,11 +21,15 @@ use crate::{
     generation::Generations,
     key::RequestKey,
     metrics::Metrics,
+    purge::{EntrySubjects, PurgeTable, PurgeTime, Standing, Tags},
     remote::{Remote, RemoteKey, slots_of},
     semantics::vary::Seed,
     store::{Memory, Store},
     util::{expiring_set::ExpiringSet, random::Random, reported::Reported},
 };
+
+/// How many bytes the table of purges has: 16,384 cache lines.
+const PURGE_TABLE: usize = 1 << 20;
 
 /// A cache and the settings of one layer over it.
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) paused: ExpiringSet,
     /// The bytes that the bodies of requests may hold which are a part of the key.
     pub(crate) posted: Arc<Semaphore>,
+    /// What was purged, and when.
+    pub(crate) purges: PurgeTable,
     pub(crate) random: Random,
     /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
     pub(crate) refresh_backoff: ExpiringSet,
@@ -69,6 +78,7 @@ pub(crate) struct Shared {
     /// Keys whose whole response was fetched a while ago for a client that needed no body, and then
     /// was not stored.
     pub(crate) unfillable: ExpiringSet,
+    pub(super) wiping: Wiping,
 }
 
 impl Shared {
@@ -91,6 +101,7 @@ impl Shared {
             names: NameInterner::default(),
             paused: ExpiringSet::new(),
             posted: permits(usize::try_from(memory.capacity() / 4).unwrap_or(usize::MAX)),
+            purges: PurgeTable::new(PURGE_TABLE),
             random: Random::new(),
             refresh_backoff: ExpiringSet::new(),
             refreshes: permits(limits.refreshes),
@@ -102,7 +113,13 @@ impl Shared {
             memory,
             tasks: Tasks::new(),
             unfillable: ExpiringSet::new(),
+            wiping: Wiping::default(),
         }
+    }
+
+    /// A number that no other cache of the process has while this one lives.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(crate) fn seed(&self) -> Seed {
@@ -134,6 +151,21 @@ impl Shared {
         {
             remote.touch(version, key, now);
         }
+    }
+
+    /// What the purges until now have made of `entry`, which is stored under the key with these bytes.
+    #[inline]
+    pub(crate) fn purged(&self, key: &[u8], entry: &Entry) -> Standing {
+        self.purges.compare(entry.purges(), || {
+            let tags = entry.tags().map(|tags| &**tags);
+            EntrySubjects::of(key, tags)
+        })
+    }
+
+    /// Whether a response that is under this key and has these tags was purged in any way since `born`.
+    pub(crate) fn is_purged_since(&self, born: PurgeTime, key: &[u8], tags: Option<&Tags>) -> bool {
+        self.purges
+            .is_purged_since(born, &EntrySubjects::of(key, tags))
     }
 
     /// Whether `entry` may be used without asking the shared tier whether it is still current.

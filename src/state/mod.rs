@@ -2,3 +2,5 @@
 
 pub(crate) mod cache;
 pub(crate) mod flights;
+mod purging;
+mod wiping;

@@ -111,6 +111,12 @@ impl Memory {
         self.cache.entry_count()
     }
 
+    /// Removes everything.
+    pub(crate) fn clear(&self) {
+        self.cache.invalidate_all();
+        self.settle();
+    }
+
     /// Has moka count what was stored and removed a moment ago.
     pub(crate) fn settle(&self) {
         self.cache.run_pending_tasks();

@@ -8,7 +8,6 @@ mod connections;
 mod disabled;
 mod fields;
 mod grpc;
-mod inspect;
 mod malformed;
 mod metrics;
 mod placement;

@@ -7,65 +7,6 @@ use crate::{
     step::{Step, at},
 };
 
-fn grouped(uri: &str, groups: &str) -> Step {
-    at(0)
-        .uri(uri)
-        .reply(ok().cc("max-age=60").with("cache-groups", groups))
-        .fwd()
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_158_a_group_invalidation_is_ignored() {
-    let invalidation = |method: &str, groups: &str| {
-        empty()
-            .then(grouped("http://a.test/x", "\"a\""))
-            .then(grouped("http://a.test/y", "\"a\""))
-            .then(
-                at(1)
-                    .method(method)
-                    .uri("http://a.test/z")
-                    .reply(ok().with("cache-group-invalidation", groups))
-                    .fwd()
-                    .has("cache-group-invalidation", groups),
-            )
-            .then(at(2).hit().has("cache-groups", "\"a\""))
-    };
-    play([
-        invalidation("POST", "\"a\""),
-        invalidation("POST", "\"A\""),
-        invalidation("GET", "\"a\""),
-    ])
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_159_a_group_does_not_share_the_fate_of_a_member() {
-    play([empty()
-        .then(grouped("http://a.test/x", "\"a\""))
-        .then(grouped("http://a.test/y", "\"a\", \"b\""))
-        .then(grouped("http://a.test/w", "\"b\""))
-        .then(at(1).method("PUT").reply(ok()).fwd())
-        .then(at(2).fwd())
-        .then(at(2).uri("http://a.test/y").hit())
-        .then(at(2).uri("http://a.test/w").hit())])
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_160_a_group_that_is_a_token_is_ignored() {
-    play([empty()
-        .then(grouped("http://a.test/x", "scripts"))
-        .then(
-            at(1)
-                .method("POST")
-                .uri("http://a.test/z")
-                .reply(ok().with("cache-group-invalidation", "scripts"))
-                .fwd(),
-        )
-        .then(at(2).hit())])
-    .await;
-}
-
 /// Stored under one query, not served for these.
 async fn told_apart(no_vary_search: &str, query: &str, others: &[&str]) {
     let uri = |query: &str| format!("http://a.test/x?{query}");

@@ -16,6 +16,7 @@ mod cookies;
 mod date;
 mod fills;
 mod freshness;
+mod groups;
 mod invalidation;
 mod keys;
 mod later;

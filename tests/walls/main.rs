@@ -17,14 +17,14 @@ const FLOORS: &str = "
     lib
     builder
     layer
-    handle service
+    service
     future
-    engine
+    engine handle
     state
     body config
     fill remote store
     breaker entry
-    cache_status metrics ttl
+    cache_status metrics purge ttl
     inner key outcome posts
     clock codec error executor extensions flight generation semantics
     util

@@ -236,6 +236,7 @@ where
         // The call is for all who wait. Its client may have waited for others before, and leaves at
         // its own deadline.
         context.deadline = Deadline::after(handler.cache.config.origin_timeout);
+        context.fetch_begins(&handler.cache);
         // In a box, because the whole task is moved.
         let fetching = fetch::fetch(
             &handler.cache,

@@ -56,6 +56,7 @@ where
             handler, context, None, &entry, now, served,
         ));
     }
+    context.fetch_begins(&handler.cache);
     let fallback = stale::has_soft_fallback(&handler.cache, &context).then(|| context.clone());
     let Handler { cache, inner } = handler;
     let asking = cache.clone();

@@ -122,6 +122,7 @@ where
         let Handler { cache, inner } = handler;
         // The request that caused it has its answer.
         context.deadline = Deadline::after(cache.config.origin_timeout);
+        context.fetch_begins(&cache);
         let body = context.request.new_body(&cache);
         let fetching = fetch::fetch(&cache, inner, &context, body, Permit::OfFlight);
         let fetched = AssertUnwindSafe(Box::pin(fetching)).catch_unwind().await;

@@ -10,6 +10,7 @@ use crate::{
     engine::{context::RequestContext, respond},
     entry::{Arrival, Entry},
     outcome::{CacheOutcome, StaleReason},
+    purge::{PurgeTime, Tags},
     semantics::{
         cache_control::RequestDirectives,
         classify::Requester,
@@ -35,7 +36,8 @@ pub(super) enum Share<B> {
     PlainOnly,
     /// Go to the origin directly: the response is not for this request.
     GoDirect,
-    /// Begin another flight in place of this one: its body has stood still for too long.
+    /// Begin another flight in place of this one: its body has stood still for too long, or its response
+    /// was purged.
     Replace,
 }
 
@@ -80,6 +82,10 @@ fn share_entry<B>(
     if let Some(variant) = other_variant(cache, context, entry.selecting()) {
         return Share::OtherVariant(variant);
     }
+    if is_purged(cache, context, entry.purges().seen(), entry.tags()) || entry.purges().has_found()
+    {
+        return Share::Replace;
+    }
     let now = cache.shared.clock.monotonic();
     let age = entry.age(now);
     match outcome_if_usable(context, entry.freshness(), age, came, Received::Whole) {
@@ -103,6 +109,9 @@ fn share_streaming<B>(
     if let Some(variant) = other_variant(cache, context, &head.meta.selecting) {
         return Share::OtherVariant(variant);
     }
+    if is_purged(cache, context, head.meta.born, head.meta.tags.as_ref()) {
+        return Share::Replace;
+    }
     let now = cache.shared.clock.monotonic();
     let came = SharedSince::of(head.meta.arrival, began);
     let (freshness, age) = (&head.meta.freshness, head.age(now));
@@ -117,6 +126,20 @@ fn share_streaming<B>(
         Some(answer) => Share::Answer(answer),
         None => Share::GoDirect,
     }
+}
+
+/// Whether a response whose fetch began at `born` was purged before this request came. A fetch that began
+/// after the request has what the request wants, whatever is purged since: so a request starts over
+/// for this reason at most once.
+fn is_purged(
+    cache: &Cache,
+    context: &RequestContext,
+    born: PurgeTime,
+    tags: Option<&Arc<Tags>>,
+) -> bool {
+    let key = context.request.key.as_bytes();
+    let tags = tags.map(|tags| &**tags);
+    born < context.born && cache.shared.is_purged_since(born, key, tags)
 }
 
 /// The digest of the variant that the request selects, if the response is another variant.

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use tower::ServiceExt;
 
 use super::storability::ExchangeTimes;
 use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
-    config::Config,
     engine::{
         deadline::{Deadline, DeadlinePassed},
-        nesting, respond,
+        nesting,
+        origin_call::OriginCall,
+        respond,
     },
     extensions::{Blame, RequestProgress},
     inner::CacheableService,
@@ -48,11 +48,11 @@ where
     if deadline.has_passed() {
         return Err(CallError::Timeout);
     }
-    let Cache { shared, config } = cache;
+    let shared = &cache.shared;
     let forwarded = shared.clock.wall();
     let began = shared.clock.monotonic();
     let counting = || shared.metrics().origin_calls.increment(1);
-    let answer = guarded_call(config, deadline, inner, request, counting).await;
+    let answer = guarded_call(cache, deadline, inner, request, counting).await;
     let times = ExchangeTimes::until_now(&*shared.clock, forwarded, began);
     match answer {
         Ok(mut response) => {
@@ -76,7 +76,7 @@ where
 {
     // The outer layer counts the call.
     let deadline = Deadline::after(cache.config.origin_timeout);
-    match guarded_call(&cache.config, deadline, inner, request, || ()).await {
+    match guarded_call(cache, deadline, inner, request, || ()).await {
         Ok(response) => Ok(response.map(CacheBody::origin)),
         Err(CallError::Error(error) | CallError::Repeated(error)) => Err(error),
         Err(CallError::Open(retry_after)) => {
@@ -90,7 +90,7 @@ where
 /// Calls this instance once it is ready, if the circuit breaker permits, and at most until the
 /// deadline. `counting` is called if it is called.
 async fn guarded_call<S, Q>(
-    config: &Config,
+    cache: &Cache,
     deadline: Deadline,
     inner: S,
     mut request: Request<Q>,
@@ -102,7 +102,7 @@ where
 {
     let progress = RequestProgress::of(request.extensions_mut());
     let priority = request.extensions().get().copied().unwrap_or_default();
-    let breaker = config.breaker.as_ref();
+    let breaker = cache.config.breaker.as_ref();
     let breaker = breaker.filter(|it| !nesting::has_permit(it, request.extensions()));
     let breaker = breaker.map(|it| {
         (
@@ -112,7 +112,7 @@ where
     });
     let call = async {
         counting();
-        deadline.limit(inner.oneshot(request)).await
+        deadline.limit(OriginCall::new(cache, inner, request)).await
     };
     let answer = match breaker {
         None => call.await,

@@ -12,6 +12,7 @@ use http::Request;
 use crate::{
     config::{ConditionalMiss, HeadMiss, RangeMiss},
     engine::{context::RequestContext, hit_for_miss, respond::Shaping},
+    purge::Standing,
     semantics::{
         classify::Requester,
         validate::{self, Validator},
@@ -56,6 +57,11 @@ pub(super) fn set_conditions<Q>(
         return Conditions::Stripped;
     }
     if let Some(entry) = &context.selected {
+        if cache.shared.purged(context.request.key.as_bytes(), entry) == Standing::Purged {
+            // Since the lookup: its body must not be confirmed.
+            validate::strip(request.headers_mut());
+            return Conditions::Stripped;
+        }
         let now = cache.shared.clock.wall();
         let stored = entry.unpack().headers;
         return match validate::conditional_request(request.headers_mut(), &stored, now) {

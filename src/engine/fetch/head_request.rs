@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     body::CacheBody,
-    engine::{context::RequestContext, nesting::reports, peers::publish},
+    engine::{context::RequestContext, nesting::reports, peers::publish, tags},
     entry::Entry,
     extensions::NoStore,
     inner::CacheableService,
     outcome::Storing,
+    purge::Standing,
     semantics::{
         classify::Requester,
         decide::{OriginAnswer, Validity},
@@ -79,6 +80,9 @@ async fn freshen_from_head(
     let Cache { shared, config } = cache;
     let rules = &config.rules;
     let request_headers = &context.request.parts.headers;
+    if shared.purged(context.request.key.as_bytes(), entry) == Standing::Purged {
+        return;
+    }
     if !entry
         .selecting()
         .matches(request_headers, shared.seed(), rules.language_order)
@@ -105,6 +109,7 @@ async fn freshen_from_head(
             merged.status = entry.status();
             merged.headers = stored.headers;
             reports::copy(&head.extensions, &mut merged.extensions);
+            tags::keep_unless_renamed(entry, head, &mut merged);
             validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
             // The stored response answers GET, so the merged head is judged as a response to GET.
             let mut as_get = context.clone();

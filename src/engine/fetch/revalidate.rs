@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode, header::SET_COOKIE, response};
 
-use super::storing;
 use super::{
     fetched::FetchResult,
     storability::{self, ExchangeTimes},
+    storing,
 };
 use crate::{
     engine::{
@@ -15,10 +15,12 @@ use crate::{
         nesting::reports,
         peers::publish,
         respond::{self, Label},
+        tags,
     },
     entry::HistoryUpdate,
     extensions::NoStore,
     outcome::CacheOutcome,
+    purge::Standing,
     semantics::{
         fields,
         rules::SetCookiePolicy,
@@ -38,10 +40,14 @@ pub(crate) async fn freshen<B, E>(
 ) -> Option<FetchResult<B, E>> {
     let Cache { shared, config } = cache;
     let entry = context.selected.as_ref()?;
+    if shared.purged(context.request.key.as_bytes(), entry) == Standing::Purged {
+        return None;
+    }
     let mut merged = Response::new(()).into_parts().0;
     merged.status = entry.status();
     merged.headers = entry.unpack().headers;
     reports::copy(&not_modified.extensions, &mut merged.extensions);
+    tags::keep_unless_renamed(entry, not_modified, &mut merged);
     let now = times.times.response;
     match validate::accepts(&merged.headers, &not_modified.headers, now) {
         Confirmation::Accept => {}
@@ -64,7 +70,8 @@ pub(crate) async fn freshen<B, E>(
     let fresh = fresh
         .with_history(past)
         .with_remote_version(version)
-        .with_fetch_duration(times.cost);
+        .with_fetch_duration(times.cost)
+        .confirmed_at(context.born);
     let fresh = Arc::new(fresh);
     let is_for_store = not_modified.extensions.get::<NoStore>().is_none();
     let outcome = match evaluation.storable {

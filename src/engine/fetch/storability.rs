@@ -12,10 +12,11 @@ use crate::{
     engine::{
         context::RequestContext,
         nesting::reports::{self, Report},
-        report,
+        report, tags,
     },
     entry::{Arrival, Entry, Head, HeadMeta, HistoryUpdate},
     extensions::NoStore,
+    purge::TooManyTags,
     semantics::{
         decide::Validity,
         fields::{self, Length},
@@ -150,8 +151,14 @@ pub(crate) fn evaluate(
         (Storable::Store(omitted), None) => (Ok(()), omitted),
         (Storable::Refuse(reason), _) => (Err(reason), Default::default()),
     };
+    let tags = tags::of(cache, request, response);
+    let storable = match tags {
+        Err(TooManyTags) => storable.and(Err(NotStored::TooManyTags)),
+        Ok(_) => storable,
+    };
     let mut headers = received.clone();
     hop::strip(&mut headers);
+    tags::remove_fields(config, &mut headers);
     for name in omitted {
         headers.remove(name);
     }
@@ -197,6 +204,8 @@ pub(crate) fn evaluate(
                 generation: context.generation,
                 keep,
                 validity: Validity::Valid,
+                born: context.born,
+                tags: tags.ok().flatten().map(Arc::new),
             },
         },
         storable,

@@ -134,7 +134,7 @@ pub(super) async fn end_predecessor(
 ) -> Predecessor {
     let now = cache.shared.clock.monotonic();
     let is_fresh = |entry: &Arc<Entry>| {
-        entry.freshness().ttl(entry.age(now)) > 0
+        entry.freshness().ttl(entry.age_for_reuse(now)) > 0
             && context.request.validity(cache, entry) == Validity::Valid
     };
     let timeliness = match &context.selected {

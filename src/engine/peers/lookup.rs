@@ -17,6 +17,7 @@ use crate::{
     entry::{Entry, Grant, RemoteVersion, Snapshot},
     error::StoreError,
     outcome::{ForwardReason, StaleReason},
+    purge::PurgeTime,
     remote::{
         Acceptance, Asked, ObservedVersion, Pending, Remote, RemoteKey, RemoteRead, RemoteValue,
         SelectingHeaders,
@@ -240,6 +241,7 @@ fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Opti
     let unpack_context = UnpackContext {
         clock: &*shared.clock,
         generation: context.generation,
+        born: PurgeTime::default(),
         longest_fetch: config.origin_timeout,
         order: config.rules.language_order,
         request: &context.request.parts.headers,

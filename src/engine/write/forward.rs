@@ -5,7 +5,6 @@ use std::{iter, time::Duration};
 use http::{Method, Request, Response, Uri, request::Parts, uri};
 use http_body::Body;
 use smallvec::SmallVec;
-use tower::ServiceExt;
 
 use super::{
     invalidate::{self},
@@ -17,7 +16,9 @@ use crate::{
     engine::{
         deadline::{Deadline, DeadlinePassed},
         fetch::call::whole_seconds,
-        key_parts, respond,
+        key_parts,
+        origin_call::OriginCall,
+        respond,
     },
     error::BoxError,
     extensions::{Blame, RequestProgress},
@@ -27,6 +28,7 @@ use crate::{
     semantics::{
         classify::{Bypass, Safety},
         decide::Validity,
+        groups,
         invalidation::{self, InvalidationScope},
     },
     state::cache::Cache,
@@ -82,6 +84,11 @@ impl Forwarding {
         }
     }
 
+    /// The cache that it passes.
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     fn new(cache: &Cache, parts: &Parts, outcome: CacheOutcome) -> Self {
         Self {
             cache: cache.clone(),
@@ -100,6 +107,7 @@ impl Forwarding {
     {
         if let Some(write) = self.write.take() {
             let status = response.status();
+            write.invalidate_groups(&response);
             match invalidation::invalidates(&self.method, status) {
                 InvalidationScope::Target => {
                     let invalidated = write.complete(&response);
@@ -137,7 +145,7 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    match guarded_call(&breaker, inner, request, limit).await {
+    match guarded_call(&forwarding.cache, &breaker, inner, request, limit).await {
         Ok(answer) => answer.map(|response| forwarding.arrive(response)),
         Err(none) => {
             if let (NoAnswer::Open(_), Some(write)) = (&none, forwarding.write.take()) {
@@ -151,6 +159,7 @@ where
 /// Passes a request on for a layer of the same cache that is further out, if the circuit breaker of
 /// this layer permits.
 pub(crate) async fn pass_on<S, Q>(
+    cache: Cache,
     breaker: OriginBreaker,
     inner: S,
     request: Request<Q>,
@@ -159,7 +168,7 @@ where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    match guarded_call(&breaker, inner, request, TimeLimit::Off).await {
+    match guarded_call(&cache, &breaker, inner, request, TimeLimit::Off).await {
         Ok(answer) => answer.map(|response| response.map(CacheBody::origin)),
         Err(none) => Ok(respond::unlabelled(&none.into())),
     }
@@ -187,6 +196,7 @@ impl From<NoAnswer> for Generated {
 
 /// One call through the circuit breaker.
 async fn guarded_call<S, Q>(
+    cache: &Cache,
     breaker: &OriginBreaker,
     inner: S,
     mut request: Request<Q>,
@@ -213,7 +223,7 @@ where
         },
     };
     let call = async {
-        let answer = inner.oneshot(request);
+        let answer = OriginCall::new(cache, inner, request);
         match limit {
             TimeLimit::Off => Ok(answer.await),
             TimeLimit::Until(deadline) => deadline.limit(answer).await,
@@ -272,6 +282,9 @@ impl Write {
         self.state = WriteState::Answered;
         let mut invalidated = SmallVec::new();
         let mut invalidate = |key: &RequestKey| {
+            // The groups of what is stored go with it. Groups of what goes with them do not (RFC 9875 §2).
+            let groups = invalidate::groups_of(&self.cache, key);
+            self.cache.invalidate_groups(key, &groups);
             invalidate::invalidate(&self.cache, key, Validity::Invalidated);
             invalidated.push(key.resource_hash());
         };
@@ -291,6 +304,12 @@ impl Write {
             invalidate(&RequestKey::of(target, self.cache.shared.seed));
         }
         invalidated
+    }
+
+    /// Invalidates the groups that the response names, whatever its status (RFC 9875 §3).
+    fn invalidate_groups<B>(&self, response: &Response<B>) {
+        let groups = groups::invalidated_groups(response.headers());
+        self.cache.invalidate_groups(&self.key, &groups);
     }
 
     /// The keys of the target.

@@ -2,7 +2,6 @@
 
 use http::{Request, Response};
 use http_body::Body;
-use tower::ServiceExt;
 
 use super::forward::{Forwarding, TimeLimit, forward_guarded};
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     breaker::OriginBreaker,
     engine::{
         deadline::{Deadline, DeadlinePassed},
+        origin_call::OriginCall,
         respond,
     },
     inner::CacheableService,
@@ -34,7 +34,10 @@ where
         let limit = TimeLimit::Until(deadline);
         return forward_guarded(breaker, inner, request, forwarding, limit).await;
     }
-    match deadline.limit(inner.oneshot(request)).await {
+    match deadline
+        .limit(OriginCall::new(&cache, inner, request))
+        .await
+    {
         Ok(answer) => Ok(forwarding.arrive(answer?)),
         Err(DeadlinePassed) => Ok(respond::generated(&cache, Generated::OriginTimeout)),
     }

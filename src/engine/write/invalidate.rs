@@ -8,7 +8,7 @@ use crate::{
     engine::peers,
     entry::{Entry, RemoteVersion},
     key::{RequestKey, target_uri},
-    semantics::{classify, decide::Validity, uri, validate},
+    semantics::{classify, decide::Validity, groups, uri, validate},
     state::cache::{Cache, Shared},
     store::{Resource, StoreFuture, Update},
 };
@@ -53,6 +53,18 @@ pub(super) fn invalidate(cache: &Cache, key: &RequestKey, validity: Validity) {
             }
         });
     }
+}
+
+/// The cache groups of what memory has for a resource.
+pub(super) fn groups_of(cache: &Cache, key: &RequestKey) -> Vec<String> {
+    let mut groups = Vec::new();
+    if let StoreFuture::Ready(Some(Ok(Some(stored)))) = cache.shared.store.get(key.as_ref()) {
+        // Few responses have tags or groups, so few heads are unpacked.
+        for entry in stored.variants().iter().filter(|it| it.tags().is_some()) {
+            groups.extend(groups::cache_groups(&entry.headers()));
+        }
+    }
+    groups
 }
 
 /// The entry, to be validated before its next use. `None` if it is of no use any more: it is

@@ -46,6 +46,7 @@ use crate::{
     generation::{Generation, Generations},
     key::target_uri,
     outcome::Generated,
+    purge::PurgeTime,
     remote::{Pending, RemoteKey},
     semantics::{fields, invalidation},
     state::{cache::Cache, flights::StreamingResponse},
@@ -73,6 +74,8 @@ pub(super) struct PostFill {
     request: CacheRequest,
     /// The generation of the resource before the POST was sent.
     generation: Generation,
+    /// The purge clock then.
+    born: PurgeTime,
     /// How many changes by other nodes were known then.
     changes: u32,
     /// When it was sent, by the wall clock and by the monotonic one.
@@ -108,6 +111,7 @@ impl PostFill {
         request.normalise_like_this(parts);
         Some(Self {
             generation: request.generation(cache),
+            born: shared.purges.now(),
             changes: shared.remote_changes(&request.key),
             forwarded: shared.clock.wall(),
             began: shared.clock.monotonic(),
@@ -149,6 +153,7 @@ impl PostFill {
         let mut context = Box::new(RequestContext::new(
             self.request,
             generation,
+            self.born,
             Deadline::after(cache.config.origin_timeout),
         ));
         if let StoreFuture::Ready(Some(Ok(stored))) = shared.store.get(context.request.key.as_ref())

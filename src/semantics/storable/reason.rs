@@ -50,6 +50,9 @@ pub enum NotStored {
     /// The content type is that of an event stream, of gRPC, or of parts that are sent as events
     /// occur.
     Stream,
+    /// The response has more tags, or longer ones, than [`tag_limits`](crate::CacheBuilder::tag_limits)
+    /// allows: it could not be purged by all of them.
+    TooManyTags,
     /// The response says `Vary: *`, so it matches no other request (RFC 9111 §4.1).
     VaryAny,
     /// `Vary` lists `Authorization` or `Cookie`, so hardly any other request matches.
@@ -90,6 +93,7 @@ impl NotStored {
             Self::SetCookie => "set-cookie",
             Self::Status => "status",
             Self::Stream => "stream",
+            Self::TooManyTags => "too-many-tags",
             Self::VaryAny => "vary-any",
             Self::VaryCredentials => "vary-credentials",
             Self::VaryTooLong => "vary-too-long",

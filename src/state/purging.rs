@@ -1,0 +1,201 @@
+//! Carries out purges: in force here first, then recorded for the other nodes. What was purged is wiped
+//! from memory afterwards, at leisure.
+
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use http::Uri;
+use tokio::time::sleep;
+
+use super::cache::{Cache, Shared};
+use crate::{
+    entry::Entry,
+    executor::Executor,
+    key::{Key, KeyParts, KeyTarget, RequestKey, without_default_port},
+    purge::{
+        Mode, Names, PurgeError, PurgeRequest, Purged, PurgedHere, PurgedShared, Standing, Subject,
+        SubjectKind,
+    },
+    store::{Resource, StoreFuture, Update},
+};
+
+/// How long a hard purge waits before what it purged is wiped, so that one walk through memory serves
+/// many purges.
+const WIPE_AFTER: Duration = Duration::from_secs(1);
+
+/// How many resources are looked at before others get a turn, and for how long then. At some 200 ns each
+/// this takes a fortieth of a core.
+const WIPE_STEP: usize = 256;
+const WIPE_REST: Duration = Duration::from_millis(2);
+
+impl Cache {
+    /// Carries out a purge. When this returns it is in force on this node.
+    ///
+    /// # Errors
+    ///
+    /// If the request is invalid, or the shared tier did not record the purge in time.
+    pub(crate) async fn purge(&self, request: &PurgeRequest) -> Result<Purged, PurgeError> {
+        let names = Names {
+            namespace: &self.config.namespace,
+            query: self.config.query.as_ref(),
+        };
+        let subjects = request.subjects(&names)?;
+        let purged = self.purge_here(request, &subjects);
+        Ok(purged)
+    }
+
+    /// How many stored responses memory has for a URL with a host, by its plain key.
+    fn stored_variants(&self, url: &str) -> Option<u64> {
+        let config = &self.config;
+        let uri: Uri = url.parse().ok()?;
+        let own = without_default_port(uri.authority()?.as_str().as_bytes(), uri.scheme_str()?);
+        let mut count = 0;
+        for scheme in ["http", "https"] {
+            let target = KeyTarget {
+                scheme,
+                ..KeyTarget::new(&config.namespace, &uri, scheme, own)
+            };
+            let key = RequestKey::of(
+                target.normalised_by(config.query.as_ref()),
+                self.shared.seed,
+            );
+            if let StoreFuture::Ready(Some(Ok(Some(stored)))) = self.shared.store.get(key.as_ref())
+            {
+                let usable = stored.variants().iter();
+                let usable = usable
+                    .filter(|entry| self.shared.purged(key.as_bytes(), entry) == Standing::Usable);
+                count += usable.count() as u64;
+            }
+        }
+        Some(count)
+    }
+
+    /// Invalidates the cache groups that the response to an unsafe request for this resource names: what
+    /// belongs to them is validated before it is used again (RFC 9875 section 3). The other nodes are told
+    /// in the background.
+    pub(crate) fn invalidate_groups(&self, resource: &RequestKey, groups: &[String]) {
+        let Some(key) = KeyParts::parse(resource.as_bytes()) else {
+            return;
+        };
+        let subjects: Vec<_> = groups
+            .iter()
+            .map(|group| Subject::group(key.namespace, key.scheme, key.host, group.as_bytes()))
+            .collect();
+        if !subjects.is_empty() {
+            let shared = &self.shared;
+            let now = shared.clock.monotonic();
+            shared.purges.purge(&subjects, Mode::Validate, now);
+        }
+    }
+
+    /// Purges these subjects in this process.
+    fn purge_here(&self, request: &PurgeRequest, subjects: &[Subject]) -> Purged {
+        let shared = &self.shared;
+        let variants = request
+            .single_url()
+            .and_then(|url| self.stored_variants(url));
+        let now = shared.clock.monotonic();
+        let time = shared.purges.purge(subjects, request.mode(), now);
+        self.wipe(subjects, request.mode());
+        Purged {
+            id: time.millis(),
+            subjects: request.len(),
+            soft: request.mode() == Mode::Soft,
+            here: PurgedHere {
+                in_force: true,
+                variants,
+            },
+            shared: PurgedShared::None,
+        }
+    }
+
+    /// Frees the memory of what a purge ended: at once if that is everything, else in the background.
+    pub(crate) fn wipe(&self, subjects: &[Subject], mode: Mode) {
+        let shared = &self.shared;
+        if mode != Mode::Hard || subjects.is_empty() {
+            return;
+        }
+        if subjects
+            .iter()
+            .any(|it| it.kind() == SubjectKind::Everything)
+        {
+            shared.memory.clear();
+            return;
+        }
+        shared.wiping.due.store(true, Ordering::Release);
+        if !shared.wiping.running.swap(true, Ordering::AcqRel) {
+            wipe_soon(Arc::downgrade(shared), &*self.config.executor);
+        }
+    }
+}
+
+/// Wipes what was purged from memory, in a task that ends with the cache.
+fn wipe_soon(shared: Weak<Shared>, executor: &dyn Executor) {
+    executor.execute(Box::pin(async move {
+        let mut is_due = true;
+        while is_due {
+            sleep(WIPE_AFTER).await;
+            is_due = wipe(&shared).await.unwrap_or(false);
+        }
+    }));
+}
+
+/// One walk through memory. Returns whether another one is due, or `None` if the cache is gone.
+async fn wipe(shared: &Weak<Shared>) -> Option<bool> {
+    let memory = {
+        let shared = shared.upgrade()?;
+        shared.wiping.due.store(false, Ordering::Release);
+        shared.memory.clone()
+    };
+    let mut stored = memory.iter();
+    loop {
+        let looked_at = {
+            let shared = shared.upgrade()?;
+            let step = stored.by_ref().take(WIPE_STEP);
+            step.map(|(key, resource)| shared.remove_purged(&key, &resource))
+                .count()
+        };
+        if looked_at < WIPE_STEP {
+            break;
+        }
+        sleep(WIPE_REST).await;
+    }
+    let wiping = &shared.upgrade()?.wiping;
+    wiping.running.store(false, Ordering::Release);
+    // A purge that this walk may have missed, and that saw it running.
+    Some(wiping.due.load(Ordering::Acquire) && !wiping.running.swap(true, Ordering::AcqRel))
+}
+
+impl Shared {
+    /// Removes what was purged of one resource.
+    fn remove_purged(self: &Arc<Self>, key: &Key, resource: &Resource) {
+        let variants = resource.variants().iter();
+        let is_purged = |entry: &Arc<Entry>| self.purged(key.as_bytes(), entry) == Standing::Purged;
+        if !variants.clone().any(is_purged) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let own = key.clone();
+        let change = Box::new(move |stored: Option<&Resource>| {
+            let Some(stored) = stored else {
+                return Update::Keep;
+            };
+            let is_usable =
+                |entry: &&Arc<Entry>| shared.purged(own.as_bytes(), entry) == Standing::Usable;
+            let usable: Vec<_> = stored
+                .variants()
+                .iter()
+                .filter(is_usable)
+                .cloned()
+                .collect();
+            if usable.len() == stored.variants().len() {
+                return Update::Keep;
+            }
+            Resource::new(usable, usize::MAX, usize::MAX).map_or(Update::Remove, Update::Replace)
+        });
+        // Memory is always ready; another store would be asked again with the next walk.
+        drop(self.store.update(key.clone(), change));
+    }
+}

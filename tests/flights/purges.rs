@@ -1,0 +1,464 @@
+//! Purges beside lookups, fetches, waiters, refreshes and errors: who asks after a purge returned never
+//! gets what was fetched before it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cachewarp::{
+    CacheHandle, CacheLayer, CacheOutcome, CacheTags, NotStored, Purge, PurgeError, PurgeRequest,
+    Storing,
+};
+use http::{
+    Method, StatusCode,
+    header::{ETAG, IF_NONE_MATCH},
+};
+use tower::Layer;
+
+use crate::support::{
+    Answer, Asked, Cache, Count, Origin, answered, board, fetch, fresh, get, get_with, is_hit,
+    layer, outcome, request, send, settle, soon, status, text, with_directives,
+};
+
+/// An origin of pages whose body is a version, behind a cache.
+struct Site {
+    version: Arc<AtomicU64>,
+    down: Arc<AtomicBool>,
+    handle: CacheHandle,
+    cache: Cache,
+}
+
+/// The page of a version: tagged, in a group, and with a validator that never changes, as of an origin
+/// that got it wrong.
+fn page(directives: &str, version: u64) -> Answer {
+    let mut page = with_directives(directives, version.to_string());
+    let headers = page.headers_mut();
+    headers.insert(ETAG, "\"same\"".parse().unwrap());
+    headers.insert("cache-tag", "page, item:7".parse().unwrap());
+    headers.insert("surrogate-key", "old".parse().unwrap());
+    headers.insert("cache-groups", "\"g\"".parse().unwrap());
+    page.extensions_mut().insert(CacheTags::new(["said"]));
+    page
+}
+
+fn site(directives: &'static str) -> Site {
+    site_of(&layer(), directives)
+}
+
+fn site_of(layer: &CacheLayer, directives: &'static str) -> Site {
+    let (version, down) = (
+        Arc::new(AtomicU64::new(1)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (now, fails) = (Arc::clone(&version), Arc::clone(&down));
+    let origin = Origin::answering(move |_, request: Asked| {
+        if fails.load(Ordering::SeqCst) {
+            return Ok(status(StatusCode::BAD_GATEWAY, "down"));
+        }
+        if request
+            .headers()
+            .get(IF_NONE_MATCH)
+            .is_some_and(|tag| tag == "\"same\"")
+        {
+            return Ok(status(StatusCode::NOT_MODIFIED, ""));
+        }
+        Ok(page(directives, now.load(Ordering::SeqCst)))
+    });
+    Site {
+        cache: layer.layer(origin),
+        handle: layer.handle(),
+        version,
+        down,
+    }
+}
+
+impl Site {
+    async fn read(&self, path: &str) -> (String, CacheOutcome) {
+        let answer = fetch(&self.cache, get(path)).await;
+        let outcome = outcome(&answer);
+        let body = text(answer).await;
+        (String::from_utf8(body.to_vec()).unwrap(), outcome)
+    }
+
+    async fn body(&self, path: &str) -> String {
+        self.read(path).await.0
+    }
+
+    fn publish(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn purge(&self, purge: PurgeRequest) {
+        self.handle.purge(purge).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_of_any_kind_ends_what_it_names_and_nothing_else() {
+    const PATH: &str = "http://a.test/items/7?x=1";
+    for (purge, ends) in [
+        (Purge::url("/items/7?x=1"), true),
+        (Purge::url("https://a.test/items/7?x=1"), true),
+        (Purge::url("/items/7"), false),
+        (Purge::url("http://b.test/items/7?x=1"), false),
+        (Purge::path("/items/7"), true),
+        (Purge::path("/items"), false),
+        (Purge::prefix("/items"), true),
+        (Purge::prefix("http://a.test/"), true),
+        (Purge::prefix("/items/70"), false),
+        (Purge::host("a.test"), true),
+        (Purge::host("b.test"), false),
+        (Purge::tag("page"), true),
+        (Purge::tag("item:7"), true),
+        (Purge::tag("old"), true),
+        (Purge::tag("said"), true),
+        (Purge::tag("item:70"), false),
+        (Purge::group("http://a.test", "g"), true),
+        (Purge::group("https://a.test", "g"), false),
+        (Purge::group("http://b.test", "g"), false),
+        (Purge::namespace(), true),
+        (Purge::everything(), true),
+        (Purge::tag("none").url("/none").prefix("/items/"), true),
+    ] {
+        let site = site("max-age=600");
+        assert_eq!(site.body(PATH).await, "1");
+        site.publish();
+        assert_eq!(site.body(PATH).await, "1", "it is cached");
+        let named = format!("{purge:?}");
+        site.purge(purge).await;
+        let expected = if ends { "2" } else { "1" };
+        assert_eq!(site.body(PATH).await, expected, "{named}");
+        let (_, outcome) = site.read(PATH).await;
+        assert!(matches!(outcome, CacheOutcome::Hit { .. }), "cached again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_purged_hard_is_neither_confirmed_nor_served_in_place_of_an_error() {
+    let site = site("max-age=600, stale-if-error=600, stale-while-revalidate=600");
+    assert_eq!(site.body("/").await, "1");
+    site.publish();
+    site.purge(Purge::path("/")).await;
+    site.down.store(true, Ordering::SeqCst);
+    assert_eq!(site.body("/").await, "down");
+    site.down.store(false, Ordering::SeqCst);
+    assert_eq!(
+        site.body("/").await,
+        "2",
+        "the validator would have confirmed the first version"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_purged_softly_is_stale_from_then_on() {
+    let site = site("max-age=600, stale-while-revalidate=60, stale-if-error=120");
+    assert_eq!(site.body("/").await, "1");
+    site.purge(Purge::tag("page").soft()).await;
+    let (body, outcome) = site.read("/").await;
+    assert_eq!(body, "1");
+    assert!(
+        matches!(outcome, CacheOutcome::Stale { ttl: 0, .. }),
+        "{outcome:?}"
+    );
+    settle().await;
+    // The refresh confirmed it.
+    let (_, outcome) = site.read("/").await;
+    assert!(matches!(outcome, CacheOutcome::Hit { .. }), "{outcome:?}");
+    site.purge(Purge::tag("page").soft()).await;
+    site.down.store(true, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(100)).await;
+    let (body, outcome) = site.read("/").await;
+    assert_eq!(body, "1", "within stale-if-error of the purge: {outcome:?}");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let (body, outcome) = site.read("/").await;
+    assert_eq!(body, "down", "beyond it: {outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_validated_is_confirmed_before_it_is_served() {
+    let site = site("max-age=600, stale-while-revalidate=600, stale-if-error=600");
+    assert_eq!(site.body("/").await, "1");
+    site.purge(Purge::tag("page").validate()).await;
+    site.down.store(true, Ordering::SeqCst);
+    assert_eq!(site.body("/").await, "down");
+    site.down.store(false, Ordering::SeqCst);
+    let (body, outcome) = site.read("/").await;
+    assert_eq!(body, "1");
+    assert!(
+        matches!(outcome, CacheOutcome::Revalidated { .. }),
+        "{outcome:?}"
+    );
+    let (_, outcome) = site.read("/").await;
+    assert!(matches!(outcome, CacheOutcome::Hit { .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_on_its_way_is_purged_too() {
+    let arrived = Count::new();
+    let go = Count::new();
+    let origin = {
+        let (arrived, go) = (arrived.clone(), go.clone());
+        Origin::new(move |call, _| {
+            let (arrived, go) = (arrived.clone(), go.clone());
+            async move {
+                arrived.add();
+                go.reach(call).await;
+                Ok(page("max-age=600", call as u64))
+            }
+        })
+    };
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin.clone()), layer.handle());
+    let aboard = Count::new();
+    let first = board(&cache, get("/"), &aboard);
+    soon(arrived.reach(1)).await;
+    handle.purge(Purge::tag("page")).await.unwrap();
+    // These came after the purge, and find a fetch that began before it.
+    let late: Vec<_> = (0..5).map(|_| board(&cache, get("/"), &aboard)).collect();
+    soon(aboard.reach(6)).await;
+    go.add();
+    assert_eq!(
+        text(answered(first).await).await,
+        "1",
+        "it asked before the purge"
+    );
+    soon(arrived.reach(2)).await;
+    go.add();
+    for request in late {
+        assert_eq!(text(answered(request).await).await, "2");
+    }
+    assert_eq!(
+        origin.calls(),
+        2,
+        "all who came after the purge share one call"
+    );
+    let again = fetch(&cache, get("/")).await;
+    assert!(is_hit(&again));
+    assert_eq!(text(again).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validation_that_began_before_a_purge_confirms_nothing() {
+    let arrived = Count::new();
+    let go = Count::new();
+    let origin = {
+        let (arrived, go) = (arrived.clone(), go.clone());
+        Origin::new(move |call, request: Asked| {
+            let (arrived, go) = (arrived.clone(), go.clone());
+            async move {
+                if request.headers().contains_key(IF_NONE_MATCH) {
+                    arrived.add();
+                    go.reach(1).await;
+                    return Ok(status(StatusCode::NOT_MODIFIED, ""));
+                }
+                Ok(page("max-age=10", call as u64))
+            }
+        })
+    };
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin), layer.handle());
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "1");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let validating = send(&cache, get("/"));
+    soon(arrived.reach(1)).await;
+    handle.purge(Purge::path("/")).await.unwrap();
+    go.add();
+    assert_eq!(text(answered(validating).await).await, "3");
+    assert_eq!(
+        text(fetch(&cache, get("/")).await).await,
+        "4",
+        "call 3 began before the purge"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_freshens_does_not_bring_a_purged_response_back() {
+    for directives in ["max-age=600", "max-age=600, stale-while-revalidate=600"] {
+        let site = site(directives);
+        assert_eq!(site.body("/").await, "1");
+        site.publish();
+        site.purge(Purge::path("/")).await;
+        let head = fetch(&site.cache, request(Method::HEAD, "/")).await;
+        assert_eq!(head.status(), StatusCode::OK);
+        assert_eq!(site.body("/").await, "2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_can_carry_a_purge_which_is_in_force_before_it_is_released() {
+    let version = Arc::new(AtomicU64::new(1));
+    let now = Arc::clone(&version);
+    let origin = Origin::answering(move |_, request: Asked| {
+        if request.method() == Method::GET {
+            return Ok(page("max-age=600", now.load(Ordering::SeqCst)));
+        }
+        now.fetch_add(1, Ordering::SeqCst);
+        // The handler's own word counts whatever the status.
+        let mut answer = status(StatusCode::INTERNAL_SERVER_ERROR, "failed halfway");
+        answer
+            .extensions_mut()
+            .insert(Purge::path("/items").tag("item:7"));
+        Ok(answer)
+    });
+    let cache = layer().layer(origin);
+    for path in ["/items?page=2", "/tagged"] {
+        assert_eq!(text(fetch(&cache, get(path)).await).await, "1");
+    }
+    fetch(&cache, request(Method::DELETE, "/items/7")).await;
+    for path in ["/items?page=2", "/tagged"] {
+        assert_eq!(text(fetch(&cache, get(path)).await).await, "2", "{path}");
+    }
+    fetch(&cache, request(Method::OPTIONS, "/any")).await;
+    assert_eq!(text(fetch(&cache, get("/tagged")).await).await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_purges_itself_is_not_stored() {
+    let origin = Origin::answering(|call, _| {
+        let mut answer = fresh(call.to_string());
+        answer.extensions_mut().insert(Purge::url("/"));
+        Ok(answer)
+    });
+    let cache = layer().layer(origin);
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "1");
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unsafe_response_invalidates_the_groups_that_it_names() {
+    let origin = Origin::answering(|call, request: Asked| {
+        let mut answer = page("max-age=600, stale-if-error=600", call as u64);
+        if *request.method() != Method::GET {
+            let groups = "\"g\", \"h\"";
+            answer
+                .headers_mut()
+                .insert("cache-group-invalidation", groups.parse().unwrap());
+        }
+        Ok(answer)
+    });
+    let cache = layer().layer(origin);
+    let read = |path: &'static str| {
+        let cache = cache.clone();
+        async move { text(fetch(&cache, get(path)).await).await }
+    };
+    assert_eq!(read("http://a.test/1").await, "1");
+    assert_eq!(read("http://b.test/1").await, "2");
+    fetch(&cache, request(Method::POST, "http://a.test/other")).await;
+    assert_eq!(
+        read("http://a.test/1").await,
+        "4",
+        "validated, with a full response"
+    );
+    assert_eq!(read("http://b.test/1").await, "2", "another origin");
+    let safe = get_with("http://a.test/2", "x-any", "1");
+    fetch(&cache, safe).await;
+    assert_eq!(
+        read("http://a.test/1").await,
+        "4",
+        "only unsafe methods invalidate"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_that_name_tags_are_for_the_cache_and_groups_for_everybody() {
+    let site = site("max-age=600");
+    for _ in 0..2 {
+        let answer = fetch(&site.cache, get("/")).await;
+        for field in ["cache-tag", "surrogate-key", "xkey"] {
+            assert!(!answer.headers().contains_key(field), "{field}");
+        }
+        assert!(answer.headers().contains_key("cache-groups"));
+    }
+    let layer = CacheLayer::builder().forward_tags(true).build().unwrap();
+    let site = site_of(&layer, "max-age=600");
+    for _ in 0..2 {
+        let answer = fetch(&site.cache, get("/")).await;
+        assert_eq!(answer.headers()["cache-tag"], "page, item:7");
+    }
+    site.publish();
+    site.purge(Purge::tag("page")).await;
+    assert_eq!(site.body("/").await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_with_more_tags_than_allowed_is_not_stored() {
+    let origin = Origin::answering(|call, _| {
+        let mut answer = fresh(call.to_string());
+        let tags = (0..129).map(|n| format!("t{n}"));
+        answer.extensions_mut().insert(CacheTags::new(tags));
+        Ok(answer)
+    });
+    let cache = layer().layer(origin);
+    let answer = fetch(&cache, get("/")).await;
+    let CacheOutcome::Fetched { storing, .. } = outcome(&answer) else {
+        panic!("it was fetched");
+    };
+    assert_eq!(storing, Storing::Refused(NotStored::TooManyTags));
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_are_purged_apart() {
+    let layer = layer();
+    let admin = layer.scope("admin");
+    let origin = Origin::answering(|call, _| Ok(page("max-age=600", call as u64)));
+    let (one, two) = (layer.layer(origin.clone()), admin.layer(origin));
+    let read = |cache: &Cache| {
+        let cache = cache.clone();
+        async move { text(fetch(&cache, get("/")).await).await }
+    };
+    assert_eq!(
+        (read(&one).await, read(&two).await),
+        ("1".into(), "2".into())
+    );
+    admin.handle().purge(Purge::tag("page")).await.unwrap();
+    assert_eq!(
+        (read(&one).await, read(&two).await),
+        ("1".into(), "3".into())
+    );
+    admin.handle().purge(Purge::everything()).await.unwrap();
+    assert_eq!(
+        (read(&one).await, read(&two).await),
+        ("4".into(), "5".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_result_says_what_is_known() {
+    let site = site("max-age=600");
+    site.body("http://a.test/x").await;
+    let purge = Purge::url("https://a.test:443/x");
+    let purged = site.handle.purge(purge.clone()).await.unwrap();
+    assert!(purged.here.in_force && !purged.soft);
+    assert_eq!((purged.subjects, purged.here.variants), (1, Some(1)));
+    let again = site.handle.purge(purge.soft()).await.unwrap();
+    assert!(again.id > purged.id && again.soft);
+    assert_eq!(again.here.variants, Some(0));
+    let tagged = site
+        .handle
+        .purge(Purge::tag("page").url("/x"))
+        .await
+        .unwrap();
+    assert_eq!((tagged.subjects, tagged.here.variants), (2, None));
+    let refused = site.handle.purge(Purge::url("x")).await.unwrap_err();
+    assert!(matches!(refused, PurgeError::Invalid(_)), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_purged_is_wiped_from_memory() {
+    let site = site("max-age=600");
+    for n in 0..600 {
+        let path = format!("/{}/{n}", if n % 2 == 0 { "even" } else { "odd" });
+        site.body(&path).await;
+    }
+    assert_eq!(site.handle.stats().entries, 600);
+    site.purge(Purge::prefix("/even")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(site.handle.stats().entries, 300);
+    site.purge(Purge::everything()).await;
+    assert_eq!(site.handle.stats().entries, 0, "at once");
+}
