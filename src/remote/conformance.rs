@@ -47,6 +47,13 @@ trait Fixture {
     fn expires_in(&self, name: &str) -> Option<Duration>;
     /// Ends the connections of all watches. They are made again by themselves.
     fn interrupt_watches(&self);
+    /// Removes a log, as a server does that has to evict something.
+    fn evict(&self, name: &str);
+    fn flush(&self);
+    /// Copies a log. Copied back it is as a replica has it that has not received what followed.
+    fn copy_log(&self, from: &str, to: &str);
+    /// From here on this is another server, with the same content.
+    fn take_over(&self);
 }
 
 // === The cases ===
@@ -672,6 +679,22 @@ impl Fixture for Memory {
             node.reconnect();
         }
     }
+
+    fn evict(&self, name: &str) {
+        self.server.evict(name);
+    }
+
+    fn flush(&self) {
+        self.server.clear();
+    }
+
+    fn copy_log(&self, from: &str, to: &str) {
+        self.server.copy_log(from, to);
+    }
+
+    fn take_over(&self) {
+        self.server.take_over();
+    }
 }
 
 impl Fixture for Server {
@@ -722,6 +745,26 @@ impl Fixture for Server {
             );
         }
     }
+
+    fn evict(&self, name: &str) {
+        self.command(&["DEL", name]);
+    }
+
+    fn flush(&self) {
+        assert!(self.command(&["FLUSHALL"]).is_ok());
+    }
+
+    fn copy_log(&self, from: &str, to: &str) {
+        let copied = self.command(&["COPY", from, to, "REPLACE"]);
+        assert_eq!(copied, Reply::Integer(1));
+    }
+
+    fn take_over(&self) {
+        for of in [["127.0.0.1", "1"], ["NO", "ONE"]] {
+            let command = [&["REPLICAOF"][..], &of].concat();
+            assert!(self.command(&command).is_ok());
+        }
+    }
 }
 
 // === The table ===
@@ -743,6 +786,8 @@ macro_rules! both {
         }
     };
 }
+
+mod log;
 
 both! {
     a_touch_changes_nothing

@@ -7,6 +7,8 @@
 
 #![cfg(test)]
 
+mod log;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -28,9 +30,13 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::store::{
-    ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
-    WatchEvent, WatchHandler,
+use self::log::Log;
+use super::{
+    log::{LogReply, LogRequest, NotReplicated},
+    store::{
+        ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
+        WatchEvent, WatchHandler,
+    },
 };
 use crate::{
     codec::{Stamp, since, stamp},
@@ -57,6 +63,10 @@ pub(crate) struct InMemoryServer {
 #[derive(Default)]
 struct State {
     stored: HashMap<String, Stored>,
+    logs: HashMap<String, Log>,
+    /// Tells the server from others that took its place.
+    identity: u64,
+    replicas: u32,
     watchers: Vec<Watcher>,
     writes: u64,
     operations: usize,
@@ -187,7 +197,35 @@ impl InMemoryServer {
     /// Deletes everything without a notification, like a `FLUSHALL` before the tracking connection
     /// has noticed it.
     pub(crate) fn clear(&self) {
-        self.state().stored.clear();
+        let mut state = self.state();
+        state.stored.clear();
+        state.logs.clear();
+    }
+
+    /// Removes a log, as a server does that has to evict something.
+    pub(crate) fn evict(&self, name: &str) {
+        let mut state = self.state();
+        if state.logs.remove(name).is_some() {
+            state.changed(name);
+        }
+    }
+
+    /// Copies a log. Copied back it is as a replica has it that has not received what followed.
+    pub(crate) fn copy_log(&self, from: &str, to: &str) {
+        let mut state = self.state();
+        let log = state.logs[from].clone();
+        state.logs.insert(to.to_owned(), log);
+        state.changed(to);
+    }
+
+    /// From here on this is another server, with the same content.
+    pub(crate) fn take_over(&self) {
+        self.state().identity += 1;
+    }
+
+    /// How many replicas acknowledge what is appended to a log: at first, none.
+    pub(crate) fn replicate(&self, replicas: u32) {
+        self.state().replicas = replicas;
     }
 
     fn store(&self, state: &mut State, name: &str, value: Bytes, keep: Duration) {
@@ -200,6 +238,7 @@ impl InMemoryServer {
             write,
         };
         state.stored.insert(name.to_owned(), stored);
+        state.logs.remove(name);
         state.changed(name);
         // Removes it when it expires, unless it was replaced by then.
         let (state, name) = (Arc::downgrade(&self.state), name.to_owned());
@@ -231,6 +270,26 @@ impl State {
 
     fn holds(&self, name: &str, value: &[u8]) -> bool {
         self.live(name).is_some_and(|it| it.value == value)
+    }
+
+    fn sync_log(&mut self, request: &LogRequest<'_>) -> Result<LogReply, NotReplicated> {
+        let is_other = self.stored.remove(request.name).is_some();
+        let new = || Log::new(request.new_id, self.identity);
+        let found = self.logs.remove(request.name);
+        let is_new = found.is_none();
+        let mut log = found.unwrap_or_else(new);
+        let (reply, changed) = log.sync(request, self.identity);
+        self.logs.insert(request.name.to_owned(), log);
+        if is_new || is_other || changed {
+            self.changed(request.name);
+        }
+        if reply.appended.is_some() && self.replicas < request.replicas {
+            return Err(NotReplicated {
+                wanted: request.replicas,
+                acknowledged: self.replicas,
+            });
+        }
+        Ok(reply)
     }
 
     fn remove(&mut self, name: &str) {
@@ -498,6 +557,11 @@ impl RemoteStore for InMemory {
             let live: Vec<_> = live.cloned().collect();
             state.touched.extend(live);
         })
+    }
+
+    fn sync_log<'a>(&'a self, request: LogRequest<'a>) -> RemoteFuture<'a, LogReply> {
+        let synced = self.operate(WRITE_TIMEOUT, move |_, state| state.sync_log(&request));
+        Box::pin(async move { synced.await?.map_err(StoreError::new) })
     }
 
     fn watch(&self, prefix: String, on_event: WatchHandler) -> Box<dyn Watch> {

@@ -5,7 +5,7 @@
 //! cache uses it: `read` and `write` responses, `outbox` what is sent behind a response, `sending`
 //! the invalidations, `lease` who fetches what none has, `coherence` which entries in memory are
 //! still current, and `touch` that these are in use. What an invalidation leaves there, and for how
-//! long, is in `fence`.
+//! long, is in `fence`. `log` is how nodes tell each other of purges.
 
 mod accept;
 mod budget;
@@ -19,6 +19,7 @@ mod invalidations;
 mod known;
 mod lease;
 mod location;
+mod log;
 mod names;
 mod notify;
 mod outbox;

@@ -94,6 +94,11 @@ pub(super) fn everything(namespace: &str) -> String {
     [namespace, VERSION, "everything"].concat()
 }
 
+/// The name of the log of purges.
+pub(super) fn purges(namespace: &str) -> String {
+    [namespace, VERSION, "purges"].concat()
+}
+
 /// What every name begins with.
 pub(super) fn prefix(namespace: &str) -> String {
     [namespace, VERSION].concat()
@@ -165,6 +170,7 @@ mod tests {
             "{é}",
             "ns:v1:alive",
             &everything("ns"),
+            &purges("ns"),
         ] {
             assert_eq!(Name::parse(text.as_bytes()), None, "{text}");
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use moka::sync::Cache as BoundedMap;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::{
     budget::WriteBudget,
@@ -20,7 +20,7 @@ use super::{
     invalidations::PendingInvalidations,
     known::KnownNames,
     location::RemoteKey,
-    names::{Name, Role, everything, prefix},
+    names::{Name, Role, everything, prefix, purges},
     notify::{ChangeNotifier, Subscription},
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
     touch::Touches,
@@ -47,6 +47,7 @@ pub(crate) struct Remote {
     /// The variant lists that were read last.
     pub(super) lists: BoundedMap<Name, Arc<VariantList>>,
     budget: WriteBudget,
+    log_changed: Arc<Notify>,
     metrics: OnceLock<RemoteMetrics>,
     nonces: AtomicU64,
     touches: Touches,
@@ -64,6 +65,9 @@ impl Remote {
         let known = Arc::new(KnownNames::new());
         let knows = Arc::clone(&known);
         let of_everything = everything(&store.limits().namespace);
+        let of_purges = purges(&store.limits().namespace);
+        let log_changed = Arc::new(Notify::new());
+        let wakes = Arc::clone(&log_changed);
         let learn = {
             let (distrust, store) = (Arc::clone(&distrust), Arc::clone(&store));
             let clock = Arc::clone(&clock);
@@ -76,6 +80,7 @@ impl Remote {
                 tracks.everything_changed();
                 learn();
             }
+            WatchEvent::Changed(name) if name == of_purges => wakes.notify_one(),
             WatchEvent::Changed(name) => {
                 if let Some((name, role)) = Name::parse(&name) {
                     match role {
@@ -102,6 +107,7 @@ impl Remote {
                 distrusts.may_have_changed();
                 tracks.connected(time.monotonic());
                 learn();
+                wakes.notify_one();
             }
         };
         let prefix = prefix(&store.limits().namespace);
@@ -113,6 +119,7 @@ impl Remote {
                 .max_capacity(REMEMBERED_LISTS)
                 .weigher(|_, list: &Arc<VariantList>| variants::weight(list))
                 .build(),
+            log_changed,
             metrics: OnceLock::new(),
             nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
             clock,
@@ -132,6 +139,12 @@ impl Remote {
     /// Whether it is worth asking.
     pub(crate) fn is_available(&self) -> bool {
         self.store.is_available()
+    }
+
+    /// Wakes who follows the log of purges: it may have changed since.
+    #[cfg_attr(not(test), allow(dead_code, reason = "nothing purges yet"))]
+    pub(crate) fn log_changed(&self) -> &Notify {
+        &self.log_changed
     }
 
     /// Registered with the first request, like all metrics.
@@ -200,3 +213,6 @@ impl fmt::Debug for Remote {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

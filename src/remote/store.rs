@@ -13,6 +13,7 @@ use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::log::{LogReply, LogRequest};
 use crate::{codec::Stamp, error::StoreError};
 
 /// A server that nodes share, as one node reaches it.
@@ -92,6 +93,16 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     /// Marks values as used, so that a server which has to evict something keeps them. It changes
     /// nothing, and nobody is notified. There may be no value under a name.
     fn touch<'a>(&'a self, names: &'a [String]) -> RemoteFuture<'a, ()>;
+
+    /// Appends purges to the log of the namespace, and reads what follows the position of this node,
+    /// as one step. If the position is not in the log, or the server has been replaced by another,
+    /// the log gets a new id. Whatever else is stored under the name is replaced by a new log. Nobody
+    /// is notified unless the log changes.
+    ///
+    /// If too few replicas have what was appended, that is an error, and it stays appended. To append
+    /// it again does no harm.
+    #[cfg_attr(not(test), allow(dead_code, reason = "nothing purges yet"))]
+    fn sync_log<'a>(&'a self, request: LogRequest<'a>) -> RemoteFuture<'a, LogReply>;
 
     /// Watches all names that begin with `prefix`, until the watch is dropped. Returns at once, and
     /// connects in the background for as long as it takes.

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     connection::{Connections, OPTIONAL_WAIT, REQUIRED_WAIT, WRITE_UNIT, WRITE_UNITS},
+    durable::Durable,
     execute::Purpose,
     health::Health,
     pauses::{Pauses, SECTIONS},
@@ -132,6 +133,7 @@ impl RedisBuilder {
         let connections = Arc::new(Connections {
             clock: ElapsedClock::new(SystemClock::new()),
             config,
+            durable: Durable::default(),
             limits: RemoteLimits {
                 namespace: self.namespace.clone(),
                 max_value_bytes: self.max_value_bytes,

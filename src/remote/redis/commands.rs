@@ -6,10 +6,8 @@ use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},
     error::{Error as FredError, ErrorKind},
-    interfaces::{ClientLike, KeysInterface, LuaInterface},
-    types::{
-        ClusterHash, CustomCommand, Expiration, FromValue, SetOptions, Value, scripts::Script,
-    },
+    interfaces::{ClientLike, KeysInterface},
+    types::{ClusterHash, CustomCommand, Expiration, SetOptions, Value},
 };
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
@@ -17,14 +15,17 @@ use tokio::runtime::Handle;
 use super::{
     client::Redis,
     execute::Purpose,
-    scripts::{EPOCH_CHANGED, STORED, VERSION_CHANGED},
+    scripts::{EPOCH_CHANGED, STORED, VERSION_CHANGED, run},
     tracking::Tracking,
 };
 use crate::{
     codec::{Stamp, stamp},
-    remote::store::{
-        ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore, Watch,
-        WatchHandler,
+    remote::{
+        log::{LogReply, LogRequest},
+        store::{
+            ConditionalPut, Invalidation, PutOutcome, RemoteFuture, RemoteLimits, RemoteStore,
+            Watch, WatchHandler,
+        },
     },
 };
 
@@ -230,6 +231,10 @@ impl RemoteStore for Redis {
         })
     }
 
+    fn sync_log<'a>(&'a self, request: LogRequest<'a>) -> RemoteFuture<'a, LogReply> {
+        self.synced_log(request)
+    }
+
     fn watch(&self, prefix: String, on_event: WatchHandler) -> Box<dyn Watch> {
         let _runtime = self.connections.runtime.enter();
         let config = self.connections.config.clone();
@@ -317,24 +322,6 @@ impl Redis {
                 let _done: i64 = run(&client, script, keys, arguments).await?;
                 Ok(vec![true; all.len()])
             })
-    }
-}
-
-/// Runs a script by its hash, and by its text where the server does not have it (any more). fred's
-/// own way would load it on every server of a Cluster, and fail when one is gone.
-async fn run<R: FromValue>(
-    client: &WithOptions<Client>,
-    script: &Script,
-    keys: Vec<String>,
-    arguments: Vec<Value>,
-) -> Result<R, FredError> {
-    let hash = script.sha1().clone();
-    match client.evalsha(hash, keys.clone(), arguments.clone()).await {
-        Err(error) if error.details().starts_with("NOSCRIPT") => {
-            let text = script.lua().cloned().unwrap_or_default();
-            client.eval(text, keys, arguments).await
-        }
-        answer => answer,
     }
 }
 

@@ -9,7 +9,9 @@ use fred::{
 };
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
-use super::{health::Health, pauses::Pauses, scripts::Scripts, settings::RedisBuilder};
+use super::{
+    durable::Durable, health::Health, pauses::Pauses, scripts::Scripts, settings::RedisBuilder,
+};
 use crate::{clock::ElapsedClock, remote::store::RemoteLimits};
 
 /// How long `connect` waits for a server that is required.
@@ -30,6 +32,7 @@ pub(super) const WRITE_UNIT: usize = 1 << 10;
 pub(super) struct Connections {
     pub(super) clock: ElapsedClock,
     pub(super) config: Config,
+    pub(super) durable: Durable,
     pub(super) limits: RemoteLimits,
     pub(super) pauses: Pauses,
     pub(super) pool: Pool,
@@ -53,9 +56,14 @@ impl Drop for Connections {
     fn drop(&mut self) {
         // fred's tasks hold what would end them, so without this they would never end.
         let pool = self.pool.clone();
-        let tasks = std::mem::take(&mut self.tasks);
+        let mut tasks = std::mem::take(&mut self.tasks);
+        let durable = self.durable.take();
         self.runtime.spawn(async move {
             _ = timeout(QUIT, pool.quit()).await;
+            if let Some((client, task)) = durable {
+                _ = timeout(QUIT, client.quit()).await;
+                tasks.push(task);
+            }
             tasks.iter().for_each(ConnectHandle::abort);
         });
     }

@@ -5,8 +5,11 @@
 mod client;
 mod commands;
 mod connection;
+mod durable;
 mod execute;
 mod health;
+mod log;
+mod log_script;
 mod pauses;
 mod refusals;
 mod scripts;

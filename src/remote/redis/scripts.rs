@@ -1,10 +1,18 @@
-//! The Lua scripts: operations that the server must carry out as one step.
+//! The Lua scripts: operations that the server must carry out as one step. That of the log of purges
+//! is in `log_script`.
 //!
 //! A stored value begins with four bytes for its kind, then the epoch and the version of eight
 //! bytes each. The scripts compare these, and know no more of the format, but for the kind of a
 //! tombstone.
 
-use fred::types::scripts::Script;
+use fred::{
+    clients::{Client, WithOptions},
+    error::Error as FredError,
+    interfaces::LuaInterface,
+    types::{FromValue, Value, scripts::Script},
+};
+
+use super::log_script::SYNC_LOG;
 
 /// The scripts, with their hashes.
 #[derive(Clone, Debug)]
@@ -15,6 +23,7 @@ pub(super) struct Scripts {
     pub(super) invalidate: Script,
     pub(super) put: Script,
     pub(super) put_if: Script,
+    pub(super) sync_log: Script,
 }
 
 impl Scripts {
@@ -26,7 +35,26 @@ impl Scripts {
             invalidate: Script::from_lua(INVALIDATE),
             put: Script::from_lua(PUT),
             put_if: Script::from_lua(PUT_IF),
+            sync_log: Script::from_lua(SYNC_LOG),
         }
+    }
+}
+
+/// Runs a script by its hash, and by its text where the server does not have it (any more). fred's
+/// own way would load it on every server of a Cluster, and fail when one is gone.
+pub(super) async fn run<R: FromValue>(
+    client: &WithOptions<Client>,
+    script: &Script,
+    keys: Vec<String>,
+    arguments: Vec<Value>,
+) -> Result<R, FredError> {
+    let hash = script.sha1().clone();
+    match client.evalsha(hash, keys.clone(), arguments.clone()).await {
+        Err(error) if error.details().starts_with("NOSCRIPT") => {
+            let text = script.lua().cloned().unwrap_or_default();
+            client.eval(text, keys, arguments).await
+        }
+        answer => answer,
     }
 }
 

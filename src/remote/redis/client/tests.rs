@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     error::ConfigError,
     remote::{
+        log::{LogRequest, LogRow},
         redis::{
             client::Redis,
             support::redis::{Server, not_started, standalone, standalone_with},
@@ -330,6 +331,22 @@ async fn connections_and_tasks_end_with_the_last_copy() {
     assert!(tasks() > before);
     drop(redis);
     assert_eq!(copy.get("a").await.unwrap(), None);
+    // What waits for a replica has a connection of its own.
+    let append = [LogRow {
+        mode: 1,
+        subject: 1,
+    }];
+    let durable = copy.sync_log(LogRequest {
+        name: "log",
+        position: None,
+        append: &append,
+        new_id: 1,
+        new_token: 1,
+        keep: 1,
+        replicas: 1,
+    });
+    assert!(durable.await.is_err());
+    assert_eq!(connections(&server), 4);
     drop(copy);
     came(async || connections(&server) == 0).await;
     came(async || tasks() == before).await;

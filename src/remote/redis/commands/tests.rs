@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::remote::{
+    log::LogRequest,
     redis::{
         client::Redis,
         support::{
@@ -40,6 +41,16 @@ async fn scripts_outlive_their_cache() {
         redis.delete_if("b", &"junk".into()).await.unwrap();
         let all = [invalidation("d"), invalidation("e")];
         assert_eq!(redis.invalidate(&all, KEEP).await.unwrap(), [true; 2]);
+        let log = redis.sync_log(LogRequest {
+            name: "log",
+            position: None,
+            append: &[],
+            new_id: version,
+            new_token: 1,
+            keep: 1,
+            replicas: 0,
+        });
+        assert_eq!(log.await.unwrap().head.id, 0);
     }
 }
 
