@@ -164,6 +164,7 @@ fn value(body: &Bytes) -> Value {
             name: "accept-encoding".into(),
             value: Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
         }],
+        purgeable: None,
         body: (0..body.len())
             .step_by(64 << 10)
             .map(|start| body.slice(start..body.len().min(start + (64 << 10))))

@@ -39,6 +39,8 @@ fn assert_round_trip(bytes: &Bytes) {
     if let Value::Entry(entry) = &value {
         let size: u64 = entry.body.iter().map(|part| part.len() as u64).sum();
         assert!(size <= MOST && size == announced);
+        let tags = entry.purgeable.iter().flat_map(|it| &it.tags);
+        assert!(tags.clone().count() <= 128 && tags.clone().all(|tag| tag.len() <= 1024));
     }
     for compression in [Compression::Off, Compression::AtLeast(0)] {
         let again = encode(&value, stamp, compression);

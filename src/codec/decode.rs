@@ -11,7 +11,7 @@ use super::{
     frame::{self, Kind},
     headers::EncodedHeaders,
     tag::Tag,
-    value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
+    value::{Applied, EntryRecord, Purgeable, Selector, Stamp, Value, VariantList, VariantRecord},
     wire::{Fields, Once, array, split},
     zstandard,
 };
@@ -28,6 +28,10 @@ const MOST_SELECTORS: usize = 1024;
 
 /// The most variants in a list, as many as a node writes.
 const MOST_VARIANTS: usize = 64;
+
+/// The most tags of a response, and the longest: as many as one may have, and as long.
+const MOST_TAGS: usize = 128;
+const LONGEST_TAG: usize = 1024;
 
 /// What is done with the body of a stored response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,8 +129,10 @@ fn entry(
     let mut reuse = Once::new(Tag::Reuse);
     let mut keep = Once::new(Tag::Keep);
     let mut cost = Once::new(Tag::Cost);
+    let mut applied = Once::new(Tag::Applied);
     let mut announced = Once::new(Tag::Body);
     let (mut headers, mut selecting) = (FieldRange::default(), Vec::new());
+    let mut tags = Vec::new();
     let mut fields = Fields::new(head);
     let mut end = 0;
     while let Some(field) = fields.next() {
@@ -148,6 +154,9 @@ fn entry(
             Tag::Reuse => reuse.set(code()?)?,
             Tag::Keep => keep.set(seconds()?)?,
             Tag::Cost => cost.set(u32::from_be_bytes(array(tag, value)?))?,
+            Tag::Applied => applied.set(self::applied(value)?)?,
+            Tag::Label if value.len() > LONGEST_TAG => return Err(DecodeError::Malformed(tag)),
+            Tag::Label => push(&mut tags, tag, whole.slice_ref(value), MOST_TAGS)?,
             Tag::Header => {
                 split(value).ok_or(DecodeError::Malformed(tag))?;
                 headers.add(tag, start..end)?;
@@ -173,6 +182,7 @@ fn entry(
         keep: keep.required()?,
         cost_ms: cost.optional().unwrap_or(0),
         selecting,
+        purgeable: purgeable(tags, applied.optional()),
         body: segments(whole, announced.required()?, stored, body)?,
     })
 }
@@ -220,6 +230,20 @@ fn variant(whole: &Bytes, fields: &[u8]) -> Result<VariantRecord, DecodeError> {
         arrived_ms: arrived.required()?,
         until_ms: until.required()?,
         selecting,
+    })
+}
+
+fn purgeable(tags: Vec<Bytes>, applied: Option<Applied>) -> Option<Box<Purgeable>> {
+    let is_any = !tags.is_empty() || applied.is_some();
+    is_any.then(|| Box::new(Purgeable { tags, applied }))
+}
+
+fn applied(value: &[u8]) -> Result<Applied, DecodeError> {
+    let both = u128::from_be_bytes(array(Tag::Applied, value)?);
+    Ok(Applied {
+        log: (both >> 64) as u64,
+        // The lower half.
+        seq: both as u64,
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     compress::{Compression, compress},
     frame::{self, Kind},
     tag::Tag,
-    value::{EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
+    value::{Applied, EntryRecord, Selector, Stamp, Value, VariantList, VariantRecord},
     wire::{put, put_header},
 };
 
@@ -71,10 +71,17 @@ fn entry_head(entry: &EntryRecord, method: u8) -> Vec<u8> {
     if entry.cost_ms > 0 {
         put(out, Tag::Cost, &[&entry.cost_ms.to_be_bytes()]);
     }
+    let purgeable = entry.purgeable.as_deref();
+    if let Some(Applied { log, seq }) = purgeable.and_then(|it| it.applied) {
+        put(out, Tag::Applied, &[&log.to_be_bytes(), &seq.to_be_bytes()]);
+    }
     for (name, value) in entry.headers.iter() {
         put_header(out, name, value);
     }
     put_selectors(out, &entry.selecting);
+    for tag in purgeable.iter().flat_map(|it| &it.tags) {
+        put(out, Tag::Label, &[tag]);
+    }
     let size = entry.body.iter().map(|part| part.len() as u64).sum::<u64>();
     put(out, Tag::Body, &[&[method], &size.to_be_bytes()]);
     head

@@ -28,11 +28,15 @@ pub(crate) enum Tag {
     Until,
     /// Milliseconds that the origin took to answer.
     Cost,
+    /// One tag that the response can be purged by.
+    Label,
+    /// The id of the log of purges, and the number up to which the writer had applied it.
+    Applied,
 }
 
 impl Tag {
     /// In the order of the codes, which begin at 1.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Key,
         Self::Status,
         Self::Arrived,
@@ -51,6 +55,8 @@ impl Tag {
         Self::Id,
         Self::Until,
         Self::Cost,
+        Self::Label,
+        Self::Applied,
     ];
 
     pub(super) fn of(code: u8) -> Option<Self> {
@@ -69,7 +75,7 @@ mod tests {
             assert_eq!(usize::from(tag as u8), index + 1);
             assert_eq!(Tag::of(tag as u8), Some(tag));
         }
-        for code in [0, 19, 255] {
+        for code in [0, 21, 255] {
             assert_eq!(Tag::of(code), None);
         }
     }

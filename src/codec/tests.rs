@@ -38,6 +38,26 @@ fn slow() -> EntryRecord {
     }
 }
 
+/// A record with what purges need, which came later.
+fn purgeable() -> EntryRecord {
+    EntryRecord {
+        purgeable: Some(Box::new(Purgeable {
+            tags: vec!["product-7".into(), "".into(), Bytes::from_static(b"\xff\0")],
+            applied: Some(Applied {
+                log: 0x2122_2324_2526_2728,
+                seq: 1_000_000,
+            }),
+        })),
+        ..full()
+    }
+}
+
+/// As a reader has it: nothing, if there is nothing in it.
+fn tagged(tags: Vec<Bytes>, applied: Option<Applied>) -> Option<Box<Purgeable>> {
+    let purgeable = Purgeable { tags, applied };
+    (purgeable != Purgeable::default()).then(|| Box::new(purgeable))
+}
+
 /// Every other field, and a body in two segments.
 fn full() -> EntryRecord {
     let headers: [(&str, &[u8]); 5] = [
@@ -65,6 +85,7 @@ fn full() -> EntryRecord {
             selector("accept", Some(u128::MAX - 1)),
             selector("origin", None),
         ],
+        purgeable: None,
         body: vec!["one, ".into(), "two".into()],
     }
 }
@@ -86,6 +107,7 @@ fn bare() -> EntryRecord {
         keep: 0,
         cost_ms: 0,
         selecting: vec![],
+        purgeable: None,
         body: vec![],
     }
 }
@@ -128,6 +150,7 @@ fn encoded() -> Vec<Bytes> {
     let values = [
         (Value::Entry(full()), Compression::Off),
         (Value::Entry(bare()), Compression::Off),
+        (Value::Entry(purgeable()), Compression::Off),
         (Value::Entry(compressible()), Compression::AtLeast(1)),
         (Value::Variants(variants()), Compression::Off),
         (Value::Tombstone, Compression::Off),
@@ -247,7 +270,7 @@ fn the_bytes_are_those_of_the_description() {
 #[test]
 fn every_kind_comes_back() {
     for compression in [Compression::Off, Compression::AtLeast(1)] {
-        for entry in [full(), bare(), compressible()] {
+        for entry in [full(), bare(), compressible(), purgeable()] {
             assert_comes_back(&Value::Entry(entry), compression);
         }
         assert_comes_back(&Value::Variants(variants()), compression);
@@ -278,13 +301,14 @@ fn a_body_is_compressed_when_that_is_asked_for_and_pays() {
 
 #[test]
 fn what_is_not_compressed_is_not_copied() {
-    let bytes = encode(&Value::Entry(full()), STAMP, Compression::Off);
+    let bytes = encode(&Value::Entry(purgeable()), STAMP, Compression::Off);
     let Ok((Value::Entry(entry), _)) = decode(&bytes) else {
         panic!("it was written as an entry");
     };
     let texts = entry.headers.iter().flat_map(|(name, value)| [name, value]);
     let names = entry.selecting.iter().map(|selector| &selector.name);
     let others = names.chain([&entry.key]).chain(&entry.body);
+    let others = others.chain(entry.purgeable.iter().flat_map(|it| &it.tags));
     let parts = texts.chain(others.map(|part| &part[..]));
     for part in parts.filter(|part| !part.is_empty()) {
         assert!(bytes.as_ptr_range().contains(&part.as_ptr()), "{part:?}");
@@ -325,6 +349,11 @@ fn what_version_1_wrote_is_read_and_written_alike() {
         (
             &include_bytes!("../../tests/golden/v1-entry-cost.bin")[..],
             Value::Entry(slow()),
+            SameBytes,
+        ),
+        (
+            &include_bytes!("../../tests/golden/v1-entry-purge.bin")[..],
+            Value::Entry(purgeable()),
             SameBytes,
         ),
         (
@@ -435,7 +464,8 @@ fn every_field_of_a_list_and_its_variants_is_mandatory() {
 
 #[test]
 fn what_comes_once_may_not_come_twice() {
-    let optional = [field(7, &[0; 4]), field(8, &[0; 4])];
+    let optional = [(7, 4), (8, 4), (18, 4), (20, 16)];
+    let optional = optional.map(|(code, size)| field(code, &vec![0; size]));
     for once in mandatory(0, 0).into_iter().chain(optional) {
         let error = refused_with(&[once.clone(), once.clone()]);
         let DecodeError::Repeated(tag) = error else {
@@ -456,7 +486,12 @@ fn what_comes_once_may_not_come_twice() {
 #[test]
 fn a_field_of_another_size_is_refused() {
     use tag::Tag;
-    let sizes = [(Tag::StaleWhileRevalidate, 4), (Tag::StaleIfError, 4)];
+    let sizes = [
+        (Tag::StaleWhileRevalidate, 4),
+        (Tag::StaleIfError, 4),
+        (Tag::Cost, 4),
+        (Tag::Applied, 16),
+    ];
     for (tag, size) in sizes {
         for wrong in [0, size - 1, size + 1] {
             let error = refused_with(&[field(tag as u8, &vec![0; wrong])]);
@@ -515,6 +550,7 @@ fn no_list_is_endless() {
     let cases = [
         (b'E', field(12, b"\x00"), Tag::Header, 1024),
         (b'E', field(13, b"\x00"), Tag::Selector, 1024),
+        (b'E', field(19, b"x"), Tag::Label, 128),
         (b'R', variant, Tag::Variant, 64),
     ];
     for (kind, item, tag, most) in cases {
@@ -529,6 +565,20 @@ fn no_list_is_endless() {
         assert_eq!(error(most), None);
         assert_eq!(error(most + 1), Some(DecodeError::TooMany(tag)));
     }
+}
+
+#[test]
+fn no_tag_is_endless() {
+    let entry = |length| {
+        let tag = EntryRecord {
+            purgeable: tagged(vec![vec![b'x'; length].into()], None),
+            ..bare()
+        };
+        decode(&encode(&Value::Entry(tag), STAMP, Compression::Off)).err()
+    };
+    assert_eq!(entry(1024), None);
+    let too_long = Some(DecodeError::Malformed(tag::Tag::Label));
+    assert_eq!(entry(1025), too_long);
 }
 
 /// Fields that nobody knows are skipped, so their number alone says nothing.
@@ -615,7 +665,7 @@ fn the_announced_size_is_found_in_what_decodes_and_in_nothing_else() {
 
 #[test]
 fn a_field_that_is_not_known_is_skipped() {
-    let unknown = [field(19, b"later"), field(255, b""), field(0, b"x")];
+    let unknown = [field(21, b"later"), field(255, b""), field(0, b"x")];
     for place in 0..=mandatory(0, 0).len() {
         let mut head = mandatory(0, 0);
         head.splice(place..place, unknown.clone());
@@ -744,7 +794,7 @@ fn noise_is_never_a_value() {
             let head = u32::try_from(length - 32).unwrap().to_be_bytes();
             noise[28..32].copy_from_slice(&head);
             for at in (32..length).step_by(2 + round % 7) {
-                noise[at] %= 20;
+                noise[at] %= 22;
             }
         }
         survive(resealed(noise));
@@ -777,24 +827,31 @@ fn entries() -> impl Strategy<Value = EntryRecord> {
     let numbers = (any::<u16>(), any::<i64>(), any::<i64>(), any::<[u32; 3]>());
     let windows = any::<[Option<u32>; 2]>();
     let lists = (vec((bytes(), bytes()), 0..8), selectors());
+    let applied = any::<[u64; 2]>().prop_map(|[log, seq]| Applied { log, seq });
+    let applied = option::of(applied);
+    let purgeable = (vec(bytes(), 0..4), applied);
     let body = vec(segment(), 0..4);
-    (bytes(), numbers, windows, any::<[u8; 2]>(), lists, body).prop_map(
-        |(key, (status, arrived_ms, date, seconds), windows, codes, lists, body)| EntryRecord {
-            key,
-            status,
-            headers: lists.0.into_iter().collect(),
-            arrived_ms,
-            date,
-            lifetime: seconds[0],
-            initial_age: seconds[1],
-            stale_while_revalidate: windows[0],
-            stale_if_error: windows[1],
-            origin: codes[0],
-            reuse: codes[1],
-            keep: seconds[2],
-            cost_ms: seconds[1],
-            selecting: lists.1,
-            body,
+    let codes = any::<[u8; 2]>();
+    (bytes(), numbers, windows, codes, lists, purgeable, body).prop_map(
+        |(key, (status, arrived_ms, date, seconds), windows, codes, lists, purgeable, body)| {
+            EntryRecord {
+                key,
+                status,
+                headers: lists.0.into_iter().collect(),
+                arrived_ms,
+                date,
+                lifetime: seconds[0],
+                initial_age: seconds[1],
+                stale_while_revalidate: windows[0],
+                stale_if_error: windows[1],
+                origin: codes[0],
+                reuse: codes[1],
+                keep: seconds[2],
+                cost_ms: seconds[1],
+                selecting: lists.1,
+                purgeable: tagged(purgeable.0, purgeable.1),
+                body,
+            }
         },
     )
 }

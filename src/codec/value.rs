@@ -53,8 +53,27 @@ pub(crate) struct EntryRecord {
     /// How many milliseconds the origin took to answer; 0 if unknown.
     pub(crate) cost_ms: u32,
     pub(crate) selecting: Vec<Selector>,
+    /// `None` if there is nothing in it. Boxed, as a record is moved more often than this is read.
+    pub(crate) purgeable: Option<Box<Purgeable>>,
     /// Any number of segments when encoding. Decoding yields one, or none if the body is empty.
     pub(crate) body: Vec<Bytes>,
+}
+
+/// What decides whether a purge concerns a response.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Purgeable {
+    /// The tags that it can be purged by.
+    pub(crate) tags: Vec<Bytes>,
+    /// `None` if the writer knew of no log.
+    pub(crate) applied: Option<Applied>,
+}
+
+/// Up to where the writer had applied the log of purges before its fetch began.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Applied {
+    /// The id of the log.
+    pub(crate) log: u64,
+    pub(crate) seq: u64,
 }
 
 /// A selecting header field, and the fingerprint of the value that the request had.

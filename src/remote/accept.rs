@@ -10,7 +10,7 @@ use http::{
 };
 use smallvec::SmallVec;
 
-use super::{convert, location::RemoteKey, selecting::variant_id};
+use super::{convert, location::RemoteKey, log::LAST_SEQ, selecting::variant_id};
 use crate::{
     codec::{EntryRecord, Selector, Value, VariantList},
     semantics::{
@@ -124,6 +124,10 @@ impl Acceptance<'_> {
     fn clean(&self, record: &mut EntryRecord) -> Result<Accepted, Forgery> {
         let status = StatusCode::from_u16(record.status).map_err(|_| Forgery::Code)?;
         let freshness = convert::freshness(record).ok_or(Forgery::Code)?;
+        let applied = record.purgeable.as_ref().and_then(|it| it.applied);
+        if applied.is_some_and(|it| it.seq > LAST_SEQ) {
+            return Err(Forgery::Code);
+        }
         let mut headers = headers(record).ok_or(Forgery::Field)?;
         let selecting = names(&record.selecting).ok_or(Forgery::Selecting)?;
         let body: u64 = record.body.iter().map(|part| part.len() as u64).sum();

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     clock::Clock,
-    codec::{EntryRecord, Selector},
+    codec::{EntryRecord, Purgeable, Selector},
     entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
     purge::PurgeTime,
@@ -36,6 +36,7 @@ pub(crate) fn pack(
     key: Bytes,
     arrived_ms: i64,
     selecting: Vec<Selector>,
+    purgeable: Option<Box<Purgeable>>,
 ) -> EntryRecord {
     let freshness = entry.freshness();
     EntryRecord {
@@ -56,6 +57,7 @@ pub(crate) fn pack(
         keep: u32::try_from(entry.keep().as_secs()).unwrap_or(u32::MAX),
         cost_ms: u32::try_from(entry.fetch_duration().as_millis()).unwrap_or(u32::MAX),
         selecting,
+        purgeable,
         body: entry.segments().as_slice().to_vec(),
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct LogRequest<'a> {
     pub(crate) replicas: u32,
 }
 
+/// The largest number that a row has. Up to twice as much the server counts exactly.
+pub(crate) const LAST_SEQ: u64 = 1 << 52;
+
 /// A position in the log: the end of an append.
 ///
 /// The beginning of a log has the number 0 and the token 0.

@@ -66,7 +66,7 @@ pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry
     let key = RemoteKey::of(&context.request.key);
     let arrived = convert::arrived_ms(entry, &*cache.shared.clock);
     let pending = PendingWrite {
-        record: convert::pack(entry, key.cache_key(), arrived, selecting),
+        record: convert::pack(entry, key.cache_key(), arrived, selecting, None),
         keep: entry.keep().min(LONGEST_KEEP),
         request,
         stamp: version.stamp(),

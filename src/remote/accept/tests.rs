@@ -7,7 +7,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
 use crate::{
-    codec::VariantRecord,
+    codec::{Applied, Purgeable, VariantRecord},
     remote::{names::Name, selecting::SelectingHeaders},
 };
 
@@ -54,6 +54,7 @@ fn record(fields: &[Field]) -> EntryRecord {
         keep: 3_600,
         cost_ms: 3,
         selecting: vec![],
+        purgeable: None,
         body: vec!["five!".into()],
     }
 }
@@ -497,6 +498,19 @@ fn numbers_that_stand_for_nothing_are_not_taken() {
             outcome(changed(|it| it.reuse = code)),
             forged(Forgery::Code)
         );
+    }
+    for (seq, is_taken) in [
+        (0, true),
+        (1 << 52, true),
+        ((1 << 52) + 1, false),
+        (u64::MAX, false),
+    ] {
+        let purgeable = Purgeable {
+            tags: vec![],
+            applied: Some(Applied { log: 1, seq }),
+        };
+        let seen = outcome(changed(|it| it.purgeable = Some(Box::new(purgeable))));
+        assert_eq!(seen != forged(Forgery::Code), is_taken, "{seq}");
     }
 }
 

@@ -23,6 +23,7 @@ fn stored(body: Vec<u8>, compression: Compression) -> Bytes {
         keep: 60,
         cost_ms: 0,
         selecting: vec![],
+        purgeable: None,
         body: vec![body.into()],
     };
     encode(&Value::Entry(record), Stamp::default(), compression)
