@@ -173,6 +173,11 @@ impl CacheBuilder {
     // === Status fields, clock and executor ===
 
     /// The name of this cache in `Cache-Status` (RFC 9211), a token. Defaults to `cachewarp`.
+    ///
+    /// Answers that the cache makes itself, such as a 504 for `only-if-cached`, have the field too,
+    /// with the reason as `detail`, although RFC 9211 §2 advises against it;
+    /// [`rfc_literal`](Self::rfc_literal) keeps to that. Only a response that opens a tunnel, and all
+    /// of a [disabled](crate::CacheLayer::disabled) layer, have neither this field nor `X-Cache`.
     pub fn cache_status(mut self, name: &str) -> Self {
         self.config.status.cache_status = Some(name.into());
         self

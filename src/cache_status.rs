@@ -14,7 +14,16 @@ pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub(crate) struct StatusFields {
     /// The name of this cache in `Cache-Status`, serialised as a token. `None` omits the field.
     pub(crate) cache_status: Option<Box<str>>,
+    pub(crate) own_answers: OwnAnswers,
     pub(crate) x_cache: XCache,
+}
+
+/// Whether the answers that the cache makes itself have `Cache-Status`. A cache should add none to
+/// them (RFC 9211 §2), but operators need to see why there was no other answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OwnAnswers {
+    Marked,
+    Unmarked,
 }
 
 /// Whether responses get the field `X-Cache`.
@@ -34,16 +43,15 @@ impl StatusFields {
         sent: StatusCode,
         received: Option<StatusCode>,
     ) {
-        if self.x_cache == XCache::On
-            && let Some(value) = x_cache(outcome)
-        {
-            headers.insert(X_CACHE, HeaderValue::from_static(value));
+        if self.x_cache == XCache::On {
+            headers.insert(X_CACHE, HeaderValue::from_static(x_cache(outcome)));
         }
+        let is_own = matches!(outcome, CacheOutcome::Generated(_));
         if let Some(name) = &self.cache_status
-            && let Some(value) = cache_status(name, outcome, sent, received)
+            && !(is_own && self.own_answers == OwnAnswers::Unmarked)
         {
             // Our member comes last: the members before are from caches nearer to the origin.
-            headers.append(CACHE_STATUS, value);
+            headers.append(CACHE_STATUS, cache_status(name, outcome, sent, received));
         }
     }
 }
@@ -55,14 +63,17 @@ pub(crate) fn age_value(age: u32) -> HeaderValue {
     value(&digits)
 }
 
-fn x_cache(outcome: &CacheOutcome) -> Option<&'static str> {
+fn x_cache(outcome: &CacheOutcome) -> &'static str {
     match outcome {
-        CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded => Some("BYPASS"),
-        CacheOutcome::Collapsed { .. } | CacheOutcome::Fetched { .. } => Some("MISS"),
-        CacheOutcome::Hit { .. } => Some("HIT"),
-        CacheOutcome::Revalidated { .. } => Some("REVALIDATED"),
-        CacheOutcome::Stale { .. } => Some("STALE"),
-        CacheOutcome::Disabled | CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => None,
+        CacheOutcome::Bypassed(_)
+        | CacheOutcome::Disabled
+        | CacheOutcome::Forwarded
+        | CacheOutcome::Tunnelled => "BYPASS",
+        CacheOutcome::Collapsed { .. } | CacheOutcome::Fetched { .. } => "MISS",
+        CacheOutcome::Generated(_) => "ERROR",
+        CacheOutcome::Hit { .. } => "HIT",
+        CacheOutcome::Revalidated { .. } => "REVALIDATED",
+        CacheOutcome::Stale { .. } => "STALE",
     }
 }
 
@@ -72,81 +83,46 @@ fn cache_status(
     outcome: &CacheOutcome,
     sent: StatusCode,
     received: Option<StatusCode>,
-) -> Option<HeaderValue> {
+) -> HeaderValue {
     let mut member = Member::new(name);
+    if outcome.is_hit() {
+        member.flag("hit");
+    } else if let Some(forward) = outcome.forward() {
+        member.token("fwd", forward);
+    }
     match outcome {
-        CacheOutcome::Disabled | CacheOutcome::Generated(_) | CacheOutcome::Tunnelled => {
-            return None;
-        }
-        CacheOutcome::Hit { ttl } => {
-            member.flag("hit");
-            member.number("ttl", *ttl);
-        }
-        CacheOutcome::Stale { reason, ttl } => match reason {
-            StaleReason::Client => {
-                member.flag("hit");
-                member.number("ttl", *ttl);
-                member.token("detail", "max-stale");
-            }
-            StaleReason::WhileRevalidate => {
-                member.flag("hit");
-                member.number("ttl", *ttl);
-                member.token("detail", "swr");
-            }
-            StaleReason::BreakerOpen => {
-                member.flag("hit");
-                member.number("ttl", *ttl);
-                member.token("detail", "breaker-open");
-            }
-            StaleReason::Paused => {
-                member.flag("hit");
-                member.number("ttl", *ttl);
-                member.token("detail", "paused");
-            }
-            StaleReason::Slow => {
-                member.token("fwd", "stale");
-                member.number("ttl", *ttl);
-                member.token("detail", "slow");
-            }
-            StaleReason::IfError(status) => {
-                member.token("fwd", "stale");
-                if let Some(status) = status {
-                    member.number("fwd-status", status.as_u16().into());
-                }
-                member.number("ttl", *ttl);
-                member.token("detail", "stale-if-error");
-            }
-        },
-        CacheOutcome::Bypassed(reason) => {
-            member.token("fwd", "bypass");
-            member.token("detail", reason.as_str());
-        }
-        CacheOutcome::Forwarded => member.token("fwd", "method"),
-        CacheOutcome::Collapsed { forward, ttl } => {
-            member.token("fwd", forward.as_str());
+        CacheOutcome::Stale {
+            reason: StaleReason::IfError(status),
+            ..
+        } => member.fwd_status(*status),
+        _ => member.fwd_status(received.filter(|received| *received != sent)),
+    }
+    match outcome {
+        CacheOutcome::Collapsed { ttl, .. } => {
             member.flag("collapsed");
             member.number("ttl", *ttl);
         }
-        CacheOutcome::Revalidated { forward, ttl } => {
-            member.token("fwd", forward.as_str());
-            member.fwd_status(sent, received);
+        CacheOutcome::Fetched {
+            storing: Storing::Begun { ttl },
+            ..
+        } => {
+            member.flag("stored");
             member.number("ttl", *ttl);
         }
-        CacheOutcome::Fetched { forward, storing } => {
-            member.token("fwd", forward.as_str());
-            member.fwd_status(sent, received);
-            match storing {
-                Storing::Begun { ttl } => {
-                    member.flag("stored");
-                    member.number("ttl", *ttl);
-                }
-                Storing::Failure => {}
-                Storing::Full => member.token("detail", "full"),
-                Storing::Refused(reason) => member.token("detail", reason.as_str()),
-            }
-        }
+        CacheOutcome::Hit { ttl, .. }
+        | CacheOutcome::Revalidated { ttl, .. }
+        | CacheOutcome::Stale { ttl, .. } => member.number("ttl", *ttl),
+        CacheOutcome::Bypassed(_)
+        | CacheOutcome::Disabled
+        | CacheOutcome::Fetched { .. }
+        | CacheOutcome::Forwarded
+        | CacheOutcome::Generated(_)
+        | CacheOutcome::Tunnelled => {}
     }
-    Some(value(&member.0))
+    if let Some(detail) = outcome.detail() {
+        member.token("detail", detail);
+    }
+    value(&member.0)
 }
 
 /// A list member, which serialises parameters as they are added (RFC 9651 §4.1).
@@ -174,9 +150,9 @@ impl Member {
         push_number(&mut self.0, number);
     }
 
-    /// Adds the status that the origin answered with, if the client gets another one.
-    fn fwd_status(&mut self, sent: StatusCode, received: Option<StatusCode>) {
-        if let Some(received) = received.filter(|received| *received != sent) {
+    /// Adds the status that the origin answered with, where the client gets another one.
+    fn fwd_status(&mut self, received: Option<StatusCode>) {
+        if let Some(received) = received {
             self.number("fwd-status", received.as_u16().into());
         }
     }

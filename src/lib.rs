@@ -90,8 +90,8 @@
 //!
 //! # Metrics
 //!
-//! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why.
-//! Responses that the cache did not make itself say it in `Cache-Status` and `X-Cache` too.
+//! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why, and
+//! says it in `X-Cache` and `Cache-Status` too. [ANSWERS.md] lists what they say, and what to do.
 //! Counters go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder
 //! before the first request. Events go through `tracing`.
 //!
@@ -119,6 +119,7 @@
 //! [README.md]: https://docs.rs/crate/cachewarp/latest/source/README.md
 //! [SECURITY.md]: https://docs.rs/crate/cachewarp/latest/source/SECURITY.md
 //! [Where to put the layer]: https://docs.rs/crate/cachewarp/latest/source/docs/placement.md
+//! [ANSWERS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/ANSWERS.md
 //! [METRICS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/METRICS.md
 // What is not compiled has no docs here to link to.
 #![cfg_attr(
@@ -182,7 +183,7 @@ pub use self::{
     inner::{CacheableService, RequestBody},
     key::{KeyExtension, KeyPolicy, Keying},
     layer::CacheLayer,
-    outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing},
+    outcome::{CacheOutcome, ForwardReason, Generated, StaleReason, Storing, Tier},
     posts::ReadBody,
     purge::{InvalidPurge, Purge, PurgeError, PurgeRequest, Purged, PurgedHere, PurgedShared},
     semantics::{

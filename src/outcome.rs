@@ -1,5 +1,7 @@
 //! [`CacheOutcome`]: how the cache answered a request, with the reasons.
 
+mod words;
+
 use http::StatusCode;
 
 use crate::semantics::{
@@ -16,7 +18,7 @@ use crate::semantics::{
 /// use cachewarp::CacheOutcome;
 ///
 /// if let Some(outcome) = response.extensions().get::<CacheOutcome>() {
-///     println!("{outcome:?}");
+///     println!("{} because of {:?}", outcome.as_str(), outcome.reason());
 /// }
 /// # }
 /// ```
@@ -34,7 +36,8 @@ pub enum CacheOutcome {
         ttl: i64,
     },
     /// The layer is [`disabled`](crate::CacheLayer::disabled), or is in a router of an axum that it
-    /// does not know: the request went to the origin, and the response is as it came.
+    /// does not know: the request went to the origin, and the response is as it came, without
+    /// `X-Cache` and `Cache-Status`.
     Disabled,
     /// The response came from the origin.
     #[non_exhaustive]
@@ -51,6 +54,8 @@ pub enum CacheOutcome {
     /// The response is stored and fresh.
     #[non_exhaustive]
     Hit {
+        /// The tier that the response was read from, for this request.
+        tier: Tier,
         /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
@@ -67,11 +72,16 @@ pub enum CacheOutcome {
     Stale {
         /// Why a stale response may be used.
         reason: StaleReason,
+        /// The tier that the response was read from, for this request. What stands in for an error or
+        /// a slow answer is read from memory, as what the shared tier has is put there before the
+        /// origin is called.
+        tier: Tier,
         /// The remaining freshness lifetime, in seconds. Zero or negative, unless a response that
         /// is still fresh replaces an error.
         ttl: i64,
     },
-    /// The request asked for a tunnel or a protocol upgrade, and went to the origin.
+    /// The request asked for a tunnel or a protocol upgrade, and went to the origin. The response that
+    /// opens the tunnel is as it came, without `X-Cache` and `Cache-Status`; any other has both.
     Tunnelled,
 }
 
@@ -109,15 +119,14 @@ impl From<ValidationReason> for ForwardReason {
     }
 }
 
-impl ForwardReason {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Stale => "stale",
-            Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-        }
-    }
+/// Where stored responses are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Tier {
+    /// The memory of this process.
+    Memory,
+    /// The tier that nodes share, as [`Redis`](crate::Redis).
+    Remote,
 }
 
 /// Whether a response from the origin is being stored, and if not, why.
@@ -130,7 +139,7 @@ pub enum Storing {
         /// The remaining freshness lifetime, in seconds.
         ttl: i64,
     },
-    /// The response is not stored because it is an error of the origin.
+    /// The response is not stored because it is an error of the origin: 500, 502, 503 or 504.
     Failure,
     /// The response is not stored because of a limit: [`max_fills`] fetches and fills are in
     /// progress, or bodies that arrive and bodies that are read [hold] as much as they may.

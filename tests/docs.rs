@@ -152,9 +152,20 @@ fn a_metric_that_is_not_described_is_found() {
 
 // === Reasons ===
 
-/// What follows this mark in a source, each time: the words that `Cache-Status` may show.
-fn words_after(source: &str, mark: &str) -> BTreeSet<String> {
-    between(source, mark, "\"").map(str::to_owned).collect()
+/// The words in an `impl` block of a source that stand behind this mark.
+fn words_of(source: &str, of: &str, mark: &str) -> BTreeSet<String> {
+    let begin = format!("impl {of} {{");
+    let block = between(source, &begin, "\n}").next();
+    let block = block.unwrap_or_else(|| panic!("no impl of {of}"));
+    let words: BTreeSet<String> = between(block, mark, "\"").map(str::to_owned).collect();
+    assert!(words.len() > 1, "{of}: {words:?}");
+    words
+}
+
+/// A page from this heading to the next one.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!("## {heading}\n")).unwrap();
+    rest.split("\n## ").next().unwrap()
 }
 
 /// What a page has in the first column of the tables that begin with this cell.
@@ -177,31 +188,58 @@ fn first_column(page: &str, head: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_reason_is_on_the_page() {
-    let page = read("docs/METRICS.md");
-    let details: BTreeSet<String> = [
-        ("src/semantics/classify/bypass.rs", "=> \""),
-        ("src/semantics/storable/reason.rs", "=> \""),
-        ("src/cache_status.rs", "token(\"detail\", \""),
-    ]
-    .iter()
-    .flat_map(|(file, mark)| {
-        let words = words_after(&read(file), mark);
-        assert!(words.len() > 5, "{file}: {words:?}");
-        words
-    })
-    .collect();
-    // Its row is in the table of answers: it is no reason with a list of its own.
-    assert!(page.contains("`fwd=..; detail=full`"));
-    let mut described = first_column(&page, "`detail`");
-    described.insert("full".to_owned());
-    assert_eq!(described, details);
+    let page = read("docs/ANSWERS.md");
+    let words = read("src/outcome/words.rs");
+    let bypass = read("src/semantics/classify/bypass.rs");
+    let not_stored = read("src/semantics/storable/reason.rs");
+    let arm = |source: &str, of: &str| words_of(source, of, "=> \"");
+    let mut not_stored = arm(&not_stored, "NotStored");
+    not_stored.extend(words_of(&words, "Storing", "Some(\""));
+    for (heading, head, expected) in [
+        (
+            "Why the origin was asked",
+            "`fwd`",
+            arm(&words, "ForwardReason"),
+        ),
+        ("Stale answers", "`detail`", arm(&words, "StaleReason")),
+        (
+            "Requests that go past the cache",
+            "`detail`",
+            arm(&bypass, "Bypass"),
+        ),
+        ("Responses that are not stored", "`detail`", not_stored),
+        (
+            "Answers of the cache's own",
+            "`detail`",
+            arm(&words, "Generated"),
+        ),
+    ] {
+        let described = first_column(section(&page, heading), head);
+        assert_eq!(described, expected, "{heading}");
+    }
 
-    let forwarded = words_after(&read("src/outcome.rs"), "=> \"");
-    assert_eq!(first_column(&page, "`fwd`"), forwarded);
-
-    let answers = words_after(&read("src/cache_status.rs"), "=> Some(\"");
-    assert!(answers.len() == 5, "{answers:?}");
-    assert_eq!(first_column(&page, "`X-Cache`"), answers);
+    let seen = section(&page, "What you see");
+    let fields = read("src/cache_status.rs");
+    let x_cache: BTreeSet<String> = between(&fields, "=> \"", "\"").map(str::to_owned).collect();
+    assert!(x_cache.len() > 5, "{x_cache:?}");
+    assert_eq!(first_column(seen, "`X-Cache`"), x_cache);
+    // The second column.
+    let shifted: String = seen
+        .lines()
+        .filter_map(|line| Some(format!("|{}\n", line.split_once(" |")?.1)))
+        .collect();
+    let outcomes = arm(&words, "CacheOutcome");
+    assert!(outcomes.len() > 5, "{outcomes:?}");
+    assert_eq!(first_column(&shifted, "`as_str()`"), outcomes);
+    for word in words_of(&words, "CacheOutcome", "Some(\"") {
+        let is_there = [
+            format!("={word}`"),
+            format!("={word};"),
+            format!("`{word}`"),
+        ];
+        let is_there = is_there.iter().any(|it| page.contains(it));
+        assert!(is_there, "{word} is not on the page");
+    }
 }
 
 #[test]

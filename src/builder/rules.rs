@@ -2,6 +2,7 @@
 
 use super::settings::CacheBuilder;
 use crate::{
+    cache_status::OwnAnswers,
     config::ConditionalMiss,
     purge::TagLimits,
     semantics::cookies::Cookies,
@@ -214,9 +215,11 @@ impl CacheBuilder {
     /// refreshes the stored response, even if it has no validator. `s-maxage` forbids stale responses
     /// without exception, the first of two freshness directives counts, and the order of languages
     /// does not matter. Conditional requests go to the origin as they are if no response is stored.
+    /// Answers that the cache makes itself have no `Cache-Status` (RFC 9211 §2), only `X-Cache`.
     /// Use it only with an origin whose responses you know well.
     pub fn rfc_literal(mut self) -> Self {
         self.config.conditional_miss = ConditionalMiss::Forward;
+        self.config.status.own_answers = OwnAnswers::Unmarked;
         let rules = &mut self.config.rules;
         rules.duplicate_directives = DuplicatePolicy::First;
         rules.error_statuses = ErrorStatusPolicy::Literal;

@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use crate::{
     breaker::BreakerConfig,
-    cache_status::{StatusFields, XCache},
+    cache_status::{OwnAnswers, StatusFields, XCache},
     clock::{ElapsedClock, SystemClock},
     config::{Caching, ConcurrencyLimits, ConditionalMiss, Config, HeadMiss, RangeMiss},
     executor::TokioExecutor,
@@ -83,6 +83,7 @@ impl CacheBuilder {
     pub(crate) fn new() -> Self {
         let status = StatusFields {
             cache_status: Some("cachewarp".into()),
+            own_answers: OwnAnswers::Marked,
             x_cache: XCache::On,
         };
         Self {

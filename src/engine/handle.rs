@@ -25,7 +25,7 @@ use super::{
     context::{Handler, RequestContext},
     deadline::Deadline,
     fetch::{bypass, conditions, head_request},
-    lookup::{self, Next, Served, Trigger},
+    lookup::{self, Next, Served, StoredAnswer, Trigger},
     peers::{self, lookup::RemoteLookup},
     request::CacheRequest,
     respond,
@@ -80,9 +80,9 @@ where
     if !matches!(next, Next::Bypass(_) | Next::Fetch { .. }) && !current {
         // Other nodes may have stored a response, or changed the one in memory.
         match peers::lookup::find(&handler.cache, &mut context).await {
-            RemoteLookup::Hit(entry, now, served) => {
+            RemoteLookup::Hit(found) => {
                 return Ok(refresh::answer_and_follow_up::<S, Q>(
-                    handler, context, None, &entry, now, served,
+                    handler, context, None, &found,
                 ));
             }
             RemoteLookup::Miss if context.request.directives.only_if_cached => {
@@ -96,9 +96,9 @@ where
                         .request
                         .allows_stale_if_error(&handler.cache, entry, now)
                 {
-                    let (entry, served) = (Arc::clone(entry), *served);
+                    let found = StoredAnswer::in_memory(Arc::clone(entry), now, *served);
                     return Ok(refresh::answer_and_follow_up::<S, Q>(
-                        handler, context, None, &entry, now, served,
+                        handler, context, None, &found,
                     ));
                 }
                 return fetch(handler, context, body).await;
@@ -111,7 +111,10 @@ where
         Next::Bypass(_) | Next::Fetch { .. } => fetch(handler, context, body).await,
         Next::Refuse => Ok(respond::generated(&handler.cache, Generated::OnlyIfCached)),
         Next::Serve(entry, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
-            handler, context, None, &entry, now, served,
+            handler,
+            context,
+            None,
+            &StoredAnswer::in_memory(entry, now, served),
         )),
     }
 }
@@ -135,11 +138,11 @@ where
             return collapse::collapse(handler, context, body).await;
         }
         if context.observed.is_none()
-            && let RemoteLookup::Hit(entry, now, served) =
+            && let RemoteLookup::Hit(found) =
                 peers::lookup::find(&handler.cache, &mut context).await
         {
             return Ok(refresh::answer_and_follow_up::<S, Q>(
-                handler, context, None, &entry, now, served,
+                handler, context, None, &found,
             ));
         }
     }

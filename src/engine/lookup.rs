@@ -8,7 +8,7 @@ use super::{request::CacheRequest, respond};
 use crate::{
     body::CacheBody,
     entry::Entry,
-    outcome::{CacheOutcome, ForwardReason, StaleReason},
+    outcome::{CacheOutcome, ForwardReason, StaleReason, Tier},
     purge::Standing,
     semantics::{
         classify::Bypass,
@@ -58,6 +58,39 @@ pub(crate) enum Served {
     Stale(StaleReason),
 }
 
+/// A stored response that answers a request.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredAnswer {
+    pub(crate) entry: Arc<Entry>,
+    /// Where it was read for this request.
+    pub(crate) tier: Tier,
+    /// When it was found.
+    pub(crate) now: Duration,
+    pub(crate) served: Served,
+}
+
+impl StoredAnswer {
+    pub(crate) fn in_memory(entry: Arc<Entry>, now: Duration, served: Served) -> Self {
+        Self {
+            entry,
+            tier: Tier::Memory,
+            now,
+            served,
+        }
+    }
+
+    pub(crate) fn serve<B>(&self, cache: &Cache, request: &CacheRequest) -> Response<CacheBody<B>> {
+        serve(
+            cache,
+            request,
+            &self.entry,
+            self.tier,
+            self.now,
+            self.served,
+        )
+    }
+}
+
 /// What memory alone can do for a request.
 pub(crate) enum FromMemory<B> {
     Answer(Response<CacheBody<B>>),
@@ -91,7 +124,7 @@ pub(crate) fn from_memory<B>(cache: &Cache, request: &CacheRequest) -> FromMemor
                 return FromMemory::Continue(Trigger::EarlyRefresh);
             }
             cache.shared.touch(entry, &request.key, now);
-            FromMemory::Answer(serve(cache, request, entry, now, served))
+            FromMemory::Answer(serve(cache, request, entry, Tier::Memory, now, served))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => {
             FromMemory::Continue(Trigger::OnDemand)
@@ -164,19 +197,20 @@ fn is_paused(cache: &Cache, request: &CacheRequest, entry: &Entry, now: Duration
     request.is_paused(cache, entry, now) && request.allows_stale_if_error(cache, entry, now)
 }
 
-/// The answer from a stored response.
-pub(crate) fn serve<B>(
+/// The answer from a stored response that was read from `tier`.
+fn serve<B>(
     cache: &Cache,
     request: &CacheRequest,
     entry: &Arc<Entry>,
+    tier: Tier,
     now: Duration,
     served: Served,
 ) -> Response<CacheBody<B>> {
     entry.count_request();
     let ttl = entry.freshness().ttl(entry.age_for_reuse(now));
     let outcome = match served {
-        Served::Fresh => CacheOutcome::Hit { ttl },
-        Served::Stale(reason) => CacheOutcome::Stale { reason, ttl },
+        Served::Fresh => CacheOutcome::Hit { tier, ttl },
+        Served::Stale(reason) => CacheOutcome::Stale { reason, tier, ttl },
     };
     respond::from_entry(cache, request, entry, now, outcome.into())
 }

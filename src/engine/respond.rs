@@ -20,7 +20,7 @@ use crate::{
     cache_status,
     entry::Entry,
     fill::Fill,
-    outcome::{CacheOutcome, Generated},
+    outcome::{CacheOutcome, Generated, Tier},
     state::{cache::Cache, flights::StreamingResponse},
 };
 
@@ -67,7 +67,10 @@ pub(crate) fn from_entry<B>(
     now: Duration,
     label: Label,
 ) -> Response<CacheBody<B>> {
-    if let CacheOutcome::Hit { .. } = label.outcome
+    // The entry keeps heads rendered for its hits in memory.
+    if let CacheOutcome::Hit {
+        tier: Tier::Memory, ..
+    } = label.outcome
         && !request.facts.conditional()
         && !request.facts.range()
     {
@@ -113,7 +116,7 @@ fn shaped<B>(
     finish(cache, response, label)
 }
 
-/// A fresh stored response as a whole.
+/// A fresh stored response as a whole, from memory.
 fn hit<B>(
     cache: &Cache,
     request: &CacheRequest,
@@ -246,6 +249,18 @@ pub(crate) fn from_origin<B: Body>(
 pub(crate) fn untouched<B: Body>(response: Response<B>) -> Response<CacheBody<B>> {
     let mut response = response.map(CacheBody::origin);
     response.extensions_mut().insert(CacheOutcome::Disabled);
+    response
+}
+
+/// The origin's response that opens a tunnel. Its fields are those of another protocol's beginning, so
+/// the cache adds none to them.
+pub(crate) fn tunnel<B: Body>(cache: &Cache, response: Response<B>) -> Response<CacheBody<B>> {
+    let mut response = response.map(CacheBody::origin);
+    if let Some(Report::Answered) = reports::take(&cache.shared, response.extensions_mut()) {
+        return response;
+    }
+    cache.shared.metrics().answered(&CacheOutcome::Tunnelled);
+    response.extensions_mut().insert(CacheOutcome::Tunnelled);
     response
 }
 

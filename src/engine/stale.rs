@@ -7,14 +7,14 @@ use tokio::time::timeout;
 
 use super::{
     context::RequestContext,
-    lookup::{self, Next, Served},
+    lookup::{self, Next, Served, StoredAnswer},
     request::CacheRequest,
     respond,
 };
 use crate::{
     body::CacheBody,
     entry::Entry,
-    outcome::{CacheOutcome, StaleReason},
+    outcome::{CacheOutcome, StaleReason, Tier},
     semantics::select,
     state::{cache::Cache, flights::Failure},
     store::Resource,
@@ -110,7 +110,8 @@ pub(crate) async fn best_available<B>(
     if let Next::Serve(entry, Served::Fresh) =
         lookup::evaluate(cache, request, stored.as_ref(), now)
     {
-        return Some(lookup::serve(cache, request, entry, now, Served::Fresh));
+        let found = StoredAnswer::in_memory(Arc::clone(entry), now, Served::Fresh);
+        return Some(found.serve(cache, request));
     }
     stale_entry(cache, request, entry, reason)
 }
@@ -126,6 +127,8 @@ fn stale_entry<B>(
         return None;
     }
     let ttl = entry.freshness().ttl(entry.age_for_reuse(now));
-    let label = CacheOutcome::Stale { reason, ttl }.into();
+    // What the shared tier had is in memory before the origin is asked.
+    let tier = Tier::Memory;
+    let label = CacheOutcome::Stale { reason, tier, ttl }.into();
     Some(respond::from_entry(cache, request, entry, now, label))
 }

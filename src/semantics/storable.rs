@@ -303,7 +303,16 @@ fn not_reusable(exchange: &Exchange<'_>) -> Option<NotStored> {
         || is_open(freshness.stale_while_revalidate)
         || is_open(freshness.stale_if_error)
         || validate::has_validator(exchange.response);
-    (!usable).then_some(NotStored::NoLifetime)
+    if usable {
+        return None;
+    }
+    Some(if freshness.reuse == Reuse::Validate {
+        NotStored::NoCache
+    } else if freshness.is_explicit() || freshness.lifetime > 0 {
+        NotStored::Expired
+    } else {
+        NotStored::NoLifetime
+    })
 }
 
 fn refused_by_request(exchange: &Exchange<'_>) -> Option<NotStored> {

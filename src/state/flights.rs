@@ -10,7 +10,7 @@ use crate::{
     fill::Fill,
     generation::Generation,
     key::Key,
-    outcome::{Generated, StaleReason},
+    outcome::{Generated, StaleReason, Tier},
     semantics::classify::Requester,
 };
 
@@ -45,8 +45,9 @@ pub(crate) enum FlightOutcome {
     Streaming(Arc<StreamingResponse>),
     /// With a stored response that is fresh.
     Stored(Arc<Entry>),
-    /// Without an origin call, with a fresh response that another node had stored.
-    FromPeer(Arc<Entry>),
+    /// Without an origin call, with a fresh response that another node had stored, as it was read
+    /// from this tier.
+    FromPeer(Arc<Entry>, Tier),
     /// With a response for the leader's client only. Perhaps because of what its request carried.
     Private(Requester),
     Failed(Failure),

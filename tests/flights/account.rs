@@ -213,7 +213,7 @@ async fn what_finds_no_room_is_passed_on_whole_and_not_stored() {
         stalled.push(answer);
     }
     let field = stalled[11].headers()["cache-status"].to_str().unwrap();
-    assert!(field.contains("detail=full"), "{field}");
+    assert!(field.contains("detail=limit-reached"), "{field}");
     // Nor is anything refused or held up: each gets the whole.
     for n in 12..15 {
         let answer = fetch(&site.cache, get(&format!("/{n}-250"))).await;

@@ -100,7 +100,7 @@ async fn a_body_too_many_reaches_its_client_and_is_not_stored() {
             outcome(&answer)
         );
         let field = answer.headers()["cache-status"].to_str().unwrap();
-        assert!(field.contains("detail=full"), "{field}");
+        assert!(field.contains("detail=limit-reached"), "{field}");
         assert_eq!(layer.handle().stats().tasks, FILLS);
         assert_eq!(text(answer).await, "whole");
     }

@@ -523,11 +523,8 @@ async fn a_breaker_that_layers_share_counts_each_call_once() {
         assert_eq!(open.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(origin.calls(), 1);
         let refused = ask(&stack, request(Method::POST, "/")).await;
-        assert_eq!(
-            (refused.members.len(), origin.calls()),
-            (0, 1),
-            "{refused:?}"
-        );
+        assert_eq!(refused.members, ["cachewarp; detail=breaker-open"]);
+        assert_eq!((&*refused.x_cache, origin.calls()), ("ERROR", 1));
         // The probe needs the only permit, and it is one call.
         clock.advance(Duration::from_secs(20));
         assert_eq!(ask(&stack, get("/")).await.body, "there");

@@ -87,13 +87,17 @@ impl Verdict {
     }
 
     /// `X-Cache` says the same as the outcome.
-    pub(crate) fn labelled(&mut self, answer: &Answer) {
+    pub(crate) fn labelled(&mut self, method: &Method, answer: &Answer) {
         let label: &[&str] = match answer.outcome() {
             CacheOutcome::Hit { .. } => &["HIT"],
             CacheOutcome::Stale { .. } => &["STALE"],
             CacheOutcome::Revalidated { .. } => &["REVALIDATED"],
             CacheOutcome::Fetched { .. } | CacheOutcome::Collapsed { .. } => &["MISS"],
             CacheOutcome::Bypassed(_) | CacheOutcome::Forwarded => &["BYPASS"],
+            CacheOutcome::Generated(_) => &["ERROR"],
+            // No field is added to the beginning of a tunnel.
+            CacheOutcome::Tunnelled if answer.status == 101 || method == Method::CONNECT => &[],
+            CacheOutcome::Tunnelled => &["BYPASS"],
             _ => &[],
         };
         let label: Vec<_> = label

@@ -149,7 +149,7 @@ impl Step {
     }
 
     fn verify_answer(&self, verdict: &mut Verdict, answer: &Answer, seen: &[Parts]) {
-        verdict.labelled(answer);
+        verdict.labelled(&self.method, answer);
         let (mut age, mut status, mut body) = (self.own_age(), self.own_status(), None);
         let mut ending = Ending::Clean;
         for check in &self.checks {

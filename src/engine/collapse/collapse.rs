@@ -42,7 +42,7 @@ use crate::{
             fetched::{Permit, Recording},
             storing,
         },
-        lookup::{self, Served},
+        lookup::Served,
         peers::{self, lookup::RemoteLookup, turn::Turn},
         respond, stale,
     },
@@ -109,11 +109,9 @@ where
         match share {
             Share::StartOver if context.deadline.has_passed() => break,
             Share::StartOver => {
-                if let Some((entry, now, served)) =
-                    join::recheck_as_waiter(&handler.cache, &mut context).await
-                {
+                if let Some(found) = join::recheck_as_waiter(&handler.cache, &mut context).await {
                     return Ok(refresh::answer_and_follow_up::<S, Q>(
-                        handler, context, None, &entry, now, served,
+                        handler, context, None, &found,
                     ));
                 }
                 if context.bypass.is_some() {
@@ -154,35 +152,27 @@ where
     Q: Body + Default + Send + 'static,
 {
     join::announce(&leader, &context);
-    if let Some((entry, now, served)) =
-        join::recheck_as_leader(&handler.cache, &leader, &context).await
-    {
+    if let Some(found) = join::recheck_as_leader(&handler.cache, &leader, &context).await {
         let leader = Some(leader);
         return Ok(refresh::answer_and_follow_up::<S, Q>(
-            handler, context, leader, &entry, now, served,
+            handler, context, leader, &found,
         ));
     }
     match peers::lookup::find(&handler.cache, &mut context).await {
-        RemoteLookup::Hit(entry, now, Served::Fresh) => {
-            leader.complete(FlightOutcome::FromPeer(Arc::clone(&entry)));
+        RemoteLookup::Hit(found) if found.served == Served::Fresh => {
+            let entry = Arc::clone(&found.entry);
+            leader.complete(FlightOutcome::FromPeer(entry, found.tier));
             // Later requests find the response in memory, or ask the shared tier again.
             drop(leader);
             Ok(refresh::answer_and_follow_up::<S, Q>(
-                handler,
-                context,
-                None,
-                &entry,
-                now,
-                Served::Fresh,
+                handler, context, None, &found,
             ))
         }
-        RemoteLookup::Hit(entry, now, served) => Ok(refresh::answer_and_follow_up::<S, Q>(
+        RemoteLookup::Hit(found) => Ok(refresh::answer_and_follow_up::<S, Q>(
             handler,
             context,
             Some(leader),
-            &entry,
-            now,
-            served,
+            &found,
         )),
         RemoteLookup::Miss if context.bypass.is_some() => {
             drop(leader);
@@ -222,13 +212,12 @@ where
     let (mut reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
     let task = async move {
-        if let Turn::Serve(entry, now) =
-            peers::turn::acquire_or_wait(&handler.cache, &mut context).await
+        if let Turn::Serve(found) = peers::turn::acquire_or_wait(&handler.cache, &mut context).await
         {
-            leader.complete(FlightOutcome::FromPeer(Arc::clone(&entry)));
+            let entry = Arc::clone(&found.entry);
+            leader.complete(FlightOutcome::FromPeer(entry, found.tier));
             drop(leader);
-            let answer =
-                lookup::serve(&handler.cache, &context.request, &entry, now, Served::Fresh);
+            let answer = found.serve(&handler.cache, &context.request);
             let _ = reply.send(LeaderReply::Answer(Ok(answer)));
             return;
         }

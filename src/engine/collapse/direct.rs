@@ -49,11 +49,10 @@ where
     if context.bypass.is_none()
         && context.observed.is_none()
         && !hit_for_miss::is_uncacheable(&handler.cache, &context)
-        && let RemoteLookup::Hit(entry, now, served) =
-            peers::lookup::find(&handler.cache, &mut context).await
+        && let RemoteLookup::Hit(found) = peers::lookup::find(&handler.cache, &mut context).await
     {
         return Ok(refresh::answer_and_follow_up::<S, Q>(
-            handler, context, None, &entry, now, served,
+            handler, context, None, &found,
         ));
     }
     context.fetch_begins(&handler.cache);

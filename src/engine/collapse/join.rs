@@ -1,15 +1,14 @@
 //! Which flight a request joins, and what it looks up again once it leads or has waited.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     engine::{
         context::RequestContext,
         fetch::conditions,
         hit_for_miss,
-        lookup::{self, Next, Served},
+        lookup::{self, Next, Served, StoredAnswer},
     },
-    entry::Entry,
     flight::Leader,
     outcome::StaleReason,
     semantics::classify::Requester,
@@ -34,7 +33,7 @@ pub(super) enum Collapsing {
 pub(super) async fn recheck_as_waiter(
     cache: &Cache,
     context: &mut RequestContext,
-) -> Option<(Arc<Entry>, Duration, Served)> {
+) -> Option<StoredAnswer> {
     let shared = &cache.shared;
     context.generation = context.request.generation(cache);
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
@@ -43,7 +42,9 @@ pub(super) async fn recheck_as_waiter(
     let next = context.adopt(next);
     context.stored = stored;
     match next {
-        Next::Serve(entry, served) if shared.is_current(&entry) => Some((entry, now, served)),
+        Next::Serve(entry, served) if shared.is_current(&entry) => {
+            Some(StoredAnswer::in_memory(entry, now, served))
+        }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => None,
     }
 }
@@ -55,7 +56,7 @@ pub(super) async fn recheck_as_leader(
     cache: &Cache,
     leader: &Leader<FlightKey, FlightOutcome>,
     context: &RequestContext,
-) -> Option<(Arc<Entry>, Duration, Served)> {
+) -> Option<StoredAnswer> {
     let shared = &cache.shared;
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
     let now = shared.clock.monotonic();
@@ -64,12 +65,16 @@ pub(super) async fn recheck_as_leader(
             if shared.is_current(entry) && !context.has_selected(entry) =>
         {
             leader.complete(FlightOutcome::Stored(Arc::clone(entry)));
-            Some((Arc::clone(entry), now, Served::Fresh))
+            Some(StoredAnswer::in_memory(
+                Arc::clone(entry),
+                now,
+                Served::Fresh,
+            ))
         }
         Next::Serve(entry, served @ Served::Stale(StaleReason::Paused))
             if shared.is_current(entry) =>
         {
-            Some((Arc::clone(entry), now, served))
+            Some(StoredAnswer::in_memory(Arc::clone(entry), now, served))
         }
         Next::Serve(..) | Next::Fetch { .. } | Next::Bypass(_) | Next::Refuse => None,
     }

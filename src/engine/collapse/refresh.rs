@@ -20,12 +20,11 @@ use crate::{
         deadline::Deadline,
         fetch::{failure, fetch, fetched::Permit, storing},
         hit_for_miss,
-        lookup::{self, Served, Trigger},
+        lookup::{Served, StoredAnswer, Trigger},
         nesting,
         peers::{self, turn::Turn},
         stale,
     },
-    entry::Entry,
     extensions::Priority,
     flight::Leader,
     inner::CacheableService,
@@ -47,16 +46,14 @@ pub(crate) fn answer_and_follow_up<S, Q>(
     handler: Handler<S>,
     mut context: Box<RequestContext>,
     leader: Option<Leader<FlightKey, FlightOutcome>>,
-    entry: &Arc<Entry>,
-    now: Duration,
-    served: Served,
+    found: &StoredAnswer,
 ) -> Response<CacheBody<S::Body>>
 where
     S: CacheableService<Q>,
     Q: Body + Default + Send + 'static,
 {
-    let answer = lookup::serve(&handler.cache, &context.request, entry, now, served);
-    let revalidates = served == Served::Stale(StaleReason::WhileRevalidate);
+    let answer = found.serve(&handler.cache, &context.request);
+    let revalidates = found.served == Served::Stale(StaleReason::WhileRevalidate);
     if revalidates || context.trigger == Trigger::EarlyRefresh {
         // The waiters find the same response in memory.
         drop(leader);
@@ -111,8 +108,8 @@ where
         }
         match peers::turn::try_acquire(&handler.cache, &mut context).await {
             Turn::Fetch => {}
-            Turn::Serve(entry, _) => {
-                leader.complete(FlightOutcome::FromPeer(entry));
+            Turn::Serve(found) => {
+                leader.complete(FlightOutcome::FromPeer(found.entry, found.tier));
                 return;
             }
             // Another node refreshes it, for this node too.
@@ -136,8 +133,9 @@ where
             FlightOutcome::Private(requester) => {
                 pause_unstored(&cache, &context, requester, &fetched.answer);
             }
-            FlightOutcome::Stored(_) | FlightOutcome::FromPeer(_) | FlightOutcome::Streaming(_) => {
-            }
+            FlightOutcome::Stored(_)
+            | FlightOutcome::FromPeer(..)
+            | FlightOutcome::Streaming(_) => {}
         }
         leader.complete(fetched.outcome);
         // No client reads this answer: it was fetched to be stored.

@@ -9,7 +9,7 @@ use crate::{
     body::CacheBody,
     engine::{context::RequestContext, respond},
     entry::{Arrival, Entry},
-    outcome::{CacheOutcome, StaleReason},
+    outcome::{CacheOutcome, StaleReason, Tier},
     purge::{PurgeTime, Tags},
     semantics::{
         cache_control::RequestDirectives,
@@ -59,8 +59,8 @@ pub(super) fn share<B>(
             let came = SharedSince::of(entry.arrival(), began);
             share_entry(cache, context, &entry, came)
         }
-        FlightOutcome::FromPeer(entry) => {
-            match share_entry(cache, context, &entry, SharedSince::OnAnotherNode) {
+        FlightOutcome::FromPeer(entry, tier) => {
+            match share_entry(cache, context, &entry, SharedSince::OnAnotherNode(tier)) {
                 Share::Answer(answer) => Share::Answer(answer),
                 Share::StartOver
                 | Share::GoDirect
@@ -159,8 +159,8 @@ fn other_variant(cache: &Cache, context: &RequestContext, selecting: &Selecting)
 enum SharedSince {
     /// It was there before this request came.
     BeforeRequest,
-    /// Another node stored it some time ago.
-    OnAnotherNode,
+    /// Another node stored it some time ago. It was read from this tier.
+    OnAnotherNode(Tier),
     /// It arrived while this request waited.
     WhileWaiting,
 }
@@ -201,7 +201,7 @@ fn outcome_if_usable(
     }
     let request = &context.request.directives;
     let directives = match came {
-        SharedSince::BeforeRequest | SharedSince::OnAnotherNode => *request,
+        SharedSince::BeforeRequest | SharedSince::OnAnotherNode(_) => *request,
         SharedSince::WhileWaiting => RequestDirectives {
             max_age: request.max_age.filter(|age| *age > 0),
             no_cache: false,
@@ -215,18 +215,21 @@ fn outcome_if_usable(
     };
     let ttl = freshness.ttl(age);
     match decide(StoredMatch::Selected(candidate), &directives) {
-        // Like a hit in memory, where it is being stored.
-        Decision::Serve if came == SharedSince::OnAnotherNode => Some(CacheOutcome::Hit { ttl }),
-        Decision::Serve => Some(CacheOutcome::Collapsed {
-            forward: context.forward,
-            ttl,
+        Decision::Serve => Some(match came {
+            // A hit: the origin was not asked.
+            SharedSince::OnAnotherNode(tier) => CacheOutcome::Hit { tier, ttl },
+            SharedSince::BeforeRequest | SharedSince::WhileWaiting => CacheOutcome::Collapsed {
+                forward: context.forward,
+                ttl,
+            },
         }),
         Decision::ServeStale(allowed) if received == Received::Partly => {
             let reason = match allowed {
                 Stale::Client => StaleReason::Client,
                 Stale::WhileRevalidate => StaleReason::WhileRevalidate,
             };
-            Some(CacheOutcome::Stale { reason, ttl })
+            let tier = Tier::Memory;
+            Some(CacheOutcome::Stale { reason, tier, ttl })
         }
         Decision::Bypass(_)
         | Decision::Fetch(_)

@@ -142,7 +142,10 @@ pub(crate) fn evaluate(
             (Err(NotStored::Extension), Default::default())
         }
         // The response would be stored, and for longer, if another request had caused it.
-        (Storable::Store(_) | Storable::Refuse(NotStored::NoLifetime), Some(reason)) => {
+        (
+            Storable::Store(_) | Storable::Refuse(NotStored::NoLifetime | NotStored::Expired),
+            Some(reason),
+        ) => {
             if reason == NotStored::Cookie {
                 report::cookie_cost_a_hit(cache, request);
             }

@@ -1,6 +1,6 @@
 //! The lookup in the shared tier: what other nodes stored, before the origin is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::HeaderName;
 
@@ -11,12 +11,12 @@ use crate::{
     codec::EntryRecord,
     engine::{
         context::RequestContext,
-        lookup::{self, Next, Served},
+        lookup::{self, Next, Served, StoredAnswer},
         memory_write,
     },
     entry::{Entry, Grant, RemoteVersion, Snapshot},
     error::StoreError,
-    outcome::{ForwardReason, StaleReason},
+    outcome::{ForwardReason, StaleReason, Tier},
     purge::PurgeTime,
     remote::{
         Acceptance, Asked, ObservedVersion, Pending, Remote, RemoteKey, RemoteRead, RemoteValue,
@@ -33,7 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum RemoteLookup {
     /// A response that answers the request.
-    Hit(Arc<Entry>, Duration, Served),
+    Hit(StoredAnswer),
     /// Nothing that answers the request. The context has what was found.
     Miss,
     /// There is no shared tier, or it did not answer.
@@ -62,10 +62,10 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
             Selected::Trusted => RemoteLookup::Unavailable,
         };
     }
-    let (entry, new) = match search(cache, remote, context).await {
+    let (entry, tier, new) = match search(cache, remote, context).await {
         PeerEntry::Unavailable => return RemoteLookup::Unavailable,
-        PeerEntry::Current(entry) => (entry, None),
-        PeerEntry::New(entry) => (Arc::clone(&entry), Some(entry)),
+        PeerEntry::Current(entry) => (entry, Tier::Memory, None),
+        PeerEntry::New(entry) => (Arc::clone(&entry), Tier::Remote, Some(entry)),
         PeerEntry::Nothing => return RemoteLookup::Miss,
     };
     let now = cache.shared.clock.monotonic();
@@ -83,13 +83,23 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
         && at_once
     {
         context.promotable = new.filter(|_| promote_later);
-        return RemoteLookup::Hit(entry, now, served);
+        return RemoteLookup::Hit(StoredAnswer {
+            entry,
+            tier,
+            now,
+            served,
+        });
     }
     match context.adopt(next) {
         Next::Serve(entry, served) => {
             context.forward = ForwardReason::Stale;
             context.stored = Some(resource);
-            RemoteLookup::Hit(entry, now, served)
+            RemoteLookup::Hit(StoredAnswer {
+                entry,
+                tier,
+                now,
+                served,
+            })
         }
         Next::Bypass(_) | Next::Fetch { .. } => {
             context.stored = Some(resource);

@@ -6,8 +6,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::lookup::{self, RemoteLookup};
 use crate::{
-    engine::{context::RequestContext, hit_for_miss, lookup::Served},
-    entry::Entry,
+    engine::{
+        context::RequestContext,
+        hit_for_miss,
+        lookup::{Served, StoredAnswer},
+    },
     remote::{Lease, LeaseNote, LeaseOutcome, Remote, RemoteKey, SelectingHeaders, variant_id},
     semantics::{classify::Requester, freshness::Reuse},
     state::{cache::Cache, flights::FlightOutcome},
@@ -27,7 +30,7 @@ pub(crate) enum Turn {
     /// It fetches. The context has the lease, if there is one.
     Fetch,
     /// It serves what another node fetched.
-    Serve(Arc<Entry>, Duration),
+    Serve(StoredAnswer),
     /// It waits: another node is fetching.
     Wait,
 }
@@ -55,8 +58,8 @@ pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext)
         // Notified or not, it looks again.
         let patience = pause + pause.mul_f64(cache.shared.random.fraction());
         let _ = timeout_at(deadline.min(Instant::now() + patience), changed).await;
-        if let Some((entry, now)) = filled_by_peer(cache, context).await {
-            return Turn::Serve(entry, now);
+        if let Some(found) = filled_by_peer(cache, context).await {
+            return Turn::Serve(found);
         }
         if remote.tracker.is_connected() {
             pause = LONGEST_PAUSE.min(pause * 2);
@@ -69,22 +72,21 @@ pub(crate) async fn try_acquire(cache: &Cache, context: &mut RequestContext) -> 
     let Some(remote) = &cache.shared.remote else {
         return Turn::Fetch;
     };
-    if let Some((entry, now)) = filled_by_peer(cache, context).await {
-        return Turn::Serve(entry, now);
+    if let Some(found) = filled_by_peer(cache, context).await {
+        return Turn::Serve(found);
     }
     acquire(cache, remote, context).await
 }
 
 /// What another node has fetched by now, if it is fresh.
-async fn filled_by_peer(
-    cache: &Cache,
-    context: &mut RequestContext,
-) -> Option<(Arc<Entry>, Duration)> {
+async fn filled_by_peer(cache: &Cache, context: &mut RequestContext) -> Option<StoredAnswer> {
     let found = lookup::find(cache, context).await;
     lookup::promote(cache, context).await;
     match found {
-        RemoteLookup::Hit(entry, now, Served::Fresh) if !context.has_selected(&entry) => {
-            Some((entry, now))
+        RemoteLookup::Hit(found)
+            if found.served == Served::Fresh && !context.has_selected(&found.entry) =>
+        {
+            Some(found)
         }
         RemoteLookup::Hit(..) | RemoteLookup::Miss | RemoteLookup::Unavailable => None,
     }
@@ -121,9 +123,9 @@ async fn acquire(cache: &Cache, remote: &Arc<Remote>, context: &mut RequestConte
     }
     // The last holder may have stored its response and released the lease since the lookup.
     match filled_by_peer(cache, context).await {
-        Some((entry, now)) => {
+        Some(found) => {
             context.lease = None;
-            Turn::Serve(entry, now)
+            Turn::Serve(found)
         }
         None => Turn::Fetch,
     }
@@ -174,7 +176,7 @@ pub(crate) fn notify_waiting_nodes(
         FlightOutcome::Streaming(_)
         | FlightOutcome::Stored(_)
         | FlightOutcome::Failed(_)
-        | FlightOutcome::FromPeer(_)
+        | FlightOutcome::FromPeer(..)
         | FlightOutcome::Private(_) => {}
     }
 }

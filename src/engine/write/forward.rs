@@ -2,7 +2,7 @@
 
 use std::{iter, time::Duration};
 
-use http::{Method, Request, Response, Uri, request::Parts, uri};
+use http::{Method, Request, Response, StatusCode, Uri, request::Parts, uri};
 use http_body::Body;
 use smallvec::SmallVec;
 
@@ -119,11 +119,20 @@ impl Forwarding {
                 InvalidationScope::Nothing => write.reject(),
             }
         }
-        if self.outcome == CacheOutcome::Disabled {
-            return respond::untouched(response);
+        match self.outcome {
+            CacheOutcome::Disabled => return respond::untouched(response),
+            CacheOutcome::Tunnelled if opens_tunnel(&self.method, response.status()) => {
+                return respond::tunnel(&self.cache, response);
+            }
+            _ => {}
         }
         respond::from_origin(&self.cache, &self.method, response, self.outcome.into())
     }
+}
+
+/// Whether the connection is a tunnel from here on (RFC 9110 §9.3.6, §15.2.2).
+fn opens_tunnel(method: &Method, status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS || *method == Method::CONNECT && status.is_success()
 }
 
 /// Until when a forwarded request waits for the head of its response.

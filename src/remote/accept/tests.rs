@@ -213,7 +213,7 @@ fn what_the_origin_could_not_have_stored_is_not_taken() {
     };
     assert_eq!(outcome(cookie), not_stored(NotStored::VaryCredentials));
     let useless = changed(|it| it.lifetime = 0);
-    assert_eq!(outcome(useless), not_stored(NotStored::NoLifetime));
+    assert_eq!(outcome(useless), not_stored(NotStored::Expired));
 }
 
 #[test]

@@ -43,18 +43,18 @@ impl Bypass {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::AuthorityConflict => "authority-conflict",
-            Self::ConnectionOptions => "connection-options",
-            Self::Content => "content",
+            Self::AuthorityConflict => "host-conflict",
+            Self::ConnectionOptions => "connection-header",
+            Self::Content => "request-body",
             Self::Cookie => "cookie",
             Self::Credentials => "credentials",
-            Self::InvalidAuthority => "invalid-authority",
+            Self::InvalidAuthority => "invalid-host",
             Self::KeyPolicy => "key-policy",
             Self::KeyTooLong => "key-too-long",
             Self::MethodOverride => "method-override",
             Self::Preconditions => "preconditions",
             Self::RepeatedHost => "repeated-host",
-            Self::Target => "target",
+            Self::Target => "target-without-path",
             Self::UrlOverride => "url-override",
         }
     }

@@ -20,6 +20,9 @@ pub enum NotStored {
     Cookie,
     /// The status is an error, and the response states no lifetime or the settings ignore it.
     ErrorStatus,
+    /// The response could never be reused: its lifetime is zero, as with `max-age=0`, or was over when
+    /// it arrived, and it has neither a validator nor a stale window (RFC 9111 §3).
+    Expired,
     /// The service added the extension [`NoStore`](crate::NoStore).
     Extension,
     /// `Content-Length` is invalid, or there is `Transfer-Encoding` too (RFC 9112 §6.3).
@@ -28,10 +31,13 @@ pub enum NotStored {
     HeadTooLarge,
     /// The method is not GET (RFC 9110 §9.2.3).
     Method,
+    /// The response could never be reused: it says `no-cache`, so it has to be validated before each
+    /// use, and has no validator (RFC 9111 §5.2.2.4).
+    NoCache,
     /// No directive, field or status makes the response cacheable (RFC 9111 §3).
     NoGround,
-    /// The response could never be reused: nothing gives it a lifetime, or that is over, and it has
-    /// neither a validator nor a stale window (RFC 9111 §3).
+    /// The response could never be reused: nothing gives it a lifetime, and it has no validator
+    /// (RFC 9111 §3).
     NoLifetime,
     /// The response says `no-store` (RFC 9111 §5.2.2.5).
     NoStore,
@@ -74,27 +80,29 @@ impl NotStored {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Authorization => "authorization",
+            Self::Authorization => "credentials",
             Self::BodyTooLarge => "body-too-large",
-            Self::ConnectionOptions => "connection-options",
+            Self::ConnectionOptions => "connection-header",
             Self::ContentRange => "content-range",
             Self::Cookie => "cookie",
             Self::ErrorStatus => "error-status",
-            Self::Extension => "extension",
-            Self::Framing => "framing",
+            Self::Expired => "expired-on-arrival",
+            Self::Extension => "service-no-store",
+            Self::Framing => "ambiguous-length",
             Self::HeadTooLarge => "head-too-large",
-            Self::Method => "method",
-            Self::NoGround => "no-ground",
+            Self::Method => "not-get",
+            Self::NoCache => "no-cache-no-validator",
+            Self::NoGround => "status-needs-lifetime",
             Self::NoLifetime => "no-lifetime",
             Self::NoStore => "no-store",
-            Self::NotUnderstood => "not-understood",
+            Self::NotUnderstood => "must-understand",
             Self::Private => "private",
             Self::RequestNoStore => "request-no-store",
             Self::SetCookie => "set-cookie",
-            Self::Status => "status",
-            Self::Stream => "stream",
+            Self::Status => "status-not-cacheable",
+            Self::Stream => "streaming-content",
             Self::TooManyTags => "too-many-tags",
-            Self::VaryAny => "vary-any",
+            Self::VaryAny => "vary-star",
             Self::VaryCredentials => "vary-credentials",
             Self::VaryTooLong => "vary-too-long",
         }

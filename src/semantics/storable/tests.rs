@@ -374,32 +374,39 @@ fn fields_named_by_no_cache_or_private_are_left_out() {
 #[test]
 fn a_response_that_can_never_be_reused_is_not_stored() {
     let no_lifetime = || refused(NotStored::NoLifetime);
+    let expired = || refused(NotStored::Expired);
     check(
         &Rules::default(),
         &[
             (200, &[], no_lifetime()),
             (200, &["Cache-Control: public"], no_lifetime()),
-            (200, &["Cache-Control: max-age=0"], no_lifetime()),
-            (200, &["Cache-Control: max-age=60, no-cache"], no_lifetime()),
+            (200, &["Cache-Control: max-age=0"], expired()),
+            (200, &["Expires: 0"], expired()),
             (
                 200,
-                &["Cache-Control: max-age=60", "Age: 60"],
-                no_lifetime(),
+                &["Cache-Control: max-age=60, no-cache"],
+                refused(NotStored::NoCache),
             ),
             (
                 200,
+                &["Cache-Control: no-cache"],
+                refused(NotStored::NoCache),
+            ),
+            (200, &["Cache-Control: max-age=60", "Age: 60"], expired()),
+            (
+                200,
                 &["Cache-Control: max-age=0", "ETag: unquoted"],
-                no_lifetime(),
+                expired(),
             ),
             (
                 200,
                 &["Cache-Control: max-age=0", "Last-Modified: once"],
-                no_lifetime(),
+                expired(),
             ),
             (
                 200,
                 &["Cache-Control: max-age=0, must-revalidate, stale-if-error=60"],
-                no_lifetime(),
+                expired(),
             ),
             (
                 200,

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use cachewarp::Executor;
+use cachewarp::{Executor, Tier};
+use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
@@ -58,6 +59,50 @@ fn changing(after: &'static str) -> (Origin, Arc<AtomicBool>) {
             .unwrap()
     });
     (origin, changed)
+}
+
+/// The tier of a hit is where the response was read for this request.
+#[tokio::test(start_paused = true)]
+async fn a_hit_says_which_tier_it_is_from() {
+    let network = Network::new();
+    let (origin, _) = changing("no-store");
+    let [a, b] = network.nodes(&origin).await;
+    a.get("/a").await;
+    a.settle().await;
+    assert_eq!(a.get("/a").await.outcome.tier(), Some(Tier::Memory));
+    // Together: one asks the shared tier for all.
+    let crowd = join_all((0..3).map(|_| b.get("/a"))).await;
+    for seen in crowd {
+        assert!(seen.is_hit(), "{seen:?}");
+        assert_eq!(seen.outcome.tier(), Some(Tier::Remote));
+        assert_eq!(seen.headers["x-cache"], "HIT");
+    }
+    b.settle().await;
+    // Often enough for the entry to keep a rendered head.
+    for _ in 0..4 {
+        assert_eq!(b.get("/a").await.outcome.tier(), Some(Tier::Memory));
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+/// What stands in for an error is in memory by then.
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_says_which_tier_it_is_from() {
+    for (directives, is_failing, tier) in [
+        ("max-age=1, stale-while-revalidate=60", false, Tier::Remote),
+        ("max-age=1, stale-if-error=60", true, Tier::Memory),
+    ] {
+        let network = Network::new();
+        let (origin, fails) = switchable(directives);
+        let [a, b] = network.nodes(&origin).await;
+        a.get("/a").await;
+        a.settle().await;
+        sleep(Duration::from_secs(3)).await;
+        fails.store(is_failing, Ordering::SeqCst);
+        let seen = b.get("/a").await;
+        assert_eq!(seen.outcome.as_str(), "stale", "{seen:?}");
+        assert_eq!(seen.outcome.tier(), Some(tier), "{seen:?}");
+    }
 }
 
 /// What the origin superseded does not come back by a promotion that was late.
