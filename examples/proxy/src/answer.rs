@@ -1,8 +1,9 @@
 //! The responses this proxy writes itself: each says what happened and what to do.
 //!
-//! All of them are made by [`own`]: text or a problem (RFC 9457), as the request prefers, and
-//! `Proxy-Status` (RFC 9209). None has `Cache-Status`: what a proxy generates is not from a cache
-//! (RFC 9211 section 2).
+//! All of them are made by [`own`]: text or a problem (RFC 9457), as the request prefers,
+//! `Proxy-Status` (RFC 9209), `X-Cache`, and `Cache-Status` with the reason as `detail`. RFC 9211
+//! section 2 advises against the last one on what a proxy generates, but that is where operators look
+//! for the reason; with `--profile rfc-literal` there is none.
 
 use std::borrow::Cow;
 
@@ -11,8 +12,8 @@ use cachewarp::Generated;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
-        RETRY_AFTER,
+        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CACHE_STATUS, CONNECTION, CONTENT_LENGTH,
+        CONTENT_TYPE, COOKIE, RETRY_AFTER,
     },
 };
 use http_body_util::Full;
@@ -22,6 +23,38 @@ use crate::{admit::Refusal, failure::Failure};
 
 /// RFC 9209
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// How the proxy signs the answers that are its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Signature {
+    /// Its name in `Cache-Status` and `Proxy-Status`.
+    pub(crate) name: String,
+    pub(crate) cache_status: OnOwn,
+}
+
+/// Whether the answers of the proxy's own have `Cache-Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnOwn {
+    Shown,
+    Omitted,
+}
+
+/// Why the proxy answers itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    /// A type of RFC 9209 section 2.3, for `Proxy-Status`.
+    pub(crate) error: &'static str,
+    /// A word for `Cache-Status`.
+    pub(crate) detail: &'static str,
+}
+
+impl Cause {
+    pub(crate) const fn new(error: &'static str, detail: &'static str) -> Self {
+        Self { error, detail }
+    }
+}
 
 /// What the form of an answer depends on. Cheap to make: most requests never need it.
 #[derive(Debug, Default)]
@@ -107,13 +140,13 @@ fn thousandths(weight: &str) -> u16 {
     (weight.clamp(0.0, 1.0) * 1000.0) as u16
 }
 
-/// A response of the proxy's own. `name` is the proxy's, `error` a type of RFC 9209 section 2.3, and
-/// `text` says what happened and what to do, in sentences, without anything of the origin's.
+/// A response of the proxy's own. `text` says what happened and what to do, in sentences, without
+/// anything of the origin's.
 pub(crate) fn own(
-    name: &str,
+    signature: &Signature,
     asked: &Asked,
     status: StatusCode,
-    error: &str,
+    cause: Cause,
     text: &str,
 ) -> Response<Full<Bytes>> {
     let (kind, body) = match asked.form() {
@@ -137,14 +170,16 @@ pub(crate) fn own(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, length);
-    mark(&mut response, name, error, text);
+    mark(&mut response, signature, cause, text);
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
 /// Says that this response is the proxy's.
-fn mark<B>(response: &mut Response<B>, name: &str, error: &str, details: &str) {
+fn mark<B>(response: &mut Response<B>, signature: &Signature, cause: Cause, details: &str) {
+    let Cause { error, detail } = cause;
+    let name = &signature.name;
     let mut value = format!("{name}; error={error}; details=\"");
     // What a string may hold (RFC 9651 section 3.3.3).
     for letter in details.chars().filter(|it| matches!(it, ' '..='~')) {
@@ -154,63 +189,72 @@ fn mark<B>(response: &mut Response<B>, name: &str, error: &str, details: &str) {
         value.push(letter);
     }
     value.push('"');
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(PROXY_STATUS, value);
+    }
+    let x_cache = if is_error { "ERROR" } else { "BYPASS" };
+    headers.insert(X_CACHE, HeaderValue::from_static(x_cache));
+    let member = format!("{name}; detail={detail}");
+    if signature.cache_status == OnOwn::Shown
+        && let Ok(member) = HeaderValue::from_maybe_shared(Bytes::from(member))
+    {
+        headers.insert(CACHE_STATUS, member);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// The response to a request that was not admitted.
 pub(crate) fn refused<B>(
-    name: &str,
+    signature: &Signature,
     request: &Request<B>,
     refusal: Refusal,
 ) -> Response<Full<Bytes>> {
-    let (status, error, text) = match refusal {
+    let (status, cause, text) = match refusal {
         Refusal::Invalid(why) => (
             StatusCode::BAD_REQUEST,
-            "http_request_error",
+            Cause::new("http_request_error", "request-invalid"),
             Cow::Owned(format!(
                 "This request is not valid: {why}. Correct it before you send it again."
             )),
         ),
         Refusal::Misdirected => (
             StatusCode::MISDIRECTED_REQUEST,
-            "http_request_denied",
+            Cause::new("http_request_denied", "host-not-served"),
             "This server does not serve the host of this request. The operator of this site may add \
              it to --allow-host."
                 .into(),
         ),
         Refusal::HeadTooLarge => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "http_request_error",
+            Cause::new("http_request_error", "request-header-too-large"),
             "This request has too many or too long header fields. Send less of them, for example \
              fewer cookies."
                 .into(),
         ),
         Refusal::Connect => (
             StatusCode::NOT_IMPLEMENTED,
-            "http_request_denied",
+            Cause::new("http_request_denied", "connect-not-served"),
             "This server opens no tunnels to other hosts. CONNECT is for forward proxies.".into(),
         ),
         Refusal::TransferCoding => (
             StatusCode::NOT_IMPLEMENTED,
-            "http_request_error",
+            Cause::new("http_request_error", "transfer-coding-unknown"),
             "This server understands no transfer coding but one of chunked. Send the content without \
              another one; Content-Encoding may say that it is compressed."
                 .into(),
         ),
         Refusal::Loop => (
             StatusCode::LOOP_DETECTED,
-            "proxy_loop_detected",
+            Cause::new("proxy_loop_detected", "proxy-loop"),
             "This request has been here before: the origin server leads back to this proxy. The \
              operator of this site has to correct that."
                 .into(),
         ),
-        Refusal::LastHop => return last_hop(name, request),
+        Refusal::LastHop => return last_hop(signature, request),
     };
-    let mut response = own(name, &Asked::by(request), status, error, &text);
+    let mut response = own(signature, &Asked::by(request), status, cause, &text);
     if refusal == Refusal::TransferCoding {
         // Others may see another end of this request.
         let close = HeaderValue::from_static("close");
@@ -220,13 +264,22 @@ pub(crate) fn refused<B>(
 }
 
 /// The response when the origin gave none.
-pub(crate) fn failed(name: &str, asked: &Asked, failure: &Failure) -> Response<Full<Bytes>> {
+pub(crate) fn failed(
+    signature: &Signature,
+    asked: &Asked,
+    failure: &Failure,
+) -> Response<Full<Bytes>> {
     let kind = failure.kind;
-    own(name, asked, kind.status(), kind.error(), &failure.text())
+    let cause = Cause::new(kind.error(), kind.detail());
+    own(signature, asked, kind.status(), cause, &failure.text())
 }
 
 /// The response in place of an empty one that the cache generated.
-pub(crate) fn generated(name: &str, asked: &Asked, why: &Generated) -> Response<Full<Bytes>> {
+pub(crate) fn generated(
+    signature: &Signature,
+    asked: &Asked,
+    why: &Generated,
+) -> Response<Full<Bytes>> {
     let mut wait = None;
     let (error, text): (_, Cow<'static, str>) = match why {
         Generated::BreakerOpen { retry_after, .. } => {
@@ -274,7 +327,8 @@ pub(crate) fn generated(name: &str, asked: &Asked, why: &Generated) -> Response<
             "There is no response to this request now. Try again later.".into(),
         ),
     };
-    let mut response = own(name, asked, why.status(), error, &text);
+    let cause = Cause::new(error, why.as_str());
+    let mut response = own(signature, asked, why.status(), cause, &text);
     if let Some(seconds) = wait {
         let seconds = HeaderValue::from(seconds);
         response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -283,7 +337,7 @@ pub(crate) fn generated(name: &str, asked: &Asked, why: &Generated) -> Response<
 }
 
 /// The answer of the last recipient that `Max-Forwards` allows. A 204 has no body.
-fn last_hop<B>(name: &str, request: &Request<B>) -> Response<Full<Bytes>> {
+fn last_hop<B>(signature: &Signature, request: &Request<B>) -> Response<Full<Bytes>> {
     let mut response = if request.method() == Method::TRACE {
         echo(request)
     } else {
@@ -292,7 +346,8 @@ fn last_hop<B>(name: &str, request: &Request<B>) -> Response<Full<Bytes>> {
         response
     };
     let details = "Max-Forwards allows no further recipient.";
-    mark(&mut response, name, "proxy_internal_response", details);
+    let cause = Cause::new("proxy_internal_response", "max-forwards");
+    mark(&mut response, signature, cause, details);
     response
 }
 
@@ -323,6 +378,8 @@ fn echo<B>(request: &Request<B>) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -354,11 +411,47 @@ mod tests {
         }
     }
 
+    /// The words that follow this mark in a source.
+    fn words(source: &str, mark: &str) -> BTreeSet<String> {
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let after = code.split(mark).skip(1);
+        let words = after.filter_map(|rest| rest.split('"').next());
+        words.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_reason_has_its_row() {
+        let page = include_str!("../README.md");
+        let (_, table) = page.split_once("\n| `detail` |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let rows = table.lines().filter_map(|row| row.strip_prefix("| `"));
+        let rows: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        let kinds = include_str!("failure.rs");
+        let (_, kinds) = kinds.split_once("fn detail(self)").unwrap();
+        let (kinds, _) = kinds.split_once("\n    }\n").unwrap();
+        let refused = include_str!("client/refusing.rs");
+        let (_, refused) = refused.split_once("let (detail, text)").unwrap();
+        let (refused, _) = refused.split_once("};").unwrap();
+        let mut expected = words(kinds, "=> \"");
+        // A sentence has spaces.
+        let strings = refused.split('"').skip(1).step_by(2);
+        expected.extend(strings.filter(|it| !it.contains(' ')).map(str::to_owned));
+        let own = include_str!("answer.rs").split("Cause::new(\"").skip(1);
+        let own = own.filter_map(|rest| rest.split('"').nth(2));
+        expected.extend(own.map(str::to_owned));
+        assert_eq!(rows, expected.iter().map(String::as_str).collect());
+    }
+
     #[test]
     fn details_are_a_string_whatever_the_text() {
         let text = "say \"no\" \\ to\r\nlines and ümlauts";
         let status = StatusCode::BAD_REQUEST;
-        let response = own("a", &Asked::default(), status, "http_request_error", text);
+        let signature = Signature {
+            name: "a".to_owned(),
+            cache_status: OnOwn::Shown,
+        };
+        let cause = Cause::new("http_request_error", "request-invalid");
+        let response = own(&signature, &Asked::default(), status, cause, text);
         assert_eq!(
             response.headers()[PROXY_STATUS],
             r#"a; error=http_request_error; details="say \"no\" \\ tolines and mlauts""#

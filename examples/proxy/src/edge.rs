@@ -12,7 +12,7 @@ use tower_layer::Layer;
 
 use crate::{
     admit::{self, ForOneClient, KnownHost, Route},
-    answer::{self, Asked},
+    answer::{self, Asked, Signature},
     body::{RequestBody, begun},
     client::{
         Client,
@@ -82,7 +82,7 @@ impl Edge {
                 Either::Right(Either::Left(_)) => Maker::Origin,
                 Either::Right(Either::Right(_)) => Maker::Proxy,
             };
-            line.answered(&response, maker, edge.name());
+            line.answered(&response, maker, &edge.signature().name);
         }
         Ok(response.map(|body| under_way.answer(Logged::new(body, line))))
     }
@@ -92,7 +92,7 @@ impl Edge {
         match self.fetch(request).await {
             Ok(response) if response.status().is_server_error() => self.explained(response, &asked),
             Ok(response) => response,
-            Err(failure) => own(answer::failed(self.name(), &asked, &failure)),
+            Err(failure) => own(answer::failed(self.signature(), &asked, &failure)),
         }
     }
 
@@ -101,7 +101,9 @@ impl Edge {
     fn explained(&self, mut response: Response<EdgeBody>, asked: &Asked) -> Response<EdgeBody> {
         let outcome = response.extensions_mut().remove::<CacheOutcome>();
         let mut response = match &outcome {
-            Some(CacheOutcome::Generated(why)) => own(answer::generated(self.name(), asked, why)),
+            Some(CacheOutcome::Generated(why)) => {
+                own(answer::generated(self.signature(), asked, why))
+            }
             _ => response,
         };
         if let Some(outcome) = outcome {
@@ -110,8 +112,8 @@ impl Edge {
         response
     }
 
-    fn name(&self) -> &str {
-        &self.upstream.policy.name
+    fn signature(&self) -> &Signature {
+        &self.upstream.policy.signature
     }
 
     /// What every request passes, from a client or from warming: admission, the cache, the origin.
@@ -123,7 +125,7 @@ impl Edge {
         let default_host = self.upstream.origin.host();
         let route = match admit::admit(&mut request, rules, default_host, &self.known_host) {
             Ok(route) => route,
-            Err(refusal) => return Ok(own(answer::refused(self.name(), &request, refusal))),
+            Err(refusal) => return Ok(own(answer::refused(self.signature(), &request, refusal))),
         };
         if begun::is_open(request.method(), request.headers(), request.body()) {
             let limit = self.upstream.policy.client_timeout;

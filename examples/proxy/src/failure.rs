@@ -108,6 +108,26 @@ impl Kind {
         }
     }
 
+    /// The word for it in `Cache-Status`.
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Unreachable => "origin-unreachable",
+            Self::ConnectRefused => "origin-refused-connection",
+            Self::NoAddress => "origin-without-address",
+            Self::NoDescriptor => "too-many-open-files",
+            Self::Untrusted => "origin-certificate-untrusted",
+            Self::NoTls => "origin-tls-failed",
+            Self::ConnectTimeout => "origin-connect-timeout",
+            Self::NoPlace => "origin-connections-in-use",
+            Self::ResponseTimeout => "origin-timeout",
+            Self::ContentTimeout => "request-body-timeout",
+            Self::ContentBroken => "request-body-broken",
+            Self::Broken => "origin-broke-off",
+            Self::HeadTooLarge => "origin-header-too-large",
+            Self::Malformed => "origin-response-invalid",
+        }
+    }
+
     /// What the client is told: what happened, and what to do.
     fn text(self) -> &'static str {
         match self {

@@ -71,6 +71,7 @@ use tokio::{
 
 use crate::{
     admit::{Rules, allowed::AllowedHosts, identity::Identity},
+    answer::Signature,
     client::{Client, places::Places},
     config::{Command, Config, without_password},
     edge::Edge,
@@ -285,11 +286,11 @@ async fn cache(config: &Config) -> Result<CacheLayer, String> {
 
 fn policy(config: &Config, cache: &CacheLayer, origin: &Uri) -> Policy {
     Policy {
-        name: config.name.clone(),
-        log: log::access::Form {
-            queries: config.log.queries(),
-            only_tier: (!config.backend.is_shared()).then_some("memory"),
+        signature: Signature {
+            name: config.name.clone(),
+            cache_status: config.lifetimes.on_own(),
         },
+        log: config.log.queries(),
         rules: Rules {
             identity: Identity::random(),
             hosts: AllowedHosts::new(&config.allowed_hosts),

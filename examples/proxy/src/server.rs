@@ -215,7 +215,7 @@ impl Worker {
         tokio::spawn(async move {
             let _entry = entry;
             let end = patience::watch(connection, &client, limit).await;
-            refused.settle(&policy.name, end.error()).await;
+            refused.settle(&policy.signature, end.error()).await;
             match end {
                 End::Own(Ok(())) => {}
                 End::Own(Err(error)) => tracing::debug!(%peer, error, "connection ended"),

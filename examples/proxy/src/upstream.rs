@@ -25,10 +25,11 @@ use tower::Service;
 
 use crate::{
     admit::{ForOneClient, Rules},
+    answer::Signature,
     body::{Hold, RequestBody, Turn, Watch, replay::Keep},
     failure::{Failure, Kind},
     log::{
-        access::{self, OriginTime},
+        access::{OriginTime, Queries},
         seldom,
     },
     origin::{Continue, Needs, Origin},
@@ -46,9 +47,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// What every request to the origin is sent with.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    /// In `Cache-Status` and `Proxy-Status`.
-    pub(crate) name: String,
-    pub(crate) log: access::Form,
+    pub(crate) signature: Signature,
+    pub(crate) log: Queries,
     pub(crate) rules: Rules,
     pub(crate) naming: Naming,
     pub(crate) origin_timeout: Duration,

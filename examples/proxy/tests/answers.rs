@@ -18,6 +18,7 @@ struct Case {
     fields: &'static str,
     status: u16,
     error: &'static str,
+    detail: &'static str,
     says: &'static str,
 }
 
@@ -26,6 +27,7 @@ const fn case(
     fields: &'static str,
     status: u16,
     error: &'static str,
+    detail: &'static str,
     says: &'static str,
 ) -> Case {
     Case {
@@ -33,6 +35,7 @@ const fn case(
         fields,
         status,
         error,
+        detail,
         says,
     }
 }
@@ -43,14 +46,23 @@ const CASES: [Case; 9] = [
         "Host: b\r\n",
         400,
         "http_request_error",
+        "request-invalid",
         "more than one Host",
     ),
-    case("GET *", "", 400, "http_request_error", "OPTIONS"),
+    case(
+        "GET *",
+        "",
+        400,
+        "http_request_error",
+        "request-invalid",
+        "OPTIONS",
+    ),
     case(
         "POST /never",
         "Content-Length: 4\r\n",
         408,
         "http_request_error",
+        "request-body-timeout",
         "in time",
     ),
     case(
@@ -58,14 +70,23 @@ const CASES: [Case; 9] = [
         MANY,
         431,
         "http_request_error",
+        "request-header-too-large",
         "fewer cookies",
     ),
-    case("GET /broken", "", 502, "connection_terminated", "broke"),
+    case(
+        "GET /broken",
+        "",
+        502,
+        "connection_terminated",
+        "origin-broke-off",
+        "broke",
+    ),
     case(
         "GET /malformed",
         "",
         502,
         "http_protocol_error",
+        "origin-response-invalid",
         "not valid HTTP",
     ),
     case(
@@ -73,14 +94,23 @@ const CASES: [Case; 9] = [
         "",
         502,
         "http_response_header_section_size",
+        "origin-header-too-large",
         "too large",
     ),
-    case("GET /hangs", "", 504, "http_response_timeout", "too long"),
+    case(
+        "GET /hangs",
+        "",
+        504,
+        "http_response_timeout",
+        "origin-timeout",
+        "too long",
+    ),
     case(
         "GET /kept",
         "Cache-Control: only-if-cached\r\n",
         504,
         "proxy_internal_response",
+        "only-if-cached",
         "only-if-cached",
     ),
 ];
@@ -125,7 +155,10 @@ fn check(reply: &Reply, case: &Case, problem: bool) {
         "{context}"
     );
     assert_eq!(reply.field("cache-control"), Some("no-store"), "{context}");
-    assert_eq!(reply.field("cache-status"), None, "{context}");
+    // Where operators look for the reason first.
+    assert_eq!(reply.field("x-cache"), Some("ERROR"), "{context}");
+    let member = format!("edge-1; detail={}", case.detail);
+    assert_eq!(reply.field("cache-status"), Some(&*member), "{context}");
     let kind = reply.field("content-type");
     if problem {
         assert_eq!(kind, Some("application/problem+json"), "{context}");
@@ -185,7 +218,14 @@ async fn every_answer_of_the_proxys_own_says_what_happened() {
 async fn a_tunnel_is_refused_in_words() {
     let origin = origin().await;
     let proxy = Proxy::start(origin.address, &FLAGS).await;
-    let refused = case("CONNECT a:443", "", 501, "http_request_denied", "tunnels");
+    let refused = case(
+        "CONNECT a:443",
+        "",
+        501,
+        "http_request_denied",
+        "connect-not-served",
+        "tunnels",
+    );
     for (accept, problem) in [("", false), ("Accept: application/json\r\n", true)] {
         let mut client = proxy.connect().await;
         let ask =
@@ -200,7 +240,14 @@ async fn an_origin_that_is_down_is_named_in_words() {
     let origin = origin().await;
     let proxy = Proxy::start(origin.address, &FLAGS).await;
     let _port = origin.die().await;
-    let down = case("GET /", "", 502, "connection_refused", "cannot be reached");
+    let down = case(
+        "GET /",
+        "",
+        502,
+        "connection_refused",
+        "origin-refused-connection",
+        "cannot be reached",
+    );
     check(&proxy.get("/", "").await, &down, false);
     let json = proxy.get("/", "Accept: application/json\r\n").await;
     check(&json, &down, true);
@@ -246,6 +293,7 @@ async fn the_breaker_answers_in_words_and_says_when_to_come_back() {
         "",
         503,
         "destination_unavailable",
+        "breaker-open",
         "Try again after",
     );
     check(&reply, &case, true);
@@ -280,6 +328,11 @@ async fn the_last_recipient_says_that_it_is() {
             "{value}"
         );
         assert_eq!(reply.field("cache-control"), Some("no-store"));
+        assert_eq!(reply.field("x-cache"), Some("BYPASS"));
+        assert_eq!(
+            reply.field("cache-status"),
+            Some("edge-1; detail=max-forwards")
+        );
     }
     assert!(origin.heads().is_empty());
 }
@@ -310,6 +363,23 @@ async fn over_http2_a_head_gets_the_length_without_the_body() {
         assert_eq!(body.len(), expected, "{method}");
     }
     assert_eq!(lengths[0], lengths[1]);
+}
+
+#[tokio::test]
+async fn to_the_letter_of_the_rfc_none_of_them_is_from_a_cache() {
+    let origin = origin().await;
+    let flags = [&FLAGS[..], &["--profile", "rfc-literal"]].concat();
+    let proxy = Proxy::start(origin.address, &flags).await;
+    for (target, line) in [
+        ("*", ""),
+        ("/broken", ""),
+        ("/kept", "Cache-Control: only-if-cached\r\n"),
+    ] {
+        let reply = proxy.get(target, line).await;
+        assert!(reply.status() >= 400, "{reply:?}");
+        assert_eq!(reply.field("x-cache"), Some("ERROR"), "{reply:?}");
+        assert_eq!(reply.field("cache-status"), None, "{reply:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     servers::redis::{Reply, Server, not_started, standalone, until},
-    support::{Origin, Proxy, command, ok, read_head, read_to_end, soon},
+    support::{Origin, Proxy, before, command, ok, read_head, read_to_end, soon},
 };
 
 /// How long a node that died keeps the others from fetching what it was fetching.
@@ -64,6 +64,26 @@ async fn a_proxy_answers_with_what_another_stored() {
     let apart = [&flags[..], &["--redis-namespace", "other"]].concat();
     let third = Proxy::start(origin.address, &apart).await;
     assert_eq!(cache_of(&third.get("/x", "").await), Some("MISS"));
+}
+
+#[tokio::test]
+async fn the_log_says_which_tier_a_response_was_read_from() {
+    let (redis, origin) = (standalone(), fresh().await);
+    let first = node(origin.address, &redis).await;
+    first.get("/x", "").await;
+    until("the response is in Redis", || kept(&redis) == 1);
+    let url = redis.url();
+    let flags = ["--backend", "redis", "--redis-url", &url];
+    let mut second = before(origin.address, &flags);
+    second.env("RUST_LOG", "access=info").stderr(Stdio::piped());
+    let mut second = Proxy::spawn(second).await;
+    let stderr = second.child.stderr.take().unwrap();
+    let mut lines = BufReader::new(stderr).lines();
+    for tier in ["remote", "memory"] {
+        assert_eq!(cache_of(&second.get("/x", "").await), Some("HIT"));
+        let line = soon(lines.next_line()).await.unwrap().unwrap();
+        assert!(line.contains(&format!("tier=\"{tier}\"")), "{tier}: {line}");
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::answer::{self, Asked};
+use crate::answer::{self, Asked, Cause, Signature};
 
 /// hyper's own answer is shorter.
 const LONGEST: usize = 256;
@@ -162,7 +162,7 @@ impl<T: Read + Write + Unpin> Back<T> {
     /// Answers what hyper refused, if it did, and closes. `error` is what its connection ended with.
     pub(crate) async fn settle(
         self,
-        name: &str,
+        signature: &Signature,
         error: Option<&(dyn Error + Send + Sync + 'static)>,
     ) {
         let back = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -170,7 +170,7 @@ impl<T: Read + Write + Unpin> Back<T> {
         let error = error.and_then(|error| error.downcast_ref::<hyper::Error>());
         let closing = async {
             let bytes = match error.filter(|error| error.is_parse()) {
-                Some(error) => explained(name, &held, error).await.into(),
+                Some(error) => explained(signature, &held, error).await.into(),
                 None => held,
             };
             close(TokioIo::new(stream), &bytes).await
@@ -198,25 +198,31 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, last: &[u8]) ->
 }
 
 /// hyper's answer with a body that says why. A HEAD gets it too: what was not read has no method.
-async fn explained(name: &str, held: &[u8], error: &hyper::Error) -> Vec<u8> {
+async fn explained(signature: &Signature, held: &[u8], error: &hyper::Error) -> Vec<u8> {
     let status = held
         .get(9..12)
         .and_then(|status| StatusCode::from_bytes(status).ok());
     let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-    let text = match status {
-        StatusCode::URI_TOO_LONG => {
-            "The target of this request is too long. Send a shorter one.".to_owned()
-        }
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+    let (detail, text) = match status {
+        StatusCode::URI_TOO_LONG => (
+            "request-target-too-long",
+            "The target of this request is too long. Send a shorter one.".to_owned(),
+        ),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "request-header-too-large",
             "The header of this request is too large. Send less, for example fewer cookies."
-                .to_owned()
-        }
+                .to_owned(),
+        ),
         // hyper's words, and none of the client's.
-        _ => format!("This request is not valid: {error}. Correct it before you send it again."),
+        _ => (
+            "request-invalid",
+            format!("This request is not valid: {error}. Correct it before you send it again."),
+        ),
     };
     // What the request accepts is not known.
     let asked = Asked::default();
-    let answer = answer::own(name, &asked, status, "http_request_error", &text);
+    let cause = Cause::new("http_request_error", detail);
+    let answer = answer::own(signature, &asked, status, cause, &text);
     let (parts, body) = answer.into_parts();
     let head = String::from_utf8_lossy(held);
     let mut bytes = Vec::with_capacity(1024);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cachewarp::{AdaptiveTtl, CacheBuilder, FixedTtl, OverrideOrigin};
 use clap::{Args, ValueEnum};
 
+use crate::answer::OnOwn;
 use crate::config::values::{
     parse_beta, parse_budget, parse_lifetime, parse_targeted, parse_window,
 };
@@ -76,6 +77,14 @@ enum Profile {
 }
 
 impl Lifetimes {
+    /// Whether answers of the proxy's own have `Cache-Status`: RFC 9211 section 2 advises against it.
+    pub(crate) fn on_own(&self) -> OnOwn {
+        match self.profile {
+            Profile::RfcLiteral => OnOwn::Omitted,
+            Profile::Default | Profile::PostFills => OnOwn::Shown,
+        }
+    }
+
     pub(crate) fn add_to(&self, mut cache: CacheBuilder) -> Result<CacheBuilder, String> {
         // The preset first: the other flags may differ from it.
         match self.profile {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cachewarp::{CacheOutcome, Generated, StaleReason};
+use cachewarp::{CacheOutcome, Tier};
 use http::{HeaderName, Method, Request, Response, header::CACHE_STATUS};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
@@ -49,14 +49,6 @@ impl OriginTime {
     }
 }
 
-/// How the lines of this process are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Form {
-    pub(crate) queries: Queries,
-    /// Where every stored response is, if there is but one place.
-    pub(crate) only_tier: Option<&'static str>,
-}
-
 /// Who made a response, as far as its extensions do not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
@@ -81,7 +73,6 @@ enum End {
 pub(crate) struct Line {
     method: Method,
     url: String,
-    form: Form,
     began: Instant,
     origin: OriginTime,
     status: Option<u16>,
@@ -93,13 +84,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn begin<B>(request: &mut Request<B>, form: Form) -> Box<Self> {
+    pub(crate) fn begin<B>(request: &mut Request<B>, queries: Queries) -> Box<Self> {
         let origin = OriginTime::default();
         request.extensions_mut().insert(origin.clone());
         Box::new(Self {
             method: request.method().clone(),
-            url: url::shown(request, form.queries),
-            form,
+            url: url::shown(request, queries),
             began: Instant::now(),
             origin,
             status: None,
@@ -116,27 +106,18 @@ impl Line {
         self.status = Some(response.status().as_u16());
         let outcome = response.extensions().get::<CacheOutcome>();
         self.outcome = match (outcome, maker) {
-            (Some(outcome), _) => word(outcome),
+            (Some(outcome), _) => outcome.as_str(),
             (None, Maker::Proxy) => "own",
-            (None, Maker::Cache | Maker::Origin) => "bypass",
+            (None, Maker::Cache | Maker::Origin) => "bypassed",
         };
         self.reason = match (outcome, maker) {
-            (Some(CacheOutcome::Generated(why)), _) => generated(why).to_owned(),
+            (Some(CacheOutcome::Generated(why)), _) => why.as_str().to_owned(),
             (Some(_), _) => member(response, &CACHE_STATUS, name),
             (None, Maker::Proxy) => member(response, &PROXY_STATUS, name),
             (None, Maker::Cache | Maker::Origin) => "connection".to_owned(),
         };
-        if let Some(CacheOutcome::Hit { .. } | CacheOutcome::Stale { .. }) = outcome {
-            self.tier = self.form.only_tier;
-        }
-        if let Some(
-            CacheOutcome::Hit { .. }
-            | CacheOutcome::Stale {
-                reason: StaleReason::WhileRevalidate,
-                ..
-            },
-        ) = outcome
-        {
+        self.tier = outcome.and_then(CacheOutcome::tier).map(Tier::as_str);
+        if outcome.is_some_and(CacheOutcome::is_hit) {
             // Nobody waited for a refresh behind the client.
             self.origin = OriginTime::default();
         }
@@ -181,32 +162,6 @@ impl Drop for Line {
 /// Exact to the microsecond.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
-}
-
-fn word(outcome: &CacheOutcome) -> &'static str {
-    match outcome {
-        CacheOutcome::Hit { .. } => "hit",
-        CacheOutcome::Fetched { .. } => "miss",
-        CacheOutcome::Stale { .. } => "stale",
-        CacheOutcome::Revalidated { .. } => "revalidated",
-        CacheOutcome::Collapsed { .. } => "collapsed",
-        CacheOutcome::Bypassed(_) => "bypass",
-        CacheOutcome::Forwarded => "method",
-        CacheOutcome::Tunnelled => "tunnel",
-        CacheOutcome::Generated(_) => "own",
-        _ => "other",
-    }
-}
-
-fn generated(why: &Generated) -> &'static str {
-    match why {
-        Generated::BreakerOpen { .. } => "breaker-open",
-        Generated::TooManyWaiters => "too-many-waiters",
-        Generated::FlightFailed { .. } => "shared-fetch-failed",
-        Generated::OnlyIfCached => "only-if-cached",
-        Generated::OriginTimeout => "origin-timeout",
-        _ => "other",
-    }
 }
 
 /// The parameters of our member of a field, which is the last one, without its text for people.
