@@ -3,11 +3,13 @@
 //! The cache registers its metrics at the first request. A recorder must be installed before that:
 //! a metric that was registered without a recorder stays silent.
 
+mod answers;
+
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
+use self::answers::AnswerMetrics;
 use crate::outcome::CacheOutcome;
 
-const REQUESTS: &str = "cachewarp_requests_total";
 const ORIGIN_CALLS: &str = "cachewarp_origin_calls_total";
 const ORIGIN_FAILURES: &str = "cachewarp_origin_failures_total";
 const STORED: &str = "cachewarp_stored_total";
@@ -19,13 +21,7 @@ const MEMORY_BYTES: &str = "cachewarp_memory_bytes";
 /// The metrics of a cache.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    bypassed: Counter,
-    collapsed: Counter,
-    generated: Counter,
-    hits: Counter,
-    misses: Counter,
-    revalidated: Counter,
-    stale: Counter,
+    pub(crate) answers: AnswerMetrics,
     pub(crate) fill_bytes: Gauge,
     pub(crate) invalidations: Counter,
     pub(crate) memory_bytes: Gauge,
@@ -37,7 +33,6 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register() -> Self {
-        describe_counter!(REQUESTS, Unit::Count, "Requests by outcome");
         describe_counter!(
             ORIGIN_CALLS,
             Unit::Count,
@@ -69,15 +64,8 @@ impl Metrics {
             Unit::Bytes,
             "Bytes held by the memory tier, as of its last maintenance"
         );
-        let answered = |outcome: &'static str| counter!(REQUESTS, "outcome" => outcome);
         Self {
-            bypassed: answered("bypassed"),
-            collapsed: answered("collapsed"),
-            generated: answered("generated"),
-            hits: answered("hit"),
-            misses: answered("miss"),
-            revalidated: answered("revalidated"),
-            stale: answered("stale"),
+            answers: AnswerMetrics::register(),
             fill_bytes: gauge!(FILL_BYTES),
             invalidations: counter!(INVALIDATIONS),
             memory_bytes: gauge!(MEMORY_BYTES),
@@ -90,19 +78,7 @@ impl Metrics {
 
     /// Counts a request that was answered with this outcome.
     pub(crate) fn answered(&self, outcome: &CacheOutcome) {
-        match outcome {
-            CacheOutcome::Bypassed(_)
-            | CacheOutcome::Disabled
-            | CacheOutcome::Forwarded
-            | CacheOutcome::Tunnelled => &self.bypassed,
-            CacheOutcome::Collapsed { .. } => &self.collapsed,
-            CacheOutcome::Fetched { .. } => &self.misses,
-            CacheOutcome::Generated(_) => &self.generated,
-            CacheOutcome::Hit { .. } => &self.hits,
-            CacheOutcome::Revalidated { .. } => &self.revalidated,
-            CacheOutcome::Stale { .. } => &self.stale,
-        }
-        .increment(1);
+        self.answers.answered(outcome);
     }
 }
 

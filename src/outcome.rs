@@ -125,7 +125,7 @@ impl From<ValidationReason> for ForwardReason {
 pub enum Tier {
     /// The memory of this process.
     Memory,
-    /// The tier that nodes share, as [`Redis`](crate::Redis).
+    /// The tier that nodes share: Redis.
     Remote,
 }
 

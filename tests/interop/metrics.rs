@@ -11,7 +11,7 @@ use cachewarp::{BoxError, CacheLayer, Memory};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -57,6 +57,10 @@ async fn every_counter_moves_with_what_it_counts() {
     let service = cache.layer(service_fn(async |request: Request<Body>| {
         match request.uri().path() {
             "/broken" => Err("broken"),
+            "/private" => {
+                let private = Response::builder().header("cache-control", "private");
+                Ok(private.body(Body::from("text")).unwrap())
+            }
             "/stale" => {
                 let mut response = Response::new(Body::from("text"));
                 let field = http::HeaderValue::from_static;
@@ -73,7 +77,7 @@ async fn every_counter_moves_with_what_it_counts() {
             _ => Ok(fresh("text")),
         }
     }));
-    let steps: [Step; 8] = [
+    let steps: [Step; 9] = [
         (
             "a miss",
             get("/text"),
@@ -83,11 +87,19 @@ async fn every_counter_moves_with_what_it_counts() {
                 ("stored_total", 1),
             ],
         ),
-        ("a hit", get("/text"), &[("requests_total/hit", 1)]),
+        (
+            "a hit",
+            get("/text"),
+            &[("hits_total/memory", 1), ("requests_total/hit", 1)],
+        ),
         (
             "a write",
             asking("PUT", "/text"),
-            &[("invalidations_total", 1), ("requests_total/bypassed", 1)],
+            &[
+                ("bypassed_total/method", 1),
+                ("invalidations_total", 1),
+                ("requests_total/bypassed", 1),
+            ],
         ),
         (
             "a miss that can be validated",
@@ -114,6 +126,7 @@ async fn every_counter_moves_with_what_it_counts() {
                 ("origin_calls_total", 1),
                 ("origin_failures_total", 1),
                 ("requests_total/stale", 1),
+                ("stale_total/stale-if-error", 1),
             ],
         ),
         (
@@ -124,7 +137,19 @@ async fn every_counter_moves_with_what_it_counts() {
         (
             "a bypass",
             with(get("/text"), "x-http-method-override", b"PUT"),
-            &[("requests_total/bypassed", 1)],
+            &[
+                ("bypassed_total/method-override", 1),
+                ("requests_total/bypassed", 1),
+            ],
+        ),
+        (
+            "a response that is not stored",
+            get("/private"),
+            &[
+                ("not_stored_total/private", 1),
+                ("origin_calls_total", 1),
+                ("requests_total/miss", 1),
+            ],
         ),
     ];
     for (step, request, expected) in steps {
@@ -137,6 +162,55 @@ async fn every_counter_moves_with_what_it_counts() {
     settle(&cache).await;
     let expected = counts(&[("origin_calls_total", 1), ("origin_failures_total", 1)]);
     assert_eq!(moved(&snapshotter), expected, "an error");
+}
+
+/// However they are answered, and each of them once.
+#[tokio::test]
+async fn requests_that_join_the_fetch_of_another_are_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    for (private, expected) in [
+        (
+            false,
+            [("collapsed_total", 2), ("requests_total/collapsed", 2)],
+        ),
+        (
+            true,
+            [("collapsed_total", 2), ("not_stored_total/private", 3)],
+        ),
+    ] {
+        let open = Arc::new(Semaphore::new(0));
+        let gate = Arc::clone(&open);
+        let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
+        let service = cache.layer(service_fn(move |_: Request<Body>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let _permit = gate.acquire().await.unwrap();
+                let mut response = fresh(Body::from("text"));
+                if private {
+                    let field = http::HeaderValue::from_static("private");
+                    response.headers_mut().insert("cache-control", field);
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        }));
+        let mut crowd: Vec<_> = (0..3)
+            .map(|_| Box::pin(service.clone().oneshot(get("/text"))))
+            .collect();
+        for request in &mut crowd {
+            assert!(futures_util::poll!(request).is_pending());
+        }
+        open.add_permits(3);
+        for request in crowd {
+            soon(request).await.unwrap();
+        }
+        settle(&cache).await;
+        let moved = moved(&snapshotter);
+        for (name, count) in expected {
+            assert_eq!(moved.get(name), Some(&count), "{name}: {moved:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@
 //! leader's client disconnects while the shared tier is being asked. A leader that is no longer
 //! polled at that point holds up its waiters for at most their own time limit.
 
-use std::{convert::Infallible, future::pending, panic::AssertUnwindSafe, sync::Arc};
+use std::{convert::Infallible, future::pending, mem, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::FusedFuture};
 use http::Response;
@@ -56,6 +56,13 @@ use crate::{
 /// How many flights a request may join, one after another, as it learns which variant it selects.
 const MAX_FLIGHTS: usize = 4;
 
+/// Whether a request has been counted among those that joined a flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Joins {
+    None,
+    Counted,
+}
+
 /// Gets an answer from the origin, by this request or by a concurrent one for the same response.
 pub(crate) async fn collapse<S, Q>(
     handler: Handler<S>,
@@ -73,12 +80,14 @@ where
         if let Some(outcome) = shared.flights.completed(&key)
             && let Share::Answer(answer) = share::share(&handler.cache, &context, outcome, began)
         {
+            shared.metrics().answers.joined.increment(1);
             return Ok(answer);
         }
         return direct::fetch_direct(handler, context, body).await;
     }
     let mut flights = 0;
     let mut stuck = None;
+    let mut joins = Joins::None;
     while flights < MAX_FLIGHTS {
         let joined = match stuck.take() {
             None => shared.flights.join(key.clone()),
@@ -95,6 +104,10 @@ where
             Joined::NoPermit => break,
             Joined::Waiter(waiter) => waiter,
         };
+        // Each request once, however many flights it joins.
+        if mem::replace(&mut joins, Joins::Counted) == Joins::None {
+            shared.metrics().answers.joined.increment(1);
+        }
         let share = match wait::wait(&handler.cache, waiter, &key, &context).await {
             Waited::StartOver => Share::StartOver,
             Waited::Answer(answer) => return Ok(answer),

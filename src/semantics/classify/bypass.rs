@@ -39,6 +39,23 @@ pub enum Bypass {
 }
 
 impl Bypass {
+    /// All of them, each at the place that is its number.
+    pub(crate) const ALL: [Self; Self::UrlOverride as usize + 1] = [
+        Self::AuthorityConflict,
+        Self::ConnectionOptions,
+        Self::Content,
+        Self::Cookie,
+        Self::Credentials,
+        Self::InvalidAuthority,
+        Self::KeyPolicy,
+        Self::KeyTooLong,
+        Self::MethodOverride,
+        Self::Preconditions,
+        Self::RepeatedHost,
+        Self::Target,
+        Self::UrlOverride,
+    ];
+
     /// The reason as a token, such as `repeated-host`. `Cache-Status` shows it as `detail`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -56,6 +73,18 @@ impl Bypass {
             Self::RepeatedHost => "repeated-host",
             Self::Target => "target-without-path",
             Self::UrlOverride => "url-override",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_at_its_place() {
+        for (place, reason) in Bypass::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
         }
     }
 }

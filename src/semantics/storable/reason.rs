@@ -76,6 +76,35 @@ pub(crate) enum Side {
 }
 
 impl NotStored {
+    /// All of them, each at the place that is its number.
+    pub(crate) const ALL: [Self; Self::VaryTooLong as usize + 1] = [
+        Self::Authorization,
+        Self::BodyTooLarge,
+        Self::ConnectionOptions,
+        Self::ContentRange,
+        Self::Cookie,
+        Self::ErrorStatus,
+        Self::Expired,
+        Self::Extension,
+        Self::Framing,
+        Self::HeadTooLarge,
+        Self::Method,
+        Self::NoCache,
+        Self::NoGround,
+        Self::NoLifetime,
+        Self::NoStore,
+        Self::NotUnderstood,
+        Self::Private,
+        Self::RequestNoStore,
+        Self::SetCookie,
+        Self::Status,
+        Self::Stream,
+        Self::TooManyTags,
+        Self::VaryAny,
+        Self::VaryCredentials,
+        Self::VaryTooLong,
+    ];
+
     /// The reason as a token, such as `no-store`. `Cache-Status` shows it as `detail`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -114,6 +143,18 @@ impl NotStored {
                 Side::Request
             }
             _ => Side::Response,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_at_its_place() {
+        for (place, reason) in NotStored::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
         }
     }
 }
