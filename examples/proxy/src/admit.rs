@@ -51,7 +51,24 @@ pub(crate) enum Route {
     /// To the origin directly, as what comes back is for this client alone: its `Connection` took away
     /// a field that the response may depend on, or it sent one under a name that the cache does not
     /// look for.
-    Origin,
+    Origin(PastCache),
+}
+
+/// Why a request goes to the origin directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PastCache {
+    Connection,
+    FieldName,
+}
+
+impl PastCache {
+    /// The word for it in `Cache-Status`.
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Connection => "connection-header",
+            Self::FieldName => "field-name",
+        }
+    }
 }
 
 /// An extension of requests that take [`Route::Unstored`]: what comes back is for one client.
@@ -180,14 +197,18 @@ pub(crate) fn admit<B>(
         join_cookies(request.headers_mut());
     }
     let tampered = seen.hop_by_hop && strip(request)? == Stripped::Tampering;
-    let is_for_one = tampered || verdict == Verdict::BypassCache;
-    // The cache has to see writes, and passes upgrades through.
-    Ok(if !is_for_one {
-        Route::Cache
-    } else if is_cacheable(request) && !request.headers().contains_key(UPGRADE) {
-        Route::Origin
+    let past = if tampered {
+        Some(PastCache::Connection)
     } else {
-        Route::Unstored
+        (verdict == Verdict::BypassCache).then_some(PastCache::FieldName)
+    };
+    // The cache has to see writes, and passes upgrades through.
+    Ok(match past {
+        None => Route::Cache,
+        Some(why) if is_cacheable(request) && !request.headers().contains_key(UPGRADE) => {
+            Route::Origin(why)
+        }
+        Some(_) => Route::Unstored,
     })
 }
 

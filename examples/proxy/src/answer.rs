@@ -205,6 +205,17 @@ fn mark<B>(response: &mut Response<B>, signature: &Signature, cause: Cause, deta
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
+/// Says of a response of the origin that it went past the cache, as the cache says it.
+pub(crate) fn passed<B>(response: &mut Response<B>, signature: &Signature, detail: &str) {
+    let member = format!("{}; fwd=bypass; detail={detail}", signature.name);
+    let headers = response.headers_mut();
+    headers.insert(X_CACHE, HeaderValue::from_static("BYPASS"));
+    if let Ok(member) = HeaderValue::from_maybe_shared(Bytes::from(member)) {
+        // The members before are from caches nearer to the origin.
+        headers.append(CACHE_STATUS, member);
+    }
+}
+
 /// The response to a request that was not admitted.
 pub(crate) fn refused<B>(
     signature: &Signature,

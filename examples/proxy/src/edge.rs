@@ -142,9 +142,12 @@ impl Edge {
                 let response = self.cached.clone().call(request).await;
                 response.map(|response| response.map(Either::Left))
             }
-            Route::Origin => {
+            Route::Origin(why) => {
                 let response = self.upstream.clone().call(request).await;
-                response.map(|response| response.map(|body| Either::Right(Either::Left(body))))
+                response.map(|mut response| {
+                    answer::passed(&mut response, self.signature(), why.detail());
+                    response.map(|body| Either::Right(Either::Left(body)))
+                })
             }
         }
     }

@@ -141,7 +141,7 @@ async fn each_request_has_a_line_that_says_what_became_of_it() {
             "Connection: accept\r\n",
             200,
             "bypassed",
-            "connection",
+            "fwd=bypass; detail=connection-header",
             4,
             true,
         ),

@@ -61,7 +61,12 @@ async fn a_client_that_takes_away_a_needed_field_goes_around_the_cache() {
     let tampering = "Connection: Accept-Language\r\nAccept-Language: de\r\n";
     for _ in 0..2 {
         let reply = proxy.get("/", tampering).await;
-        assert_eq!((reply.status(), reply.field("x-cache")), (200, None));
+        assert_eq!(
+            (reply.status(), reply.field("x-cache")),
+            (200, Some("BYPASS"))
+        );
+        let member = "cachewarp; fwd=bypass; detail=connection-header";
+        assert_eq!(reply.field("cache-status"), Some(member));
     }
     // Nothing of it was kept.
     assert_eq!(proxy.get("/", "").await.field("x-cache"), Some("MISS"));

@@ -102,6 +102,9 @@ async fn what_goes_on_is_what_the_name_with_hyphens_would_be() {
             let before = origin.heads().len();
             let reply = proxy.get(&path, &format!("{name}: mine\r\n")).await;
             assert_eq!(reply.status(), 200, "{name}");
+            let member = reply.field("cache-status");
+            let past = "cachewarp; fwd=bypass; detail=field-name";
+            assert_eq!(member, Some(past), "{name}");
             let heads = origin.heads();
             assert_eq!(heads.len(), before + 1, "{name}");
             assert_eq!(field(&heads[before], name), Some("mine"));

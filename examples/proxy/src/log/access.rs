@@ -112,9 +112,10 @@ impl Line {
         };
         self.reason = match (outcome, maker) {
             (Some(CacheOutcome::Generated(why)), _) => why.as_str().to_owned(),
-            (Some(_), _) => member(response, &CACHE_STATUS, name),
             (None, Maker::Proxy) => member(response, &PROXY_STATUS, name),
-            (None, Maker::Cache | Maker::Origin) => "connection".to_owned(),
+            (Some(_), _) | (None, Maker::Cache | Maker::Origin) => {
+                member(response, &CACHE_STATUS, name)
+            }
         };
         self.tier = outcome.and_then(CacheOutcome::tier).map(Tier::as_str);
         if outcome.is_some_and(CacheOutcome::is_hit) {
