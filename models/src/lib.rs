@@ -15,3 +15,4 @@ mod extensions;
 mod util;
 
 pub mod permits;
+pub mod purge;

@@ -2,3 +2,5 @@
 
 #[path = "../../src/util/random.rs"]
 pub mod random;
+#[path = "../../src/util/varint.rs"]
+pub mod varint;

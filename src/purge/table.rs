@@ -278,4 +278,6 @@ impl Set {
 }
 
 #[cfg(test)]
+// Where it is from the models too, which include this file.
+#[path = "table/tests.rs"]
 mod tests;
