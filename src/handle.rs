@@ -35,11 +35,13 @@ impl CacheHandle {
     }
 
     /// The current statistics of the cache. It has the memory tier do its maintenance first, so read
-    /// them every second rather than with every request.
+    /// them every second rather than with every request. The metrics of the memory tier are of this
+    /// moment then, too: call it before metrics are read.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         let shared = &self.cache.shared;
         shared.memory.settle();
+        shared.memory.report();
         CacheStats {
             entries: shared.memory.entry_count(),
             memory_bytes: shared.memory.weighed_size(),

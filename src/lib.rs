@@ -92,7 +92,7 @@
 //!
 //! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why, and
 //! says it in `X-Cache` and `Cache-Status` too. [ANSWERS.md] lists what they say, and what to do.
-//! Counters go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder
+//! Metrics go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder
 //! before the first request. Events go through `tracing`.
 //!
 //! # Good to know

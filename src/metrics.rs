@@ -4,10 +4,21 @@
 //! a metric that was registered without a recorder stays silent.
 
 mod answers;
+mod memory;
+mod origin;
+mod part;
+mod remote;
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
-use self::answers::AnswerMetrics;
+#[cfg(feature = "redis")]
+pub(crate) use self::remote::remote_outages;
+use self::{answers::AnswerMetrics, part::GaugePart};
+pub(crate) use self::{
+    memory::MemoryMetrics,
+    origin::{CallEnd, OriginDurations},
+    remote::{RemoteDurations, RemoteMetrics, RemoteOperation},
+};
 use crate::outcome::CacheOutcome;
 
 const ORIGIN_CALLS: &str = "cachewarp_origin_calls_total";
@@ -16,16 +27,16 @@ const STORED: &str = "cachewarp_stored_total";
 const STORE_ERRORS: &str = "cachewarp_store_errors_total";
 const INVALIDATIONS: &str = "cachewarp_invalidations_total";
 const FILL_BYTES: &str = "cachewarp_fill_bytes";
-const MEMORY_BYTES: &str = "cachewarp_memory_bytes";
+const BUILD_INFO: &str = "cachewarp_build_info";
 
 /// The metrics of a cache.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) answers: AnswerMetrics,
-    pub(crate) fill_bytes: Gauge,
+    pub(crate) fill_bytes: GaugePart,
     pub(crate) invalidations: Counter,
-    pub(crate) memory_bytes: Gauge,
     pub(crate) origin_calls: Counter,
+    pub(crate) origin_durations: OriginDurations,
     pub(crate) origin_failures: Counter,
     pub(crate) store_errors: Counter,
     pub(crate) stored: Counter,
@@ -60,16 +71,17 @@ impl Metrics {
             "Bytes held by bodies that are still being received or read"
         );
         describe_gauge!(
-            MEMORY_BYTES,
-            Unit::Bytes,
-            "Bytes held by the memory tier, as of its last maintenance"
+            BUILD_INFO,
+            Unit::Count,
+            "Always 1; the label is the version of the crate"
         );
+        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
         Self {
             answers: AnswerMetrics::register(),
-            fill_bytes: gauge!(FILL_BYTES),
+            fill_bytes: GaugePart::new(gauge!(FILL_BYTES)),
             invalidations: counter!(INVALIDATIONS),
-            memory_bytes: gauge!(MEMORY_BYTES),
             origin_calls: counter!(ORIGIN_CALLS),
+            origin_durations: OriginDurations::register(),
             origin_failures: counter!(ORIGIN_FAILURES),
             store_errors: counter!(STORE_ERRORS),
             stored: counter!(STORED),
@@ -80,92 +92,6 @@ impl Metrics {
     pub(crate) fn answered(&self, outcome: &CacheOutcome) {
         self.answers.answered(outcome);
     }
-}
-
-const REMOTE_LOOKUPS: &str = "cachewarp_remote_lookups_total";
-const REMOTE_WRITES: &str = "cachewarp_remote_writes_total";
-const REMOTE_ERRORS: &str = "cachewarp_remote_errors_total";
-const REMOTE_UNDECODABLE: &str = "cachewarp_remote_undecodable_total";
-const REMOTE_REFUSED: &str = "cachewarp_remote_refused_total";
-const REMOTE_OUTAGES: &str = "cachewarp_remote_outages_total";
-const REMOTE_DISTRUSTS: &str = "cachewarp_remote_distrusts_total";
-
-/// The metrics of the shared tier.
-#[derive(Debug)]
-pub(crate) struct RemoteMetrics {
-    pub(crate) distrusts: Counter,
-    pub(crate) errors: Counter,
-    pub(crate) hits: Counter,
-    pub(crate) misses: Counter,
-    pub(crate) refused_ahead: Counter,
-    pub(crate) refused_compressed: Counter,
-    pub(crate) refused_fields: Counter,
-    pub(crate) refused_forged: Counter,
-    pub(crate) undecodable: Counter,
-    pub(crate) writes: Counter,
-    pub(crate) writes_dropped: Counter,
-}
-
-impl RemoteMetrics {
-    pub(crate) fn register() -> Self {
-        describe_counter!(
-            REMOTE_LOOKUPS,
-            Unit::Count,
-            "Lookups in the shared tier, by what they found"
-        );
-        describe_counter!(
-            REMOTE_WRITES,
-            Unit::Count,
-            "Responses to be written to the shared tier, by whether they were"
-        );
-        describe_counter!(
-            REMOTE_ERRORS,
-            Unit::Count,
-            "Operations of the shared tier that failed"
-        );
-        describe_counter!(
-            REMOTE_UNDECODABLE,
-            Unit::Count,
-            "Values in the shared tier that did not decode and were deleted"
-        );
-        describe_counter!(
-            REMOTE_REFUSED,
-            Unit::Count,
-            "Values in the shared tier that decoded and were not used as they are, by the reason"
-        );
-        describe_counter!(
-            REMOTE_OUTAGES,
-            Unit::Count,
-            "How often reads from or writes to the shared tier stopped working"
-        );
-        describe_counter!(
-            REMOTE_DISTRUSTS,
-            Unit::Count,
-            "How often the other nodes were told to distrust everything that was stored"
-        );
-        let lookups = |found: &'static str| counter!(REMOTE_LOOKUPS, "found" => found);
-        let refused = |because: &'static str| counter!(REMOTE_REFUSED, "because" => because);
-        let writes = |became: &'static str| counter!(REMOTE_WRITES, "became" => became);
-        Self {
-            distrusts: counter!(REMOTE_DISTRUSTS),
-            errors: counter!(REMOTE_ERRORS),
-            hits: lookups("hit"),
-            misses: lookups("miss"),
-            refused_ahead: refused("ahead"),
-            refused_compressed: refused("compressed"),
-            refused_fields: refused("fields"),
-            refused_forged: refused("forged"),
-            undecodable: counter!(REMOTE_UNDECODABLE),
-            writes: writes("stored"),
-            writes_dropped: writes("dropped"),
-        }
-    }
-}
-
-/// Not one of the handles: it counts outages of connections, which belong to no cache.
-#[cfg(feature = "redis")]
-pub(crate) fn remote_outages(of: &'static str) -> Counter {
-    counter!(REMOTE_OUTAGES, "of" => of)
 }
 
 const BREAKER_CALLS: &str = "cachewarp_breaker_calls_total";

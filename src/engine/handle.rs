@@ -49,6 +49,8 @@ where
     Q: Body + Default + Send + 'static,
 {
     let shared = &handler.cache.shared;
+    // Registers those of the shared tier too, before it is asked.
+    shared.metrics();
     let deadline = Deadline::after(handler.cache.config.origin_timeout);
     // Before the lookup: a fetch for this request may replace what the lookup finds, but not what
     // is stored after an invalidation from here on.

@@ -91,8 +91,7 @@ pub(crate) async fn replace_selected(
     if update.await.is_err() {
         metrics.metrics().store_errors.increment(1);
     }
-    let memory = metrics.memory.weighed_size();
-    metrics.metrics().memory_bytes.set(memory as f64);
+    metrics.memory.report();
 }
 
 /// The variants that have not been purged.

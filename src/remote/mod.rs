@@ -30,6 +30,7 @@ mod remote;
 mod selecting;
 mod sending;
 pub(crate) mod store;
+mod timed;
 mod touch;
 mod variants;
 mod write;

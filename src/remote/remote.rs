@@ -23,12 +23,17 @@ use super::{
     names::{Name, Role, everything, prefix, purges},
     notify::{ChangeNotifier, Subscription},
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
+    timed::TimedStore,
     touch::Touches,
     variants,
 };
 use crate::{
-    clock::Clock, codec::VariantList, entry::RemoteVersion, executor::Executor, key::RequestKey,
-    metrics::RemoteMetrics,
+    clock::Clock,
+    codec::VariantList,
+    entry::RemoteVersion,
+    executor::Executor,
+    key::RequestKey,
+    metrics::{RemoteDurations, RemoteMetrics},
 };
 
 /// How many bytes of variant lists are remembered, so that a variant can be read together with its
@@ -49,6 +54,7 @@ pub(crate) struct Remote {
     budget: WriteBudget,
     log_changed: Arc<Notify>,
     metrics: OnceLock<RemoteMetrics>,
+    durations: Arc<OnceLock<RemoteDurations>>,
     nonces: AtomicU64,
     touches: Touches,
     _watch: Box<dyn Watch>,
@@ -57,6 +63,9 @@ pub(crate) struct Remote {
 impl Remote {
     /// Uses `store`, and begins to watch it.
     pub(crate) fn new(store: Arc<dyn RemoteStore>, clock: Arc<dyn Clock>) -> Self {
+        let durations = Arc::<OnceLock<RemoteDurations>>::default();
+        let timed = TimedStore::new(store, Arc::clone(&clock), Arc::clone(&durations));
+        let store: Arc<dyn RemoteStore> = Arc::new(timed);
         let tracker = Arc::new(ChangeTracker::new(clock.monotonic()));
         let distrust = Arc::new(Distrust::new());
         let notifier = Arc::new(ChangeNotifier::default());
@@ -121,6 +130,7 @@ impl Remote {
                 .build(),
             log_changed,
             metrics: OnceLock::new(),
+            durations,
             nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
             clock,
             distrust,
@@ -149,7 +159,10 @@ impl Remote {
 
     /// Registered with the first request, like all metrics.
     pub(crate) fn metrics(&self) -> &RemoteMetrics {
-        self.metrics.get_or_init(RemoteMetrics::register)
+        self.metrics.get_or_init(|| {
+            self.durations.get_or_init(RemoteDurations::register);
+            RemoteMetrics::register()
+        })
     }
 
     /// Keeps a version that answers from memory from looking unused to the server.

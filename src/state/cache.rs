@@ -127,7 +127,13 @@ impl Shared {
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        self.metrics.get_or_init(Metrics::register)
+        self.metrics.get_or_init(|| {
+            self.memory.register_metrics();
+            if let Some(remote) = &self.remote {
+                remote.metrics();
+            }
+            Metrics::register()
+        })
     }
 
     /// How many changes by other nodes concern a key so far. Requests from before a change do not

@@ -1,6 +1,9 @@
 //! The memory tier (L1), on moka: bounded by the bytes that it really holds.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use moka::{notification::RemovalCause, ops::compute::Op, sync::Cache};
 
@@ -12,6 +15,7 @@ use super::{
 use crate::{
     entry::RenderedHeads,
     key::{BuildKeyHasher, Key, KeyRef},
+    metrics::MemoryMetrics,
 };
 
 /// Bytes that moka holds per entry beside key and value: its table, queues, timer wheel, counters.
@@ -56,6 +60,8 @@ pub struct Memory {
     cache: Cache<Key, StoredResource, BuildKeyHasher>,
     rendered_heads: Arc<RenderedHeads>,
     expiry: Arc<ExpirySchedule>,
+    /// Registered with the first request, like all metrics.
+    metrics: Arc<OnceLock<MemoryMetrics>>,
 }
 
 /// A resource, and the minute from which on it may be removed.
@@ -73,6 +79,8 @@ impl Memory {
         let for_heads = bytes / RENDERED_HEADS_SHARE;
         let expiry = Arc::new(ExpirySchedule::new());
         let listener_expiry = Arc::clone(&expiry);
+        let metrics = Arc::<OnceLock<MemoryMetrics>>::default();
+        let listener_metrics = Arc::clone(&metrics);
         let cache = Cache::builder()
             .max_capacity(bytes - for_heads)
             .weigher(weigh)
@@ -81,6 +89,11 @@ impl Memory {
                 if cause != RemovalCause::Replaced {
                     listener_expiry.remove(key.hash(), stored.expires_at);
                 }
+                if cause == RemovalCause::Size
+                    && let Some(metrics) = listener_metrics.get()
+                {
+                    metrics.evicted_size.increment(1);
+                }
             })
             .build_with_hasher(BuildKeyHasher::default());
         Self {
@@ -88,6 +101,7 @@ impl Memory {
             cache,
             rendered_heads: RenderedHeads::new(usize::try_from(for_heads).unwrap_or(usize::MAX)),
             expiry,
+            metrics,
         }
     }
 
@@ -132,6 +146,19 @@ impl Memory {
             .map(|(key, stored)| (key, stored.resource))
     }
 
+    /// Registers the metrics of the tier, once.
+    pub(crate) fn register_metrics(&self) {
+        self.metrics
+            .get_or_init(|| MemoryMetrics::register(self.capacity));
+    }
+
+    /// Brings the metrics up to the last maintenance, if they are registered.
+    pub(crate) fn report(&self) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.holds(self.entry_count(), self.weighed_size());
+        }
+    }
+
     /// The largest size of a resource with several variants, in bytes. moka would not admit one
     /// that leaves little room for others, and all its variants would be lost together. Also, moka
     /// measures a weight in a `u32`.
@@ -151,8 +178,11 @@ impl Memory {
         for key in self.expiry.take_due(now) {
             // It may have been replaced since.
             let stored = self.cache.get(&key);
-            if stored.is_some_and(|stored| stored.expires_at <= now) {
-                self.cache.invalidate(&key);
+            if stored.is_some_and(|stored| stored.expires_at <= now)
+                && self.cache.remove(&key).is_some()
+                && let Some(metrics) = self.metrics.get()
+            {
+                metrics.evicted_expired.increment(1);
             }
         }
     }

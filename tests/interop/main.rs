@@ -7,6 +7,7 @@ mod config;
 mod connections;
 mod disabled;
 mod fields;
+mod figures;
 mod grpc;
 mod malformed;
 mod metrics;

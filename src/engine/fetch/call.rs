@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 
-use super::storability::ExchangeTimes;
+use super::{storability::ExchangeTimes, timing::Timing};
 use crate::{
     body::CacheBody,
     breaker::{HttpClassify, OriginBreaker, Verdict},
@@ -20,7 +20,7 @@ use crate::{
     key::target_of,
     outcome::Generated,
     semantics::fields,
-    state::cache::Cache,
+    state::cache::{Cache, Shared},
 };
 
 /// Why a call of the inner service brought no response.
@@ -51,8 +51,7 @@ where
     let shared = &cache.shared;
     let forwarded = shared.clock.wall();
     let began = shared.clock.monotonic();
-    let counting = || shared.metrics().origin_calls.increment(1);
-    let answer = guarded_call(cache, deadline, inner, request, counting).await;
+    let answer = guarded_call(cache, deadline, inner, request, Some(shared)).await;
     let times = ExchangeTimes::until_now(&*shared.clock, forwarded, began);
     match answer {
         Ok(mut response) => {
@@ -76,7 +75,7 @@ where
 {
     // The outer layer counts the call.
     let deadline = Deadline::after(cache.config.origin_timeout);
-    match guarded_call(cache, deadline, inner, request, || ()).await {
+    match guarded_call(cache, deadline, inner, request, None).await {
         Ok(response) => Ok(response.map(CacheBody::origin)),
         Err(CallError::Error(error) | CallError::Repeated(error)) => Err(error),
         Err(CallError::Open(retry_after)) => {
@@ -88,13 +87,13 @@ where
 }
 
 /// Calls this instance once it is ready, if the circuit breaker permits, and at most until the
-/// deadline. `counting` is called if it is called.
+/// deadline. If it is called, that is counted and timed for `counted`.
 async fn guarded_call<S, Q>(
     cache: &Cache,
     deadline: Deadline,
     inner: S,
     mut request: Request<Q>,
-    counting: impl FnOnce(),
+    counted: Option<&Shared>,
 ) -> Result<Response<S::Body>, CallError<S::Error>>
 where
     S: CacheableService<Q>,
@@ -111,8 +110,12 @@ where
         )
     });
     let call = async {
-        counting();
-        deadline.limit(OriginCall::new(cache, inner, request)).await
+        let timing = counted.map(Timing::begin);
+        let answer = deadline.limit(OriginCall::new(cache, inner, request)).await;
+        if let Some(timing) = timing {
+            timing.end(&answer);
+        }
+        answer
     };
     let answer = match breaker {
         None => call.await,

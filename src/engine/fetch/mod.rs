@@ -13,3 +13,4 @@ mod receive;
 mod revalidate;
 pub(crate) mod storability;
 pub(crate) mod storing;
+mod timing;

@@ -121,8 +121,7 @@ where
         }
     }
     let shared = &cache.shared;
-    let held = shared.account.used();
-    shared.metrics().fill_bytes.set(held as f64);
+    shared.metrics().fill_bytes.set(shared.account.used());
     failed
 }
 
