@@ -128,6 +128,37 @@ impl fmt::Display for DisplayDuration {
     }
 }
 
+/// A URL that names nothing that a cache could store: it is neither absolute nor a path, or it is
+/// malformed (RFC 9110 §4.2).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InvalidUrl {
+    url: String,
+}
+
+impl InvalidUrl {
+    pub(crate) fn new(url: &str) -> Self {
+        Self { url: url.into() }
+    }
+
+    /// What was given.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is neither a URL such as `https://shop.example/items` nor a path such as `/items`",
+            self.url
+        )
+    }
+}
+
+impl Error for InvalidUrl {}
+
 /// A store failed to answer. The cache then treats the request as a miss.
 #[derive(Debug)]
 pub(crate) struct StoreError(BoxError);

@@ -1,9 +1,18 @@
 //! The handle by which an operator reads, drains and warms a cache, from outside of its services.
 
+mod entries;
+mod entry;
+mod info;
 mod purge;
+mod scan;
 mod warm;
 
-pub use self::warm::Warmed;
+pub use self::{
+    entries::{Entries, EntriesCursor, EntriesPage, InvalidCursor},
+    entry::ResourceInfo,
+    info::{EntryInfo, SelectingField},
+    warm::Warmed,
+};
 use std::time::Duration;
 
 use crate::state::cache::Cache;

@@ -37,6 +37,17 @@ impl RequestKey {
         key
     }
 
+    /// The sealed key under which something is stored. `None` never, as [`Key::parts`].
+    pub(crate) fn of_stored(key: &Key, seed: u64) -> Option<Self> {
+        let mut stored = Self {
+            resource_len: key.resource()?.len(),
+            ..Self::default()
+        };
+        stored.bytes.extend(&key.bytes);
+        stored.seal(seed);
+        Some(stored)
+    }
+
     /// Adds the parts that name the target resource. The key must be empty.
     pub(crate) fn name(&mut self, target: KeyTarget<'_>) {
         self.push(target.namespace.as_bytes());

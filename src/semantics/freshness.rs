@@ -42,21 +42,40 @@ pub(crate) struct Times {
     pub(crate) response: i64,
 }
 
-/// The source of a freshness lifetime.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LifetimeSource {
-    /// The `s-maxage` directive, usable or not.
+/// Who gave a stored response its freshness lifetime (RFC 9111 §4.2.1).
+///
+/// A policy that only [shortens](crate::TtlPolicy::shorten) what a response states is not its source.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LifetimeSource {
+    /// The origin: the `s-maxage` directive, usable or not.
     SMaxage,
-    /// The `max-age` directive, usable or not.
+    /// The origin: the `max-age` directive, usable or not.
     MaxAge,
-    /// The `Expires` field, usable or not.
+    /// The origin: the `Expires` field, usable or not.
     Expires,
-    /// A share of the time since the last modification.
+    /// Nobody: it is a share of the time since the last modification
+    /// ([`heuristics`](crate::CacheBuilder::heuristics)).
     Heuristic,
-    /// A policy of the operator of this cache.
+    /// The operator: a [`TtlPolicy`](crate::TtlPolicy).
     Policy,
-    /// There is none: the lifetime is zero.
+    /// Nobody: the lifetime is zero.
     None,
+}
+
+impl LifetimeSource {
+    /// The source as a token, such as `max-age`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SMaxage => "s-maxage",
+            Self::MaxAge => "max-age",
+            Self::Expires => "expires",
+            Self::Heuristic => "heuristic",
+            Self::Policy => "policy",
+            Self::None => "none",
+        }
+    }
 }
 
 /// How a response may be reused without validation, the strictest first.

@@ -24,6 +24,7 @@ pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod rules;
 pub(crate) mod select;
+pub(crate) mod state;
 pub(crate) mod storable;
 pub(crate) mod targeted;
 mod testing;

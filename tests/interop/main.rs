@@ -9,6 +9,7 @@ mod disabled;
 mod fields;
 mod figures;
 mod grpc;
+mod inspect;
 mod malformed;
 mod metrics;
 mod placement;

@@ -15,7 +15,7 @@ key.rs| fn f() { select! { a = crate::fill::f() => {} } } ## fill.rs| fn f() {} 
 key.rs| use crate::F as G; ## lib.rs| pub use self::fill::F; ## fill.rs| p! { pub struct F { a: u8 } } => uses fill.rs
 key.rs| use crate::fill::F; ## fill/mod.rs| mod a; pub use self::a::F; ## fill/a.rs| struct F; => uses fill/a.rs
 key.rs| #[cfg(feature = "x")] use crate::fill::F; ## fill.rs| struct F; => uses fill.rs
-handle.rs| use crate::engine::f; ## engine.rs| fn f() {} => uses engine.rs
+handle.rs| use crate::service::f; ## service.rs| fn f() {} => uses service.rs
 semantics/a.rs| use crate::clock::C; ## clock.rs| struct C; => uses clock.rs
 state/b.rs| use super::a::A; fn f(a: A) { a.e(1) } ## state/a.rs| struct A; ## state/mod.rs| ## engine.rs| use crate::state::a::A; impl A { fn e() {} } => uses engine.rs, not below it: e()
 store/a.rs| use crate::semantics::f; ## semantics.rs| fn f() {} => src/store/a.rs:2: uses semantics.rs, which it does without: f

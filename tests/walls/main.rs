@@ -17,9 +17,9 @@ const FLOORS: &str = "
     lib
     builder
     layer
-    service
+    handle service
     future
-    engine handle
+    engine
     state
     body config
     fill remote store
