@@ -2,6 +2,7 @@
 
 mod entries;
 mod entry;
+mod explain;
 mod info;
 mod purge;
 mod scan;
@@ -10,6 +11,7 @@ mod warm;
 pub use self::{
     entries::{Entries, EntriesCursor, EntriesPage, InvalidCursor},
     entry::ResourceInfo,
+    explain::{ExpectedAnswer, Explanation},
     info::{EntryInfo, SelectingField},
     warm::Warmed,
 };

@@ -1,6 +1,6 @@
 //! What an operator is told of a stored response.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, Request, StatusCode};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -52,6 +52,25 @@ pub struct EntryInfo {
     pub body_len: u64,
     /// The tags by which it can be purged.
     pub tags: Vec<String>,
+}
+
+/// Without the URL, in one line: `200, fresh, age 12 s, lifetime 60 s (max-age), 48 s left`.
+impl fmt::Display for EntryInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {}, age {} s, lifetime {} s ({}), ",
+            self.status.as_u16(),
+            self.state.as_str(),
+            self.age.as_secs(),
+            self.lifetime.as_secs(),
+            self.lifetime_source.as_str(),
+        )?;
+        match self.ttl {
+            left @ 1.. => write!(f, "{left} s left"),
+            over => write!(f, "over for {} s", over.unsigned_abs()),
+        }
+    }
 }
 
 /// A request field by which a stored response was selected.
@@ -115,6 +134,20 @@ pub(super) fn url(parts: &KeyParts<'_>) -> String {
         text(parts.host),
         text(parts.path_and_query)
     )
+}
+
+/// A key as text.
+pub(super) fn printable(cache: &Cache, key: &Key) -> Option<String> {
+    let parts = key.parts()?;
+    let mut text = url(&parts);
+    if !parts.namespace.is_empty() {
+        let namespace = String::from_utf8_lossy(parts.namespace);
+        text += &format!(" in the namespace {namespace}");
+    }
+    if !parts.dimensions.is_empty() {
+        text += &format!(" of the partition {:032x}", partition(cache, &parts));
+    }
+    Some(text)
 }
 
 /// What is stored under one key, at one moment.

@@ -1,11 +1,13 @@
 //! Decides whether a response may be stored, and without which fields (RFC 9111 §3).
 
+mod prospect;
 mod reason;
 mod status;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use smallvec::SmallVec;
 
+pub use prospect::Prospect;
 pub use reason::NotStored;
 pub(crate) use reason::Side;
 use status::{StatusClass, blames_form, class, is_understood};

@@ -1,6 +1,6 @@
 //! Which flight a request joins, and what it looks up again once it leads or has waited.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     engine::{
@@ -99,14 +99,48 @@ pub(super) fn flight_key(cache: &Cache, context: &RequestContext) -> FlightKey {
     }
 }
 
+/// Why a request waits for no other request's response.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum GoesAlone {
+    /// Its own conditions or its range go to the origin, so that the response is for its client only
+    /// ([`ConditionalMiss`](crate::ConditionalMiss), [`RangeMiss`](crate::RangeMiss)).
+    Conditions,
+    /// It has `Authorization`, or a field that means the same, or `no-store`.
+    Private,
+    /// The response could not be shared a moment ago
+    /// ([`uncacheable_for`](crate::CacheBuilder::uncacheable_for)).
+    Uncacheable,
+}
+
+impl GoesAlone {
+    pub(crate) fn of(cache: &Cache, context: &RequestContext) -> Option<Self> {
+        if conditions::forwards_conditions(cache, context) {
+            Some(Self::Conditions)
+        } else if context.request.requester() == Requester::Private {
+            Some(Self::Private)
+        } else if hit_for_miss::is_uncacheable(cache, context) {
+            Some(Self::Uncacheable)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for GoesAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conditions => "its conditions or its range go to the origin",
+            Self::Private => "it has credentials or `no-store`",
+            Self::Uncacheable => "the response could not be shared a moment ago",
+        })
+    }
+}
+
 /// Whether the request may wait for another's response.
 pub(super) fn collapsing(cache: &Cache, context: &RequestContext) -> Collapsing {
-    if conditions::forwards_conditions(cache, context)
-        || context.request.requester() == Requester::Private
-        || hit_for_miss::is_uncacheable(cache, context)
-    {
-        Collapsing::PeekOnly
-    } else {
-        Collapsing::Join
+    match GoesAlone::of(cache, context) {
+        Some(_) => Collapsing::PeekOnly,
+        None => Collapsing::Join,
     }
 }

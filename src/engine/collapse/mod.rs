@@ -9,3 +9,5 @@ pub(crate) mod refresh;
 mod reply;
 mod share;
 mod wait;
+
+pub use self::join::GoesAlone;
