@@ -6,6 +6,7 @@ mod explain;
 mod info;
 mod purge;
 mod scan;
+mod top;
 mod warm;
 
 pub use self::{
@@ -13,6 +14,7 @@ pub use self::{
     entry::ResourceInfo,
     explain::{ExpectedAnswer, Explanation},
     info::{EntryInfo, SelectingField},
+    top::HotKey,
     warm::Warmed,
 };
 use std::time::Duration;

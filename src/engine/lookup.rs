@@ -207,6 +207,7 @@ fn serve<B>(
     served: Served,
 ) -> Response<CacheBody<B>> {
     entry.count_request();
+    cache.shared.heat.hit(request.key.as_ref());
     let ttl = entry.freshness().ttl(entry.age_for_reuse(now));
     let outcome = match served {
         Served::Fresh => CacheOutcome::Hit { tier, ttl },

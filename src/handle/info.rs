@@ -50,6 +50,10 @@ pub struct EntryInfo {
     pub size: u64,
     /// The length of its body, in bytes.
     pub body_len: u64,
+    /// About how many requests were answered with what is stored under its key, all variants together,
+    /// since the cache was built. Zero unless the key is one of those that are hit most often: see
+    /// [`CacheHandle::top`](crate::CacheHandle::top).
+    pub hits: u64,
     /// The tags by which it can be purged.
     pub tags: Vec<String>,
 }
@@ -117,6 +121,11 @@ pub(super) fn partition(cache: &Cache, parts: &KeyParts<'_>) -> u128 {
     }
 }
 
+/// A digest as text. Zero stands for nothing.
+pub(super) fn digest(digest: u128) -> Option<String> {
+    (digest != 0).then(|| format!("{digest:032x}"))
+}
+
 /// The digest of the selecting fields of an entry.
 pub(super) fn variant(entry: &Entry) -> u128 {
     match entry.selecting() {
@@ -155,6 +164,7 @@ pub(super) struct Stored<'a> {
     cache: &'a Cache,
     parts: KeyParts<'a>,
     partition: u128,
+    hits: u64,
     /// A request for it, of which only the key counts.
     request: CacheRequest,
     resource: &'a Resource,
@@ -174,6 +184,7 @@ impl<'a> Stored<'a> {
         request.key = RequestKey::of_stored(key, cache.shared.seed)?;
         Some(Self {
             cache,
+            hits: cache.shared.heat.hits(key.hash()),
             partition: partition(cache, &parts),
             parts,
             request,
@@ -218,7 +229,7 @@ impl<'a> Stored<'a> {
         });
         EntryInfo {
             url: url(&self.parts),
-            partition: (self.partition != 0).then(|| format!("{:032x}", self.partition)),
+            partition: digest(self.partition),
             selecting: selecting.collect(),
             status: entry.status(),
             age: seconds(entry.age(self.now)),
@@ -230,6 +241,7 @@ impl<'a> Stored<'a> {
             state: EntryState::of(candidate),
             size: entry.heap_bytes() as u64,
             body_len: entry.body_len(),
+            hits: self.hits,
             tags: tags.into_iter().flatten().collect(),
         }
     }

@@ -15,6 +15,16 @@ pub(crate) struct KeyRef<'a> {
     pub(super) hash: u64,
 }
 
+impl<'a> KeyRef<'a> {
+    pub(crate) fn hash(self) -> KeyHash {
+        KeyHash(self.hash)
+    }
+
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl fmt::Debug for KeyRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:016x})", self.hash)

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     flights::{FlightKey, FlightOutcome},
+    heat::Heat,
     wiping::Wiping,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) fills: Arc<Semaphore>,
     pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
     pub(crate) generations: Generations,
+    /// Which keys are hit most often.
+    pub(crate) heat: Heat,
     /// Keys whose response could not be shared a moment ago.
     pub(crate) hit_for_miss: ExpiringSet,
     pub(crate) memory: Memory,
@@ -96,6 +99,7 @@ impl Shared {
             flights: Flights::new(limits.waiters, Arc::clone(&fills)),
             fills,
             generations: Generations::new(),
+            heat: Heat::default(),
             hit_for_miss: ExpiringSet::new(),
             metrics: OnceLock::new(),
             names: NameInterner::default(),

@@ -2,5 +2,6 @@
 
 pub(crate) mod cache;
 pub(crate) mod flights;
+mod heat;
 mod purging;
 mod wiping;

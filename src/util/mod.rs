@@ -4,4 +4,5 @@ pub(crate) mod expiring_set;
 pub(crate) mod pattern;
 pub(crate) mod random;
 pub(crate) mod reported;
+pub(crate) mod sample;
 pub(crate) mod varint;

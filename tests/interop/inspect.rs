@@ -423,3 +423,27 @@ async fn what_is_explained_is_what_happens() {
         assert_eq!(is_hit, answer == ExpectedAnswer::Hit, "{outcome:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_hit_most_often_comes_first() {
+    let (cache, _) = layer();
+    let service = cache.layer(site());
+    fill(&cache.scope("admin"), [get("/other")]).await;
+    for round in 0..6400 {
+        call(&service, get("/hot")).await;
+        if round % 4 == 0 {
+            call(&service, get("/warm")).await;
+        }
+    }
+    let handle = cache.handle();
+    let top = handle.top(10);
+    let urls: Vec<&str> = top.iter().map(|hot| &*hot.url).collect();
+    assert_eq!(urls, ["http://a.test/hot", "http://a.test/warm"]);
+    assert!((4000..9000).contains(&top[0].hits), "{top:?}");
+    assert!((800..3200).contains(&top[1].hits), "{top:?}");
+    assert_eq!((top[0].excess, &top[0].partition), (0, &None));
+    assert_eq!(handle.top(1), top[..1]);
+    assert_eq!(handle.top(0), []);
+    assert_eq!(entries(&handle, "/hot").await[0].hits, top[0].hits);
+    assert_eq!(cache.scope("admin").handle().top(10), []);
+}
