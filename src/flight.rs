@@ -216,6 +216,18 @@ impl<K: Eq + Hash, T> Flights<K, T> {
             .sum()
     }
 
+    /// How many requests wait for a flight.
+    pub(crate) fn waiting(&self) -> usize {
+        let of_shard = |shard: &Shard<K, T>| {
+            let flights = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiters = flights
+                .values()
+                .map(|it| it.waiters.load(Ordering::Acquire));
+            waiters.sum::<usize>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
     fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Arc<Flight<T>>>> {
         // The remainder is below the number of shards.
         let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;

@@ -6,6 +6,7 @@ mod explain;
 mod info;
 mod purge;
 mod scan;
+mod stats;
 mod top;
 mod warm;
 
@@ -14,6 +15,7 @@ pub use self::{
     entry::ResourceInfo,
     explain::{ExpectedAnswer, Explanation},
     info::{EntryInfo, SelectingField},
+    stats::{CacheStats, RequestStats},
     top::HotKey,
     warm::Warmed,
 };
@@ -46,44 +48,4 @@ impl CacheHandle {
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.cache.shared.tasks.drain(deadline).await
     }
-
-    /// The current statistics of the cache. It has the memory tier do its maintenance first, so read
-    /// them every second rather than with every request. The metrics of the memory tier are of this
-    /// moment then, too: call it before metrics are read.
-    #[must_use]
-    pub fn stats(&self) -> CacheStats {
-        let shared = &self.cache.shared;
-        shared.memory.settle();
-        shared.memory.report();
-        CacheStats {
-            entries: shared.memory.entry_count(),
-            memory_bytes: shared.memory.weighed_size(),
-            fill_bytes: shared.account.used(),
-            flights: shared.flights.len(),
-            remote_connected: shared.remote_connected(),
-            tasks: shared.tasks.running(),
-        }
-    }
-}
-
-/// The statistics of a cache at one moment. See [`CacheHandle::stats`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct CacheStats {
-    /// Resources in the memory tier. All variants of a resource count as one.
-    pub entries: u64,
-    /// Bytes in the memory tier.
-    pub memory_bytes: u64,
-    /// Bytes held by bodies that are still being received, and by bodies that are being read, whether
-    /// they are stored or not: see [`Memory`](crate::Memory#what-all-of-it-holds). Bodies of up to
-    /// 4 KiB do not count.
-    pub fill_bytes: u64,
-    /// Origin calls that concurrent requests can wait for.
-    pub flights: usize,
-    /// Whether the node currently receives the changes of other nodes. `false` without a shared
-    /// tier.
-    pub remote_connected: bool,
-    /// Running fetches, fills and refreshes that go on if their client disconnects. At most
-    /// [`max_fills`](crate::CacheBuilder::max_fills).
-    pub tasks: usize,
 }

@@ -182,7 +182,7 @@ pub use self::{
     future::ResponseFuture,
     handle::{
         CacheHandle, CacheStats, Entries, EntriesCursor, EntriesPage, EntryInfo, ExpectedAnswer,
-        Explanation, HotKey, InvalidCursor, ResourceInfo, SelectingField, Warmed,
+        Explanation, HotKey, InvalidCursor, RequestStats, ResourceInfo, SelectingField, Warmed,
     },
     inner::{CacheableService, RequestBody},
     key::{KeyExtension, KeyPolicy, Keying},

@@ -7,17 +7,22 @@ mod answers;
 mod memory;
 mod origin;
 mod part;
+mod readable;
 mod remote;
+mod requests;
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
 #[cfg(feature = "redis")]
 pub(crate) use self::remote::remote_outages;
-use self::{answers::AnswerMetrics, part::GaugePart};
+use self::{
+    answers::AnswerMetrics, part::GaugePart, readable::ReadableCounter, requests::RequestCounts,
+};
 pub(crate) use self::{
     memory::MemoryMetrics,
     origin::{CallEnd, OriginDurations},
     remote::{RemoteDurations, RemoteMetrics, RemoteOperation},
+    requests::AnswerKind,
 };
 use crate::outcome::CacheOutcome;
 
@@ -33,13 +38,14 @@ const BUILD_INFO: &str = "cachewarp_build_info";
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) answers: AnswerMetrics,
+    pub(crate) requests: RequestCounts,
     pub(crate) fill_bytes: GaugePart,
     pub(crate) invalidations: Counter,
-    pub(crate) origin_calls: Counter,
+    pub(crate) origin_calls: ReadableCounter,
     pub(crate) origin_durations: OriginDurations,
-    pub(crate) origin_failures: Counter,
+    pub(crate) origin_failures: ReadableCounter,
     pub(crate) store_errors: Counter,
-    pub(crate) stored: Counter,
+    pub(crate) stored: ReadableCounter,
 }
 
 impl Metrics {
@@ -78,18 +84,20 @@ impl Metrics {
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
         Self {
             answers: AnswerMetrics::register(),
+            requests: RequestCounts::default(),
             fill_bytes: GaugePart::new(gauge!(FILL_BYTES)),
             invalidations: counter!(INVALIDATIONS),
-            origin_calls: counter!(ORIGIN_CALLS),
+            origin_calls: ReadableCounter::new(counter!(ORIGIN_CALLS)),
             origin_durations: OriginDurations::register(),
-            origin_failures: counter!(ORIGIN_FAILURES),
+            origin_failures: ReadableCounter::new(counter!(ORIGIN_FAILURES)),
             store_errors: counter!(STORE_ERRORS),
-            stored: counter!(STORED),
+            stored: ReadableCounter::new(counter!(STORED)),
         }
     }
 
     /// Counts a request that was answered with this outcome.
     pub(crate) fn answered(&self, outcome: &CacheOutcome) {
+        self.requests.count(AnswerKind::of(outcome));
         self.answers.answered(outcome);
     }
 }

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
-use super::part::GaugePart;
+use super::{part::GaugePart, readable::ReadableCounter};
 
 const EVICTIONS: &str = "cachewarp_evictions_total";
 const ENTRIES: &str = "cachewarp_entries";
@@ -13,7 +13,7 @@ const MEMORY_CAPACITY: &str = "cachewarp_memory_capacity_bytes";
 #[derive(Debug)]
 pub(crate) struct MemoryMetrics {
     pub(crate) evicted_expired: Counter,
-    pub(crate) evicted_size: Counter,
+    pub(crate) evicted_size: ReadableCounter,
     bytes: GaugePart,
     entries: GaugePart,
     /// Never read: it counts for as long as the tier is there.
@@ -48,7 +48,7 @@ impl MemoryMetrics {
         whole.set(capacity);
         Self {
             evicted_expired: evicted("expired"),
-            evicted_size: evicted("size"),
+            evicted_size: ReadableCounter::new(evicted("size")),
             bytes: part(gauge!(MEMORY_BYTES)),
             entries: part(gauge!(ENTRIES)),
             _capacity: whole,

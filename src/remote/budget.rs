@@ -13,18 +13,30 @@ const OVERHEAD: usize = 4;
 
 /// Bounds the memory of responses that are being written.
 #[derive(Debug)]
-pub(super) struct WriteBudget(Arc<Semaphore>);
+pub(super) struct WriteBudget {
+    free: Arc<Semaphore>,
+    units: usize,
+}
 
 impl WriteBudget {
     /// A budget that holds at least one value of the largest size.
     pub(super) fn new(max_value_bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET.max(units(max_value_bytes)))))
+        let units = BUDGET.max(units(max_value_bytes));
+        Self {
+            free: Arc::new(Semaphore::new(units)),
+            units,
+        }
     }
 
     /// Reserves memory to write a body of this size. `None` if too much is being written already.
     pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(units(bytes)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(units).ok()
+        Arc::clone(&self.free).try_acquire_many_owned(units).ok()
+    }
+
+    /// How much is reserved, in bytes.
+    pub(super) fn reserved(&self) -> usize {
+        self.units.saturating_sub(self.free.available_permits()) * 1024
     }
 }
 

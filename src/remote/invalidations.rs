@@ -220,7 +220,7 @@ impl PendingInvalidations {
                 queue.wait(name, Lane::first(known))
             }
         };
-        self.count(&queue);
+        self.recount(&queue);
         start
     }
 
@@ -265,7 +265,7 @@ impl PendingInvalidations {
             }
             Some(_) | None => None,
         };
-        self.count(&queue);
+        self.recount(&queue);
         start
     }
 
@@ -280,6 +280,11 @@ impl PendingInvalidations {
             }
             Some(_) | None => None,
         }
+    }
+
+    /// How many are pending.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
     }
 
     /// How many invalidations wait in a lane, at most.
@@ -318,7 +323,7 @@ impl PendingInvalidations {
         self.queue().distrust.telling = false;
     }
 
-    fn count(&self, queue: &Queue) {
+    fn recount(&self, queue: &Queue) {
         if queue.distrust.due == Due::Everything {
             self.everything.store(true, Ordering::SeqCst);
         }

@@ -188,6 +188,16 @@ impl Remote {
         self.budget.reserve(bytes)
     }
 
+    /// What is reserved of that memory, in bytes.
+    pub(crate) fn reserved(&self) -> usize {
+        self.budget.reserved()
+    }
+
+    /// How many invalidations the server does not have yet.
+    pub(crate) fn pending_invalidations(&self) -> usize {
+        self.invalidations.count()
+    }
+
     /// Subscribes to changes of anything that belongs to a key, leases included.
     pub(crate) fn subscribe(&self, key: &RemoteKey) -> Subscription {
         self.notifier.subscribe(key.name)

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     /// Bounds the work that outlives its request: a permit for each flight, and for each fill
     /// without a flight.
     pub(crate) fills: Arc<Semaphore>,
+    /// How many permits there are, used ones included.
+    max_fills: usize,
     pub(crate) flights: Arc<Flights<FlightKey, FlightOutcome>>,
     pub(crate) generations: Generations,
     /// Which keys are hit most often.
@@ -93,11 +95,13 @@ impl Shared {
     ) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let fills = permits(limits.fills);
+        let max_fills = fills.available_permits();
         Self {
             account: Account::new(memory.capacity()),
             clock,
             flights: Flights::new(limits.waiters, Arc::clone(&fills)),
             fills,
+            max_fills,
             generations: Generations::new(),
             heat: Heat::default(),
             hit_for_miss: ExpiringSet::new(),
@@ -138,6 +142,17 @@ impl Shared {
             }
             Metrics::register()
         })
+    }
+
+    /// What was counted so far. `None` before the first request.
+    pub(crate) fn counted(&self) -> Option<&Metrics> {
+        self.metrics.get()
+    }
+
+    /// How many fetches and fills are under way.
+    pub(crate) fn running_fills(&self) -> usize {
+        self.max_fills
+            .saturating_sub(self.fills.available_permits())
     }
 
     /// How many changes by other nodes concern a key so far. Requests from before a change do not

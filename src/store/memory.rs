@@ -125,6 +125,12 @@ impl Memory {
         self.cache.entry_count()
     }
 
+    /// How many resources were removed so far to make room for others.
+    pub(crate) fn evictions(&self) -> u64 {
+        let metrics = self.metrics.get();
+        metrics.map_or(0, |metrics| metrics.evicted_size.get())
+    }
+
     /// Removes everything.
     pub(crate) fn clear(&self) {
         self.cache.invalidate_all();

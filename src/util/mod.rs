@@ -5,4 +5,5 @@ pub(crate) mod pattern;
 pub(crate) mod random;
 pub(crate) mod reported;
 pub(crate) mod sample;
+pub(crate) mod shard;
 pub(crate) mod varint;
