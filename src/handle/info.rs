@@ -9,6 +9,7 @@ use crate::{
     engine::request::CacheRequest,
     entry::Entry,
     key::{Key, KeyParts, RequestKey},
+    outcome::Tier,
     purge::Standing,
     semantics::{decide::Candidate, freshness::LifetimeSource, state::EntryState},
     state::cache::Cache,
@@ -54,6 +55,10 @@ pub struct EntryInfo {
     /// since the cache was built. Zero unless the key is one of those that are hit most often: see
     /// [`CacheHandle::top`](crate::CacheHandle::top).
     pub hits: u64,
+    /// Where it is: in memory, as nothing else is looked at.
+    pub tier: Tier,
+    /// Whether the shared tier has it too, or will have it soon, as far as this node knows.
+    pub in_shared_tier: bool,
     /// The tags by which it can be purged.
     pub tags: Vec<String>,
 }
@@ -242,6 +247,8 @@ impl<'a> Stored<'a> {
             size: entry.heap_bytes() as u64,
             body_len: entry.body_len(),
             hits: self.hits,
+            tier: Tier::Memory,
+            in_shared_tier: entry.remote_version().is_some(),
             tags: tags.into_iter().flatten().collect(),
         }
     }

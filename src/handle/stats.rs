@@ -113,8 +113,10 @@ pub struct CacheStats {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RequestStats {
-    /// With a stored response that was fresh.
-    pub hits: u64,
+    /// With a fresh response from memory.
+    pub memory_hits: u64,
+    /// With a fresh response from the shared tier.
+    pub remote_hits: u64,
     /// With a stored response that was stale.
     pub stale: u64,
     /// With a stored response that the origin had just validated.
@@ -135,7 +137,8 @@ impl RequestStats {
     fn of(counted: &Metrics) -> Self {
         let count = |kind| counted.requests.get(kind);
         Self {
-            hits: count(AnswerKind::Hit),
+            memory_hits: count(AnswerKind::HitMemory),
+            remote_hits: count(AnswerKind::HitRemote),
             stale: count(AnswerKind::Stale),
             revalidated: count(AnswerKind::Revalidated),
             collapsed: count(AnswerKind::Collapsed),
@@ -149,7 +152,7 @@ impl RequestStats {
     /// All requests.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.hits
+        self.hits()
             + self.stale
             + self.revalidated
             + self.collapsed
@@ -159,13 +162,19 @@ impl RequestStats {
             + self.generated
     }
 
-    /// The share of all requests that were answered from the store at once, between 0 and 1: hits and
-    /// stale answers. Zero if there was no request.
+    /// Hits of both tiers.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.memory_hits + self.remote_hits
+    }
+
+    /// The share of all requests that were answered from the store without a new word of the origin,
+    /// between 0 and 1: hits and stale answers. Zero if there was no request.
     #[must_use]
     pub fn hit_ratio(&self) -> f64 {
         match self.total() {
             0 => 0.0,
-            total => (self.hits + self.stale) as f64 / total as f64,
+            total => (self.hits() + self.stale) as f64 / total as f64,
         }
     }
 }

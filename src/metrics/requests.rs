@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    outcome::{CacheOutcome, Storing},
+    outcome::{CacheOutcome, Storing, Tier},
     util::shard::{SHARDS, own},
 };
 
@@ -19,7 +19,8 @@ pub(crate) enum AnswerKind {
     Bypassed,
     Collapsed,
     Generated,
-    Hit,
+    HitMemory,
+    HitRemote,
     /// From the origin, and being stored.
     Stored,
     /// From the origin, and not stored.
@@ -44,7 +45,10 @@ impl AnswerKind {
             } => Self::Stored,
             CacheOutcome::Fetched { .. } => Self::NotStored,
             CacheOutcome::Generated(_) => Self::Generated,
-            CacheOutcome::Hit { .. } => Self::Hit,
+            CacheOutcome::Hit { tier, .. } => match tier {
+                Tier::Memory => Self::HitMemory,
+                Tier::Remote => Self::HitRemote,
+            },
             CacheOutcome::Revalidated { .. } => Self::Revalidated,
             CacheOutcome::Stale { .. } => Self::Stale,
         }
@@ -103,13 +107,13 @@ mod tests {
             for _ in 0..40 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
-                        counts.count(AnswerKind::Hit);
+                        counts.count(AnswerKind::HitMemory);
                     }
                     counts.count(AnswerKind::Stale);
                 });
             }
         });
-        assert_eq!(counts.get(AnswerKind::Hit), 40_000);
+        assert_eq!(counts.get(AnswerKind::HitMemory), 40_000);
         assert_eq!(counts.get(AnswerKind::Stale), 40);
         assert_eq!(counts.get(AnswerKind::Bypassed), 0);
     }

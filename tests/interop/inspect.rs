@@ -6,7 +6,7 @@ use axum::body::Body;
 use cachewarp::{
     BreakerConfig, Bypass, CacheHandle, CacheLayer, CacheOutcome, EntriesCursor, EntryInfo,
     EntryState, ExpectedAnswer, FixedTtl, ForwardReason, GoesAlone, LifetimeSource, Memory,
-    NotStored, Prospect, Purge, RequestStats, StaleReason, breaker::BreakerState,
+    NotStored, Prospect, Purge, RequestStats, StaleReason, Tier, breaker::BreakerState,
     clock::ManualClock,
 };
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -112,6 +112,7 @@ async fn an_entry_says_how_long_it_lives_and_who_said_so() {
     assert_eq!(entry.state, EntryState::Fresh);
     assert_eq!(entry.body_len, 4);
     assert!(entry.size > 100, "{}", entry.size);
+    assert_eq!((entry.tier, entry.in_shared_tier), (Tier::Memory, false));
     assert_eq!((entry.partition, entry.selecting), (None, Vec::new()));
 
     assert_eq!(of("/validated").await.state, EntryState::MustValidate);
@@ -472,7 +473,8 @@ async fn statistics_count_each_answer_once() {
     let requests = stats.requests;
     // The refresh is one of them.
     assert_eq!((requests.misses_stored, requests.misses_not_stored), (2, 1));
-    assert_eq!((requests.hits, requests.stale), (2, 1));
+    assert_eq!((requests.memory_hits, requests.remote_hits), (2, 0));
+    assert_eq!((requests.hits(), requests.stale), (2, 1));
     assert_eq!((requests.bypassed, requests.generated), (1, 1));
     assert_eq!((requests.revalidated, requests.collapsed), (0, 0));
     assert_eq!(requests.total(), 8);
