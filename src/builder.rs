@@ -27,11 +27,15 @@ use crate::{
     error::{ConfigError, in_range},
     executor::Executor,
     layer::CacheLayer,
-    remote::Remote,
+    purge::PurgeTable,
+    remote::{LONGEST_KEEP, Remote},
     semantics::rules::CacheKind,
     state::cache::Shared,
     store::Memory,
 };
+
+/// How many bytes the table of purges has: 16,384 cache lines.
+const PURGE_TABLE: usize = 1 << 20;
 
 impl CacheLayer {
     /// A layer over `memory` with default settings: it stores what responses allow, for as long as
@@ -259,11 +263,16 @@ impl CacheBuilder {
                 let ConcurrencyLimits { fills, waiters, .. } = limits;
                 in_range("max_fills", &fills, 1.., "at least 1")?;
                 in_range("max_waiters", &waiters, 1.., "at least 1")?;
+                let purges = Arc::new(PurgeTable::new(PURGE_TABLE));
                 let remote = remote.map(|store| {
+                    // What other nodes store is kept for as long.
+                    purges.keeps_for(LONGEST_KEEP);
                     let clock = Arc::<ElapsedClock>::clone(&clock);
-                    Arc::new(Remote::new(store, clock))
+                    Arc::new(Remote::new(store, clock, Arc::clone(&purges)))
                 });
-                Arc::new(Shared::new(memory, remote, clock, limits))
+                let shared = Arc::new(Shared::new(memory, remote, clock, limits, purges));
+                shared.follow_purges();
+                shared
             }
             BuildTarget::Existing {
                 shared,
@@ -292,7 +301,8 @@ impl CacheBuilder {
         config.rules.max_body = max_body;
         config.fill.max_body = max_body;
         let clock = Arc::new(ElapsedClock::new(SystemClock::new()));
-        let shared = Shared::new(memory, None, clock, ConcurrencyLimits::default());
+        let purges = Arc::new(PurgeTable::new(PURGE_TABLE));
+        let shared = Shared::new(memory, None, clock, ConcurrencyLimits::default(), purges);
         CacheLayer::from_parts(Arc::new(shared), config)
     }
 }

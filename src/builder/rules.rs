@@ -22,8 +22,8 @@ impl CacheBuilder {
 
     /// How many tags a response may have, the bytes of one, and the bytes of all. Groups (RFC 9875) count
     /// too. A response that has more is not stored ([`NotStored::TooManyTags`](crate::NotStored)), because
-    /// part of its tags would not purge it. Defaults to 128 tags of at most 1,024 bytes, 16 KiB in all,
-    /// which are also the most.
+    /// part of its tags would not purge it. Defaults to 128 tags of at most 1,024 bytes, 16 KiB in all. At
+    /// most 128, 1,024, and 64 KiB.
     pub fn tag_limits(mut self, count: usize, length: usize, total: usize) -> Self {
         self.config.tag_limits = TagLimits {
             count,

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     error::{ConfigError, DisplayDuration, MAX_SPAN, check_span, in_range},
     posts::PostReads,
+    purge::TagLimits,
     semantics::{
         cookies::{CookieRules, Cookies},
         credentials::CredentialFields,
@@ -66,6 +67,15 @@ pub(super) fn check(config: &Config, capacity: u64) -> Result<(), ConfigError> {
         ..=256,
         "at most 256",
     )?;
+    let TagLimits {
+        count,
+        length,
+        total,
+    } = config.tag_limits;
+    in_range("tag_limits", &count, ..=128, "at most 128 tags")?;
+    let allowed = "between 1 and 1024 bytes in a tag";
+    in_range("tag_limits", &length, 1..=1024, allowed)?;
+    in_range("tag_limits", &total, ..=65536, "at most 64 KiB in all")?;
     in_range("fill_window", &config.fill.window, 1.., "at least 1 byte")?;
     if let Some(heuristics) = config.rules.heuristics {
         let percent = heuristics.percent;

@@ -41,15 +41,13 @@ mod zstandard;
 #[path = "no_zstandard.rs"]
 mod zstandard;
 
-#[cfg(test)]
-pub(crate) use self::value::Applied;
 pub(crate) use self::{
     compress::Compression,
     decode::{Body, announced_size, decode},
     encode::encode,
     error::DecodeError,
     frame::{since, stamp},
-    value::{EntryRecord, Purgeable, Selector, Stamp, Value, VariantList, VariantRecord},
+    value::{Applied, EntryRecord, Purgeable, Selector, Stamp, Value, VariantList, VariantRecord},
 };
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::{
     executor::Task,
     key::{Key, KeyRef},
     outcome::{CacheOutcome, ForwardReason},
+    purge::PurgeTable,
     state::cache::{Cache, Shared},
     store::{Memory, Resource, Store, StoreFuture, UpdateFn},
 };
@@ -63,6 +64,7 @@ fn layer_over(store: impl Store) -> CacheLayer {
         None,
         Arc::new(SystemClock::new()),
         ConcurrencyLimits::default(),
+        Arc::new(PurgeTable::new(1)),
     );
     shared.store = Arc::new(store);
     CacheLayer::from_parts(Arc::new(shared), (*config).clone())
@@ -148,6 +150,7 @@ async fn a_refresh_after_another_one_does_not_call_the_origin() {
         None,
         Arc::new(clock.clone()),
         ConcurrencyLimits::default(),
+        Arc::new(PurgeTable::new(1)),
     );
     shared.store = Arc::new(LaggingStore {
         behind: Arc::clone(&behind),

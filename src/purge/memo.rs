@@ -11,6 +11,11 @@ use super::sync::{AtomicU32, AtomicU64, Ordering};
 pub(crate) struct PurgeTime(pub(super) u64);
 
 impl PurgeTime {
+    /// A time before it, and not before any other purge's.
+    pub(crate) fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     pub(crate) fn millis(self) -> u64 {
         self.0
     }

@@ -26,7 +26,7 @@ pub(crate) use self::{
     answers::EntrySubjects,
     memo::{Memo, PurgeTime},
     purge::Names,
-    subject::{Subject, SubjectKind},
+    subject::Subject,
     table::{Mode, PurgeTable, Standing},
     tags::{TAG_FIELDS, TagLimits, Tags, TooManyTags, has_tag_fields},
 };

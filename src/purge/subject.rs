@@ -110,10 +110,6 @@ impl Subject {
         }
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the log of the shared tier")
-    )]
     /// `None` if the number is not that of any kind: it comes from a node with another version.
     pub(crate) fn from_number(number: u128) -> Option<Self> {
         let subject = Self(number);
@@ -123,10 +119,6 @@ impl Subject {
             .then_some(subject)
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the log of the shared tier")
-    )]
     pub(crate) fn number(self) -> u128 {
         self.0
     }

@@ -103,6 +103,9 @@ pub(crate) struct PurgeTable {
     /// only if there is something to find.
     newest: [AtomicU64; SubjectKind::COUNT],
     sets: Box<[Set]>,
+    /// The time of the latest hard purge, and that of the latest hard purge of everything.
+    hard: AtomicU64,
+    hard_everything: AtomicU64,
     /// How many milliseconds a response is kept at most. Older records go without raising a floor.
     longest_life: AtomicU64,
     writing: Mutex<()>,
@@ -121,6 +124,8 @@ impl PurgeTable {
             clock: zero(),
             newest: std::array::from_fn(|_| zero()),
             sets: (0..sets).map(set).collect(),
+            hard: zero(),
+            hard_everything: zero(),
             longest_life: zero(),
             writing: Mutex::new(()),
         }
@@ -130,6 +135,13 @@ impl PurgeTable {
     #[inline]
     pub(crate) fn now(&self) -> PurgeTime {
         PurgeTime(self.clock.load(Ordering::Acquire))
+    }
+
+    /// The time of the latest hard purge, and that of the latest hard purge of everything: until then
+    /// there may be something to wipe.
+    pub(crate) fn last_hard(&self) -> (PurgeTime, PurgeTime) {
+        let load = |time: &AtomicU64| PurgeTime(time.load(Ordering::Acquire));
+        (load(&self.hard), load(&self.hard_everything))
     }
 
     /// A response may be kept for this long.
@@ -151,10 +163,6 @@ impl PurgeTable {
         time
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the log of the shared tier")
-    )]
     /// Advances the clock without a purge, so that what begins from now on can be told from what began
     /// before.
     pub(crate) fn tick(&self, now: Duration) -> PurgeTime {
@@ -175,6 +183,12 @@ impl PurgeTable {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let too_old = PurgeTime(now.saturating_sub(life));
         for subject in subjects {
+            if mode == Mode::Hard {
+                self.hard.fetch_max(time.0, Ordering::AcqRel);
+                if subject.kind() == SubjectKind::Everything {
+                    self.hard_everything.fetch_max(time.0, Ordering::AcqRel);
+                }
+            }
             self.newest[subject.kind().index()].fetch_max(time.0, Ordering::AcqRel);
             let mark = subject.mark();
             self.set(mark).write(Record::new(mark, mode, time), too_old);

@@ -661,6 +661,8 @@ impl Fixture for Memory {
             namespace: "cachewarp".to_owned(),
             max_value_bytes: 1 << 10,
             compression_threshold: None,
+            read_timeout: Duration::from_millis(50),
+            purge_replicas: 0,
             max_pending: 1,
         }))
     }

@@ -1,9 +1,9 @@
 //! Converts entries of this process to records of the shared tier, and back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
 use crate::{
@@ -11,10 +11,12 @@ use crate::{
     codec::{EntryRecord, Purgeable, Selector},
     entry::{Arrival, Entry, HeadMeta, NameInterner, Segments},
     generation::Generation,
-    purge::PurgeTime,
+    key::KeyParts,
+    purge::{PurgeTime, TagLimits, Tags},
     semantics::{
         decide::Validity,
         freshness::{Freshness, LifetimeSource, Reuse},
+        groups::CACHE_GROUPS,
         rules::LanguageOrder,
         vary::{Seed, Selecting},
     },
@@ -68,6 +70,7 @@ pub(crate) struct UnpackContext<'a> {
     pub(crate) generation: Generation,
     /// What was purged later concerns the record.
     pub(crate) born: PurgeTime,
+    pub(crate) tag_limits: TagLimits,
     /// No fetch takes longer than this.
     pub(crate) longest_fetch: Duration,
     pub(crate) order: LanguageOrder,
@@ -118,11 +121,24 @@ pub(crate) fn unpack(
         keep,
         validity: Validity::Valid,
         born: context.born,
-        tags: None,
+        tags: tags(record, context.tag_limits)?.map(Arc::new),
     };
     let cost = Duration::from_millis(record.cost_ms.into()).min(context.longest_fetch);
     let entry = Entry::parse(meta, record.headers.iter(), &body(record), interner)?;
     Some(entry.with_fetch_duration(cost))
+}
+
+/// The tags and groups of a record. `None` if it has more than a response may have.
+fn tags(record: &EntryRecord, limits: TagLimits) -> Option<Option<Tags>> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in record.headers.iter() {
+        if name == CACHE_GROUPS.as_str().as_bytes() {
+            headers.append(CACHE_GROUPS, HeaderValue::from_bytes(value).ok()?);
+        }
+    }
+    let named = record.purgeable.iter().flat_map(|it| &it.tags);
+    let key = KeyParts::parse(&record.key)?;
+    Tags::of(&headers, named.map(|tag| &**tag), key, limits).ok()
 }
 
 /// The freshness of a record when its response arrived. `None` if it holds what no node writes.

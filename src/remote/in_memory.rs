@@ -143,6 +143,8 @@ impl InMemoryServer {
             namespace: "cachewarp".to_owned(),
             max_value_bytes: 8 << 20,
             compression_threshold: Some(1 << 10),
+            read_timeout: Duration::from_millis(50),
+            purge_replicas: 0,
             max_pending: 4_096,
         })
     }
@@ -200,6 +202,12 @@ impl InMemoryServer {
         let mut state = self.state();
         state.stored.clear();
         state.logs.clear();
+    }
+
+    /// Removes all that expires, as a server may that has to evict something. A log does not expire.
+    pub(crate) fn evict_responses(&self) {
+        let mut state = self.state();
+        state.stored.clear();
     }
 
     /// Removes a log, as a server does that has to evict something.
@@ -560,7 +568,12 @@ impl RemoteStore for InMemory {
     }
 
     fn sync_log<'a>(&'a self, request: LogRequest<'a>) -> RemoteFuture<'a, LogReply> {
-        let synced = self.operate(WRITE_TIMEOUT, move |_, state| state.sync_log(&request));
+        let most = if request.urgent {
+            READ_TIMEOUT
+        } else {
+            WRITE_TIMEOUT
+        };
+        let synced = self.operate(most, move |_, state| state.sync_log(&request));
         Box::pin(async move { synced.await?.map_err(StoreError::new) })
     }
 

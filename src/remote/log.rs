@@ -23,6 +23,8 @@ pub(crate) struct LogRequest<'a> {
     pub(crate) new_token: u64,
     /// How many numbers the log goes back. Older rows are removed.
     pub(crate) keep: u64,
+    /// Whether a request waits for it: then it takes no longer than a read may.
+    pub(crate) urgent: bool,
     /// How many replicas must have what is appended before the answer; 0 for none.
     pub(crate) replicas: u32,
 }

@@ -23,6 +23,7 @@ mod log;
 mod names;
 mod notify;
 mod outbox;
+mod purges;
 mod read;
 #[cfg(feature = "redis")]
 mod redis;
@@ -44,6 +45,7 @@ pub(crate) use self::{
     invalidations::{Known, Pending},
     lease::{Lease, LeaseNote, LeaseOutcome},
     location::RemoteKey,
+    purges::{PurgeLog, Queued, TELL_WITHIN, Urgency},
     read::{ObservedVersion, RemoteRead, RemoteValue},
     remote::Remote,
     selecting::{SelectingHeaders, variant_id},

@@ -11,7 +11,7 @@ use std::{
 };
 
 use moka::sync::Cache as BoundedMap;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     budget::WriteBudget,
@@ -22,6 +22,7 @@ use super::{
     location::RemoteKey,
     names::{Name, Role, everything, prefix, purges},
     notify::{ChangeNotifier, Subscription},
+    purges::PurgeLog,
     store::{RemoteLimits, RemoteStore, Watch, WatchEvent},
     timed::TimedStore,
     touch::Touches,
@@ -31,9 +32,11 @@ use crate::{
     clock::Clock,
     codec::VariantList,
     entry::RemoteVersion,
+    error::StoreError,
     executor::Executor,
     key::RequestKey,
     metrics::{RemoteDurations, RemoteMetrics},
+    purge::PurgeTable,
 };
 
 /// How many bytes of variant lists are remembered, so that a variant can be read together with its
@@ -52,17 +55,22 @@ pub(crate) struct Remote {
     /// The variant lists that were read last.
     pub(super) lists: BoundedMap<Name, Arc<VariantList>>,
     budget: WriteBudget,
-    log_changed: Arc<Notify>,
     metrics: OnceLock<RemoteMetrics>,
     durations: Arc<OnceLock<RemoteDurations>>,
+    /// What this node knows of the purges of all nodes.
+    pub(crate) purges: Arc<PurgeLog>,
     nonces: AtomicU64,
     touches: Touches,
     _watch: Box<dyn Watch>,
 }
 
 impl Remote {
-    /// Uses `store`, and begins to watch it.
-    pub(crate) fn new(store: Arc<dyn RemoteStore>, clock: Arc<dyn Clock>) -> Self {
+    /// Uses `store`, and begins to watch it. Purges of other nodes go into `purged`.
+    pub(crate) fn new(
+        store: Arc<dyn RemoteStore>,
+        clock: Arc<dyn Clock>,
+        purged: Arc<PurgeTable>,
+    ) -> Self {
         let durations = Arc::<OnceLock<RemoteDurations>>::default();
         let timed = TimedStore::new(store, Arc::clone(&clock), Arc::clone(&durations));
         let store: Arc<dyn RemoteStore> = Arc::new(timed);
@@ -75,8 +83,9 @@ impl Remote {
         let knows = Arc::clone(&known);
         let of_everything = everything(&store.limits().namespace);
         let of_purges = purges(&store.limits().namespace);
-        let log_changed = Arc::new(Notify::new());
-        let wakes = Arc::clone(&log_changed);
+        let log = PurgeLog::new(Arc::clone(&store), Arc::clone(&clock), purged);
+        let log = Arc::new(log);
+        let follows = Arc::clone(&log);
         let learn = {
             let (distrust, store) = (Arc::clone(&distrust), Arc::clone(&store));
             let clock = Arc::clone(&clock);
@@ -89,7 +98,7 @@ impl Remote {
                 tracks.everything_changed();
                 learn();
             }
-            WatchEvent::Changed(name) if name == of_purges => wakes.notify_one(),
+            WatchEvent::Changed(name) if name == of_purges => follows.changed().notify_one(),
             WatchEvent::Changed(name) => {
                 if let Some((name, role)) = Name::parse(&name) {
                     match role {
@@ -111,12 +120,17 @@ impl Remote {
                     notifies.notify(name);
                 }
             }
-            WatchEvent::Disconnected => tracks.disconnected(time.monotonic()),
+            WatchEvent::Disconnected => {
+                follows.may_have_missed();
+                tracks.disconnected(time.monotonic());
+            }
             WatchEvent::Connected => {
                 distrusts.may_have_changed();
+                // Before memory may be used again.
+                follows.may_have_missed();
                 tracks.connected(time.monotonic());
                 learn();
-                wakes.notify_one();
+                follows.changed().notify_one();
             }
         };
         let prefix = prefix(&store.limits().namespace);
@@ -128,9 +142,9 @@ impl Remote {
                 .max_capacity(REMEMBERED_LISTS)
                 .weigher(|_, list: &Arc<VariantList>| variants::weight(list))
                 .build(),
-            log_changed,
             metrics: OnceLock::new(),
             durations,
+            purges: log,
             nonces: AtomicU64::new(RandomState::new().hash_one("versions")),
             clock,
             distrust,
@@ -151,10 +165,17 @@ impl Remote {
         self.store.is_available()
     }
 
-    /// Wakes who follows the log of purges: it may have changed since.
-    #[cfg_attr(not(test), allow(dead_code, reason = "nothing purges yet"))]
-    pub(crate) fn log_changed(&self) -> &Notify {
-        &self.log_changed
+    /// Reads the log of purges, unless this node knows that it has applied all of it.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        if self.is_notified() {
+            return Ok(());
+        }
+        self.purges.sync_in_time().await
+    }
+
+    /// Whether this node is told of every purge, and has missed none.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.tracker.is_connected() && self.purges.is_caught_up()
     }
 
     /// Registered with the first request, like all metrics.

@@ -101,7 +101,6 @@ pub(crate) trait RemoteStore: Debug + Send + Sync + 'static {
     ///
     /// If too few replicas have what was appended, that is an error, and it stays appended. To append
     /// it again does no harm.
-    #[cfg_attr(not(test), allow(dead_code, reason = "nothing purges yet"))]
     fn sync_log<'a>(&'a self, request: LogRequest<'a>) -> RemoteFuture<'a, LogReply>;
 
     /// Watches all names that begin with `prefix`, until the watch is dropped. Returns at once, and
@@ -125,6 +124,10 @@ pub(crate) struct RemoteLimits {
     pub(crate) max_value_bytes: usize,
     /// From which size on a body is compressed; `None` for never.
     pub(crate) compression_threshold: Option<usize>,
+    /// How long a request waits for a read.
+    pub(crate) read_timeout: Duration,
+    /// How many replicas must have a purge before it counts as recorded.
+    pub(crate) purge_replicas: u32,
     /// How many invalidations may wait to be sent at once.
     pub(crate) max_pending: usize,
 }

@@ -201,6 +201,7 @@ mod tests {
             new_id: 1,
             new_token: 1,
             keep: 1,
+            urgent: false,
             replicas: 0,
         };
         store.acquire("l", b"token", SECOND).await.unwrap();

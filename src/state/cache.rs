@@ -29,9 +29,6 @@ use crate::{
     util::{expiring_set::ExpiringSet, random::Random, reported::Reported},
 };
 
-/// How many bytes the table of purges has: 16,384 cache lines.
-const PURGE_TABLE: usize = 1 << 20;
-
 /// A cache and the settings of one layer over it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
@@ -65,7 +62,7 @@ pub(crate) struct Shared {
     /// The bytes that the bodies of requests may hold which are a part of the key.
     pub(crate) posted: Arc<Semaphore>,
     /// What was purged, and when.
-    pub(crate) purges: PurgeTable,
+    pub(crate) purges: Arc<PurgeTable>,
     pub(crate) random: Random,
     /// Keys that another node refreshes, or whose refresh the circuit breaker would refuse.
     pub(crate) refresh_backoff: ExpiringSet,
@@ -92,6 +89,7 @@ impl Shared {
         remote: Option<Arc<Remote>>,
         clock: Arc<dyn Clock>,
         limits: ConcurrencyLimits,
+        purges: Arc<PurgeTable>,
     ) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let fills = permits(limits.fills);
@@ -109,7 +107,7 @@ impl Shared {
             names: NameInterner::default(),
             paused: ExpiringSet::new(),
             posted: permits(usize::try_from(memory.capacity() / 4).unwrap_or(usize::MAX)),
-            purges: PurgeTable::new(PURGE_TABLE),
+            purges,
             random: Random::new(),
             refresh_backoff: ExpiringSet::new(),
             refreshes: permits(limits.refreshes),
@@ -197,9 +195,9 @@ impl Shared {
     pub(crate) fn is_current(&self, entry: &Entry) -> bool {
         match &self.remote {
             None => true,
-            Some(remote) => entry
-                .remote_version()
-                .is_some_and(|version| remote.tracker.is_current(version)),
+            Some(remote) => entry.remote_version().is_some_and(|version| {
+                remote.tracker.is_current(version) && remote.purges.is_caught_up()
+            }),
         }
     }
 }

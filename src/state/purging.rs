@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Uri;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::cache::{Cache, Shared};
 use crate::{
@@ -15,9 +15,10 @@ use crate::{
     executor::Executor,
     key::{Key, KeyParts, KeyTarget, RequestKey, without_default_port},
     purge::{
-        Mode, Names, PurgeError, PurgeRequest, Purged, PurgedHere, PurgedShared, Standing, Subject,
-        SubjectKind,
+        Mode, Names, PurgeError, PurgeRequest, PurgeTime, Purged, PurgedHere, PurgedShared,
+        Standing, Subject,
     },
+    remote::{PurgeLog, Queued, TELL_WITHIN, Urgency},
     store::{Resource, StoreFuture, Update},
 };
 
@@ -29,6 +30,14 @@ const WIPE_AFTER: Duration = Duration::from_secs(1);
 /// this takes a fortieth of a core.
 const WIPE_STEP: usize = 256;
 const WIPE_REST: Duration = Duration::from_millis(2);
+
+/// How often the log of purges is read although nothing tells of a change: while changes are notified,
+/// and while they are not.
+const SURVEY: Duration = Duration::from_secs(5);
+const BLIND_SURVEY: Duration = Duration::from_secs(1);
+
+/// How long after a failure purges that are pending are appended again.
+const RETRY: Duration = Duration::from_millis(200);
 
 impl Cache {
     /// Carries out a purge. When this returns it is in force on this node.
@@ -42,8 +51,66 @@ impl Cache {
             query: self.config.query.as_ref(),
         };
         let subjects = request.subjects(&names)?;
-        let purged = self.purge_here(request, &subjects);
-        Ok(purged)
+        let variants = request
+            .single_url()
+            .and_then(|url| self.stored_variants(url));
+        let (time, queued) = self.purge_here(&subjects, request.mode());
+        let shared = match (&self.shared.remote, queued) {
+            (Some(remote), Some(queued)) => tell(&remote.purges, queued).await,
+            (Some(_), None) | (None, _) => PurgedShared::None,
+        };
+        let purged = Purged {
+            id: time.millis(),
+            subjects: request.len(),
+            soft: request.mode() == Mode::Soft,
+            here: PurgedHere {
+                in_force: true,
+                variants,
+            },
+            shared,
+        };
+        match shared {
+            PurgedShared::Pending => Err(PurgeError::Pending(purged)),
+            PurgedShared::None | PurgedShared::Told { .. } => Ok(purged),
+        }
+    }
+
+    /// Invalidates the cache groups that the response to an unsafe request for this resource names: what
+    /// belongs to them is validated before it is used again (RFC 9875 section 3). The other nodes are told
+    /// in the background.
+    pub(crate) fn invalidate_groups(&self, resource: &RequestKey, groups: &[String]) {
+        let Some(key) = KeyParts::parse(resource.as_bytes()) else {
+            return;
+        };
+        let subjects: Vec<_> = groups
+            .iter()
+            .map(|group| Subject::group(key.namespace, key.scheme, key.host, group.as_bytes()))
+            .collect();
+        if subjects.is_empty() {
+            return;
+        }
+        self.purge_here(&subjects, Mode::Validate);
+        if let Some(remote) = &self.shared.remote {
+            remote.purges.changed().notify_one();
+        }
+    }
+
+    /// Purges these subjects in this process. Returns the time, and the place among what the other nodes
+    /// are told.
+    fn purge_here(&self, subjects: &[Subject], mode: Mode) -> (PurgeTime, Option<Queued>) {
+        let shared = &self.shared;
+        let (time, queued) = match &shared.remote {
+            None => {
+                let now = shared.clock.monotonic();
+                (shared.purges.purge(subjects, mode, now), None)
+            }
+            Some(remote) => {
+                let (time, queued) = remote.purges.purge(subjects, mode);
+                (time, Some(queued))
+            }
+        };
+        shared.wipe(&*self.config.executor);
+        (time, queued)
     }
 
     /// How many stored responses memory has for a URL with a host, by its plain key.
@@ -70,64 +137,6 @@ impl Cache {
             }
         }
         Some(count)
-    }
-
-    /// Invalidates the cache groups that the response to an unsafe request for this resource names: what
-    /// belongs to them is validated before it is used again (RFC 9875 section 3). The other nodes are told
-    /// in the background.
-    pub(crate) fn invalidate_groups(&self, resource: &RequestKey, groups: &[String]) {
-        let Some(key) = KeyParts::parse(resource.as_bytes()) else {
-            return;
-        };
-        let subjects: Vec<_> = groups
-            .iter()
-            .map(|group| Subject::group(key.namespace, key.scheme, key.host, group.as_bytes()))
-            .collect();
-        if !subjects.is_empty() {
-            let shared = &self.shared;
-            let now = shared.clock.monotonic();
-            shared.purges.purge(&subjects, Mode::Validate, now);
-        }
-    }
-
-    /// Purges these subjects in this process.
-    fn purge_here(&self, request: &PurgeRequest, subjects: &[Subject]) -> Purged {
-        let shared = &self.shared;
-        let variants = request
-            .single_url()
-            .and_then(|url| self.stored_variants(url));
-        let now = shared.clock.monotonic();
-        let time = shared.purges.purge(subjects, request.mode(), now);
-        self.wipe(subjects, request.mode());
-        Purged {
-            id: time.millis(),
-            subjects: request.len(),
-            soft: request.mode() == Mode::Soft,
-            here: PurgedHere {
-                in_force: true,
-                variants,
-            },
-            shared: PurgedShared::None,
-        }
-    }
-
-    /// Frees the memory of what a purge ended: at once if that is everything, else in the background.
-    pub(crate) fn wipe(&self, subjects: &[Subject], mode: Mode) {
-        let shared = &self.shared;
-        if mode != Mode::Hard || subjects.is_empty() {
-            return;
-        }
-        if subjects
-            .iter()
-            .any(|it| it.kind() == SubjectKind::Everything)
-        {
-            shared.memory.clear();
-            return;
-        }
-        shared.wiping.due.store(true, Ordering::Release);
-        if !shared.wiping.running.swap(true, Ordering::AcqRel) {
-            wipe_soon(Arc::downgrade(shared), &*self.config.executor);
-        }
     }
 }
 
@@ -168,7 +177,64 @@ async fn wipe(shared: &Weak<Shared>) -> Option<bool> {
     Some(wiping.due.load(Ordering::Acquire) && !wiping.running.swap(true, Ordering::AcqRel))
 }
 
+/// Waits until the log has a purge, for a limited time.
+async fn tell(log: &PurgeLog, queued: Queued) -> PurgedShared {
+    let appended = timeout(TELL_WITHIN, log.append(queued)).await;
+    if let Ok(Err(error)) = &appended {
+        tracing::debug!(%error, "a purge is pending");
+    }
+    match log.told(queued) {
+        Some(seq) => PurgedShared::Told { seq },
+        None => PurgedShared::Pending,
+    }
+}
+
 impl Shared {
+    /// Follows the log of purges for as long as the cache lives, and appends to it what is pending.
+    pub(crate) fn follow_purges(self: &Arc<Self>) {
+        let Some(remote) = &self.remote else {
+            return;
+        };
+        let (shared, changed) = (Arc::downgrade(self), Arc::clone(remote.purges.changed()));
+        remote.executor().execute(Box::pin(async move {
+            let mut rest = Duration::ZERO;
+            loop {
+                // Told or not, it looks.
+                let _ = timeout(rest, changed.notified()).await;
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let Some(remote) = &shared.remote else {
+                    return;
+                };
+                if let Err(error) = remote.purges.sync(Urgency::Background).await {
+                    tracing::debug!(%error, "the log of purges was not read");
+                }
+                shared.wipe(&remote.executor());
+                rest = match remote.purges.pending() {
+                    0 if remote.is_notified() => SURVEY,
+                    0 => BLIND_SURVEY,
+                    _ => RETRY,
+                };
+            }
+        }));
+    }
+
+    /// Frees the memory of what was purged since this was last called: at once if that is everything, else
+    /// in the background.
+    fn wipe(self: &Arc<Self>, executor: &dyn Executor) {
+        let (hard, everything) = self.purges.last_hard();
+        if self.wiping.is_new_everything(everything) {
+            self.memory.clear();
+        }
+        if self.wiping.is_new(hard.max(everything)) && hard != everything {
+            self.wiping.due.store(true, Ordering::Release);
+            if !self.wiping.running.swap(true, Ordering::AcqRel) {
+                wipe_soon(Arc::downgrade(self), executor);
+            }
+        }
+    }
+
     /// Removes what was purged of one resource.
     fn remove_purged(self: &Arc<Self>, key: &Key, resource: &Resource) {
         let variants = resource.variants().iter();

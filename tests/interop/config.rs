@@ -112,6 +112,10 @@ const REFUSED: &[Refused] = &[
     ("post_fills_get", "/*/a", |c| {
         c.post_fills_get("/ok").post_fills_get("/*/a")
     }),
+    ("tag_limits", "129", |c| c.tag_limits(129, 1024, 16384)),
+    ("tag_limits", "0", |c| c.tag_limits(8, 0, 16384)),
+    ("tag_limits", "1025", |c| c.tag_limits(8, 1025, 16384)),
+    ("tag_limits", "65537", |c| c.tag_limits(8, 8, 65537)),
     ("reader_stall", "0ns", |c| c.reader_stall(Duration::ZERO)),
     ("reader_stall", "2147483649s", |c| c.reader_stall(TOO_LONG)),
     ("refresh_pause", "2147483649s", |c| {
@@ -134,6 +138,9 @@ const REFUSED: &[Refused] = &[
 
 const TAKEN: &[Taken] = &[
     ("age_policy", |c| c.age_policy(AgePolicy::AgeFieldOnly)),
+    ("forward_tags", |c| c.forward_tags(true)),
+    ("tag_limits", |c| c.tag_limits(0, 1, 0)),
+    ("tag_limits", |c| c.tag_limits(128, 1024, 65536)),
     ("also_policy_credentials", |c| {
         c.also_policy_credentials(["x-tenant"])
     }),

@@ -120,6 +120,10 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
     let key = RemoteKey::of(&context.request.key);
     let snapshot = remote.tracker.snapshot(slots_of(&key));
     context.remote_vary.clear();
+    // Before anything is used: what was purged while nobody told this node of it.
+    if let Err(error) = remote.catch_up().await {
+        return unavailable(remote, &error);
+    }
     if let Err(error) = remote.learn_distrust().await {
         return match distrust_selected(cache, remote, context) {
             Selected::Distrusted => PeerEntry::Nothing,
@@ -160,7 +164,8 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
             PeerEntry::Nothing
         }
         Ok(RemoteValue::Entry { record, stamp }) => {
-            let Some(entry) = unpack(cache, context, &record) else {
+            let Some(entry) = born(remote, &record).and_then(|at| unpack(cache, context, &record, at))
+            else {
                 remote.metrics().misses.increment(1);
                 return PeerEntry::Nothing;
             };
@@ -246,12 +251,25 @@ async fn read(
     Ok(value)
 }
 
-fn unpack(cache: &Cache, context: &RequestContext, record: &EntryRecord) -> Option<Entry> {
+/// When the fetch of a record began, by the purge clock of this node. `None` if nobody knows what was
+/// purged since.
+fn born(remote: &Remote, record: &EntryRecord) -> Option<PurgeTime> {
+    let applied = record.purgeable.as_ref()?.applied?;
+    remote.purges.born(applied)
+}
+
+fn unpack(
+    cache: &Cache,
+    context: &RequestContext,
+    record: &EntryRecord,
+    born: PurgeTime,
+) -> Option<Entry> {
     let Cache { shared, config } = cache;
     let unpack_context = UnpackContext {
         clock: &*shared.clock,
         generation: context.generation,
-        born: PurgeTime::default(),
+        born,
+        tag_limits: config.tag_limits,
         longest_fetch: config.origin_timeout,
         order: config.rules.language_order,
         request: &context.request.parts.headers,

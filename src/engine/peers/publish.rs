@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{
-    codec::Stamp,
+    codec::{Purgeable, Stamp},
     engine::context::RequestContext,
     entry::{Entry, RemoteVersion},
     key::RequestKey,
     remote::{
-        Known, LONGEST_KEEP, LeaseNote, PendingWrite, RemoteKey, SelectingHeaders, convert,
+        Known, LONGEST_KEEP, LeaseNote, PendingWrite, Remote, RemoteKey, SelectingHeaders, convert,
         slots_of, variant_id,
     },
     semantics::{decide::Validity, vary::Selecting},
@@ -48,6 +50,10 @@ pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry
     if cache.shared.generations.current(resource) != context.generation {
         return;
     }
+    let Some(purgeable) = purgeable(&remote, entry) else {
+        remote.metrics().writes_dropped.increment(1);
+        return;
+    };
     let bytes = usize::try_from(entry.body_len()).unwrap_or(usize::MAX);
     if bytes > remote.limits().max_value_bytes {
         if let Some(lease) = &context.lease {
@@ -66,7 +72,13 @@ pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry
     let key = RemoteKey::of(&context.request.key);
     let arrived = convert::arrived_ms(entry, &*cache.shared.clock);
     let pending = PendingWrite {
-        record: convert::pack(entry, key.cache_key(), arrived, selecting, None),
+        record: convert::pack(
+            entry,
+            key.cache_key(),
+            arrived,
+            selecting,
+            Some(Box::new(purgeable)),
+        ),
         keep: entry.keep().min(LONGEST_KEEP),
         request,
         stamp: version.stamp(),
@@ -80,6 +92,22 @@ pub(crate) fn publish(cache: &Cache, context: &RequestContext, entry: &Arc<Entry
     let publishing = async move { remote.publish(pending, order, &*clock, held, &entry).await };
     let executor = &*cache.config.executor;
     cache.shared.tasks.spawn(executor, publishing);
+}
+
+/// What decides for other nodes whether a purge concerns the entry. `None` if they could not know: the log
+/// of purges was not known when its fetch began, or a purge has made it stale since.
+fn purgeable(remote: &Remote, entry: &Entry) -> Option<Purgeable> {
+    // In this order: what was found belongs to this time or an earlier one.
+    let seen = entry.purges().seen();
+    if entry.purges().has_found() {
+        return None;
+    }
+    let tags = entry.tags();
+    let tags = tags.into_iter().flat_map(|tags| tags.names());
+    Some(Purgeable {
+        tags: tags.map(Bytes::copy_from_slice).collect(),
+        applied: Some(remote.purges.applied_at(seen)?),
+    })
 }
 
 /// Removes what the other nodes have for a request, in the background: the origin has it no longer.

@@ -48,6 +48,7 @@ impl Follower {
             new_id,
             new_token,
             keep: self.keep,
+            urgent: false,
             replicas: 0,
         };
         let reply = self.store.sync_log(request).await.unwrap();
@@ -303,6 +304,7 @@ async fn of_appends_at_once_each_has_its_numbers(server: &impl Fixture) {
             new_id: random(),
             new_token: random(),
             keep: 1_000,
+            urgent: false,
             replicas: 0,
         })
     });
@@ -347,6 +349,7 @@ async fn too_few_replicas_are_an_error(server: &impl Fixture) {
         new_id: random(),
         new_token: random(),
         keep: KEEP,
+        urgent: false,
         replicas: 2,
     };
     let append = [row(1)];
@@ -415,6 +418,7 @@ async fn enough_replicas_are_no_error() {
             new_id: random(),
             new_token: random(),
             keep: KEEP,
+            urgent: false,
             replicas: wanted,
         };
         let appended = node.sync_log(request).await;
@@ -466,6 +470,7 @@ async fn both_answer_alike() {
                 new_id: random(),
                 new_token: random(),
                 keep: [2, 20, 20, 50][usize::try_from(next(4)).unwrap()],
+                urgent: false,
                 replicas: 0,
             };
             let expected = in_memory.sync_log(request).await.unwrap();

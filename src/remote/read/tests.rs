@@ -4,6 +4,7 @@
 use tokio::task::yield_now;
 
 use super::*;
+use crate::purge::PurgeTable;
 use crate::remote::in_memory::InMemoryServer;
 
 /// An encoded response with this body.
@@ -60,7 +61,7 @@ fn the_size_that_a_body_will_have_chooses_the_thread() {
 async fn what_is_compressed_stays_where_a_build_has_no_zstd() {
     let server = InMemoryServer::new();
     let clock = Arc::new(crate::clock::SystemClock::new());
-    let remote = Remote::new(Arc::new(server.node()), clock);
+    let remote = Remote::new(Arc::new(server.node()), clock, Arc::new(PurgeTable::new(1)));
     let bytes = stored(vec![0; 4 << 10], Compression::AtLeast(0));
     let keep = std::time::Duration::from_secs(60);
     for (error, is_kept) in [

@@ -138,6 +138,8 @@ impl RedisBuilder {
                 namespace: self.namespace.clone(),
                 max_value_bytes: self.max_value_bytes,
                 compression_threshold: self.compression_threshold,
+                read_timeout: self.read_timeout,
+                purge_replicas: self.purge_replicas,
                 max_pending: MAX_PENDING,
             },
             pauses: Pauses::new(sections),

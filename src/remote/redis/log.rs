@@ -37,10 +37,15 @@ impl Redis {
         };
         let connections = &self.connections;
         let script = &connections.scripts.sync_log;
+        let purpose = if request.urgent {
+            Purpose::Read
+        } else {
+            Purpose::Write
+        };
         let most = connections.settings.write_timeout;
         // Not as a write of values: purges do not wait for room among those, and are bounded by who
         // sends them.
-        let synced = connections.execute(Purpose::Write, [request.name], async move |client| {
+        let synced = connections.execute(purpose, [request.name], async move |client| {
             let (answer, acknowledged) = if wanted == 0 {
                 let answer = run(&client, script, keys(&request), arguments(&request)).await?;
                 (answer, 0)

@@ -36,6 +36,7 @@ pub struct RedisBuilder {
     pub(super) namespace: String,
     password: Option<String>,
     pub(super) pool_size: usize,
+    pub(super) purge_replicas: u32,
     pub(super) read_timeout: Duration,
     pub(super) start: Start,
     url: String,
@@ -60,6 +61,7 @@ impl RedisBuilder {
             namespace: "cachewarp".to_owned(),
             password: None,
             pool_size: 2,
+            purge_replicas: 0,
             read_timeout: Duration::from_millis(50),
             start: Start::Anyway,
             url,
@@ -99,6 +101,16 @@ impl RedisBuilder {
     /// Defaults to: the URL's, or none.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// How many replicas must have a purge before it counts as recorded, at most 16 (`WAIT`). With none, a
+    /// purge is lost if the master and the node that purged are lost together, before a replica or another
+    /// node has it. With more than there are, purges stay pending.
+    ///
+    /// Defaults to: 0.
+    pub fn purge_wait_replicas(mut self, replicas: u32) -> Self {
+        self.purge_replicas = replicas;
         self
     }
 
@@ -153,6 +165,8 @@ impl RedisBuilder {
     /// Checks every setting. Returns fred's configuration.
     pub(super) fn check(&self) -> Result<Config, ConfigError> {
         in_range("pool_size", &self.pool_size, 1..=64, "1 to 64")?;
+        let allowed = "at most 16";
+        in_range("purge_wait_replicas", &self.purge_replicas, ..=16, allowed)?;
         in_range(
             "max_value_bytes",
             &self.max_value_bytes,
@@ -226,6 +240,7 @@ impl fmt::Debug for RedisBuilder {
             .field("max_value_bytes", &self.max_value_bytes)
             .field("namespace", &self.namespace)
             .field("pool_size", &self.pool_size)
+            .field("purge_replicas", &self.purge_replicas)
             .field("read_timeout", &self.read_timeout)
             .field("start", &self.start)
             .field("url", &shown(&self.url))

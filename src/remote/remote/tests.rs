@@ -11,9 +11,9 @@ async fn who_follows_the_log_is_woken_when_it_may_have_changed() {
     let server = InMemoryServer::new();
     let node = server.node();
     let clock = Arc::new(ManualClock::at(0));
-    let remote = Remote::new(Arc::new(node.clone()), clock);
+    let remote = Remote::new(Arc::new(node.clone()), clock, Arc::new(PurgeTable::new(1)));
     let is_woken = async || {
-        let woken = async { remote.log_changed().notified().await };
+        let woken = async { remote.purges.changed().notified().await };
         tokio::time::timeout(Duration::from_millis(1), woken)
             .await
             .is_ok()
@@ -32,6 +32,7 @@ async fn who_follows_the_log_is_woken_when_it_may_have_changed() {
         new_id: 1,
         new_token: 1,
         keep: 1,
+        urgent: false,
         replicas: 0,
     };
     node.sync_log(request).await.unwrap();

@@ -374,8 +374,8 @@ async fn stale_if_error_never_serves_what_was_invalidated_long_ago() {
             assert_eq!(node.get(path).await.body, "old");
         }
     }
-    // As if it were evicted. Nodes are notified of that, but ask only when they need it.
-    network.server.clear();
+    // It is evicted. Nodes are notified of that, but ask only when they need it.
+    network.server.evict_responses();
     away.disconnect();
     sleep(Duration::from_secs(10)).await;
     write(&first, Method::POST, "/a").await;

@@ -184,6 +184,8 @@ async fn nodes_do_not_queue_for_what_cannot_be_shared() {
         namespace: "cachewarp".to_owned(),
         max_value_bytes: 16 << 10,
         compression_threshold: None,
+        read_timeout: Duration::from_millis(50),
+        purge_replicas: 0,
         max_pending: 4_096,
     };
     let node = async || {

@@ -15,6 +15,7 @@ mod node;
 mod orders;
 #[path = "../../../../tests/support/origin.rs"]
 mod origin;
+mod purges;
 mod queues;
 mod refreshes;
 mod site;

@@ -343,6 +343,7 @@ async fn connections_and_tasks_end_with_the_last_copy() {
         new_id: 1,
         new_token: 1,
         keep: 1,
+        urgent: false,
         replicas: 1,
     });
     assert!(durable.await.is_err());

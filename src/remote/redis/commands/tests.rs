@@ -48,6 +48,7 @@ async fn scripts_outlive_their_cache() {
             new_id: version,
             new_token: 1,
             keep: 1,
+            urgent: false,
             replicas: 0,
         });
         assert_eq!(log.await.unwrap().head.id, 0);

@@ -38,6 +38,7 @@ async fn sync(
         new_id: number,
         new_token: number,
         keep: 100,
+        urgent: false,
         replicas,
     };
     redis.sync_log(request).await
@@ -207,6 +208,7 @@ async fn these_permissions_are_enough() {
         new_id: 1,
         new_token: 1,
         keep: 5_000,
+        urgent: false,
         replicas: 0,
     });
     assert_eq!(reply.await.unwrap().rows.len(), 2_000);

@@ -92,6 +92,11 @@ fn what_is_not_allowed_is_named() {
         (builder(LOCAL).pool_size(0), "pool_size", "0"),
         (builder(LOCAL).pool_size(65), "pool_size", "65"),
         (
+            builder(LOCAL).purge_wait_replicas(17),
+            "purge_wait_replicas",
+            "17",
+        ),
+        (
             builder(LOCAL).read_timeout(Duration::ZERO),
             "read_timeout",
             "0ns",

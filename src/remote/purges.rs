@@ -1,0 +1,368 @@
+//! Purges across nodes: this node's copy of the log in the shared tier.
+//!
+//! Every purge is a row of one log in the shared tier. A node appends its own purges, and applies all
+//! rows to its table ([`PurgeTable`]) in their order, each at a time of its own clock. A response in the
+//! shared tier carries the number of the last row that its node had applied when its fetch began. To
+//! another node it is as old as the moment at which that one applied the same row ([`AppliedRows`]), and
+//! is compared with the table like an entry of memory.
+//!
+//! While a purge of this node could not be appended, nobody else knows of it. So responses from the
+//! shared tier then count as older than that purge.
+//!
+//! A node that does not know of all that it missed uses neither memory nor the shared tier before it has
+//! asked. If the log was lost, nobody knows what it said last: everything in memory counts as purged then,
+//! and everything in the shared tier carries the id of another log. That costs fetches.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify},
+    time::timeout,
+};
+
+use super::{
+    log::{Continuity, LogPosition, LogReply, LogRequest, LogRow},
+    names::purges,
+    store::RemoteStore,
+};
+use crate::{
+    clock::Clock,
+    codec::Applied,
+    error::StoreError,
+    purge::{Mode, PurgeTable, PurgeTime, Subject},
+    util::random::Random,
+};
+
+/// How many numbers the log goes back, and how many of them a node remembers.
+const KEEP: u64 = 16_384;
+
+/// How many rows may wait to be appended. With more, everything is purged in their place.
+const MOST_PENDING: usize = 16_384;
+
+/// How many rows are appended at once.
+const BATCH: usize = 1_024;
+
+/// What this node knows of the log of purges.
+#[derive(Debug)]
+pub(crate) struct PurgeLog {
+    table: Arc<PurgeTable>,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn RemoteStore>,
+    name: String,
+    random: Random,
+    /// Wakes who follows the log: it may have changed, or something is to be appended.
+    changed: Arc<Notify>,
+    state: Mutex<State>,
+    /// Held while the shared tier is asked, so that rows are applied in their order.
+    asking: AsyncMutex<()>,
+    /// How often notifications may have been missed.
+    missed: AtomicU64,
+    /// How many of those had been before the log was last read. All, if nothing is missing.
+    caught_up: AtomicU64,
+    /// How often the log was read.
+    reads: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Up to where the log is applied.
+    position: Option<LogPosition>,
+    applied: AppliedRows,
+    /// Purges of this node that the log does not have yet, the oldest first.
+    pending: VecDeque<PendingRow>,
+    /// How many purges of this node there were, and how many of them the log has.
+    begun: u64,
+    appended: u64,
+    /// The number of the last one that the log has.
+    last_seq: u64,
+}
+
+/// A purge that the log does not have yet.
+#[derive(Clone, Copy, Debug)]
+struct PendingRow {
+    /// How many there were before it.
+    number: u64,
+    row: LogRow,
+    /// When it came into force here.
+    time: PurgeTime,
+}
+
+/// When this node applied which row: the latest rows, in ascending order of both.
+#[derive(Debug, Default)]
+struct AppliedRows(VecDeque<(u64, PurgeTime)>);
+
+impl AppliedRows {
+    /// Begins anew: everything up to this row counts as applied now.
+    fn begin(&mut self, seq: u64, time: PurgeTime) {
+        self.0.clear();
+        self.0.push_back((seq, time));
+    }
+
+    fn push(&mut self, seq: u64, time: PurgeTime) {
+        if self.0.len() as u64 > KEEP {
+            self.0.pop_front();
+        }
+        self.0.push_back((seq, time));
+    }
+
+    /// When the last row up to this one was applied. `None` if that is too long ago. Rows that are not
+    /// applied yet will be, at a later time than any here.
+    fn time_of(&self, seq: u64) -> Option<PurgeTime> {
+        let after = self.0.partition_point(|(row, _)| *row <= seq);
+        after.checked_sub(1).map(|at| self.0[at].1)
+    }
+
+    /// The last row that was applied at this time.
+    fn seq_at(&self, time: PurgeTime) -> Option<u64> {
+        let after = self.0.partition_point(|(_, at)| *at <= time);
+        after.checked_sub(1).map(|at| self.0[at].0)
+    }
+}
+
+impl PurgeLog {
+    pub(super) fn new(
+        store: Arc<dyn RemoteStore>,
+        clock: Arc<dyn Clock>,
+        table: Arc<PurgeTable>,
+    ) -> Self {
+        Self {
+            name: purges(&store.limits().namespace),
+            table,
+            clock,
+            store,
+            random: Random::new(),
+            changed: Arc::new(Notify::new()),
+            state: Mutex::default(),
+            asking: AsyncMutex::new(()),
+            // Nothing has been read yet.
+            missed: AtomicU64::new(1),
+            caught_up: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes who follows the log: it may have changed, or something is to be appended.
+    pub(crate) fn changed(&self) -> &Arc<Notify> {
+        &self.changed
+    }
+
+    /// Whether no row can have been missed without this node knowing.
+    #[inline]
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire) == self.missed.load(Ordering::Acquire)
+    }
+
+    /// Rows may be missed from here on, or have been until here.
+    pub(super) fn may_have_missed(&self) {
+        self.missed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Purges these subjects here, which is in force when this returns, and puts them into the queue of what
+    /// is to be appended. Returns the time, and the place in the queue.
+    ///
+    /// Both is one step: a row that is applied in between would get a later time than this purge, and what
+    /// other nodes stored after that row would count as younger.
+    pub(crate) fn purge(&self, subjects: &[Subject], mode: Mode) -> (PurgeTime, Queued) {
+        let mut state = self.state();
+        let now = self.clock.monotonic();
+        let time = self.table.purge(subjects, mode, now);
+        if state.pending.len() + subjects.len() > MOST_PENDING {
+            // The log has not been there for long. One row stands for all.
+            tracing::warn!("too many purges are pending: everything is purged on the other nodes");
+            let first = state.pending.front().map_or(time, |first| first.time);
+            state.pending.clear();
+            state.add(Subject::everything(), Mode::Hard, first);
+        } else {
+            for subject in subjects {
+                state.add(*subject, mode, time);
+            }
+        }
+        (time, Queued(state.begun))
+    }
+
+    /// How many purges of this node the shared tier does not have yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.state().pending.len()
+    }
+
+    /// The number in the log, once the log has everything up to this place in the queue.
+    pub(crate) fn told(&self, queued: Queued) -> Option<u64> {
+        let state = self.state();
+        (state.appended >= queued.0).then_some(state.last_seq)
+    }
+
+    /// Reads what the log has, unless somebody else does since this was called. Appends what is pending.
+    pub(crate) async fn sync(&self, urgency: Urgency) -> Result<(), StoreError> {
+        let before = self.reads.load(Ordering::Acquire);
+        let _asking = self.asking.lock().await;
+        // One that began after this was called has read all that there was then, and appended it.
+        if self.reads.load(Ordering::Acquire) > before + 1 {
+            return Ok(());
+        }
+        self.ask(urgency).await
+    }
+
+    /// The same for a request, which waits no longer than for a read.
+    pub(crate) async fn sync_in_time(&self) -> Result<(), StoreError> {
+        let most = self.store.limits().read_timeout;
+        match timeout(most, self.sync(Urgency::Request)).await {
+            Ok(synced) => synced,
+            // Somebody else asks, and may wait for longer.
+            Err(elapsed) => Err(StoreError::new(elapsed)),
+        }
+    }
+
+    /// The same until there is nothing left to append.
+    pub(crate) async fn append(&self, queued: Queued) -> Result<(), StoreError> {
+        while self.told(queued).is_none() {
+            let _asking = self.asking.lock().await;
+            if self.told(queued).is_none() {
+                self.ask(Urgency::Background).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, urgency: Urgency) -> Result<(), StoreError> {
+        let missed = self.missed.load(Ordering::Acquire);
+        let (position, pending) = {
+            let state = self.state();
+            let pending: Vec<PendingRow> = state.pending.iter().take(BATCH).copied().collect();
+            (state.position, pending)
+        };
+        let rows: Vec<LogRow> = pending.iter().map(|it| it.row).collect();
+        let request = LogRequest {
+            name: &self.name,
+            position,
+            append: &rows,
+            new_id: self.random.next(),
+            new_token: self.random.next(),
+            keep: KEEP,
+            urgent: urgency == Urgency::Request,
+            replicas: self.store.limits().purge_replicas,
+        };
+        let reply = self.store.sync_log(request).await?;
+        self.apply(&reply, pending.last());
+        // In this order: who finds it caught up finds the rows in the table.
+        self.caught_up.fetch_max(missed, Ordering::AcqRel);
+        self.reads.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Applies what the log has beyond what was applied before. The pending rows up to `appended` are in
+    /// it.
+    fn apply(&self, reply: &LogReply, appended: Option<&PendingRow>) {
+        let now = self.clock.monotonic();
+        let mut state = self.state();
+        let is_lost = match reply.continuity {
+            Continuity::Continuous => false,
+            // Before the first contact nothing can be missed, unless the log had been trimmed.
+            Continuity::First => reply.floor > 0,
+            Continuity::Replaced | Continuity::Gap => true,
+        };
+        if is_lost {
+            tracing::warn!(
+                continuity = ?reply.continuity,
+                "the log of purges does not say what was purged last: everything in memory is purged"
+            );
+            self.table.purge(&[Subject::everything()], Mode::Hard, now);
+        }
+        if reply.continuity != Continuity::Continuous {
+            state.applied.begin(reply.floor, self.table.tick(now));
+        }
+        for (seq, row) in &reply.rows {
+            // A row of another version of this crate purges everything that it may mean.
+            let (subject, mode) = match (
+                Subject::from_number(row.subject),
+                Mode::from_number(row.mode),
+            ) {
+                (Some(subject), Some(mode)) => (subject, mode),
+                _ => (Subject::everything(), Mode::Hard),
+            };
+            let time = self.table.purge(&[subject], mode, now);
+            state.applied.push(*seq, time);
+        }
+        state.position = Some(reply.head);
+        if let (Some(last), Some(numbers)) = (appended, &reply.appended) {
+            while state
+                .pending
+                .front()
+                .is_some_and(|it| it.number <= last.number)
+            {
+                state.pending.pop_front();
+            }
+            state.appended = last.number + 1;
+            state.last_seq = *numbers.end();
+        }
+    }
+
+    /// When what another node stored counts as born here. `None` if it must not be used: it is of another
+    /// log, or too old to know what was purged since.
+    pub(crate) fn born(&self, applied: Applied) -> Option<PurgeTime> {
+        let state = self.state();
+        if state.position?.id != applied.log {
+            return None;
+        }
+        let time = state.applied.time_of(applied.seq)?;
+        Some(match state.pending.front() {
+            // Nobody else knows of it, whatever else they know.
+            Some(pending) => time.min(pending.time.before()),
+            None => time,
+        })
+    }
+
+    /// Where a response whose fetch began at this time stands in the log. `None` if the log was not known
+    /// then: it must not be shared.
+    pub(crate) fn applied_at(&self, born: PurgeTime) -> Option<Applied> {
+        let state = self.state();
+        Some(Applied {
+            log: state.position?.id,
+            seq: state.applied.seq_at(born)?,
+        })
+    }
+}
+
+/// Who waits for the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Urgency {
+    /// A request, which goes on without the shared tier if this takes longer than a read may.
+    Request,
+    Background,
+}
+
+/// A place in the queue of purges to append.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queued(u64);
+
+impl Drop for PurgeLog {
+    /// Ends the task that follows the log.
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn add(&mut self, subject: Subject, mode: Mode, time: PurgeTime) {
+        let row = LogRow {
+            mode: mode as u8,
+            subject: subject.number(),
+        };
+        let number = self.begun;
+        self.begun += 1;
+        self.pending.push_back(PendingRow { number, row, time });
+    }
+}
+
+/// How long a caller of a purge waits for the shared tier.
+pub(crate) const TELL_WITHIN: Duration = Duration::from_millis(250);
