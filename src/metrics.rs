@@ -7,6 +7,7 @@ mod answers;
 mod memory;
 mod origin;
 mod part;
+mod purges;
 mod readable;
 mod remote;
 mod requests;
@@ -21,6 +22,7 @@ use self::{
 pub(crate) use self::{
     memory::MemoryMetrics,
     origin::{CallEnd, OriginDurations},
+    purges::{PurgeLogMetrics, PurgeMetrics},
     remote::{RemoteDurations, RemoteMetrics, RemoteOperation},
     requests::AnswerKind,
 };
@@ -44,6 +46,7 @@ pub(crate) struct Metrics {
     pub(crate) origin_calls: ReadableCounter,
     pub(crate) origin_durations: OriginDurations,
     pub(crate) origin_failures: ReadableCounter,
+    pub(crate) purges: PurgeMetrics,
     pub(crate) store_errors: Counter,
     pub(crate) stored: ReadableCounter,
 }
@@ -90,6 +93,7 @@ impl Metrics {
             origin_calls: ReadableCounter::new(counter!(ORIGIN_CALLS)),
             origin_durations: OriginDurations::register(),
             origin_failures: ReadableCounter::new(counter!(ORIGIN_FAILURES)),
+            purges: PurgeMetrics::register(),
             store_errors: counter!(STORE_ERRORS),
             stored: ReadableCounter::new(counter!(STORED)),
         }

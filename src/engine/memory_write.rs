@@ -98,10 +98,12 @@ pub(crate) async fn replace_selected(
 fn usable<'a>(shared: &Shared, key: &[u8], found: &'a [Arc<Entry>]) -> Cow<'a, [Arc<Entry>]> {
     let is_usable = |entry: &&Arc<Entry>| shared.purged(key, entry) == Standing::Usable;
     if found.iter().all(|entry| is_usable(&entry)) {
-        Cow::Borrowed(found)
-    } else {
-        Cow::Owned(found.iter().filter(is_usable).cloned().collect())
+        return Cow::Borrowed(found);
     }
+    let usable: Vec<_> = found.iter().filter(is_usable).cloned().collect();
+    let purged = (found.len() - usable.len()) as u64;
+    shared.metrics().purges.purged.increment(purged);
+    Cow::Owned(usable)
 }
 
 /// Removes the variants that have been purged, in place of an update that came too late.

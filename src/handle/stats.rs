@@ -49,6 +49,8 @@ impl CacheHandle {
             remote_available: remote.is_some_and(|it| it.is_available()),
             pending_write_bytes: remote.map_or(0, |it| it.reserved()),
             pending_invalidations: remote.map_or(0, |it| it.pending_invalidations()),
+            pending_purges: remote.map_or(0, |it| it.purges.pending()),
+            purged: count(|it| it.purges.purged.get()),
             breaker: self
                 .cache
                 .config
@@ -102,6 +104,10 @@ pub struct CacheStats {
     pub pending_write_bytes: usize,
     /// Invalidations that the shared tier does not have yet.
     pub pending_invalidations: usize,
+    /// Subjects that were purged here and that the shared tier has not recorded yet.
+    pub pending_purges: usize,
+    /// Responses that left memory because they were purged.
+    pub purged: u64,
     /// The state of the circuit breaker of this handle's layer. `None` if it has none.
     pub breaker: Option<BreakerState>,
 }

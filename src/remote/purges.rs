@@ -16,7 +16,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -36,6 +36,7 @@ use crate::{
     clock::Clock,
     codec::Applied,
     error::StoreError,
+    metrics::PurgeLogMetrics,
     purge::{Mode, PurgeTable, PurgeTime, Subject},
     util::random::Random,
 };
@@ -57,6 +58,7 @@ pub(crate) struct PurgeLog {
     store: Arc<dyn RemoteStore>,
     name: String,
     random: Random,
+    metrics: OnceLock<PurgeLogMetrics>,
     /// Wakes who follows the log: it may have changed, or something is to be appended.
     changed: Arc<Notify>,
     state: Mutex<State>,
@@ -138,6 +140,7 @@ impl PurgeLog {
             clock,
             store,
             random: Random::new(),
+            metrics: OnceLock::new(),
             changed: Arc::new(Notify::new()),
             state: Mutex::default(),
             asking: AsyncMutex::new(()),
@@ -188,7 +191,12 @@ impl PurgeLog {
                 state.add(*subject, mode, time);
             }
         }
+        self.metrics().are_pending(state.pending.len());
         (time, Queued(state.begun))
+    }
+
+    fn metrics(&self) -> &PurgeLogMetrics {
+        self.metrics.get_or_init(PurgeLogMetrics::register)
     }
 
     /// How many purges of this node the shared tier does not have yet.
@@ -300,8 +308,12 @@ impl PurgeLog {
                 .front()
                 .is_some_and(|it| it.number <= last.number)
             {
-                state.pending.pop_front();
+                if let Some(row) = state.pending.pop_front() {
+                    let begun = Duration::from_millis(row.time.millis());
+                    self.metrics().recorded_after(now.saturating_sub(begun));
+                }
             }
+            self.metrics().are_pending(state.pending.len());
             state.appended = last.number + 1;
             state.last_seq = *numbers.end();
         }

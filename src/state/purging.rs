@@ -109,6 +109,11 @@ impl Cache {
                 (time, Some(queued))
             }
         };
+        let counts = &shared.metrics().purges;
+        for subject in subjects {
+            counts.count(subject.kind() as u8, mode as u8);
+        }
+        tracing::debug!(subjects = subjects.len(), ?mode, "purged");
         shared.wipe(&*self.config.executor);
         (time, queued)
     }
@@ -225,6 +230,10 @@ impl Shared {
     fn wipe(self: &Arc<Self>, executor: &dyn Executor) {
         let (hard, everything) = self.purges.last_hard();
         if self.wiping.is_new_everything(everything) {
+            self.metrics()
+                .purges
+                .purged
+                .increment(self.memory.entry_count());
             self.memory.clear();
         }
         if self.wiping.is_new(hard.max(everything)) && hard != everything {
@@ -256,9 +265,11 @@ impl Shared {
                 .filter(is_usable)
                 .cloned()
                 .collect();
-            if usable.len() == stored.variants().len() {
+            let purged = stored.variants().len() - usable.len();
+            if purged == 0 {
                 return Update::Keep;
             }
+            shared.metrics().purges.purged.increment(purged as u64);
             Resource::new(usable, usize::MAX, usize::MAX).map_or(Update::Remove, Update::Replace)
         });
         // Memory is always ready; another store would be asked again with the next walk.

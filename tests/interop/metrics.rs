@@ -7,7 +7,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use cachewarp::{BoxError, CacheLayer, Memory};
+use cachewarp::{BoxError, CacheLayer, CacheTags, Memory, Purge};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
@@ -278,4 +278,35 @@ async fn the_handle_has_the_figures_of_the_moment() {
     assert_eq!((stats.flights, stats.tasks, stats.fill_bytes), (0, 0, 0));
     assert_eq!(stats.entries, 1);
     assert!(stats.memory_bytes >= 2 * HALF as u64, "{stats:?}");
+}
+
+#[tokio::test]
+async fn purges_are_counted_by_what_they_name_and_by_what_leaves() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
+    let service = cache.layer(service_fn(async |_: Request<Body>| {
+        let mut response = fresh("text");
+        response.extensions_mut().insert(CacheTags::new(["t"]));
+        Ok::<_, BoxError>(response)
+    }));
+    call(&service, get("/a")).await;
+    moved(&snapshotter);
+    let purges = [
+        (Purge::tag("t").url("/a"), &["tag/hard", "url/hard"][..]),
+        (Purge::prefix("/a").soft(), &["path/soft", "prefix/soft"]),
+        (Purge::host("a.test").validate(), &["host/validate"]),
+    ];
+    for (purge, expected) in purges {
+        cache.handle().purge(purge).await.unwrap();
+        let expected: HashMap<_, _> = expected
+            .iter()
+            .map(|labels| (format!("purges_total/{labels}"), 1))
+            .collect();
+        assert_eq!(moved(&snapshotter), expected);
+    }
+    call(&service, get("/a")).await;
+    assert_eq!(moved(&snapshotter).get("purged_total"), Some(&1));
+    assert_eq!(cache.handle().stats().purged, 1);
 }
