@@ -8,7 +8,7 @@ use crate::{
     entry::Entry,
     extensions::CacheTags,
     key::KeyParts,
-    purge::{TAG_FIELDS, Tags, TooManyTags, has_tag_fields},
+    purge::{TAG_FIELDS, Tags, TooManyTags},
     state::cache::Cache,
 };
 
@@ -29,22 +29,25 @@ pub(crate) fn of(
     )
 }
 
-/// Gives a stored response that `update` is merged into its tags again, unless the update names others.
-pub(crate) fn keep_unless_renamed(
-    entry: &Entry,
-    update: &response::Parts,
-    merged: &mut response::Parts,
-) {
-    let renamed = update.extensions.get::<CacheTags>();
-    match (renamed, entry.tags()) {
-        (Some(tags), _) => {
-            merged.extensions.insert(tags.clone());
-        }
-        (None, Some(tags)) if !has_tag_fields(&update.headers) => {
-            let names = tags.names().map(String::from_utf8_lossy);
-            merged.extensions.insert(CacheTags::new(names));
-        }
-        (None, _) => {}
+/// Gives a stored response that `update` is merged into its tags again, and those that the service names
+/// with the update. The fields of the update are merged by themselves.
+///
+/// The stored tags stay whatever the update names: where each came from is not known any more, and an
+/// update that names some may say nothing of the others. A tag too much costs a fetch, one that is lost
+/// brings back what was purged.
+pub(crate) fn keep(entry: &Entry, update: &response::Parts, merged: &mut response::Parts) {
+    let named = update.extensions.get::<CacheTags>();
+    let stored = entry.tags().map(|tags| {
+        let names = tags.names().map(String::from_utf8_lossy);
+        CacheTags::new(names)
+    });
+    let tags = match (stored, named) {
+        (Some(stored), Some(named)) => Some(named.iter().fold(stored, CacheTags::and)),
+        (Some(tags), None) => Some(tags),
+        (None, named) => named.cloned(),
+    };
+    if let Some(tags) = tags {
+        merged.extensions.insert(tags);
     }
 }
 

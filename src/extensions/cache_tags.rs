@@ -7,7 +7,7 @@
 /// A tag may hold any characters, and upper and lower case differ. A response may have 128 tags of at
 /// most 1,024 bytes each, unless [`tag_limits`](crate::CacheBuilder::tag_limits) says otherwise; one that
 /// has more is not stored ([`NotStored::TooManyTags`](crate::NotStored::TooManyTags)). Empty tags and
-/// repetitions do not count.
+/// repetitions do not count. What a 304 names adds to the tags of the stored response that it confirms.
 ///
 /// With the feature `axum` a handler can return it as a part of its response.
 ///

@@ -28,7 +28,7 @@ pub(crate) use self::{
     purge::Names,
     subject::Subject,
     table::{Mode, PurgeTable, Standing},
-    tags::{TAG_FIELDS, TagLimits, Tags, TooManyTags, has_tag_fields},
+    tags::{TAG_FIELDS, TagLimits, Tags, TooManyTags},
 };
 pub use self::{
     purge::{InvalidPurge, Purge, PurgeRequest},

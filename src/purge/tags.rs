@@ -135,11 +135,6 @@ impl Tags {
     }
 }
 
-/// Whether a response names tags.
-pub(crate) fn has_tag_fields(headers: &HeaderMap) -> bool {
-    TAG_FIELDS.iter().any(|field| headers.contains_key(field))
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

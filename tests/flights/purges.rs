@@ -462,3 +462,37 @@ async fn what_was_purged_is_wiped_from_memory() {
     site.purge(Purge::everything()).await;
     assert_eq!(site.handle.stats().entries, 0, "at once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_validation_that_names_some_tags_takes_none_away() {
+    for validated_by in [Method::GET, Method::HEAD] {
+        let version = Arc::new(AtomicU64::new(1));
+        let now = Arc::clone(&version);
+        let origin = Origin::answering(move |_, request: Asked| {
+            if request.headers().contains_key(IF_NONE_MATCH) || *request.method() == Method::HEAD {
+                let mut answer = page("max-age=600", 0);
+                if *request.method() == Method::GET {
+                    answer = status(StatusCode::NOT_MODIFIED, "");
+                }
+                answer.headers_mut().remove("surrogate-key");
+                answer.extensions_mut().clear();
+                let tags = "page, later".parse().unwrap();
+                answer.headers_mut().insert("cache-tag", tags);
+                return Ok(answer);
+            }
+            Ok(page("max-age=10", now.load(Ordering::SeqCst)))
+        });
+        for tag in ["said", "old", "item:7", "page", "later"] {
+            let layer = layer();
+            let (cache, handle) = (layer.layer(origin.clone()), layer.handle());
+            let first = text(fetch(&cache, get("/")).await).await;
+            tokio::time::advance(Duration::from_secs(20)).await;
+            fetch(&cache, request(validated_by.clone(), "/")).await;
+            assert_eq!(text(fetch(&cache, get("/")).await).await, first);
+            let next = version.fetch_add(1, Ordering::SeqCst) + 1;
+            handle.purge(Purge::tag(tag)).await.unwrap();
+            let body = text(fetch(&cache, get("/")).await).await;
+            assert_eq!(body, next.to_string(), "{tag}, {validated_by}");
+        }
+    }
+}

@@ -109,7 +109,7 @@ async fn freshen_from_head(
             merged.status = entry.status();
             merged.headers = stored.headers;
             reports::copy(&head.extensions, &mut merged.extensions);
-            tags::keep_unless_renamed(entry, head, &mut merged);
+            tags::keep(entry, head, &mut merged);
             validate::merge(&mut merged.headers, &head.headers, at.times.response, rules);
             // The stored response answers GET, so the merged head is judged as a response to GET.
             let mut as_get = context.clone();

@@ -47,7 +47,7 @@ pub(crate) async fn freshen<B, E>(
     merged.status = entry.status();
     merged.headers = entry.unpack().headers;
     reports::copy(&not_modified.extensions, &mut merged.extensions);
-    tags::keep_unless_renamed(entry, not_modified, &mut merged);
+    tags::keep(entry, not_modified, &mut merged);
     let now = times.times.response;
     match validate::accepts(&merged.headers, &not_modified.headers, now) {
         Confirmation::Accept => {}
