@@ -11,6 +11,7 @@ use crate::{
     generation::Generation,
     key::Key,
     outcome::{Generated, StaleReason, Tier},
+    purge::PurgeTime,
     semantics::classify::Requester,
 };
 
@@ -43,8 +44,9 @@ pub(crate) enum Audience {
 pub(crate) enum FlightOutcome {
     /// With a response that may be stored and whose body is being received.
     Streaming(Arc<StreamingResponse>),
-    /// With a stored response that is fresh.
-    Stored(Arc<Entry>),
+    /// With a stored response that is fresh. It is right for whoever began until this time, whatever was
+    /// purged since.
+    Stored(Arc<Entry>, PurgeTime),
     /// Without an origin call, with a fresh response that another node had stored, as it was read
     /// from this tier.
     FromPeer(Arc<Entry>, Tier),

@@ -496,3 +496,30 @@ async fn a_validation_that_names_some_tags_takes_none_away() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn soft_purges_during_a_validation_send_nobody_to_the_origin_alone() {
+    let origin = Origin::new(|call, request: Asked| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if request.headers().contains_key(IF_NONE_MATCH) {
+            return Ok(status(StatusCode::NOT_MODIFIED, ""));
+        }
+        Ok(page("max-age=600", call as u64))
+    });
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin.clone()), layer.handle());
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "1");
+    handle.purge(Purge::tag("page").soft()).await.unwrap();
+    let crowd: Vec<_> = (0..100).map(|_| send(&cache, get("/"))).collect();
+    let purging = tokio::spawn(async move {
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            handle.purge(Purge::tag("page").soft()).await.unwrap();
+        }
+    });
+    for request in crowd {
+        assert_eq!(text(answered(request).await).await, "1");
+    }
+    assert_eq!(origin.calls(), 2, "one fetch and one validation");
+    purging.await.unwrap();
+}

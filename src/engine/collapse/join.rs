@@ -58,13 +58,14 @@ pub(super) async fn recheck_as_leader(
     context: &RequestContext,
 ) -> Option<StoredAnswer> {
     let shared = &cache.shared;
+    let until = shared.purges.now();
     let stored = shared.store.get(context.request.key.as_ref()).await.ok()?;
     let now = shared.clock.monotonic();
     match lookup::evaluate(cache, &context.request, stored.as_ref(), now) {
         Next::Serve(entry, Served::Fresh)
             if shared.is_current(entry) && !context.has_selected(entry) =>
         {
-            leader.complete(FlightOutcome::Stored(Arc::clone(entry)));
+            leader.complete(FlightOutcome::Stored(Arc::clone(entry), until));
             Some(StoredAnswer::in_memory(
                 Arc::clone(entry),
                 now,

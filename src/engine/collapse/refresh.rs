@@ -133,7 +133,7 @@ where
             FlightOutcome::Private(requester) => {
                 pause_unstored(&cache, &context, requester, &fetched.answer);
             }
-            FlightOutcome::Stored(_)
+            FlightOutcome::Stored(..)
             | FlightOutcome::FromPeer(..)
             | FlightOutcome::Streaming(_) => {}
         }

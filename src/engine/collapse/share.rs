@@ -55,12 +55,17 @@ pub(super) fn share<B>(
             Share::PlainOnly
         }
         FlightOutcome::Failed(_) | FlightOutcome::Private(_) => Share::GoDirect,
-        FlightOutcome::Stored(entry) => {
+        FlightOutcome::Stored(entry, until) => {
             let came = SharedSince::of(entry.arrival(), began);
-            share_entry(cache, context, &entry, came)
+            share_entry(cache, context, &entry, until, came)
         }
         FlightOutcome::FromPeer(entry, tier) => {
-            match share_entry(cache, context, &entry, SharedSince::OnAnotherNode(tier)) {
+            let purges = entry.purges();
+            if purges.has_found() {
+                return Share::StartOver;
+            }
+            let came = SharedSince::OnAnotherNode(tier);
+            match share_entry(cache, context, &entry, purges.seen(), came) {
                 Share::Answer(answer) => Share::Answer(answer),
                 Share::StartOver
                 | Share::GoDirect
@@ -77,13 +82,13 @@ fn share_entry<B>(
     cache: &Cache,
     context: &RequestContext,
     entry: &Arc<Entry>,
+    until: PurgeTime,
     came: SharedSince,
 ) -> Share<B> {
     if let Some(variant) = other_variant(cache, context, entry.selecting()) {
         return Share::OtherVariant(variant);
     }
-    if is_purged(cache, context, entry.purges().seen(), entry.tags()) || entry.purges().has_found()
-    {
+    if is_purged(cache, context, until, entry.tags()) {
         return Share::Replace;
     }
     let now = cache.shared.clock.monotonic();
@@ -128,18 +133,18 @@ fn share_streaming<B>(
     }
 }
 
-/// Whether a response whose fetch began at `born` was purged before this request came. A fetch that began
-/// after the request has what the request wants, whatever is purged since: so a request starts over
-/// for this reason at most once.
+/// Whether a response that is right until this time was purged before this request came. A fetch that
+/// began after the request has what the request wants, whatever is purged since: so a request starts
+/// over for this reason at most once.
 fn is_purged(
     cache: &Cache,
     context: &RequestContext,
-    born: PurgeTime,
+    until: PurgeTime,
     tags: Option<&Arc<Tags>>,
 ) -> bool {
     let key = context.request.key.as_bytes();
     let tags = tags.map(|tags| &**tags);
-    born < context.born && cache.shared.is_purged_since(born, key, tags)
+    until < context.born && cache.shared.is_purged_since(until, key, tags)
 }
 
 /// The digest of the variant that the request selects, if the response is another variant.

@@ -83,7 +83,7 @@ pub(crate) async fn freshen<B, E>(
             if fields::sets_cookie(&evaluation.head.headers) {
                 FlightOutcome::Private(context.request.requester())
             } else {
-                FlightOutcome::Stored(Arc::clone(&fresh))
+                FlightOutcome::Stored(Arc::clone(&fresh), context.born)
             }
         }
         // This request may not be stored for: the stored response stays as it is for others.

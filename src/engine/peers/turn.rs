@@ -174,7 +174,7 @@ pub(crate) fn notify_waiting_nodes(
             lease.post(LeaseNote::FetchAlone);
         }
         FlightOutcome::Streaming(_)
-        | FlightOutcome::Stored(_)
+        | FlightOutcome::Stored(..)
         | FlightOutcome::Failed(_)
         | FlightOutcome::FromPeer(..)
         | FlightOutcome::Private(_) => {}
