@@ -108,6 +108,9 @@ pub(crate) struct PurgeTable {
     hard_everything: AtomicU64,
     /// How many milliseconds a response is kept at most. Older records go without raising a floor.
     longest_life: AtomicU64,
+    /// The time of the latest record that went so. A response whose fetch began before, and that was
+    /// never stored, may be on its way still.
+    forgotten: AtomicU64,
     writing: Mutex<()>,
 }
 
@@ -127,6 +130,7 @@ impl PurgeTable {
             hard: zero(),
             hard_everything: zero(),
             longest_life: zero(),
+            forgotten: zero(),
             writing: Mutex::new(()),
         }
     }
@@ -181,7 +185,11 @@ impl PurgeTable {
     pub(super) fn record(&self, subjects: &[Subject], mode: Mode, time: PurgeTime, now: Duration) {
         let life = self.longest_life.load(Ordering::Relaxed);
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let too_old = PurgeTime(now.saturating_sub(life));
+        let too_old = match life {
+            // Nothing has been stored yet.
+            0 => PurgeTime(0),
+            life => PurgeTime(now.saturating_sub(life)),
+        };
         for subject in subjects {
             if mode == Mode::Hard {
                 self.hard.fetch_max(time.0, Ordering::AcqRel);
@@ -191,7 +199,8 @@ impl PurgeTable {
             }
             self.newest[subject.kind().index()].fetch_max(time.0, Ordering::AcqRel);
             let mark = subject.mark();
-            self.set(mark).write(Record::new(mark, mode, time), too_old);
+            let record = Record::new(mark, mode, time);
+            self.set(mark).write(record, too_old, &self.forgotten);
         }
     }
 
@@ -229,6 +238,10 @@ impl PurgeTable {
                 }
             });
         }
+        // After the records, as the floors are. What is stored has been compared since.
+        if self.forgotten.load(Ordering::Acquire) > since.0 {
+            standing = Standing::Purged;
+        }
         if standing == Standing::Usable {
             memo.compared_until(now);
         }
@@ -251,15 +264,17 @@ impl PurgeTable {
 }
 
 impl Set {
-    fn write(&self, record: Record, too_old: PurgeTime) {
+    fn write(&self, record: Record, too_old: PurgeTime, forgotten: &AtomicU64) {
         let load = |slot: &AtomicU64| Record(slot.load(Ordering::Acquire));
         let same = self.records.iter().find(|slot| load(slot).is_same(record));
         let slot = same.or_else(|| {
             let oldest = self.records.iter().min_by_key(|slot| load(slot).time())?;
             let gone = load(oldest);
-            if !gone.is_empty() && gone.time() > too_old {
+            if !gone.is_empty() {
+                let kept = gone.time() > too_old;
+                let floor = if kept { &self.floor } else { forgotten };
                 // Before the record is overwritten: who misses the one finds the other.
-                self.floor.fetch_max(gone.time().0, Ordering::AcqRel);
+                floor.fetch_max(gone.time().0, Ordering::AcqRel);
             }
             Some(oldest)
         });

@@ -164,14 +164,35 @@ fn a_record_older_than_every_stored_response_raises_no_floor() {
     for n in 0..7 {
         table.purge(&[tag(&n.to_string())], Mode::Hard, Duration::from_secs(1));
     }
-    let born = Memo::born(PurgeTime(0));
-    table.purge(&[tag("7")], Mode::Hard, Duration::from_secs(20));
     let other = tags(&["other"]);
     let subjects = EntrySubjects {
         key: KEY,
         tags: Some(&other),
     };
-    assert_eq!(standing(&table, &born, subjects), Standing::Usable);
+    let stored = Memo::born(PurgeTime(9_000));
+    table.purge(&[tag("7")], Mode::Hard, Duration::from_secs(20));
+    assert_eq!(standing(&table, &stored, subjects), Standing::Usable);
+}
+
+#[test]
+fn a_response_that_was_on_its_way_for_longer_than_any_is_stored_is_purged_too() {
+    let tagged = tags(&["0"]);
+    let subjects = EntrySubjects {
+        key: KEY,
+        tags: Some(&tagged),
+    };
+    for life in [0, 10] {
+        let table = PurgeTable::new(1);
+        table.keeps_for(Duration::from_secs(life));
+        let (fetched, asked_first) = (Memo::born(PurgeTime(0)), table.now());
+        for n in 0..7 {
+            table.purge(&[tag(&n.to_string())], Mode::Hard, Duration::from_secs(1));
+        }
+        table.purge(&[tag("7")], Mode::Hard, Duration::from_secs(20));
+        table.keeps_for(Duration::from_secs(3600));
+        assert_eq!(standing(&table, &fetched, subjects), Standing::Purged);
+        assert!(table.is_purged_since(asked_first, &subjects));
+    }
 }
 
 #[test]
