@@ -17,6 +17,7 @@ mod neighbours;
 mod nesting;
 mod own_failures;
 mod pauses;
+mod purge_proof;
 mod purges;
 mod readiness;
 mod refresh;
