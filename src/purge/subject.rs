@@ -6,7 +6,11 @@
 //! The paths of a subject end at the boundaries of segments: the prefix `/a` has `/a/b` below it, and
 //! not `/ab`. A response answers to each prefix of its path, at most to [`MAX_SEGMENTS`] of them; a
 //! longer prefix is purged as its beginning, which purges more. Schemes play no part, except in groups
-//! (RFC 9875 section 3), which belong to one origin.
+//! (RFC 9875 section 3), which belong to one origin. Nor does it matter which of several equivalent ways
+//! of percent-encoding a path and query has (RFC 3986 section 6.2.2): a key has the one of its request,
+//! and a purge the one that somebody typed.
+
+use std::borrow::Cow;
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
@@ -104,6 +108,7 @@ impl Subject {
     }
 
     fn at(kind: SubjectKind, namespace: &[u8], host: Option<&[u8]>, text: &[u8]) -> Self {
+        let text = &*normal(text);
         match host {
             Some(host) => Self::new(kind, &[namespace, host, text]),
             None => Self::new(kind, &[namespace, text]),
@@ -153,6 +158,50 @@ pub(super) fn slashes(path: &[u8]) -> impl Iterator<Item = usize> {
         .take(MAX_SEGMENTS)
 }
 
+/// A path and query in the normal form of its percent-encoding (RFC 3986 section 6.2.2). What needs no
+/// encoding has none, what is not ASCII has it, and its digits are in upper case. A slash stays what
+/// it is.
+fn normal(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| *byte == b'%' || !byte.is_ascii()) {
+        return Cow::Borrowed(text);
+    }
+    let mut normal = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let encoded = match (first, after) {
+            (b'%', [high, low, after @ ..]) => digits(*high, *low).map(|byte| (byte, after)),
+            _ => None,
+        };
+        match encoded {
+            Some((byte, after)) => {
+                rest = after;
+                match byte {
+                    b'-' | b'.' | b'_' | b'~' => normal.push(byte),
+                    byte if byte.is_ascii_alphanumeric() => normal.push(byte),
+                    byte => normal.extend(percent(byte)),
+                }
+            }
+            None if first.is_ascii() => normal.push(*first),
+            None => normal.extend(percent(*first)),
+        }
+    }
+    Cow::Owned(normal)
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn digits(high: u8, low: u8) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+fn percent(byte: u8) -> [u8; 3] {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    // Both halves of a byte are below 16.
+    let digit = |half: u8| DIGITS[usize::from(half & 15)];
+    [b'%', digit(byte >> 4), digit(byte)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +212,23 @@ mod tests {
         assert_eq!(Subject::from_number(subject.number()), Some(subject));
         assert_eq!(subject.kind(), SubjectKind::Tag);
         assert_eq!(Subject::from_number(u128::MAX), None);
+    }
+
+    #[test]
+    fn equivalent_ways_of_percent_encoding_are_one_subject() {
+        for (text, expected) in [
+            ("/caf%c3%a9?q=%C3%A9", "/caf%C3%A9?q=%C3%A9"),
+            ("/café?q=é", "/caf%C3%A9?q=%C3%A9"),
+            ("/%69tems%2f7/%7Eme", "/items%2F7/~me"),
+            ("/100%/%zz/%4", "/100%/%zz/%4"),
+            ("/a+b%20c", "/a+b%20c"),
+            ("/plain", "/plain"),
+        ] {
+            let normal = normal(text.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&normal), expected);
+            let subject = |text: &str| Subject::below(b"n", None, format!("{text}/").as_bytes());
+            assert_eq!(subject(text), subject(expected));
+        }
     }
 
     #[test]

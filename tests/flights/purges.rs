@@ -20,8 +20,8 @@ use http::{
 use tower::Layer;
 
 use crate::support::{
-    Answer, Asked, Cache, Count, Origin, answered, board, fetch, fresh, get, get_with, is_hit,
-    layer, outcome, request, send, settle, soon, status, text, with_directives,
+    Answer, Asked, Cache, Count, Origin, answered, board, fetch, fresh, get, get_with,
+    is_hit, layer, outcome, request, send, settle, soon, status, text, with_directives,
 };
 
 /// An origin of pages whose body is a version, behind a cache.
@@ -522,4 +522,24 @@ async fn soft_purges_during_a_validation_send_nobody_to_the_origin_alone() {
     }
     assert_eq!(origin.calls(), 2, "one fetch and one validation");
     purging.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_is_purged_however_it_is_percent_encoded() {
+    for purge in [
+        Purge::url("/caf%C3%A9/%69tem?q=~"),
+        Purge::path("/caf%c3%a9/item"),
+        Purge::path("http://a.test/café/item"),
+        Purge::prefix("/café"),
+    ] {
+        for path in ["/caf%C3%A9/item?q=%7e", "/caf%c3%a9/item?q=~"] {
+            let site = site("max-age=600");
+            let url = format!("http://a.test{path}");
+            assert_eq!(site.body(&url).await, "1");
+            site.publish();
+            let named = format!("{purge:?}");
+            site.purge(purge.clone()).await;
+            assert_eq!(site.body(&url).await, "2", "{named}");
+        }
+    }
 }
