@@ -84,11 +84,13 @@ where
     }
 }
 
-/// The purge in a response, unless this cache has carried it out already: a response may pass several
-/// layers.
+/// The purge in a response, unless a layer of this cache with the same names has carried it out already:
+/// a response may pass several layers.
 fn wanted<B>(cache: &Cache, response: &mut Response<B>) -> Option<PurgeRequest> {
     let request: &mut PurgeRequest = response.extensions_mut().get_mut()?;
-    request.begin(cache.shared.id()).then(|| request.clone())
+    request
+        .begin(cache.shared.id(), &cache.purge_names())
+        .then(|| request.clone())
 }
 
 async fn purge(cache: Cache, request: PurgeRequest) {

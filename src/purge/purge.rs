@@ -1,6 +1,10 @@
 //! [`Purge`]: what to purge and how, as operators and applications say it.
 
-use std::{error::Error, fmt};
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+};
 
 use http::Uri;
 use smallvec::SmallVec;
@@ -44,7 +48,8 @@ const MAX_SUBJECTS: usize = 256;
 /// - [`group`](Self::group): a cache group of one origin (RFC 9875).
 ///
 /// A URL or path that begins with `/` means every host of the namespace. One with a scheme and a host
-/// means this host, by http and by https.
+/// means this host, by http and by https. Paths are those that clients ask for, whatever prefix a router
+/// removes from them. Equivalent ways of percent-encoding do not differ.
 ///
 /// # Which mode
 ///
@@ -68,8 +73,8 @@ pub enum Purge {}
 pub struct PurgeRequest {
     named: Vec<Named>,
     mode: Mode,
-    /// The caches that have carried it out, as a response may pass several.
-    done: SmallVec<[usize; 1]>,
+    /// Where it was carried out, as a response may pass several layers.
+    done: SmallVec<[u64; 1]>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -198,11 +203,15 @@ impl PurgeRequest {
         self.named.len()
     }
 
-    /// Whether the cache with this number has yet to carry it out. It counts as carried out from now on.
-    pub(crate) fn begin(&mut self, cache: usize) -> bool {
-        let is_new = !self.done.contains(&cache);
+    /// Whether it has yet to be carried out by a layer of the cache with this number. It counts as carried
+    /// out from now on: by all layers of that cache with the same names for what they store.
+    pub(crate) fn begin(&mut self, cache: usize, names: &Names<'_>) -> bool {
+        // What is invalid names nothing.
+        let subjects = self.subjects(names).unwrap_or_default();
+        let done = BuildHasherDefault::<DefaultHasher>::default().hash_one((cache, subjects));
+        let is_new = !self.done.contains(&done);
         if is_new {
-            self.done.push(cache);
+            self.done.push(done);
         }
         is_new
     }

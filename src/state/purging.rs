@@ -46,11 +46,7 @@ impl Cache {
     ///
     /// If the request is invalid, or the shared tier did not record the purge in time.
     pub(crate) async fn purge(&self, request: &PurgeRequest) -> Result<Purged, PurgeError> {
-        let names = Names {
-            namespace: &self.config.namespace,
-            query: self.config.query.as_ref(),
-        };
-        let subjects = request.subjects(&names)?;
+        let subjects = request.subjects(&self.purge_names())?;
         let variants = request
             .single_url()
             .and_then(|url| self.stored_variants(url));
@@ -116,6 +112,14 @@ impl Cache {
         tracing::debug!(subjects = subjects.len(), ?mode, "purged");
         shared.wipe(&*self.config.executor);
         (time, queued)
+    }
+
+    /// How this layer names what it stores.
+    pub(crate) fn purge_names(&self) -> Names<'_> {
+        Names {
+            namespace: &self.config.namespace,
+            query: self.config.query.as_ref(),
+        }
     }
 
     /// How many stored responses memory has for a URL with a host, by its plain key.

@@ -17,10 +17,10 @@ use http::{
     Method, StatusCode,
     header::{ETAG, IF_NONE_MATCH},
 };
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    Answer, Asked, Cache, Count, Origin, answered, board, fetch, fresh, get, get_with,
+    Answer, Asked, Cache, Count, Origin, answered, board, fetch, fresh, full, get, get_with,
     is_hit, layer, outcome, request, send, settle, soon, status, text, with_directives,
 };
 
@@ -542,4 +542,31 @@ async fn a_path_is_purged_however_it_is_percent_encoded() {
             assert_eq!(site.body(&url).await, "2", "{named}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_purge_in_a_response_is_in_force_in_every_layer_that_it_passes() {
+    let layer = layer();
+    let (pages, admin) = (Arc::new(AtomicU64::new(1)), layer.scope("admin"));
+    let version = Arc::clone(&pages);
+    let admin = admin.layer(Origin::answering(|_, _| {
+        let mut answer = status(StatusCode::NO_CONTENT, "");
+        answer.extensions_mut().insert(Purge::path("/items"));
+        Ok(answer)
+    }));
+    let app = Origin::new(move |_, request: Asked| {
+        let (admin, version) = (admin.clone(), version.load(Ordering::SeqCst));
+        async move {
+            if request.uri().path() != "/admin" {
+                return Ok(page("max-age=600", version));
+            }
+            let answer = admin.oneshot(request).await?;
+            Ok(answer.map(|_| full("")))
+        }
+    });
+    let cache = layer.layer(app);
+    assert_eq!(text(fetch(&cache, get("/items")).await).await, "1");
+    pages.store(2, Ordering::SeqCst);
+    fetch(&cache, request(Method::DELETE, "/admin")).await;
+    assert_eq!(text(fetch(&cache, get("/items")).await).await, "2");
 }
