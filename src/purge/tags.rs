@@ -7,6 +7,7 @@ use super::subject::{Mark, Subject};
 use crate::{
     key::KeyParts,
     semantics::{groups, list},
+    util::varint,
 };
 
 /// Tags, separated by commas. Many CDNs use it.
@@ -50,8 +51,8 @@ pub(crate) struct Tags {
     marks: Box<[Mark]>,
     /// How many of the marks are of tags.
     tags: usize,
-    /// The names of the tags. Those of groups are in the head.
-    names: Box<[Box<[u8]>]>,
+    /// The names of the tags, each with its length in front. Those of groups are in the head.
+    names: Box<[u8]>,
 }
 
 /// There are more tags than may be, or longer ones.
@@ -111,7 +112,7 @@ impl Tags {
         Ok(Some(Self {
             marks: of_tags.chain(of_groups).map(Subject::mark).collect(),
             tags: names.len(),
-            names: names.iter().map(|name| Box::from(*name)).collect(),
+            names: joined(&names),
         }))
     }
 
@@ -125,14 +126,34 @@ impl Tags {
 
     /// The names of the tags, without those of groups.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.names.iter().map(|name| &**name)
+        let mut at = 0;
+        (0..self.tags).filter_map(move |_| {
+            let (start, length) = varint::decode(&self.names, at);
+            at = start + length;
+            self.names.get(start..at)
+        })
     }
 
     /// The bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let names = self.names.iter().map(|name| name.len() + 16);
-        size_of_val(&*self.marks) + size_of_val(&*self.names) + names.sum::<usize>()
+        /// What the allocator keeps beside each of both.
+        const BESIDE: usize = 16;
+        size_of_val(&*self.marks) + self.names.len() + 2 * BESIDE
     }
+}
+
+/// Names one behind the other, each with its length in front: an allocation of its own would take more
+/// than most names.
+fn joined(names: &[&[u8]]) -> Box<[u8]> {
+    let bytes = names
+        .iter()
+        .map(|name| varint::encoded_len(name.len()) + name.len());
+    let mut joined = Vec::with_capacity(bytes.sum());
+    for name in names {
+        varint::encode(name.len(), |digit| joined.push(digit));
+        joined.extend_from_slice(name);
+    }
+    joined.into()
 }
 
 #[cfg(test)]
