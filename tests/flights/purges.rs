@@ -545,6 +545,157 @@ async fn a_path_is_purged_however_it_is_percent_encoded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_after_a_purge_does_not_share_a_validation_that_began_before_it() {
+    let (arrived, go) = (Count::new(), Count::new());
+    let version = Arc::new(AtomicU64::new(1));
+    let origin = {
+        let (arrived, go, version) = (arrived.clone(), go.clone(), Arc::clone(&version));
+        Origin::new(move |call, request: Asked| {
+            let (arrived, go) = (arrived.clone(), go.clone());
+            // What the origin has when it is asked.
+            let version = version.load(Ordering::SeqCst);
+            async move {
+                arrived.add();
+                go.reach(call).await;
+                let tag = format!("\"{version}\"");
+                let asked = request.headers().get(IF_NONE_MATCH);
+                if asked.is_some_and(|asked| *asked == tag) {
+                    return Ok(status(StatusCode::NOT_MODIFIED, ""));
+                }
+                let mut page = page("max-age=10", version);
+                page.headers_mut().insert(ETAG, tag.parse().unwrap());
+                Ok(page)
+            }
+        })
+    };
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin), layer.handle());
+    go.add();
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "1");
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let aboard = Count::new();
+    let before = board(&cache, get("/"), &aboard);
+    soon(arrived.reach(2)).await;
+    version.store(2, Ordering::SeqCst);
+    handle.purge(Purge::tag("page").validate()).await.unwrap();
+    let after = board(&cache, get("/"), &aboard);
+    soon(aboard.reach(2)).await;
+    (0..2).for_each(|_| go.add());
+    assert_eq!(text(answered(before).await).await, "1");
+    assert_eq!(text(answered(after).await).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_head_forgets_that_a_validation_is_demanded() {
+    let site = site("max-age=600");
+    site.body("/").await;
+    site.purge(Purge::tag("page").validate()).await;
+    let head = fetch(&site.cache, request(Method::HEAD, "/")).await;
+    assert_eq!(head.status(), StatusCode::OK);
+    let (_, outcome) = site.read("/").await;
+    assert!(
+        matches!(outcome, CacheOutcome::Revalidated { .. }),
+        "{outcome:?}"
+    );
+    let (_, outcome) = site.read("/").await;
+    assert!(matches!(outcome, CacheOutcome::Hit { .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_write_without_an_answer_forgets_that_a_validation_is_demanded() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let down = Arc::clone(&fails);
+    let origin = Origin::answering(move |_, request: Asked| {
+        if *request.method() == Method::POST {
+            return Err("lost".into());
+        }
+        if down.load(Ordering::SeqCst) {
+            return Ok(status(StatusCode::BAD_GATEWAY, "down"));
+        }
+        Ok(page("max-age=600, stale-if-error=600", 1))
+    });
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin), layer.handle());
+    fetch(&cache, get("/")).await;
+    handle.purge(Purge::tag("page").validate()).await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "down");
+    let lost = soon(send(&cache, request(Method::POST, "/")))
+        .await
+        .unwrap();
+    assert!(lost.is_err());
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_response_to_a_write_is_purged_on_its_way_too() {
+    let go = Count::new();
+    let origin = Origin::held_if(
+        |_, request| *request.method() == Method::POST,
+        &go,
+        1,
+        |call, request| {
+            let mut answer = page("max-age=600", call as u64);
+            if *request.method() == Method::POST {
+                let headers = answer.headers_mut();
+                headers.insert("content-location", "/x".parse().unwrap());
+            }
+            Ok(answer)
+        },
+    );
+    for purge in [Some(Purge::tag("page")), None] {
+        let layer = CacheLayer::builder().post_fills_get("/x").build().unwrap();
+        let (cache, handle) = (layer.layer(origin.clone()), layer.handle());
+        let write = send(&cache, request(Method::POST, "http://a.test/x"));
+        settle().await;
+        let is_purged = purge.is_some();
+        if let Some(purge) = purge {
+            handle.purge(purge).await.unwrap();
+        }
+        go.add();
+        text(answered(write).await).await;
+        assert_eq!(handle.drain(Duration::from_secs(60)).await, 0);
+        let read = fetch(&cache, get("http://a.test/x")).await;
+        assert_eq!(is_hit(&read), !is_purged);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_after_its_purge_takes_no_room_and_no_place() {
+    let go = Count::new();
+    let origin = Origin::held_if(
+        |call, _| call == 1,
+        &go,
+        1,
+        |call, _| Ok(page("max-age=600", call as u64)),
+    );
+    let layer = layer();
+    let (cache, handle) = (layer.layer(origin.clone()), layer.handle());
+    let aboard = Count::new();
+    let slow = board(&cache, get_with("/", "cookie", "session=1"), &aboard);
+    soon(aboard.reach(1)).await;
+    settle().await;
+    handle.purge(Purge::tag("page")).await.unwrap();
+    assert_eq!(text(fetch(&cache, get("/")).await).await, "2");
+    go.add();
+    assert_eq!(text(answered(slow).await).await, "1");
+    assert_eq!(handle.drain(Duration::from_secs(60)).await, 0);
+    let again = fetch(&cache, get("/")).await;
+    assert!(is_hit(&again), "{:?}", outcome(&again));
+    assert_eq!(text(again).await, "2");
+    assert_eq!(origin.calls(), 2);
+    let alone = Origin::held(&go, 2, |_, _| Ok(page("max-age=600", 1)));
+    let cache = layer.layer(alone);
+    let slow = send(&cache, get("/alone"));
+    settle().await;
+    handle.purge(Purge::path("/alone")).await.unwrap();
+    go.add();
+    answered(slow).await;
+    assert_eq!(handle.drain(Duration::from_secs(60)).await, 0);
+    assert_eq!(handle.stats().entries, 1, "only what was not purged");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_purge_in_a_response_is_in_force_in_every_layer_that_it_passes() {
     let layer = layer();
     let (pages, admin) = (Arc::new(AtomicU64::new(1)), layer.scope("admin"));
