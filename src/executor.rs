@@ -11,7 +11,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::{sync::watch, time::timeout};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// A boxed background task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -19,7 +19,7 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Runs the tasks that outlive the request that caused them: fills and background refreshes.
 ///
 /// Implemented for closures. The default is `tokio::spawn`, which needs a tokio runtime. A task
-/// keeps the current tracing span, but not the task-local values.
+/// keeps the tracing span that was current when the request came, but not the task-local values.
 pub trait Executor: Send + Sync + 'static {
     /// Starts `task`.
     fn execute(&self, task: Task);
@@ -54,8 +54,18 @@ impl Tasks {
         }
     }
 
+    /// Starts a task in the current span.
     pub(crate) fn spawn(
         &self,
+        executor: &dyn Executor,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn_in(Span::current(), executor, task);
+    }
+
+    pub(crate) fn spawn_in(
+        &self,
+        span: Span,
         executor: &dyn Executor,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
@@ -63,7 +73,7 @@ impl Tasks {
             task,
             _guard: TaskGuard::new(&self.running),
         };
-        executor.execute(Box::pin(counted.in_current_span()));
+        executor.execute(Box::pin(counted.instrument(span)));
     }
 
     pub(crate) fn running(&self) -> usize {

@@ -11,6 +11,7 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tracing::Span;
 
 use crate::{
     body::CacheBody,
@@ -20,6 +21,7 @@ use crate::{
         write::forward::Forwarding,
     },
     inner::CacheableService,
+    spans,
     state::cache::{Cache, Shared},
 };
 
@@ -40,6 +42,8 @@ pin_project! {
         state: FutureState<S, Q>,
         // What to tell the layers of the same cache that are further out, once there is a response.
         report: Option<(Arc<Shared>, Report)>,
+        // In a box, so that a hit moves little; nobody listens as a rule.
+        span: Option<Box<Span>>,
     }
 }
 
@@ -102,6 +106,15 @@ where
         Self {
             state,
             report: None,
+            span: None,
+        }
+    }
+
+    /// The same, in the span of its request.
+    pub(crate) fn in_span(self, span: Span) -> Self {
+        Self {
+            span: Some(Box::new(span)),
+            ..self
         }
     }
 }
@@ -113,7 +126,26 @@ where
 {
     type Output = Result<Response<CacheBody<S::Body>>, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(span) = self.as_mut().project().span.take() else {
+            return self.poll_answer(cx);
+        };
+        let polled = span.in_scope(|| self.as_mut().poll_answer(cx));
+        match &polled {
+            Poll::Ready(answer) => spans::answered(&span, answer),
+            Poll::Pending => *self.project().span = Some(span),
+        }
+        polled
+    }
+}
+
+impl<S, Q> ResponseFuture<S, Q>
+where
+    S: CacheableService<Q>,
+    Q: Body + Default,
+{
+    #[inline]
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<S::Body, S::Error>> {
         let this = self.project();
         let mut answer = match this.state.project() {
             FutureStateProj::Ready { response } => {

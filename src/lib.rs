@@ -93,7 +93,15 @@
 //! Every response has a [`CacheOutcome`] in its extensions that says how it was answered and why, and
 //! says it in `X-Cache` and `Cache-Status` too. [ANSWERS.md] lists what they say, and what to do.
 //! Metrics go through the `metrics` facade, and [METRICS.md] lists all of them: install a recorder
-//! before the first request. Events go through `tracing`.
+//! before the first request.
+//!
+//! # Tracing
+//!
+//! Events and spans go through `tracing`. The spans are of level DEBUG and of the target
+//! `cachewarp::spans`: `request`, and in it what the request waits for, `lookup` (in the shared tier),
+//! `collapse` (another request's or node's call) and `origin`. `store` and `refresh` go on after the
+//! answer: they are in the span that was current when the request came, and follow from `request`. None
+//! has a query or the value of a header field. While nobody listens to this level, none is made.
 //!
 //! # Good to know
 //!
@@ -164,6 +172,7 @@ mod purge;
 mod remote;
 mod semantics;
 mod service;
+mod spans;
 mod state;
 mod store;
 mod ttl;

@@ -29,6 +29,7 @@ use crate::{
     future::ResponseFuture,
     inner::{CacheableService, RequestBody, are_blind},
     semantics::classify::Bypass,
+    spans,
     state::cache::Cache,
 };
 
@@ -89,6 +90,35 @@ where
             let forwarding = Forwarding::disabled(&self.cache, request.method());
             return ResponseFuture::forward(self.inner.clone(), request, forwarding);
         }
+        if spans::may_be_heard() {
+            return self.call_in_span(request);
+        }
+        self.respond(request)
+    }
+}
+
+impl<S> CacheService<S> {
+    /// Answers a request in a span of its own, if somebody listens to it.
+    #[cold]
+    #[inline(never)]
+    fn call_in_span<Q>(&self, mut request: Request<Q>) -> ResponseFuture<S, Q>
+    where
+        S: CacheableService<Q>,
+        Q: RequestBody,
+    {
+        let Some(span) = spans::request(&mut request) else {
+            return self.respond(request);
+        };
+        let answer = span.in_scope(|| self.respond(request));
+        answer.in_span(span)
+    }
+
+    #[inline]
+    fn respond<Q>(&self, request: Request<Q>) -> ResponseFuture<S, Q>
+    where
+        S: CacheableService<Q>,
+        Q: RequestBody,
+    {
         let (parts, body) = request.into_parts();
         let mut request = CacheRequest::new(parts);
         let destination = request.destination(&self.cache, &body);
@@ -101,9 +131,7 @@ where
             FromMemory::Continue(trigger) => self.send(request, body, destination, trigger),
         }
     }
-}
 
-impl<S> CacheService<S> {
     /// What memory alone can do for a request that goes to `destination`.
     #[inline]
     fn ask_memory<B>(&self, request: &CacheRequest, destination: Destination) -> FromMemory<B> {

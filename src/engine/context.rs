@@ -17,6 +17,7 @@ use crate::{
     purge::PurgeTime,
     remote::{Lease, ObservedVersion},
     semantics::{classify::Bypass, vary::Selecting},
+    spans::Spans,
     state::cache::Cache,
     store::Resource,
 };
@@ -65,17 +66,19 @@ pub(crate) struct RequestContext {
     pub(crate) remote_vary: Vec<HeaderName>,
     /// Keeps other nodes from fetching the same response.
     pub(crate) lease: Option<Arc<Lease>>,
+    pub(crate) spans: Spans,
 }
 
 impl RequestContext {
     /// A request before anything is known about what is stored for it.
     pub(crate) fn new(
-        request: CacheRequest,
+        mut request: CacheRequest,
         generation: Generation,
         born: PurgeTime,
         deadline: Deadline,
     ) -> Self {
         Self {
+            spans: Spans::take(&mut request.parts.extensions),
             request,
             deadline,
             trigger: Trigger::OnDemand,

@@ -13,8 +13,10 @@ use pin_project_lite::pin_project;
 use tower::{ServiceExt, util::Oneshot};
 
 use crate::{
+    config::Caching,
     inner::CacheableService,
     purge::{PurgeError, PurgeRequest},
+    spans::OriginSpan,
     state::cache::Cache,
 };
 
@@ -31,6 +33,8 @@ pin_project! {
         cache: Cache,
         // In a box, as few responses purge anything.
         purging: Option<Box<Purging<S::Body>>>,
+        // While it is called, if somebody listens.
+        span: Option<Box<OriginSpan>>,
     }
 }
 
@@ -50,6 +54,10 @@ where
             call: inner.oneshot(request),
             cache: cache.clone(),
             purging: None,
+            span: match cache.config.caching {
+                Caching::On => OriginSpan::new(),
+                Caching::Off => None,
+            },
         }
     }
 }
@@ -64,7 +72,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if this.purging.is_none() {
-            let mut response = ready!(this.call.poll(cx))?;
+            let answer = match this.span {
+                None => ready!(this.call.poll(cx)),
+                Some(span) => ready!(span.in_scope(|| this.call.poll(cx))),
+            };
+            if let Some(span) = this.span.take() {
+                span.end(&answer);
+            }
+            let mut response = answer?;
             match wanted(this.cache, &mut response) {
                 None => return Poll::Ready(Ok(response)),
                 Some(request) => {

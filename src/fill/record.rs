@@ -39,6 +39,18 @@ pub(crate) enum Recorded {
     NotKept,
 }
 
+impl Recorded {
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Whole(_) => "whole",
+            Self::Abandoned => "abandoned",
+            Self::Failed(_) => "failed",
+            Self::NoRoom => "no-room",
+            Self::NotKept => "not-kept",
+        }
+    }
+}
+
 impl Fill {
     /// Drives `body` to its end, for the readers and, if it may be kept, for the store.
     ///

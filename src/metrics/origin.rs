@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use metrics::{Histogram, Unit, describe_histogram, histogram};
+
+use crate::semantics::decide::OriginAnswer;
 
 const ORIGIN_DURATION: &str = "cachewarp_origin_duration_seconds";
 
@@ -24,6 +27,15 @@ pub(crate) enum CallEnd {
 }
 
 impl CallEnd {
+    /// Of a call that brought a response with this status.
+    pub(crate) fn of(status: StatusCode) -> Self {
+        match OriginAnswer::of(status) {
+            OriginAnswer::Error => Self::ErrorStatus,
+            OriginAnswer::Usable if status == StatusCode::NOT_MODIFIED => Self::NotModified,
+            OriginAnswer::Usable => Self::Answered,
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",

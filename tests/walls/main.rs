@@ -23,7 +23,7 @@ const FLOORS: &str = "
     state
     body config
     fill remote store
-    breaker entry
+    breaker entry spans
     cache_status metrics purge ttl
     inner key outcome posts
     clock codec error executor extensions flight generation semantics

@@ -22,6 +22,7 @@ use futures_util::{FutureExt, future::FusedFuture};
 use http::Response;
 use http_body::Body;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::{
     abandon, direct,
@@ -50,6 +51,7 @@ use crate::{
     flight::{Joined, Leader},
     inner::CacheableService,
     outcome::Generated,
+    spans::{self, Among},
     state::flights::{Audience, FlightKey, FlightOutcome},
 };
 
@@ -108,7 +110,12 @@ where
         if mem::replace(&mut joins, Joins::Counted) == Joins::None {
             shared.metrics().answers.joined.increment(1);
         }
-        let share = match wait::wait(&handler.cache, waiter, &key, &context).await {
+        let span = spans::collapse(Among::Requests);
+        let waiting = wait::wait(&handler.cache, waiter, &key, &context);
+        let waited = waiting.instrument(span.clone()).await;
+        span.record("ended", waited.as_str());
+        drop(span);
+        let share = match waited {
             Waited::StartOver => Share::StartOver,
             Waited::Answer(answer) => return Ok(answer),
             Waited::Ended(outcome, waiter) => {
@@ -224,8 +231,12 @@ where
     let caller = caller.filter(|_| !soft);
     let (mut reply, answer) = oneshot::channel();
     let cache = handler.cache.clone();
+    let outside = context.spans.outside();
+    let inside = context.spans.inside();
     let task = async move {
-        if let Turn::Serve(found) = peers::turn::acquire_or_wait(&handler.cache, &mut context).await
+        if let Turn::Serve(found) = peers::turn::acquire_or_wait(&handler.cache, &mut context)
+            .instrument(inside.clone())
+            .await
         {
             let entry = Arc::clone(&found.entry);
             leader.complete(FlightOutcome::FromPeer(entry, found.tier));
@@ -247,7 +258,7 @@ where
             body,
             Permit::OfFlight,
         );
-        let fetching = AssertUnwindSafe(Box::pin(fetching));
+        let fetching = AssertUnwindSafe(Box::pin(fetching.instrument(inside)));
         let most = handler.cache.config.max_abandoned;
         let fetching = fetching.catch_unwind();
         let fetched =
@@ -310,6 +321,9 @@ where
         }
         drop(leader);
     };
-    cache.shared.tasks.spawn(&*cache.config.executor, task);
+    cache
+        .shared
+        .tasks
+        .spawn_in(outside, &*cache.config.executor, task);
     reply::reply(&cache, fallback.as_deref(), deadline, answer).await
 }

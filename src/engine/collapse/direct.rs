@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use http::Response;
 use http_body::Body;
+use tracing::{Instrument, Span};
 
 use super::{
     first_byte::{self, FirstByte},
@@ -59,17 +60,20 @@ where
     let fallback = stale::has_soft_fallback(&handler.cache, &context).then(|| context.clone());
     let Handler { cache, inner } = handler;
     let asking = cache.clone();
-    let mut fetching = Box::pin(async move {
+    let inside = context.spans.inside();
+    let fetching = async move {
         let fetched = fetch::fetch(&asking, inner, &context, body, Permit::Own).await;
         (context, fetched)
-    });
+    };
+    // It may go on in a task.
+    let mut fetching = Box::pin(fetching.instrument(inside));
     let (context, mut fetched) = match fallback {
         None => fetching.await,
         Some(fallback) => {
             match stale::within_soft_timeout(&cache, &fallback, &mut fetching).await {
                 WithinSoftTimeout::Answered(done) => done,
                 WithinSoftTimeout::Stale(stale) => {
-                    finish_in_background(&cache, fetching);
+                    finish_in_background(&cache, fallback.spans.outside(), fetching);
                     return Ok(stale);
                 }
             }
@@ -81,13 +85,13 @@ where
     let first_byte = FirstByte::of(&cache, &context, &recording.streaming.fill);
     let awaiting = first_byte.map(|first_byte| (first_byte, context.clone()));
     let recording_cache = cache.clone();
-    cache
-        .shared
-        .tasks
-        .spawn(&*cache.config.executor, async move {
-            let limits = &recording_cache.config.fill;
-            storing::record(&recording_cache, &context, recording, limits).await;
-        });
+    let outside = context.spans.outside();
+    let recording = async move {
+        let limits = &recording_cache.config.fill;
+        storing::record(&recording_cache, &context, recording, limits).await;
+    };
+    let executor = &*cache.config.executor;
+    cache.shared.tasks.spawn_in(outside, executor, recording);
     if let Some((first_byte, context)) = awaiting {
         let begun = first_byte.wait(&context).await;
         fetched = first_byte::judged(&cache, &context, fetched, begun);
@@ -99,6 +103,7 @@ where
 /// Drops it if the bound on background work is reached.
 fn finish_in_background<B, E>(
     cache: &Cache,
+    outside: Span,
     fetching: impl Future<Output = (Box<RequestContext>, FetchResult<B, E>)> + Send + 'static,
 ) where
     B: Body<Error: Into<BoxError>> + Send + 'static,
@@ -110,7 +115,7 @@ fn finish_in_background<B, E>(
     let executor = Arc::clone(&cache.config.executor);
     let shared = Arc::clone(&cache.shared);
     let cache = cache.clone();
-    shared.tasks.spawn(&*executor, async move {
+    shared.tasks.spawn_in(outside, &*executor, async move {
         let (context, fetched) = fetching.await;
         drop(fetched.answer);
         if let Some(recording) = fetched.recording {

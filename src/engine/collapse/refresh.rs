@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use super::join::{self};
 use crate::{
@@ -62,7 +63,8 @@ where
         let cache = handler.cache;
         let shared = Arc::clone(&cache.shared);
         let executor = Arc::clone(&cache.config.executor);
-        shared.tasks.spawn(&*executor, async move {
+        let outside = context.spans.outside();
+        shared.tasks.spawn_in(outside, &*executor, async move {
             peers::lookup::promote(&cache, &mut context).await;
             drop(leader);
         });
@@ -98,7 +100,9 @@ where
         .insert(Priority::Background);
     nesting::detach(&mut context.request);
     let executor = Arc::clone(&handler.cache.config.executor);
-    shared.tasks.spawn(&*executor, async move {
+    let outside = context.spans.outside();
+    let span = context.spans.refresh();
+    let work = async move {
         // The refresh before this one may have stored a response since this request's lookup.
         if join::recheck_as_leader(&handler.cache, &leader, &context)
             .await
@@ -148,7 +152,10 @@ where
             }
         }
         drop((leader, permit));
-    });
+    };
+    shared
+        .tasks
+        .spawn_in(outside, &*executor, work.instrument(span));
 }
 
 /// Pauses refreshes after one whose response was not stored: the next would bring the same. After 429

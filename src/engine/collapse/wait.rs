@@ -32,6 +32,20 @@ pub(super) enum Waited<B> {
     Lead(Leader<FlightKey, FlightOutcome>),
 }
 
+impl<B> Waited<B> {
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Answer(_) => "stale-or-error",
+            Self::StartOver => "start-over",
+            Self::PlainOnly => "plain-only",
+            Self::Ended(FlightOutcome::Failed(_), _) => "failed",
+            Self::Ended(FlightOutcome::Private(_), _) => "private",
+            Self::Ended(_, _) => "shared",
+            Self::Lead(_) => "lead",
+        }
+    }
+}
+
 /// Waits for a flight.
 ///
 /// If it fails, requests that may get a stale response get it, and one of the others leads a second

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Response;
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use super::storability::Completion;
 use crate::{
@@ -44,6 +45,8 @@ pub(crate) struct Recording<B> {
     pub(crate) demand: Demand,
     /// Held until the body ends, or is only passed on. None if the flight has it and keeps it.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// Made as soon as the head is there.
+    pub(crate) span: Span,
 }
 
 /// Whether the client that caused a fetch reads its body.

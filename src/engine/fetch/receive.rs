@@ -209,6 +209,7 @@ fn streaming<B: Body, E>(
             completion,
             demand,
             permit,
+            span: context.spans.store(),
         }),
     }
 }
@@ -248,6 +249,7 @@ fn cut_range<B: Body, E>(
             completion,
             demand: Demand::Reader,
             permit,
+            span: context.spans.store(),
         }),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
+use tracing::Instrument;
 
 use super::{
     conditions,
@@ -41,12 +42,28 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
+    let span = recording.span.clone();
+    let receiving = receive_to_its_end(cache, context, recording, limits);
+    receiving.instrument(span).await
+}
+
+async fn receive_to_its_end<B>(
+    cache: &Cache,
+    context: &RequestContext,
+    recording: Recording<B>,
+    limits: &Limits,
+) -> Option<FillError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
     let Recording {
         streaming,
         body,
         completion,
         demand,
         permit,
+        span,
     } = recording;
     let limits = match demand {
         Demand::Reader => limits.clone(),
@@ -72,6 +89,7 @@ where
     }
     // Readers see the end of the body only after the response is stored.
     let (recorded, _ending) = fill.record(body, &limits).await;
+    span.record("body", recorded.as_str());
     let mut failed = None;
     match recorded {
         Recorded::Whole(_) if end.as_ref().is_some_and(BodyEnd::is_doubtful) => {

@@ -2,12 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use http::{Response, StatusCode};
+use http::Response;
 
-use crate::{
-    engine::deadline::DeadlinePassed, metrics::CallEnd, semantics::decide::OriginAnswer,
-    state::cache::Shared,
-};
+use crate::{engine::deadline::DeadlinePassed, metrics::CallEnd, state::cache::Shared};
 
 /// A call of the origin that is under way. If it is dropped, the call was cancelled.
 pub(super) struct Timing<'a> {
@@ -29,18 +26,10 @@ impl<'a> Timing<'a> {
 
     pub(super) fn end<B, E>(mut self, answer: &Result<Result<Response<B>, E>, DeadlinePassed>) {
         self.end = match answer {
-            Ok(Ok(response)) => end_of(response.status()),
+            Ok(Ok(response)) => CallEnd::of(response.status()),
             Ok(Err(_)) => CallEnd::Error,
             Err(DeadlinePassed) => CallEnd::Timeout,
         };
-    }
-}
-
-fn end_of(status: StatusCode) -> CallEnd {
-    match OriginAnswer::of(status) {
-        OriginAnswer::Error => CallEnd::ErrorStatus,
-        OriginAnswer::Usable if status == StatusCode::NOT_MODIFIED => CallEnd::NotModified,
-        OriginAnswer::Usable => CallEnd::Answered,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
+use tracing::Instrument;
 
 use super::doubts::{
     Selected, compare_epochs, distrust_selected, invalidate_if_unknown, invalidate_selected,
@@ -25,6 +26,7 @@ use crate::{
         slots_of, variant_id,
     },
     semantics::decide::Validity,
+    spans,
     state::cache::Cache,
     store::Resource,
 };
@@ -50,6 +52,17 @@ enum PeerEntry {
     Unavailable,
 }
 
+impl PeerEntry {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Current(_) => "current",
+            Self::New(_) => "hit",
+            Self::Nothing => "miss",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// Looks a request up in the shared tier. What is found there is stored in memory too. If it
 /// answers the request, and memory has no older version, that is left to [`promote`].
 pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteLookup {
@@ -62,7 +75,12 @@ pub(crate) async fn find(cache: &Cache, context: &mut RequestContext) -> RemoteL
             Selected::Trusted => RemoteLookup::Unavailable,
         };
     }
-    let (entry, tier, new) = match search(cache, remote, context).await {
+    let span = spans::lookup();
+    let searching = search(cache, remote, context);
+    let found = searching.instrument(span.clone()).await;
+    span.record("found", found.as_str());
+    drop(span);
+    let (entry, tier, new) = match found {
         PeerEntry::Unavailable => return RemoteLookup::Unavailable,
         PeerEntry::Current(entry) => (entry, Tier::Memory, None),
         PeerEntry::New(entry) => (Arc::clone(&entry), Tier::Remote, Some(entry)),

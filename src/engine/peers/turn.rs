@@ -3,6 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::lookup::{self, RemoteLookup};
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     },
     remote::{Lease, LeaseNote, LeaseOutcome, Remote, RemoteKey, SelectingHeaders, variant_id},
     semantics::{classify::Requester, freshness::Reuse},
+    spans::{self, Among},
     state::{cache::Cache, flights::FlightOutcome},
 };
 
@@ -35,12 +37,30 @@ pub(crate) enum Turn {
     Wait,
 }
 
+impl Turn {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Serve(..) => "shared",
+            Self::Wait => "wait",
+        }
+    }
+}
+
 /// Waits until this node may fetch what the [lookup](lookup::find) did not find, or until another
 /// node has fetched it.
 pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext) -> Turn {
     let Some(remote) = cache.shared.remote.clone() else {
         return Turn::Fetch;
     };
+    let span = spans::collapse(Among::Nodes);
+    let waiting = wait_for_turn(cache, &remote, context);
+    let turn = waiting.instrument(span.clone()).await;
+    span.record("ended", turn.as_str());
+    turn
+}
+
+async fn wait_for_turn(cache: &Cache, remote: &Arc<Remote>, context: &mut RequestContext) -> Turn {
     let own = context.deadline.instant();
     let deadline = own.min(Instant::now() + cache.config.wait_timeout);
     let key = RemoteKey::of(&context.request.key);
@@ -50,7 +70,7 @@ pub(crate) async fn acquire_or_wait(cache: &Cache, context: &mut RequestContext)
         let mut changed = pin!(subscription.changed());
         // From here on no change is missed, so the end of a lease that is held now is noticed.
         changed.as_mut().enable();
-        match acquire(cache, &remote, context).await {
+        match acquire(cache, remote, context).await {
             Turn::Wait if Instant::now() < deadline => {}
             Turn::Wait => return Turn::Fetch,
             turn => return turn,

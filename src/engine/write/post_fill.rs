@@ -185,6 +185,7 @@ impl PostFill {
             completion: evaluation.completion,
             demand: Demand::Reader,
             permit: Some(permit),
+            span: context.spans.store(),
         };
         let answer = respond::from_live(cache, &context.request, live, &fill, label);
         record(cache.clone(), context, recording, own);
@@ -203,18 +204,21 @@ fn record<B>(
     B: Body<Error: Into<BoxError>> + Send + 'static,
 {
     let (shared, config) = (Arc::clone(&cache.shared), Arc::clone(&cache.config));
-    shared.tasks.spawn(&*config.executor, async move {
-        // What the shared tier has after the invalidation, so that the response can be stored there
-        // if nothing changes meanwhile.
-        let found = peers::lookup::find(&cache, &mut context).await;
-        let is_own = context.observed.is_some_and(|it| Some(it.epoch) == own);
-        if matches!(found, RemoteLookup::Hit(..)) || !is_own {
-            // Another node has fetched a newer one, or has written meanwhile.
-            context.observed = None;
-            context.promotable = None;
-        }
-        storing::record(&cache, &context, recording, &cache.config.fill).await;
-    });
+    let outside = context.spans.outside();
+    shared
+        .tasks
+        .spawn_in(outside, &*config.executor, async move {
+            // What the shared tier has after the invalidation, so that the response can be stored there
+            // if nothing changes meanwhile.
+            let found = peers::lookup::find(&cache, &mut context).await;
+            let is_own = context.observed.is_some_and(|it| Some(it.epoch) == own);
+            if matches!(found, RemoteLookup::Hit(..)) || !is_own {
+                // Another node has fetched a newer one, or has written meanwhile.
+                context.observed = None;
+                context.promotable = None;
+            }
+            storing::record(&cache, &context, recording, &cache.config.fill).await;
+        });
 }
 
 /// The epoch that the invalidation of the POST begins in the shared tier. `None` if that was sent at

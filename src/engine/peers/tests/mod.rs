@@ -19,6 +19,7 @@ mod purges;
 mod queues;
 mod refreshes;
 mod site;
+mod spans;
 mod touches;
 mod unanswered;
 mod writes;
