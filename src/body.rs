@@ -3,11 +3,13 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
+use metrics::Counter;
 use pin_project_lite::pin_project;
 
 use crate::{entry::Slices, error::BoxError, fill::FillReader};
@@ -31,8 +33,8 @@ pin_project! {
         Empty,
         Omitted,
         Stored { slices: Slices },
-        Fill { reader: FillReader },
-        Origin { #[pin] body: B },
+        Fill { reader: FillReader, sent: Option<Arc<Counter>> },
+        Origin { #[pin] body: B, sent: Option<Arc<Counter>> },
     }
 }
 
@@ -51,11 +53,23 @@ impl<B> CacheBody<B> {
     }
 
     pub(crate) fn fill(reader: FillReader) -> Self {
-        Self::from(BodySource::Fill { reader })
+        Self::from(BodySource::Fill { reader, sent: None })
     }
 
     pub(crate) fn origin(body: B) -> Self {
-        Self::from(BodySource::Origin { body })
+        Self::from(BodySource::Origin { body, sent: None })
+    }
+
+    /// Counts the bytes that the client is given: at once if they are `stored`, else as they are
+    /// `arriving`.
+    pub(crate) fn count(&mut self, stored: &Counter, arriving: &Arc<Counter>) {
+        match &mut self.source {
+            BodySource::Empty | BodySource::Omitted => {}
+            BodySource::Stored { slices } => stored.increment(slices.left()),
+            BodySource::Fill { sent, .. } | BodySource::Origin { sent, .. } => {
+                *sent = Some(Arc::clone(arriving));
+            }
+        }
     }
 
     fn from(source: BodySource<B>) -> Self {
@@ -99,20 +113,18 @@ where
                 let next = slices.next();
                 Poll::Ready(next.map(|bytes| bytes.map(Frame::data).map_err(Into::into)))
             }
-            BodySourceProj::Fill { reader } => {
+            BodySourceProj::Fill { reader, sent } => {
                 let frame = ready!(reader.poll_frame(cx));
+                count_frame(sent.as_deref(), &frame);
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            BodySourceProj::Origin { body } => {
+            BodySourceProj::Origin { body, sent } => {
                 let frame = ready!(body.poll_frame(cx));
-                Poll::Ready(frame.map(|frame| {
-                    frame
-                        // If the data is `Bytes`, this copies nothing.
-                        .map(|frame| {
-                            frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
-                        })
-                        .map_err(Into::into)
-                }))
+                // If the data is `Bytes`, this copies nothing.
+                let copied = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+                let frame = frame.map(|frame| frame.map(|frame| frame.map_data(copied)));
+                count_frame(sent.as_deref(), &frame);
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
         }
     }
@@ -123,7 +135,7 @@ where
             BodySource::Stored { slices } => slices.left() == 0,
             // Trailers may still follow the last byte.
             BodySource::Fill { .. } => false,
-            BodySource::Origin { body } => body.is_end_stream(),
+            BodySource::Origin { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -132,10 +144,18 @@ where
             BodySource::Empty => SizeHint::with_exact(0),
             BodySource::Omitted => SizeHint::default(),
             BodySource::Stored { slices } => SizeHint::with_exact(slices.left()),
-            BodySource::Fill { reader } => reader
+            BodySource::Fill { reader, .. } => reader
                 .remaining()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
-            BodySource::Origin { body } => body.size_hint(),
+            BodySource::Origin { body, .. } => body.size_hint(),
         }
+    }
+}
+
+fn count_frame<E>(sent: Option<&Counter>, frame: &Option<Result<Frame<Bytes>, E>>) {
+    if let (Some(sent), Some(Ok(frame))) = (sent, frame)
+        && let Some(data) = frame.data_ref()
+    {
+        sent.increment(data.len() as u64);
     }
 }

@@ -11,6 +11,7 @@ mod purges;
 mod readable;
 mod remote;
 mod requests;
+mod sent;
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     purges::{PurgeLogMetrics, PurgeMetrics},
     remote::{RemoteDurations, RemoteMetrics, RemoteOperation},
     requests::AnswerKind,
+    sent::SentBytes,
 };
 use crate::outcome::CacheOutcome;
 
@@ -47,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) origin_durations: OriginDurations,
     pub(crate) origin_failures: ReadableCounter,
     pub(crate) purges: PurgeMetrics,
+    pub(crate) sent: SentBytes,
     pub(crate) store_errors: Counter,
     pub(crate) stored: ReadableCounter,
 }
@@ -94,6 +97,7 @@ impl Metrics {
             origin_durations: OriginDurations::register(),
             origin_failures: ReadableCounter::new(counter!(ORIGIN_FAILURES)),
             purges: PurgeMetrics::register(),
+            sent: SentBytes::register(),
             store_errors: counter!(STORE_ERRORS),
             stored: ReadableCounter::new(counter!(STORED)),
         }

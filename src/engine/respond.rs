@@ -137,6 +137,7 @@ fn hit<B>(
     let body = if request.is_head() {
         CacheBody::empty()
     } else {
+        shared.metrics().sent.memory.increment(entry.body_len());
         CacheBody::stored(entry.read(&shared.account, 0, entry.body_len()))
     };
     Response::from_parts(head, body)
@@ -259,7 +260,7 @@ pub(crate) fn tunnel<B: Body>(cache: &Cache, response: Response<B>) -> Response<
     if let Some(Report::Answered) = reports::take(&cache.shared, response.extensions_mut()) {
         return response;
     }
-    cache.shared.metrics().answered(&CacheOutcome::Tunnelled);
+    count(cache, &mut response, &CacheOutcome::Tunnelled);
     response.extensions_mut().insert(CacheOutcome::Tunnelled);
     response
 }
@@ -313,7 +314,11 @@ pub(crate) fn unlabelled<B>(reason: &Generated) -> Response<CacheBody<B>> {
 
 /// Adds the label to an answer's fields and extensions, and counts the answer, unless an inner
 /// layer of this cache did that.
-pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) -> Response<B> {
+pub(crate) fn finish<B>(
+    cache: &Cache,
+    mut response: Response<CacheBody<B>>,
+    label: Label,
+) -> Response<CacheBody<B>> {
     if let Some(Report::Answered) = reports::take(&cache.shared, response.extensions_mut()) {
         return response;
     }
@@ -322,7 +327,15 @@ pub(crate) fn finish<B>(cache: &Cache, mut response: Response<B>, label: Label) 
         .config
         .status
         .stamp(response.headers_mut(), &label.outcome, sent, label.received);
-    cache.shared.metrics().answered(&label.outcome);
+    count(cache, &mut response, &label.outcome);
     response.extensions_mut().insert(label.outcome);
     response
+}
+
+/// Counts an answer, and the bytes of its body.
+fn count<B>(cache: &Cache, response: &mut Response<CacheBody<B>>, outcome: &CacheOutcome) {
+    let metrics = cache.shared.metrics();
+    metrics.answered(outcome);
+    let (stored, arriving) = (metrics.sent.stored(outcome), metrics.sent.arriving(outcome));
+    response.body_mut().count(stored, arriving);
 }

@@ -1,16 +1,78 @@
-//! The metrics that are no counts: times and gauges.
+//! The metrics that are no counts of events: bytes, times and gauges.
 
-use std::{collections::HashMap, convert::Infallible, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::body::Body;
-use cachewarp::{CacheLayer, Memory};
+use bytes::Bytes;
+use cachewarp::{BoxError, CacheLayer, Memory};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tokio::time::timeout;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{fresh, get, settle, with};
+use crate::support::{fresh, get, settle, soon, with};
+
+/// The bytes that were sent since the last look, by where they come from.
+fn sent(snapshotter: &Snapshotter) -> HashMap<String, u64> {
+    let figures = snapshotter.snapshot().into_vec().into_iter();
+    let sent = figures.filter_map(|(key, _, _, value)| match value {
+        DebugValue::Counter(bytes)
+            if bytes > 0 && key.key().name().ends_with("sent_bytes_total") =>
+        {
+            Some((key.key().labels().next()?.value().to_owned(), bytes))
+        }
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[tokio::test]
+async fn bytes_count_for_whoever_reads_them_and_as_far_as_they_are_read() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (chunks, stream) = mpsc::channel(1);
+    let body = Body::from_stream(ReceiverStream::new(stream));
+    let body = Arc::new(Mutex::new(Some(body)));
+    let cache = CacheLayer::new(Memory::with_capacity(1 << 20));
+    let service = cache.layer(service_fn(move |_: Request<Body>| {
+        let body = body.lock().unwrap().take().expect("one call");
+        ready(Ok::<_, Infallible>(fresh(body)))
+    }));
+    let answer = async || {
+        service
+            .clone()
+            .oneshot(get("/text"))
+            .await
+            .unwrap()
+            .into_body()
+    };
+    let (mut first, mut other) = (answer().await, answer().await);
+    assert_eq!(sent(&snapshotter), HashMap::new());
+    let from = |from: &str, bytes| HashMap::from([(from.to_owned(), bytes)]);
+    chunks
+        .send(Ok::<_, BoxError>(Bytes::from("text")))
+        .await
+        .unwrap();
+    soon(first.frame()).await.unwrap().unwrap();
+    assert_eq!(sent(&snapshotter), from("origin", 4));
+    soon(other.frame()).await.unwrap().unwrap();
+    assert_eq!(sent(&snapshotter), from("collapsed", 4));
+    // Who leaves is given no more.
+    drop(first);
+    chunks.send(Ok(Bytes::from("and more"))).await.unwrap();
+    drop(chunks);
+    soon(other.collect()).await.unwrap();
+    assert_eq!(sent(&snapshotter), from("collapsed", 8));
+}
 
 /// What the origin does, and how a call of it ends.
 type End = (&'static str, Request<Body>, Duration, &'static str);

@@ -77,19 +77,38 @@ async fn every_counter_moves_with_what_it_counts() {
             _ => Ok(fresh("text")),
         }
     }));
-    let steps: [Step; 9] = [
+    let steps: [Step; 11] = [
         (
             "a miss",
             get("/text"),
             &[
                 ("origin_calls_total", 1),
                 ("requests_total/miss", 1),
+                ("sent_bytes_total/origin", 4),
                 ("stored_total", 1),
             ],
         ),
         (
             "a hit",
             get("/text"),
+            &[
+                ("hits_total/memory", 1),
+                ("requests_total/hit", 1),
+                ("sent_bytes_total/memory", 4),
+            ],
+        ),
+        (
+            "a part of it",
+            with(get("/text"), "range", b"bytes=1-2"),
+            &[
+                ("hits_total/memory", 1),
+                ("requests_total/hit", 1),
+                ("sent_bytes_total/memory", 2),
+            ],
+        ),
+        (
+            "its head",
+            asking("HEAD", "/text"),
             &[("hits_total/memory", 1), ("requests_total/hit", 1)],
         ),
         (
@@ -99,6 +118,7 @@ async fn every_counter_moves_with_what_it_counts() {
                 ("bypassed_total/method", 1),
                 ("invalidations_total", 1),
                 ("requests_total/bypassed", 1),
+                ("sent_bytes_total/origin", 4),
             ],
         ),
         (
@@ -107,6 +127,7 @@ async fn every_counter_moves_with_what_it_counts() {
             &[
                 ("origin_calls_total", 1),
                 ("requests_total/miss", 1),
+                ("sent_bytes_total/origin", 4),
                 ("stored_total", 1),
             ],
         ),
@@ -116,6 +137,7 @@ async fn every_counter_moves_with_what_it_counts() {
             &[
                 ("origin_calls_total", 1),
                 ("requests_total/revalidated", 1),
+                ("sent_bytes_total/memory", 4),
                 ("stored_total", 1),
             ],
         ),
@@ -126,6 +148,7 @@ async fn every_counter_moves_with_what_it_counts() {
                 ("origin_calls_total", 1),
                 ("origin_failures_total", 1),
                 ("requests_total/stale", 1),
+                ("sent_bytes_total/memory", 4),
                 ("stale_total/stale-if-error", 1),
             ],
         ),
@@ -140,6 +163,7 @@ async fn every_counter_moves_with_what_it_counts() {
             &[
                 ("bypassed_total/method-override", 1),
                 ("requests_total/bypassed", 1),
+                ("sent_bytes_total/origin", 4),
             ],
         ),
         (
@@ -149,6 +173,7 @@ async fn every_counter_moves_with_what_it_counts() {
                 ("not_stored_total/private", 1),
                 ("origin_calls_total", 1),
                 ("requests_total/miss", 1),
+                ("sent_bytes_total/origin", 4),
             ],
         ),
     ];

@@ -15,6 +15,7 @@ use cachewarp::{Executor, Tier};
 use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -102,6 +103,36 @@ async fn a_stale_answer_says_which_tier_it_is_from() {
         let seen = b.get("/a").await;
         assert_eq!(seen.outcome.as_str(), "stale", "{seen:?}");
         assert_eq!(seen.outcome.tier(), Some(tier), "{seen:?}");
+    }
+}
+
+/// A response that was found there goes on to the client from there, and from memory afterwards.
+#[tokio::test(start_paused = true)]
+async fn the_bytes_that_clients_get_from_the_shared_tier_are_told_from_those_of_memory() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let sent = || {
+        let figures = snapshotter.snapshot().into_vec().into_iter();
+        let sent = figures.filter_map(|(key, _, _, value)| match value {
+            DebugValue::Counter(bytes) if bytes > 0 && key.key().name().contains("_sent_") => {
+                Some((key.key().labels().next()?.value().to_owned(), bytes))
+            }
+            _ => None,
+        });
+        sent.collect::<Vec<_>>()
+    };
+    let (origin, _) = changing("max-age=3600");
+    let [a, b] = Network::new().nodes(&origin).await;
+    for (node, from) in [
+        (&a, "origin"),
+        (&a, "memory"),
+        (&b, "remote"),
+        (&b, "memory"),
+    ] {
+        node.get("/a").await;
+        node.settle().await;
+        assert_eq!(sent(), [(from.to_owned(), 3)]);
     }
 }
 
