@@ -144,7 +144,8 @@ where
     S: CacheableService<Q>,
     Q: Body + Default,
 {
-    #[inline]
+    /// In `poll` as if it were written there.
+    #[inline(always)]
     fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<S::Body, S::Error>> {
         let this = self.project();
         let mut answer = match this.state.project() {

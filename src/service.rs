@@ -113,7 +113,8 @@ impl<S> CacheService<S> {
         answer.in_span(span)
     }
 
-    #[inline]
+    /// In `call` as if it were written there: a hit is too short for one more call of a function.
+    #[inline(always)]
     fn respond<Q>(&self, request: Request<Q>) -> ResponseFuture<S, Q>
     where
         S: CacheableService<Q>,
