@@ -82,11 +82,18 @@
 //! # }
 //! ```
 //!
+//! # Purging
+//!
+//! [`CacheHandle::purge`] ends what is stored by URL, path, prefix, host, tag or cache group; [`Purge`]
+//! says what can be named and how it ends, [`CacheTags`] gives a response tags. A handler can return a
+//! [`Purge`] with its response. The guide [Purging] says which purge to use when, and what is promised
+//! across nodes.
+//!
 //! # Limits
 //!
 //! Memory, waits and retries are bounded, and each limit is a setting of [`CacheBuilder`] with its
 //! default in its docs. [README.md] has them in one table, [SECURITY.md] says what a stored
-//! response may depend on. There is no purge by URI or tag yet.
+//! response may depend on.
 //!
 //! # Metrics
 //!
@@ -127,6 +134,7 @@
 //! [README.md]: https://docs.rs/crate/cachewarp/latest/source/README.md
 //! [SECURITY.md]: https://docs.rs/crate/cachewarp/latest/source/SECURITY.md
 //! [Where to put the layer]: https://docs.rs/crate/cachewarp/latest/source/docs/placement.md
+//! [Purging]: https://docs.rs/crate/cachewarp/latest/source/docs/purging.md
 //! [ANSWERS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/ANSWERS.md
 //! [METRICS.md]: https://docs.rs/crate/cachewarp/latest/source/docs/METRICS.md
 // What is not compiled has no docs here to link to.
@@ -226,3 +234,8 @@ pub use self::remote::{Redis, RedisBuilder};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// Runs the examples of the guide as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/purging.md")]
+pub struct PurgingGuide;

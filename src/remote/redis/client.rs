@@ -51,8 +51,9 @@ const MAX_PENDING: usize = 1 << 16;
 /// second. Then it serves none of the other servers' keys either, until the Cluster has replaced
 /// the server or it answers again.
 ///
-/// Let the server evict: with `maxmemory` and a policy such as `allkeys-lfu` it keeps what is asked
-/// for most. Without them a full server stores nothing new.
+/// Let the server evict: with `maxmemory` and the policy `volatile-lfu` it keeps what is asked for
+/// most, and the log of purges, which does not expire. With `allkeys-lfu` it may evict the log too: no
+/// purge is undone, but everything is fetched anew. Without them a full server stores nothing new.
 ///
 /// Clones share the connections, which close when the last clone is dropped.
 #[derive(Clone)]
