@@ -70,6 +70,8 @@ pub(crate) struct PurgeLog {
     caught_up: AtomicU64,
     /// How often the log was read.
     reads: AtomicU64,
+    /// How often it was asked for, and how often a request did without it.
+    attempts: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -114,8 +116,7 @@ impl AppliedRows {
         self.0.push_back((seq, time));
     }
 
-    /// When the last row up to this one was applied. `None` if that is too long ago. Rows that are not
-    /// applied yet will be, at a later time than any here.
+    /// When the last row up to this one was applied. `None` if that is too long ago.
     fn time_of(&self, seq: u64) -> Option<PurgeTime> {
         let after = self.0.partition_point(|(row, _)| *row <= seq);
         after.checked_sub(1).map(|at| self.0[at].1)
@@ -148,6 +149,7 @@ impl PurgeLog {
             missed: AtomicU64::new(1),
             caught_up: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
         }
     }
 
@@ -167,7 +169,7 @@ impl PurgeLog {
     }
 
     /// Rows may be missed from here on, or have been until here.
-    pub(super) fn may_have_missed(&self) {
+    pub(crate) fn may_have_missed(&self) {
         self.missed.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -227,7 +229,10 @@ impl PurgeLog {
         match timeout(most, self.sync(Urgency::Request)).await {
             Ok(synced) => synced,
             // Somebody else asks, and may wait for longer.
-            Err(elapsed) => Err(StoreError::new(elapsed)),
+            Err(elapsed) => {
+                self.attempts.fetch_add(1, Ordering::AcqRel);
+                Err(StoreError::new(elapsed))
+            }
         }
     }
 
@@ -260,6 +265,7 @@ impl PurgeLog {
             urgent: urgency == Urgency::Request,
             replicas: self.store.limits().purge_replicas,
         };
+        self.attempts.fetch_add(1, Ordering::AcqRel);
         let reply = self.store.sync_log(request).await?;
         self.apply(&reply, pending.last());
         // In this order: who finds it caught up finds the rows in the table.
@@ -275,8 +281,9 @@ impl PurgeLog {
         let mut state = self.state();
         let is_lost = match reply.continuity {
             Continuity::Continuous => false,
-            // Before the first contact nothing can be missed, unless the log had been trimmed.
-            Continuity::First => reply.floor > 0,
+            // Before the first contact nothing can be missed, unless the log had been trimmed, or requests
+            // did without it: what memory has by now may be older than what the log had lost.
+            Continuity::First => reply.floor > 0 || self.attempts.load(Ordering::Acquire) > 1,
             Continuity::Replaced | Continuity::Gap => true,
         };
         if is_lost {
@@ -320,10 +327,15 @@ impl PurgeLog {
     }
 
     /// When what another node stored counts as born here. `None` if it must not be used: it is of another
-    /// log, or too old to know what was purged since.
-    pub(crate) fn born(&self, applied: Applied) -> Option<PurgeTime> {
+    /// log, from beyond the end of this one, or too old to know what was purged since.
+    pub(crate) async fn born(&self, applied: Applied) -> Option<PurgeTime> {
+        if self.is_behind(applied) {
+            self.sync_in_time().await.ok()?;
+        }
         let state = self.state();
-        if state.position?.id != applied.log {
+        let position = state.position?;
+        // What claims to know rows that the log never had would survive every purge until it has them.
+        if position.id != applied.log || position.seq < applied.seq {
             return None;
         }
         let time = state.applied.time_of(applied.seq)?;
@@ -332,6 +344,12 @@ impl PurgeLog {
             Some(pending) => time.min(pending.time.before()),
             None => time,
         })
+    }
+
+    /// Whether a node that stored something had applied more than this one.
+    fn is_behind(&self, applied: Applied) -> bool {
+        let position = self.state().position;
+        position.is_some_and(|it| it.id == applied.log && it.seq < applied.seq)
     }
 
     /// Where a response whose fetch began at this time stands in the log. `None` if the log was not known

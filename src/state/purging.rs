@@ -218,6 +218,8 @@ impl Shared {
                 };
                 if let Err(error) = remote.purges.sync(Urgency::Background).await {
                     tracing::debug!(%error, "the log of purges was not read");
+                    // It may have been told of a change just now.
+                    remote.purges.may_have_missed();
                 }
                 shared.wipe(&remote.executor());
                 rest = match remote.purges.pending() {

@@ -23,6 +23,7 @@ mod nodes;
 #[allow(dead_code, reason = "unit tests use it as well, and more of it")]
 mod origin;
 mod outage;
+mod purges;
 mod refusals;
 mod sharing;
 mod tls;

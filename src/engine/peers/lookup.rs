@@ -182,8 +182,8 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
             PeerEntry::Nothing
         }
         Ok(RemoteValue::Entry { record, stamp }) => {
-            let Some(entry) = born(remote, &record).and_then(|at| unpack(cache, context, &record, at))
-            else {
+            let born = born(remote, &record).await;
+            let Some(entry) = born.and_then(|at| unpack(cache, context, &record, at)) else {
                 remote.metrics().misses.increment(1);
                 return PeerEntry::Nothing;
             };
@@ -271,9 +271,9 @@ async fn read(
 
 /// When the fetch of a record began, by the purge clock of this node. `None` if nobody knows what was
 /// purged since.
-fn born(remote: &Remote, record: &EntryRecord) -> Option<PurgeTime> {
+async fn born(remote: &Remote, record: &EntryRecord) -> Option<PurgeTime> {
     let applied = record.purgeable.as_ref()?.applied?;
-    remote.purges.born(applied)
+    remote.purges.born(applied).await
 }
 
 fn unpack(

@@ -284,3 +284,60 @@ async fn groups_that_a_write_names_are_validated_on_every_node() {
     sleep(HEARD).await;
     assert_eq!(body(&second, "/x").await, "2");
 }
+
+/// The notification came, but the log could not be read.
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_could_not_be_read_is_read_before_memory_is_used_again() {
+    let (network, pages) = (Network::new(), Pages::new());
+    let [first] = network.nodes(&pages.origin).await;
+    let away = network.server.node();
+    let second = network.over(&pages.origin, &away, |it| it);
+    second.is_connected().await;
+    assert_eq!(body(&first, "/x").await, "1");
+    assert_eq!(body(&second, "/x").await, "1");
+    away.fail(Fault::Unavailable);
+    pages.publish();
+    first
+        .layer
+        .handle()
+        .purge(Purge::tag("page"))
+        .await
+        .unwrap();
+    sleep(HEARD).await;
+    away.fail(Fault::None);
+    assert_eq!(body(&second, "/x").await, "2");
+}
+
+/// It has something in memory, and what was purged before it could ask is lost.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_began_without_the_tier_confirms_nothing_by_a_304() {
+    let version = Arc::new(AtomicU64::new(1));
+    let now = Arc::clone(&version);
+    let origin = Origin::new(move |request| {
+        let is_known = request.headers().contains_key("if-none-match");
+        let body = match is_known {
+            true => String::new(),
+            false => now.load(Ordering::SeqCst).to_string(),
+        };
+        Response::builder()
+            .status(if is_known { 304 } else { 200 })
+            .header("cache-control", "max-age=3600")
+            .header("etag", "\"same\"")
+            .body(Full::new(body.into()))
+            .unwrap()
+    });
+    let network = Network::new();
+    let [first] = network.nodes(&origin).await;
+    let away = network.server.node();
+    away.fail(Fault::Unavailable);
+    let second = network.over(&origin, &away, |it| it);
+    assert_eq!(body(&second, "/x").await, "1");
+    version.store(2, Ordering::SeqCst);
+    let purge = Purge::everything();
+    first.layer.handle().purge(purge).await.unwrap();
+    network.server.clear();
+    away.fail(Fault::None);
+    second.is_connected().await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(body(&second, "/x").await, "2");
+}
