@@ -153,9 +153,10 @@ pub(crate) fn evaluate<'a>(
     let seed = cache.shared.seed();
     let order = cache.config.rules.language_order;
     let headers = &request.parts.headers;
-    let selected = stored
-        .and_then(|resource| select::select(resource.variants(), headers, seed, order))
-        // What was purged is as good as gone: it is not even validated.
+    let matching =
+        stored.and_then(|resource| select::select(resource.variants(), headers, seed, order));
+    // What was purged is as good as gone: it is not even validated.
+    let selected = matching
         .filter(|entry| cache.shared.purged(request.key.as_bytes(), entry) == Standing::Usable);
     let found = match selected {
         Some(entry) => match withheld(entry.freshness(), request.facts) {
@@ -166,7 +167,7 @@ pub(crate) fn evaluate<'a>(
                 validity: request.validity(cache, entry),
             }),
         },
-        None if stored.is_some() => StoredMatch::NoVariant,
+        None if stored.is_some() && matching.is_none() => StoredMatch::NoVariant,
         None => StoredMatch::Nothing,
     };
     let fetch = |forward| Next::Fetch { selected, forward };

@@ -144,7 +144,11 @@ async fn what_is_purged_hard_is_neither_confirmed_nor_served_in_place_of_an_erro
     site.publish();
     site.purge(Purge::path("/")).await;
     site.down.store(true, Ordering::SeqCst);
-    assert_eq!(site.body("/").await, "down");
+    let (body, outcome) = site.read("/").await;
+    assert_eq!(body, "down");
+    // Not another variant: nothing is stored for the URL any more.
+    assert_eq!(outcome.reason(), Some("origin-error"));
+    assert!(format!("{outcome:?}").contains("UriMiss"), "{outcome:?}");
     site.down.store(false, Ordering::SeqCst);
     assert_eq!(
         site.body("/").await,
