@@ -1,7 +1,7 @@
 //! The spans of `tracing`: what a request waits for, and what goes on after its answer.
 //!
 //! What a request waits for is inside of its own span: `lookup` in the shared tier, `collapse`,
-//! `origin`. What goes on after the answer is not, or the request would seem to take until then:
+//! `origin`, and the `purge` in its response. What goes on after the answer is not, or the request would seem to take until then:
 //! `refresh` and `store` are beside it, in the span that was current when the request came, and
 //! follow from it.
 //!
@@ -106,6 +106,12 @@ impl Spans {
         span.follows_from(Span::current());
         span
     }
+}
+
+/// A purge, until the shared tier has recorded it or it is pending. What it names is not shown: a URL may
+/// have a query.
+pub(crate) fn purge(subjects: usize, mode: &'static str) -> Span {
+    debug_span!("purge", subjects, mode, shared = Empty)
 }
 
 /// The search in the shared tier.

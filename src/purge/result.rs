@@ -42,11 +42,23 @@ pub enum PurgedShared {
     /// they use what they have.
     #[non_exhaustive]
     Told {
-        /// Its number in the log of purges.
+        /// Up to which number the log of purges has it. Later purges of this node may be among them.
         seq: u64,
     },
     /// The shared tier did not record it yet. It is tried again until it does, or until this process ends.
     Pending,
+}
+
+impl PurgedShared {
+    /// One word: `none`, `told` or `pending`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Told { .. } => "told",
+            Self::Pending => "pending",
+        }
+    }
 }
 
 /// Why a purge is not in force everywhere.

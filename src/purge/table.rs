@@ -36,6 +36,14 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Soft => "soft",
+            Self::Validate => "validate",
+            Self::Hard => "hard",
+        }
+    }
+
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         [Self::Soft, Self::Validate, Self::Hard]
             .into_iter()

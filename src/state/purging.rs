@@ -8,6 +8,7 @@ use std::{
 
 use http::Uri;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use super::cache::{Cache, Shared};
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         Standing, Subject,
     },
     remote::{PurgeLog, Queued, TELL_WITHIN, Urgency},
+    spans,
     store::{Resource, StoreFuture, Update},
 };
 
@@ -36,8 +38,11 @@ const WIPE_REST: Duration = Duration::from_millis(2);
 const SURVEY: Duration = Duration::from_secs(5);
 const BLIND_SURVEY: Duration = Duration::from_secs(1);
 
-/// How long after a failure purges that are pending are appended again.
+/// How long after a failure purges that are pending are appended again. Each failure doubles it, up to the
+/// longer one; a new connection ends it. An append that only wants for replicas has come into force each
+/// time.
 const RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 impl Cache {
     /// Carries out a purge. When this returns it is in force on this node.
@@ -50,11 +55,16 @@ impl Cache {
         let variants = request
             .single_url()
             .and_then(|url| self.stored_variants(url));
-        let (time, queued) = self.purge_here(&subjects, request.mode());
+        let span = spans::purge(subjects.len(), request.mode().as_str());
+        let (time, queued) = span.in_scope(|| self.purge_here(&subjects, request.mode()));
         let shared = match (&self.shared.remote, queued) {
-            (Some(remote), Some(queued)) => tell(&remote.purges, queued).await,
+            (Some(remote), Some(queued)) => {
+                let telling = tell(&remote.purges, queued);
+                telling.instrument(span.clone()).await
+            }
             (Some(_), None) | (None, _) => PurgedShared::None,
         };
+        span.record("shared", shared.as_str());
         let purged = Purged {
             id: time.millis(),
             subjects: request.len(),
@@ -207,6 +217,7 @@ impl Shared {
         let (shared, changed) = (Arc::downgrade(self), Arc::clone(remote.purges.changed()));
         remote.executor().execute(Box::pin(async move {
             let mut rest = Duration::ZERO;
+            let mut retry = RETRY;
             loop {
                 // Told or not, it looks.
                 let _ = timeout(rest, changed.notified()).await;
@@ -216,7 +227,8 @@ impl Shared {
                 let Some(remote) = &shared.remote else {
                     return;
                 };
-                if let Err(error) = remote.purges.sync(Urgency::Background).await {
+                let synced = remote.purges.sync(Urgency::Background).await;
+                if let Err(error) = &synced {
                     tracing::debug!(%error, "the log of purges was not read");
                     // It may have been told of a change just now.
                     remote.purges.may_have_missed();
@@ -225,7 +237,11 @@ impl Shared {
                 rest = match remote.purges.pending() {
                     0 if remote.is_notified() => SURVEY,
                     0 => BLIND_SURVEY,
-                    _ => RETRY,
+                    _ => retry,
+                };
+                retry = match synced {
+                    Ok(()) => RETRY,
+                    Err(_) => LONGEST_RETRY.min(retry * 2),
                 };
             }
         }));

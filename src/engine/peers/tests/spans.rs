@@ -69,6 +69,7 @@ fn all_are_heard() -> bool {
     let after = Spans::take(asked.extensions_mut());
     let others = [
         spans::lookup(),
+        spans::purge(1, "hard"),
         spans::collapse(Among::Nodes),
         after.refresh(),
         after.store(),
@@ -167,6 +168,20 @@ async fn a_request_is_told_from_what_goes_on_after_its_answer() {
     assert_eq!(
         listener.closed(),
         ["request: method=GET path=/a outcome=hit status=200"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_says_how_it_ended_and_not_what_it_names() {
+    let listener = Listener::default();
+    let _guard = listener.listen(LevelFilter::DEBUG);
+    let origin = Origin::counting();
+    let node = alone(&origin);
+    let purge = cachewarp::Purge::url("/a?secret=1").tag("t").soft();
+    node.layer.handle().purge(purge).await.unwrap();
+    assert_eq!(
+        listener.closed(),
+        ["purge: subjects=2 mode=soft shared=none"]
     );
 }
 
