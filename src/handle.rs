@@ -21,6 +21,9 @@ pub use self::{
 };
 use std::time::Duration;
 
+use futures_util::future::join;
+use tokio::time::timeout;
+
 use crate::state::cache::Cache;
 
 /// A handle on a cache, which one or more layers share, with the settings of the layer that it came
@@ -41,11 +44,15 @@ impl CacheHandle {
     }
 
     /// Waits until all fills and background refreshes have ended, but at most for `deadline`.
-    /// Returns how many are still running.
+    /// Returns how many are still running. Purges that the shared tier has not recorded yet are
+    /// told to it once more, if it answers.
     ///
     /// Call it when the server shuts down: after it accepted its last request, and before its
     /// runtime ends.
     pub async fn drain(&self, deadline: Duration) -> usize {
-        self.cache.shared.tasks.drain(deadline).await
+        let shared = &self.cache.shared;
+        let telling = timeout(deadline, shared.tell_pending());
+        let (running, _) = join(shared.tasks.drain(deadline), telling).await;
+        running
     }
 }

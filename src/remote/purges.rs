@@ -247,6 +247,12 @@ impl PurgeLog {
         Ok(())
     }
 
+    /// The same for all that is pending at this moment.
+    pub(crate) async fn append_all(&self) -> Result<(), StoreError> {
+        let begun = self.state().begun;
+        self.append(Queued(begun)).await
+    }
+
     async fn ask(&self, urgency: Urgency) -> Result<(), StoreError> {
         let missed = self.missed.load(Ordering::Acquire);
         let (position, pending) = {

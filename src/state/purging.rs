@@ -247,6 +247,15 @@ impl Shared {
         }));
     }
 
+    /// Tells the other nodes of the purges that are pending, unless the shared tier does not answer.
+    pub(crate) async fn tell_pending(&self) {
+        if let Some(remote) = &self.remote
+            && let Err(error) = remote.purges.append_all().await
+        {
+            tracing::debug!(%error, "purges are pending");
+        }
+    }
+
     /// Frees the memory of what was purged since this was last called: at once if that is everything, else
     /// in the background.
     fn wipe(self: &Arc<Self>, executor: &dyn Executor) {

@@ -105,8 +105,9 @@ impl RedisBuilder {
     }
 
     /// How many replicas must have a purge before it counts as recorded, at most 16 (`WAIT`). With none, a
-    /// purge is lost if the master and the node that purged are lost together, before a replica or another
-    /// node has it. With more than there are, purges stay pending.
+    /// purge is recorded as soon as the master has it. It can be lost then with a master that had already
+    /// been replaced, or with the master and the node that purged together where nodes may not read `INFO`.
+    /// With more than there are, purges stay pending.
     ///
     /// Defaults to: 0.
     pub fn purge_wait_replicas(mut self, replicas: u32) -> Self {

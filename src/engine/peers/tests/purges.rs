@@ -163,6 +163,29 @@ async fn a_purge_that_the_tier_does_not_record_is_pending_and_told_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_drained_tells_of_its_purges_first() {
+    let (network, pages) = (Network::new(), Pages::new());
+    let away = network.server.node();
+    let node = network.over(&pages.origin, &away, |it| it);
+    node.is_connected().await;
+    let handle = node.layer.handle();
+    away.fail(Fault::Unavailable);
+    assert!(handle.purge(Purge::tag("page")).await.is_err());
+    assert_eq!(handle.stats().pending_purges, 1);
+    let began = tokio::time::Instant::now();
+    assert_eq!(handle.drain(Duration::from_secs(9)).await, 0);
+    assert_eq!(
+        began.elapsed(),
+        Duration::ZERO,
+        "it waits for no tier that is away"
+    );
+    assert_eq!(handle.stats().pending_purges, 1);
+    away.fail(Fault::None);
+    assert_eq!(handle.drain(Duration::from_secs(9)).await, 0);
+    assert_eq!(handle.stats().pending_purges, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_others_store_while_a_purge_is_pending_is_not_used() {
     let (network, pages) = (Network::new(), Pages::new());
     let [second] = network.nodes(&pages.origin).await;
