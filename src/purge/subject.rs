@@ -65,6 +65,8 @@ impl Subject {
 
     fn new(kind: SubjectKind, parts: &[&[u8]]) -> Self {
         let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
+        // The table compares only a part of the hash, which has to tell kinds apart too.
+        bytes.push(kind as u8);
         for part in parts {
             varint::encode(part.len(), |digit| bytes.push(digit));
             bytes.extend_from_slice(part);

@@ -47,6 +47,11 @@ const KEEP: u64 = 16_384;
 /// How many rows may wait to be appended. With more, everything is purged in their place.
 const MOST_PENDING: usize = 16_384;
 
+/// How long after a failure what is pending is appended again. Each failure doubles it, up to the longer
+/// one; a new connection ends it.
+const RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
 /// How many rows are appended at once.
 const BATCH: usize = 1_024;
 
@@ -86,6 +91,9 @@ struct State {
     appended: u64,
     /// The number of the last one that the log has.
     last_seq: u64,
+    /// When the background appends what is pending again, and how long it waited for that.
+    append_again_at: Duration,
+    pause: Duration,
 }
 
 /// A purge that the log does not have yet.
@@ -241,7 +249,7 @@ impl PurgeLog {
         while self.told(queued).is_none() {
             let _asking = self.asking.lock().await;
             if self.told(queued).is_none() {
-                self.ask(Urgency::Background).await?;
+                self.ask(Urgency::Purge).await?;
             }
         }
         Ok(())
@@ -253,13 +261,68 @@ impl PurgeLog {
         self.append(Queued(begun)).await
     }
 
+    /// Appends what is pending and reads what the log has. If the rows were not recorded as they should be,
+    /// what the log has is read all the same.
     async fn ask(&self, urgency: Urgency) -> Result<(), StoreError> {
-        let missed = self.missed.load(Ordering::Acquire);
-        let (position, pending) = {
-            let state = self.state();
-            let pending: Vec<PendingRow> = state.pending.iter().take(BATCH).copied().collect();
-            (state.position, pending)
+        let pending: Vec<PendingRow> = match urgency {
+            // It only has to know what was purged, and waits for no replica.
+            Urgency::Request => Vec::new(),
+            // An append that wants for replicas changes the log all the same, which is heard here too. It
+            // must not be the reason for the next one.
+            Urgency::Background if self.clock.monotonic() < self.state().append_again_at => {
+                Vec::new()
+            }
+            Urgency::Background | Urgency::Purge => {
+                let state = self.state();
+                state.pending.iter().take(BATCH).copied().collect()
+            }
         };
+        let exchanged = self.exchange(urgency, &pending).await;
+        if pending.is_empty() {
+            return exchanged;
+        }
+        match exchanged {
+            Ok(()) => {
+                self.append_at_once();
+                Ok(())
+            }
+            Err(error) => {
+                let now = self.clock.monotonic();
+                {
+                    let mut state = self.state();
+                    state.append_again_at = now + state.pause.max(RETRY);
+                    state.pause = LONGEST_RETRY.min(state.pause.max(RETRY) * 2);
+                }
+                self.exchange(urgency, &[]).await?;
+                match urgency {
+                    Urgency::Purge => Err(error),
+                    // All that the log has was read.
+                    Urgency::Background | Urgency::Request => {
+                        tracing::debug!(%error, "purges are pending");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// What failed before says nothing about the next append.
+    pub(super) fn append_at_once(&self) {
+        let mut state = self.state();
+        state.append_again_at = Duration::ZERO;
+        state.pause = Duration::ZERO;
+    }
+
+    /// In how long what is pending is appended again. `None` if nothing is.
+    pub(crate) fn appends_in(&self) -> Option<Duration> {
+        let state = self.state();
+        let rest = state.append_again_at.saturating_sub(self.clock.monotonic());
+        (!state.pending.is_empty()).then_some(rest)
+    }
+
+    async fn exchange(&self, urgency: Urgency, pending: &[PendingRow]) -> Result<(), StoreError> {
+        let missed = self.missed.load(Ordering::Acquire);
+        let position = self.state().position;
         let rows: Vec<LogRow> = pending.iter().map(|it| it.row).collect();
         let request = LogRequest {
             name: &self.name,
@@ -374,6 +437,8 @@ impl PurgeLog {
 pub(crate) enum Urgency {
     /// A request, which goes on without the shared tier if this takes longer than a read may.
     Request,
+    /// Somebody who purges.
+    Purge,
     Background,
 }
 

@@ -128,6 +128,7 @@ impl Remote {
                 distrusts.may_have_changed();
                 // Before memory may be used again.
                 follows.may_have_missed();
+                follows.append_at_once();
                 tracks.connected(time.monotonic());
                 learn();
                 follows.changed().notify_one();

@@ -191,12 +191,15 @@ impl Shared {
             .is_purged_since(born, &EntrySubjects::of(key, tags))
     }
 
-    /// Whether `entry` may be used without asking the shared tier whether it is still current.
+    /// Whether `entry`, which has been compared with the purges, may be used without asking the shared tier whether it is still current.
     pub(crate) fn is_current(&self, entry: &Entry) -> bool {
         match &self.remote {
             None => true,
             Some(remote) => entry.remote_version().is_some_and(|version| {
-                remote.tracker.is_current(version) && remote.purges.is_caught_up()
+                remote.tracker.is_current(version)
+                    && remote.purges.is_caught_up()
+                    // In this order: what was missed may have been applied since it was compared.
+                    && entry.purges().seen() >= self.purges.now()
             }),
         }
     }

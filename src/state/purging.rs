@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::Uri;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 use tracing::Instrument;
 
 use super::cache::{Cache, Shared};
@@ -38,11 +41,8 @@ const WIPE_REST: Duration = Duration::from_millis(2);
 const SURVEY: Duration = Duration::from_secs(5);
 const BLIND_SURVEY: Duration = Duration::from_secs(1);
 
-/// How long after a failure purges that are pending are appended again. Each failure doubles it, up to the
-/// longer one; a new connection ends it. An append that only wants for replicas has come into force each
-/// time.
-const RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How long the log is left alone at least.
+const SHORTEST_REST: Duration = Duration::from_millis(20);
 
 impl Cache {
     /// Carries out a purge. When this returns it is in force on this node.
@@ -161,13 +161,34 @@ impl Cache {
 
 /// Wipes what was purged from memory, in a task that ends with the cache.
 fn wipe_soon(shared: Weak<Shared>, executor: &dyn Executor) {
+    let mut walking = Walking(Some(shared));
     executor.execute(Box::pin(async move {
         let mut is_due = true;
-        while is_due {
+        while is_due && let Some(shared) = &walking.0 {
             sleep(WIPE_AFTER).await;
-            is_due = wipe(&shared).await.unwrap_or(false);
+            is_due = wipe(shared).await.unwrap_or(false);
         }
+        walking.ended();
     }));
+}
+
+/// A walk through memory that is waiting or in progress. If its runtime ends first, the next purge begins
+/// another one.
+struct Walking(Option<Weak<Shared>>);
+
+impl Walking {
+    /// Nothing is due any more, or the cache is gone.
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.as_ref().and_then(Weak::upgrade) {
+            shared.wiping.running.store(false, Ordering::Release);
+        }
+    }
 }
 
 /// One walk through memory. Returns whether another one is due, or `None` if the cache is gone.
@@ -198,6 +219,7 @@ async fn wipe(shared: &Weak<Shared>) -> Option<bool> {
 
 /// Waits until the log has a purge, for a limited time.
 async fn tell(log: &PurgeLog, queued: Queued) -> PurgedShared {
+    let _unless_told = Unless { log, queued };
     let appended = timeout(TELL_WITHIN, log.append(queued)).await;
     if let Ok(Err(error)) = &appended {
         tracing::debug!(%error, "a purge is pending");
@@ -205,6 +227,20 @@ async fn tell(log: &PurgeLog, queued: Queued) -> PurgedShared {
     match log.told(queued) {
         Some(seq) => PurgedShared::Told { seq },
         None => PurgedShared::Pending,
+    }
+}
+
+/// Has a purge appended in the background if its caller goes on without that, or has gone away.
+struct Unless<'a> {
+    log: &'a PurgeLog,
+    queued: Queued,
+}
+
+impl Drop for Unless<'_> {
+    fn drop(&mut self) {
+        if self.log.told(self.queued).is_none() {
+            self.log.changed().notify_one();
+        }
     }
 }
 
@@ -217,7 +253,6 @@ impl Shared {
         let (shared, changed) = (Arc::downgrade(self), Arc::clone(remote.purges.changed()));
         remote.executor().execute(Box::pin(async move {
             let mut rest = Duration::ZERO;
-            let mut retry = RETRY;
             loop {
                 // Told or not, it looks.
                 let _ = timeout(rest, changed.notified()).await;
@@ -227,22 +262,19 @@ impl Shared {
                 let Some(remote) = &shared.remote else {
                     return;
                 };
-                let synced = remote.purges.sync(Urgency::Background).await;
-                if let Err(error) = &synced {
+                if let Err(error) = remote.purges.sync(Urgency::Background).await {
                     tracing::debug!(%error, "the log of purges was not read");
                     // It may have been told of a change just now.
                     remote.purges.may_have_missed();
                 }
                 shared.wipe(&remote.executor());
-                rest = match remote.purges.pending() {
-                    0 if remote.is_notified() => SURVEY,
-                    0 => BLIND_SURVEY,
-                    _ => retry,
+                let survey = if remote.is_notified() {
+                    SURVEY
+                } else {
+                    BLIND_SURVEY
                 };
-                retry = match synced {
-                    Ok(()) => RETRY,
-                    Err(_) => LONGEST_RETRY.min(retry * 2),
-                };
+                let appends = remote.purges.appends_in().unwrap_or(survey);
+                rest = survey.min(appends.max(SHORTEST_REST));
             }
         }));
     }
@@ -269,7 +301,9 @@ impl Shared {
         }
         if self.wiping.is_new(hard.max(everything)) && hard != everything {
             self.wiping.due.store(true, Ordering::Release);
-            if !self.wiping.running.swap(true, Ordering::AcqRel) {
+            // A walk needs a runtime. Without one, what was purged goes when it is asked for.
+            let can_walk = Handle::try_current().is_ok();
+            if can_walk && !self.wiping.running.swap(true, Ordering::AcqRel) {
                 wipe_soon(Arc::downgrade(self), executor);
             }
         }

@@ -137,6 +137,32 @@ async fn a_purge_of_any_kind_ends_what_it_names_and_nothing_else() {
     }
 }
 
+/// A text means something else to each kind of subject.
+#[tokio::test(start_paused = true)]
+async fn kinds_of_subjects_are_told_apart() {
+    for (path, purge) in [
+        ("http://a.test/a", Purge::url("/").prefix("/none")),
+        (
+            "http://a.test/items?p=2",
+            Purge::url("/items").path("/none"),
+        ),
+        (
+            "http://a.test/items/7",
+            Purge::path("/items/").prefix("/none"),
+        ),
+        ("http://a.test/a", Purge::tag("a.test").host("b.test")),
+        ("http://a.test/a", Purge::path("/page").tag("none")),
+        ("http://a.test/a", Purge::tag("/a").path("/none")),
+    ] {
+        let site = site("max-age=600");
+        assert_eq!(site.body(path).await, "1");
+        site.publish();
+        let named = format!("{purge:?}");
+        site.purge(purge).await;
+        assert_eq!(site.body(path).await, "1", "{named}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_purged_hard_is_neither_confirmed_nor_served_in_place_of_an_error() {
     let site = site("max-age=600, stale-if-error=600, stale-while-revalidate=600");
@@ -724,4 +750,30 @@ async fn the_purge_in_a_response_is_in_force_in_every_layer_that_it_passes() {
     pages.store(2, Ordering::SeqCst);
     fetch(&cache, request(Method::DELETE, "/admin")).await;
     assert_eq!(text(fetch(&cache, get("/items")).await).await, "2");
+}
+
+#[test]
+fn a_walk_that_ended_with_its_runtime_is_begun_anew() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let living = runtime();
+    let site = living.block_on(async {
+        let site = site("max-age=600");
+        for path in ["/a/1", "/b/1", "/c/1"] {
+            site.body(path).await;
+        }
+        site
+    });
+    // A job with a runtime of its own, which ends at once.
+    runtime().block_on(site.purge(Purge::prefix("/a")));
+    living.block_on(async {
+        site.purge(Purge::prefix("/b")).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(site.handle.stats().entries, 1);
+    });
 }

@@ -60,12 +60,13 @@ pub(super) fn share<B>(
             share_entry(cache, context, &entry, until, came)
         }
         FlightOutcome::FromPeer(entry, tier) => {
-            let purges = entry.purges();
-            if purges.has_found() {
+            // In this order: what was found belongs to this time or an earlier one.
+            let seen = entry.purges().seen();
+            if entry.purges().has_found() {
                 return Share::StartOver;
             }
             let came = SharedSince::OnAnotherNode(tier);
-            match share_entry(cache, context, &entry, purges.seen(), came) {
+            match share_entry(cache, context, &entry, seen, came) {
                 Share::Answer(answer) => Share::Answer(answer),
                 Share::StartOver
                 | Share::GoDirect

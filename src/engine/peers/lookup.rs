@@ -140,7 +140,10 @@ async fn search(cache: &Cache, remote: &Remote, context: &mut RequestContext) ->
     context.remote_vary.clear();
     // Before anything is used: what was purged while nobody told this node of it.
     if let Err(error) = remote.catch_up().await {
-        return unavailable(remote, &error);
+        return match distrust_selected(cache, remote, context) {
+            Selected::Distrusted => PeerEntry::Nothing,
+            Selected::Trusted => unavailable(remote, &error),
+        };
     }
     if let Err(error) = remote.learn_distrust().await {
         return match distrust_selected(cache, remote, context) {

@@ -364,3 +364,60 @@ async fn a_node_that_began_without_the_tier_confirms_nothing_by_a_304() {
     sleep(Duration::from_secs(2)).await;
     assert_eq!(body(&second, "/x").await, "2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_whose_caller_goes_away_is_told_all_the_same() {
+    let (network, pages) = (Network::new(), Pages::new());
+    let [second] = network.nodes(&pages.origin).await;
+    let slow = network.server.node();
+    let first = network.over(&pages.origin, &slow, |it| it);
+    first.is_connected().await;
+    assert_eq!(body(&second, "/x").await, "1");
+    pages.publish();
+    slow.fail(Fault::Slow(Duration::from_millis(20)));
+    let handle = first.layer.handle();
+    let purge = handle.purge(Purge::tag("page"));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), purge)
+            .await
+            .is_err()
+    );
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(body(&second, "/x").await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_wants_for_replicas_hears_of_others_and_says_that_its_purge_is_pending() {
+    let (network, pages) = (Network::new(), Pages::new());
+    let [second] = network.nodes(&pages.origin).await;
+    let store = network
+        .server
+        .node_with(crate::remote::store::RemoteLimits {
+            namespace: "cachewarp".to_owned(),
+            max_value_bytes: 16 << 10,
+            compression_threshold: None,
+            read_timeout: Duration::from_millis(50),
+            purge_replicas: 1,
+            max_pending: 4_096,
+        });
+    let first = network.over(&pages.origin, &store, |it| it);
+    first.is_connected().await;
+    for path in ["/x", "/y"] {
+        assert_eq!(body(&first, path).await, "1");
+    }
+    network.server.replicate(0);
+    assert!(first.layer.handle().purge(Purge::url("/x")).await.is_err());
+    pages.publish();
+    second.layer.handle().purge(Purge::url("/y")).await.unwrap();
+    sleep(HEARD).await;
+    assert_eq!(
+        body(&first, "/y").await,
+        "2",
+        "it hears of the other's purge"
+    );
+    network.server.replicate(1);
+    eventually("it is recorded", async || {
+        first.layer.handle().stats().pending_purges == 0
+    })
+    .await;
+}
