@@ -5,7 +5,8 @@
 //! all: the most popular one looks coldest. Once it is evicted, all nodes hear of that and ask the
 //! origin. So a hit in memory touches the response there, without a round trip of its own: eight times
 //! a second at most, so that the server can tell how popular it is, and all of a node together in the
-//! background, a bounded number at a time.
+//! background, a bounded number at a time. The log of purges is touched with them: without it nothing
+//! that the tier holds may be used.
 
 use std::{
     mem,
@@ -18,7 +19,10 @@ use std::{
 
 use tokio::{sync::Notify, task::JoinHandle, time::sleep};
 
-use super::{names::Name, store::RemoteStore};
+use super::{
+    names::{Name, purges},
+    store::RemoteStore,
+};
 use crate::{
     entry::RemoteVersion,
     key::{Dimensions, RequestKey},
@@ -148,7 +152,9 @@ async fn send(queue: Arc<TouchQueue>, store: Arc<dyn RemoteStore>) {
         queue.take(&mut batch);
         let namespace = &store.limits().namespace;
         let touched = batch.drain(..);
-        let names: Vec<_> = touched.flat_map(|it| it.names(namespace)).collect();
+        let names = touched.flat_map(|it| it.names(namespace));
+        // Without the log of purges none of them may be used.
+        let names: Vec<_> = names.chain([purges(namespace)]).collect();
         for names in names.chunks(NAMES) {
             if !store.is_available() {
                 break;
