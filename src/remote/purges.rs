@@ -356,10 +356,12 @@ impl PurgeLog {
             Continuity::Replaced | Continuity::Gap => true,
         };
         if is_lost {
-            tracing::warn!(
-                continuity = ?reply.continuity,
-                "the log of purges does not say what was purged last: everything in memory is purged"
-            );
+            let what = "the log of purges does not say what was purged last: memory is purged";
+            match reply.continuity {
+                // As a rule the shared tier was away until now, which has been said.
+                Continuity::First => tracing::debug!("{what}"),
+                continuity => tracing::warn!(?continuity, "{what}"),
+            }
             self.table.purge(&[Subject::everything()], Mode::Hard, now);
         }
         if reply.continuity != Continuity::Continuous {
