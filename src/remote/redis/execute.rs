@@ -30,13 +30,15 @@ use crate::{clock::Clock, error::StoreError, metrics, remote::store::RemoteFutur
 pub(super) enum Purpose {
     Read,
     Write,
+    /// The log of purges: as long as a write, and no outage of its own, as it is read while Redis is away too.
+    Log,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
-            Self::Write => "write",
+            Self::Write | Self::Log => "write",
         }
     }
 }
@@ -142,7 +144,7 @@ impl Connections {
     fn client(&self, purpose: Purpose) -> WithOptions<Client> {
         let timeout = match purpose {
             Purpose::Read => self.settings.read_timeout,
-            Purpose::Write => self.settings.write_timeout,
+            Purpose::Write | Purpose::Log => self.settings.write_timeout,
         };
         let options = Options {
             fail_fast: true,
@@ -226,22 +228,32 @@ fn section_of(slot: u16, sections: usize) -> usize {
 
 impl Connections {
     fn worked(&self, purpose: Purpose, now: Duration) {
+        if purpose == Purpose::Log {
+            return;
+        }
         if self.health(purpose).worked(now) == HealthChange::Restored {
             let servers = servers(&self.config);
             match purpose {
                 Purpose::Read => tracing::info!(servers, "reading from Redis works again"),
-                Purpose::Write => tracing::info!(servers, "writing to Redis works again"),
+                Purpose::Write | Purpose::Log => {
+                    tracing::info!(servers, "writing to Redis works again");
+                }
             }
         }
     }
 
     pub(super) fn failed(&self, purpose: Purpose, now: Duration, error: &FredError) {
+        if purpose == Purpose::Log {
+            return;
+        }
         if self.health(purpose).failed(now) == HealthChange::Broken {
             let servers = servers(&self.config);
             metrics::remote_outages(purpose.as_str()).increment(1);
             match purpose {
                 Purpose::Read => tracing::warn!(servers, %error, "reading from Redis fails"),
-                Purpose::Write => tracing::warn!(servers, %error, "writing to Redis fails"),
+                Purpose::Write | Purpose::Log => {
+                    tracing::warn!(servers, %error, "writing to Redis fails");
+                }
             }
         }
     }
@@ -249,7 +261,7 @@ impl Connections {
     fn health(&self, purpose: Purpose) -> &Health {
         match purpose {
             Purpose::Read => &self.reads,
-            Purpose::Write => &self.writes,
+            Purpose::Write | Purpose::Log => &self.writes,
         }
     }
 }

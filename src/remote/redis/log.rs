@@ -40,7 +40,7 @@ impl Redis {
         let purpose = if request.urgent {
             Purpose::Read
         } else {
-            Purpose::Write
+            Purpose::Log
         };
         let most = connections.settings.write_timeout;
         // Not as a write of values: purges do not wait for room among those, and are bounded by who
